@@ -1,0 +1,9 @@
+//! Clients: who calls, and how far each has moved.
+
+mod id;
+mod record;
+mod stage;
+
+pub use id::{ClientId, NotAClientId};
+pub use record::{ClientRecord, ClientStatus};
+pub use stage::{Seen, Sighting, Stage};

@@ -1,0 +1,148 @@
+//! The directory answers: every identity in memory, read without a lock.
+//!
+//! It follows the store's events. A look-up that finds nothing is not yet an answer: the caller
+//! [catches up](Directory::catch_up) with the store once and asks again. Catching up asks only for
+//! the store's epoch, since whoever has applied every event up to it knows all there is; so any
+//! number of unknown credentials costs one small question at a time.
+
+mod follow;
+mod view;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::{Mutex, watch};
+
+pub use view::{KeyEntry, View};
+
+use crate::clock;
+use crate::store::{Epoch, Store};
+
+/// How long a request waits for the answer of the store, and for the events that it already has.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// All identities, and the way to the store for what memory does not tell.
+pub struct Directory {
+    view: ArcSwap<View>,
+    epoch: watch::Sender<Epoch>,
+    loaded: watch::Sender<bool>,
+    store: Arc<dyn Store>,
+    begun: AtomicU64,
+    question: Mutex<Question>,
+    reachable: AtomicBool,
+    started: Instant,
+    last_contact_ms: AtomicU64,
+}
+
+/// The last question for the store's epoch that was answered.
+#[derive(Default)]
+struct Question {
+    number: u64,
+    answer: Option<Epoch>,
+}
+
+/// What the store knows cannot be told now: answer 503, never 401.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store cannot be asked now")]
+pub struct Unavailable;
+
+impl Directory {
+    /// An empty directory in front of `store`. It answers nothing until it was loaded.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            view: ArcSwap::from_pointee(View::default()),
+            epoch: watch::Sender::new(Epoch::NONE),
+            loaded: watch::Sender::new(false),
+            store,
+            begun: AtomicU64::new(0),
+            question: Mutex::new(Question::default()),
+            reachable: AtomicBool::new(false),
+            started: clock::monotonic(),
+            last_contact_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// What is known now. Cheap; take it once per request.
+    #[must_use]
+    pub fn view(&self) -> Guard<Arc<View>> {
+        self.view.load()
+    }
+
+    /// Whether everything was loaded from the store at least once.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        *self.loaded.borrow()
+    }
+
+    /// Whether the last exchange with the store succeeded.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.reachable.load(Ordering::Relaxed)
+    }
+
+    /// How long ago the store last showed that what is known here is current.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let contact = Duration::from_millis(self.last_contact_ms.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(contact)
+    }
+
+    /// Waits until everything that the store knew when this was called is known here.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when the store does not answer in time, or was never loaded.
+    pub async fn catch_up(&self) -> Result<(), Unavailable> {
+        if !self.is_loaded() {
+            return Err(Unavailable);
+        }
+        let arrived = self.begun.load(Ordering::SeqCst);
+        let target = {
+            let mut question = self.question.lock().await;
+            if question.number <= arrived {
+                question.number = self.begun.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+                question.answer = self.ask().await;
+            }
+            question.answer.ok_or(Unavailable)?
+        };
+        self.wait_for(target).await
+    }
+
+    /// Waits until the change `epoch` is known here.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when that takes too long.
+    pub async fn wait_for(&self, epoch: Epoch) -> Result<(), Unavailable> {
+        let mut watch = self.epoch.subscribe();
+        let known = watch.wait_for(|known| *known >= epoch);
+        match tokio::time::timeout(CATCH_UP, known).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Unavailable),
+        }
+    }
+
+    async fn ask(&self) -> Option<Epoch> {
+        match tokio::time::timeout(CATCH_UP, self.store.epoch()).await {
+            Ok(Ok(epoch)) => Some(epoch),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "cannot confirm an unknown credential");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn touch(&self) {
+        let since_start = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_contact_ms.store(since_start, Ordering::Relaxed);
+        self.set_reachable(true);
+    }
+
+    fn set_reachable(&self, reachable: bool) {
+        self.reachable.store(reachable, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,157 @@
+//! What is known: the records, reduced to what a request needs.
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use papaya::HashMap;
+
+use crate::certificate::{Fingerprint, Mapping};
+use crate::client::ClientId;
+use crate::clock::Timestamp;
+use crate::key::{Digest, KeyFault, KeyId, KeyRecord, Scope};
+use crate::store::{Epoch, Record, Versioned};
+
+/// All identities. Any number of threads read while one applies changes.
+#[derive(Default)]
+pub struct View {
+    clients: HashMap<ClientId, ClientEntry, RandomState>,
+    keys: HashMap<KeyId, Arc<KeyEntry>, RandomState>,
+    certificates: HashMap<Fingerprint, CertificateEntry, RandomState>,
+}
+
+struct ClientEntry {
+    version: Epoch,
+    active: bool,
+}
+
+struct CertificateEntry {
+    version: Epoch,
+    mapping: Mapping,
+}
+
+/// What a request needs to know of a key.
+#[derive(Debug)]
+pub struct KeyEntry {
+    version: Epoch,
+    /// The key, without what only records need.
+    record: KeyRecord,
+}
+
+impl KeyEntry {
+    /// Whose key it is.
+    #[must_use]
+    pub const fn client(&self) -> &ClientId {
+        &self.record.client
+    }
+
+    /// The digest, once the key was issued.
+    #[must_use]
+    pub const fn digest(&self) -> Option<&Digest> {
+        self.record.digest.as_ref()
+    }
+
+    /// What the key may be used for.
+    #[must_use]
+    pub fn scopes(&self) -> &[Scope] {
+        &self.record.scopes
+    }
+
+    /// The first moment at which it is no longer good.
+    #[must_use]
+    pub const fn expires_at(&self) -> Option<Timestamp> {
+        self.record.expires_at
+    }
+
+    /// Whether it can be used by somebody who proved to hold it.
+    ///
+    /// # Errors
+    ///
+    /// The fault, revocation first.
+    pub fn usable(&self, now: Timestamp) -> Result<(), KeyFault> {
+        self.record.usable(now)
+    }
+}
+
+impl View {
+    /// The key `id`.
+    #[must_use]
+    pub fn key(&self, id: &KeyId) -> Option<Arc<KeyEntry>> {
+        self.keys.pin().get(id).cloned()
+    }
+
+    /// Whom the certificate identifies.
+    #[must_use]
+    pub fn certificate(&self, fingerprint: &Fingerprint) -> Option<Mapping> {
+        self.certificates
+            .pin()
+            .get(fingerprint)
+            .map(|entry| entry.mapping.clone())
+    }
+
+    /// Whether the client's credentials are accepted; nothing when there is no such client.
+    #[must_use]
+    pub fn is_client_active(&self, id: &ClientId) -> Option<bool> {
+        self.clients.pin().get(id).map(|entry| entry.active)
+    }
+
+    /// How many clients, certificates and keys there are.
+    #[must_use]
+    pub fn len(&self) -> [(&'static str, usize); 3] {
+        [
+            ("client", self.clients.len()),
+            ("certificate", self.certificates.len()),
+            ("key", self.keys.len()),
+        ]
+    }
+
+    /// Calls `each` with every client: its id, whether it is active, and whether any key of it
+    /// was issued and can still be used.
+    pub fn clients(&self, now: Timestamp, mut each: impl FnMut(&ClientId, bool, bool)) {
+        let keys = self.keys.pin();
+        let issued: std::collections::HashSet<&ClientId> = keys
+            .iter()
+            .filter(|(_, key)| key.record.is_issued() && key.usable(now).is_ok())
+            .map(|(_, key)| key.client())
+            .collect();
+        for (id, client) in &self.clients.pin() {
+            each(id, client.active, issued.contains(id));
+        }
+    }
+
+    /// Takes in a record, unless a later version of it is known. Only one task does this.
+    pub(super) fn apply(&self, Versioned { version, record }: Versioned) {
+        match record {
+            Record::Client(client) => {
+                let clients = self.clients.pin();
+                if clients
+                    .get(&client.id)
+                    .is_none_or(|known| known.version < version)
+                {
+                    let active = client.is_active();
+                    clients.insert(client.id, ClientEntry { version, active });
+                }
+            }
+            Record::Certificate(certificate) => {
+                let certificates = self.certificates.pin();
+                let known = certificates.get(&certificate.fingerprint);
+                if known.is_none_or(|known| known.version < version) {
+                    let entry = CertificateEntry {
+                        version,
+                        mapping: certificate.mapping,
+                    };
+                    certificates.insert(certificate.fingerprint, entry);
+                }
+            }
+            Record::Key(mut record) => {
+                let keys = self.keys.pin();
+                if keys
+                    .get(&record.id)
+                    .is_none_or(|known| known.version < version)
+                {
+                    record.receipt = None;
+                    keys.insert(record.id, Arc::new(KeyEntry { version, record }));
+                }
+            }
+        }
+    }
+}

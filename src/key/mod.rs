@@ -1,0 +1,14 @@
+//! API keys: their text form, their digest, their record.
+//!
+//! A clear [`ApiKey`] lives from the request's header to its digest, or from [`ApiKey::generate`]
+//! to the one answer that shows it. Everything that is stored is a [`Digest`].
+
+mod digest;
+mod format;
+mod id;
+mod record;
+
+pub use digest::{Digest, Pepper, PepperVersion, Peppers};
+pub use format::{ApiKey, Format, Malformed, NotAFormat};
+pub use id::{KeyId, NotAKeyId};
+pub use record::{KeyFault, KeyRecord, KeyStatus, NotAScope, Receipt, Scope};

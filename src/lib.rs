@@ -1,0 +1,25 @@
+//! Keyferry carries the clients of an API from TLS client certificates to API keys.
+//!
+//! ```text
+//!         EDGE (sockets, TLS)                CORE (no I/O, no clock, no log)                   EDGE
+//! client ─▶ door ─▶ gateway::admit ─┬▶ credential ─▶ identity ─▶ policy ─▶ sign ─┬▶ upstream ─▶ backend
+//!           │ handshake, limits     │   Presented     Identity     Permit   Signed │
+//!           │ certificate verdict   │                    ▲ looks up               │
+//!           ▼                       │              directory (in memory)          │
+//!      handshake failures           │                    ▲ follows the events      │
+//!      explained                    │              store (port) ── redis │ redb    │
+//!                                   └── any refusal ─▶ gateway::problem ─▶ client (RFC 9457)
+//! ```
+//!
+//! Each arrow carries one value that only the stage before it can make. A request that skipped a
+//! stage does not compile, and an absent verdict refuses. Start reading at [`gateway`].
+
+pub mod certificate;
+pub mod client;
+pub mod directory;
+pub mod key;
+pub mod store;
+
+pub mod clock;
+pub mod secret;
+pub mod tls;

@@ -1,0 +1,158 @@
+//! The store remembers: clients, certificates, keys, and every change to them.
+//!
+//! [`Store`] is the port; its documentation is the contract, and `contract` tests it on every
+//! adapter. Changes are optimistic: a [`Change`] names the version of every record that it
+//! replaces, and is carried out whole or not at all. So the rules of the domain live in the core
+//! as functions that make changes, and an adapter only compares, writes and counts.
+
+mod change;
+mod record;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use change::{Action, Actor, Change, Event, Write};
+pub use record::{Record, RecordId, Unreadable, Versioned};
+
+use crate::client::Sighting;
+
+/// The number of a change. It grows by exactly one with every change, so whoever has seen all
+/// events up to an epoch knows everything up to it, and a missing number is a lost event.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// Before any change. As the expected version of a record: it must not exist.
+    pub const NONE: Self = Self(0);
+
+    /// The epoch of the change after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl std::fmt::Display for Epoch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The store does not answer, or answers what cannot be trusted. Never "there is no such record".
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No answer in time, or none that means anything.
+    #[error("the store does not answer: {0}")]
+    Unavailable(String),
+    /// A record or an event that this program cannot read: damaged, or written by a newer one.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+}
+
+/// Why a change was not carried out. In either case nothing of it was, except that after
+/// [`StoreError::Unavailable`] it is unknown whether it was.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A record is no longer the version that the change was made for: read again, decide again.
+    #[error("{0} was changed by somebody else")]
+    Conflict(RecordId),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What follows after an epoch.
+#[derive(Debug)]
+pub enum Follow {
+    /// The next events, without a gap, oldest first; empty when none came within the wait.
+    Events(Vec<Event>),
+    /// The events after that epoch are no longer kept, or the store's epoch is behind it: load
+    /// everything again.
+    Gap {
+        /// The store's epoch.
+        now: Epoch,
+    },
+}
+
+/// A store of records.
+///
+/// # Contract
+///
+/// 1. **All or nothing.** [`Store::commit`] checks every expected version, then writes every
+///    record under one new epoch together with one event that carries them, or does nothing.
+/// 2. **One winner.** Of several changes that expect the same version of a record, one is carried
+///    out; the others get [`CommitError::Conflict`].
+/// 3. **No gaps.** Epochs are 1, 2, 3 …; every epoch has exactly one event.
+/// 4. **Durable.** An acknowledged change survives the death of the process.
+/// 5. **Absent is not unavailable.** `Ok(None)` means that there is no such record. Whatever
+///    keeps the store from knowing is an error, and an unreadable record is an error too.
+/// 6. **Consistent load.** [`Store::load`] gives every record as of some moment at or after the
+///    epoch that it returns, so that applying the events after that epoch, skipping what is older
+///    than a record's version, gives the present.
+/// 7. **Sightings merge.** [`Store::saw`] keeps the latest time of each kind whatever the order;
+///    it makes no event and no epoch.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Carries out a change.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError::Conflict`] when a version is not the expected one.
+    async fn commit(&self, change: &Change) -> Result<Epoch, CommitError>;
+
+    /// One record as it is now.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError>;
+
+    /// Calls `each` with every record; gives the epoch from which to follow.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails midway; what was given until then is worth nothing.
+    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError>;
+
+    /// The events after `after`, waiting up to `wait` for the first.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn follow(&self, after: Epoch, wait: Duration) -> Result<Follow, StoreError>;
+
+    /// The epoch of the last change.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn epoch(&self) -> Result<Epoch, StoreError>;
+
+    /// Merges sightings.
+    ///
+    /// # Errors
+    ///
+    /// When the store did not take them.
+    async fn saw(&self, sightings: &[Sighting]) -> Result<(), StoreError>;
+
+    /// Every sighting.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn sightings(&self) -> Result<Vec<Sighting>, StoreError>;
+}

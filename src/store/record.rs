@@ -1,0 +1,259 @@
+//! Records and their stored form.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Epoch;
+use crate::certificate::{CertificateRecord, Fingerprint};
+use crate::client::{ClientId, ClientRecord};
+use crate::key::{KeyId, KeyRecord};
+
+/// The version of the stored form. A record of another version is an error, never a guess.
+const SCHEMA: u32 = 1;
+
+/// One thing that the store remembers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Record {
+    /// A client.
+    Client(ClientRecord),
+    /// A certificate.
+    Certificate(CertificateRecord),
+    /// A key.
+    Key(KeyRecord),
+}
+
+/// What names a record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum RecordId {
+    /// A client by its id.
+    Client(ClientId),
+    /// A certificate by its fingerprint.
+    Certificate(Fingerprint),
+    /// A key by its id.
+    Key(KeyId),
+}
+
+/// A record and the epoch of the change that wrote it.
+#[derive(Clone, Debug)]
+pub struct Versioned {
+    /// The epoch of the change that wrote it.
+    pub version: Epoch,
+    /// The record.
+    pub record: Record,
+}
+
+/// A stored value that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} cannot be read: {why}")]
+pub struct Unreadable {
+    /// What it is.
+    pub what: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Record {
+    /// What names it.
+    #[must_use]
+    pub fn id(&self) -> RecordId {
+        match self {
+            Self::Client(record) => RecordId::Client(record.id.clone()),
+            Self::Certificate(record) => RecordId::Certificate(record.fingerprint),
+            Self::Key(record) => RecordId::Key(record.id),
+        }
+    }
+}
+
+impl RecordId {
+    /// The kind, as the prefix of the text form and the name of the stored collection.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Client(_) => "client",
+            Self::Certificate(_) => "certificate",
+            Self::Key(_) => "key",
+        }
+    }
+
+    /// The name within its kind.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Client(id) => id.to_string(),
+            Self::Certificate(fingerprint) => fingerprint.to_string(),
+            Self::Key(id) => id.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind(), self.name())
+    }
+}
+
+impl FromStr for RecordId {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Self, Unreadable> {
+        let unreadable = |why: &dyn fmt::Display| Unreadable {
+            what: format!("record id {text:?}"),
+            why: why.to_string(),
+        };
+        match text.split_once(':') {
+            Some(("client", id)) => id.parse().map(Self::Client).map_err(|e| unreadable(&e)),
+            Some(("certificate", id)) => id
+                .parse()
+                .map(Self::Certificate)
+                .map_err(|e| unreadable(&e)),
+            Some(("key", id)) => id.parse().map(Self::Key).map_err(|e| unreadable(&e)),
+            _ => Err(unreadable(&"it has no known kind")),
+        }
+    }
+}
+
+impl TryFrom<String> for RecordId {
+    type Error = Unreadable;
+
+    fn try_from(text: String) -> Result<Self, Unreadable> {
+        text.parse()
+    }
+}
+
+impl From<RecordId> for String {
+    fn from(id: RecordId) -> Self {
+        id.to_string()
+    }
+}
+
+impl From<ClientRecord> for Record {
+    fn from(record: ClientRecord) -> Self {
+        Self::Client(record)
+    }
+}
+
+impl From<CertificateRecord> for Record {
+    fn from(record: CertificateRecord) -> Self {
+        Self::Certificate(record)
+    }
+}
+
+impl From<KeyRecord> for Record {
+    fn from(record: KeyRecord) -> Self {
+        Self::Key(record)
+    }
+}
+
+/// The stored form: the schema first, so that it can be read before the rest is understood.
+#[derive(Serialize)]
+struct Stored<'a> {
+    schema: u32,
+    version: Epoch,
+    record: &'a Record,
+}
+
+#[derive(Deserialize)]
+struct SchemaOnly {
+    schema: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    version: Epoch,
+    record: Record,
+}
+
+impl Versioned {
+    /// The stored form of `record` as of `version`.
+    #[must_use]
+    pub fn encode(version: Epoch, record: &Record) -> String {
+        serde_json::to_string(&Stored {
+            schema: SCHEMA,
+            version,
+            record,
+        })
+        .unwrap_or_default()
+    }
+
+    /// Reads the stored form of the record `id`.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable`] when it is damaged, of another schema, or another record than `id` says.
+    pub fn decode(id: &RecordId, stored: &[u8]) -> Result<Self, Unreadable> {
+        let unreadable = |why: String| Unreadable {
+            what: id.to_string(),
+            why,
+        };
+        let SchemaOnly { schema } =
+            serde_json::from_slice(stored).map_err(|e| unreadable(e.to_string()))?;
+        if schema != SCHEMA {
+            return Err(unreadable(format!(
+                "it has schema {schema}, and this program knows {SCHEMA}; run the version that wrote it"
+            )));
+        }
+        let read: Read = serde_json::from_slice(stored).map_err(|e| unreadable(e.to_string()))?;
+        if read.record.id() != *id {
+            return Err(unreadable(format!(
+                "it says that it is {}",
+                read.record.id()
+            )));
+        }
+        Ok(Self {
+            version: read.version,
+            record: read.record,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn client(id: &str) -> Record {
+        ClientRecord::new(id.parse().unwrap(), None, Timestamp::from_unix(1)).into()
+    }
+
+    #[test]
+    fn what_is_stored_reads_back() {
+        let stored = Versioned::encode(Epoch(7), &client("a"));
+        let read = Versioned::decode(&client("a").id(), stored.as_bytes()).unwrap();
+        assert_eq!(
+            (read.version, read.record.id()),
+            (Epoch(7), client("a").id())
+        );
+    }
+
+    #[test]
+    fn o4_a_damaged_foreign_or_misplaced_record_is_an_error() {
+        let stored = Versioned::encode(Epoch(7), &client("a"));
+        let newer = stored.replace("\"schema\":1", "\"schema\":2");
+        let more = stored.replace("\"version\"", "\"extra\":1,\"version\"");
+        for (id, bytes) in [
+            ("a", &stored[1..]),
+            ("a", &newer),
+            ("a", &more),
+            ("b", &stored),
+        ] {
+            assert!(
+                Versioned::decode(&client(id).id(), bytes.as_bytes()).is_err(),
+                "{id} {bytes}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_record_id_has_one_text_form() {
+        let id = client("a.b").id();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!("client:A".parse::<RecordId>().is_err() && "x:a".parse::<RecordId>().is_err());
+    }
+}
