@@ -1,0 +1,89 @@
+# One target a check; `make test` runs them all, and so does .ci/run.
+# Needs Rust, git and make. `make setup` brings the rest, with apt-get when it runs as root.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+VENV := target/venv
+NODE := target/node
+
+.PHONY: help
+help: ## what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build-tools ## tell the whole story in the terminal, then stay up (without a terminal: end after the story)
+	cargo build --locked
+	@if [ -t 1 ]; then exec target/debug/keyferry demo; else exec target/debug/keyferry demo --once; fi
+
+.PHONY: test
+test: setup fmt clippy doc tidy tests doctest deny ## every check
+	@echo "every check passed"
+
+# ---------------------------------------------------------------- what the checks need
+
+.PHONY: build-tools
+build-tools:
+	@tests/support/install.sh build
+
+.PHONY: setup
+setup: ## install what the build and the tests need and the machine lacks
+	@tests/support/install.sh build test
+	@$(MAKE) --no-print-directory $(VENV)/stamp $(NODE)/stamp
+
+# Real clients and servers that are not ours: gRPC, WebSocket, HTTP/2 frames, and two verifiers of signatures.
+$(VENV)/stamp: tests/requirements.txt
+	python3 -m venv --clear $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	touch $@
+
+$(NODE)/stamp: tests/package.json tests/package-lock.json
+	mkdir -p $(NODE)
+	cp tests/package.json tests/package-lock.json $(NODE)/
+	npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error
+	touch $@
+
+# ---------------------------------------------------------------- the checks
+
+.PHONY: fmt
+fmt: ## the formatting is rustfmt's
+	cargo fmt --all --check
+
+.PHONY: clippy
+clippy: build-tools ## no lint fires, tests and benches included
+	cargo clippy --locked --all-targets -- -D warnings
+
+.PHONY: doc
+doc: build-tools ## the documentation builds without a warning
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+.PHONY: tidy
+tidy: build-tools ## the architecture's rules, and the documents are in step
+	cargo test --locked --test tidy
+
+.PHONY: tests
+tests: setup ## unit and integration tests, against the real program and a real redis-server
+	@if cargo nextest --version >/dev/null 2>&1; \
+	then cargo nextest run --locked --no-fail-fast -E 'not binary(tidy)'; \
+	else cargo test --locked --no-fail-fast --lib --bins --test '*'; fi
+
+.PHONY: doctest
+doctest: build-tools ## the documentation's examples run
+	cargo test --locked --doc
+
+# cargo-deny takes minutes to compile, so `make test` runs it only where it is installed.
+.PHONY: deny
+deny: ## bans, licences and sources of all dependencies (deny.toml)
+	@if cargo deny --version >/dev/null 2>&1; \
+	then cargo deny --locked check --hide-inclusion-graph bans licenses sources; \
+	else printf '\n*** NOT CHECKED: bans, licences and sources of dependencies.\n*** cargo-deny is missing; bring it with: make install-deny\n\n' >&2; fi
+
+.PHONY: advisories
+advisories: ## known vulnerabilities of dependencies; needs the advisory database from the network
+	cargo deny --locked check advisories
+
+.PHONY: install-deny
+install-deny: ## compile cargo-deny, for `make deny` and `make advisories`
+	cargo install --locked cargo-deny

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Installs what the machine lacks: with apt-get when run as root, otherwise it names the line to run.
+# Usage: install.sh build|test ...
+set -euo pipefail
+
+missing=()
+lacks() { # lacks PACKAGE COMMAND...: wants PACKAGE when the command fails
+  local package=$1
+  shift
+  "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+for part in "$@"; do
+  case $part in
+  build)
+    # OpenSSL is compiled from source (cc, perl), zlib-ng too (cmake).
+    lacks build-essential cc --version
+    lacks cmake cmake --version
+    lacks perl perl -MFindBin -MIPC::Cmd -MFile::Compare -MTime::Piece -e 1
+    ;;
+  test)
+    lacks curl curl --version
+    lacks openssl openssl version
+    lacks redis-server redis-server --version
+    lacks python3 python3 --version
+    lacks python3-venv python3 -c 'import ensurepip, venv'
+    lacks nodejs node --version
+    lacks npm npm --version
+    ;;
+  *)
+    echo "install.sh: unknown part $part; use build or test" >&2
+    exit 64
+    ;;
+  esac
+done
+
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+  echo "missing: ${missing[*]}; install with: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+  exit 69
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -qq -y --no-install-recommends "${missing[@]}"

@@ -1,0 +1,412 @@
+//! The architecture's rules as tests: what may name what, how long files may be, and that the
+//! documents are in step. Each rule first shows that it finds what it forbids.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::expect_used,
+    reason = "a test that stops with a message is the point"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The stages that only compute: no sockets, no files, no clock, no log.
+const CORE: [&str; 7] = [
+    "certificate",
+    "client",
+    "credential",
+    "identity",
+    "key",
+    "policy",
+    "sign",
+];
+
+/// Who may name whom among the stages: each one only those before it, or beside it in its group.
+const ORDER: [&[&str]; 7] = [
+    &["credential", "key", "certificate", "client"],
+    &["store"],
+    &["directory"],
+    &["identity"],
+    &["policy"],
+    &["sign"],
+    &["door", "gateway", "upstream", "telemetry"],
+];
+
+#[test]
+fn no_source_file_is_longer_than_four_hundred_lines() {
+    let too_long = |text: &str| text.lines().count() > 400;
+    assert!(too_long(&"\n".repeat(401)) && !too_long(&"\n".repeat(400)));
+    for file in sources() {
+        assert!(
+            !too_long(&file.text),
+            "{}: over 400 lines; split it by what its parts do",
+            file.path
+        );
+    }
+}
+
+#[test]
+fn no_function_is_longer_than_seventy_lines() {
+    assert!(
+        read("clippy.toml").contains("too-many-lines-threshold = 70"),
+        "clippy.toml must keep too-many-lines-threshold = 70; clippy::pedantic then enforces it"
+    );
+    assert!(
+        read("Cargo.toml").contains(r#"pedantic = { level = "warn""#),
+        "Cargo.toml must keep clippy::pedantic on"
+    );
+}
+
+#[test]
+fn every_source_file_says_what_it_is_for() {
+    for file in sources() {
+        assert!(
+            file.text.starts_with("//!"),
+            "{}: begin it with a `//!` sentence that says what it is for",
+            file.path
+        );
+    }
+}
+
+#[test]
+fn pingora_is_named_only_at_the_edge() {
+    let named = |text: &str| code(text).any(|line| has_word_starting(line, "pingora"));
+    assert!(named("use pingora_core::Error;") && !named("// as pingora does"));
+    let allowed = [
+        "src/door/",
+        "src/gateway/",
+        "src/upstream/",
+        "src/telemetry/",
+        "src/cli/run",
+        "src/tls.rs",
+    ];
+    for file in sources().filter(|file| !file.is_under(&allowed)) {
+        assert!(
+            !named(&file.text),
+            "{}: names pingora; only door, gateway, upstream, telemetry, cli/run and tls.rs may. \
+             Give it a type of our own",
+            file.path
+        );
+    }
+}
+
+#[test]
+fn the_databases_are_named_only_in_their_adapters() {
+    let named = |text: &str, database: &str| {
+        production(text).any(|line| uses_crate(line, database) && !line.contains("store::"))
+    };
+    assert!(
+        named("use redis::Client;", "redis") && named("let x = redb::Database::open()", "redb")
+    );
+    assert!(!named("use crate::store::redis::RedisStore;", "redis"));
+    for file in sources().filter(|file| !file.path.starts_with("src/store/")) {
+        for database in ["redis", "redb"] {
+            assert!(
+                !named(&file.text, database),
+                "{}: names the crate {database}; only its adapter under src/store may. Use the \
+                 trait Store",
+                file.path
+            );
+        }
+    }
+}
+
+#[test]
+fn only_the_command_line_reads_the_configuration() {
+    let imports = |text: &str| code(text).any(|line| line.contains("crate::config"));
+    assert!(imports("use crate::config::Config;") && !imports("use crate::policy::Settings;"));
+    for file in sources().filter(|file| !file.is_under(&["src/config/", "src/cli/", "src/main.rs"]))
+    {
+        assert!(
+            !imports(&file.text),
+            "{}: imports config; a stage defines its own Settings, and config imports those",
+            file.path
+        );
+    }
+}
+
+#[test]
+fn a_stage_names_only_the_stages_before_it() {
+    let rank = |module: &str| ORDER.iter().position(|group| group.contains(&module));
+    let names_a_later_one = |module: &str, text: &str| {
+        production(text)
+            .flat_map(crate_modules)
+            .find(|named| rank(named) > rank(module))
+            .map(str::to_owned)
+    };
+    assert_eq!(
+        names_a_later_one("key", "use crate::gateway::Problem;").as_deref(),
+        Some("gateway")
+    );
+    assert_eq!(
+        names_a_later_one("policy", "use crate::identity::Identity;"),
+        None
+    );
+    for file in sources() {
+        let module = file.module();
+        if rank(module).is_none() {
+            continue;
+        }
+        let found = names_a_later_one(module, &file.text);
+        assert!(
+            found.is_none(),
+            "{}: {module} names {}, which comes after it; hand the value over instead \
+             (docs/ARCHITECTURE.md, direction of imports)",
+            file.path,
+            found.unwrap_or_default()
+        );
+    }
+}
+
+#[test]
+fn the_core_computes_and_does_nothing_else() {
+    const OUTSIDE: [&str; 9] = [
+        "tracing::",
+        "log::",
+        "tokio::",
+        "std::fs",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "std::process",
+        "clock::now",
+        "clock::monotonic",
+    ];
+    let reaches = |text: &str| {
+        let mut found = OUTSIDE.iter().filter(|outside| {
+            production(text).any(|line| {
+                line.match_indices(**outside).any(|(at, _)| {
+                    !line[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_')
+                })
+            })
+        });
+        found.next().copied()
+    };
+    assert_eq!(reaches("let now = clock::now();"), Some("clock::now"));
+    assert_eq!(reaches("// clock::now()\nlet dialog::Kind = x;"), None);
+    for file in sources().filter(|file| CORE.contains(&file.module())) {
+        let found = reaches(&file.text);
+        assert!(
+            found.is_none(),
+            "{}: the core may not use {}; take the value as an argument, or do it at the edge",
+            file.path,
+            found.unwrap_or_default()
+        );
+    }
+}
+
+#[test]
+fn the_bans_of_clippy_are_lifted_only_where_they_are_meant_to_be() {
+    let bans = read("clippy.toml");
+    for banned in [
+        "SystemTime::now",
+        "Instant::now",
+        "env::var",
+        "thread::sleep",
+    ] {
+        assert!(
+            bans.contains(banned),
+            "clippy.toml must go on banning {banned}"
+        );
+    }
+    for file in
+        sources().filter(|file| !file.is_under(&["src/clock.rs", "src/config/", "src/cli/"]))
+    {
+        assert!(
+            !production(&file.text).any(|line| line.contains("clippy::disallowed_methods")),
+            "{}: only clock, config and cli may lift a ban of clippy.toml",
+            file.path
+        );
+    }
+}
+
+#[test]
+fn links_in_the_documents_lead_to_files() {
+    assert_eq!(
+        links("see [a](b.md#c) and [d](https://e), [f](#g)").collect::<Vec<_>>(),
+        ["b.md"]
+    );
+    for file in files().filter(|file| file.path.ends_with(".md")) {
+        let folder = root().join(&file.path);
+        let folder = folder.parent().expect("a file has a folder");
+        for link in links(&file.text) {
+            assert!(
+                folder.join(link).exists(),
+                "{}: the link to {link} leads nowhere; correct it or write the page",
+                file.path
+            );
+        }
+    }
+}
+
+#[test]
+fn the_changelog_has_an_entry_for_this_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(
+        read("CHANGELOG.md")
+            .lines()
+            .any(|line| line.starts_with(&format!("## {version}"))),
+        "CHANGELOG.md: add a section for {version}"
+    );
+}
+
+#[test]
+fn work_left_over_names_its_issue_and_an_ignored_test_its_reason() {
+    // Written in two parts, so that this file does not find itself.
+    let left_over = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X"),
+    ];
+    let ignored = concat!("#[", "ignore]");
+    let unexplained = |line: &str| {
+        let marked = left_over
+            .iter()
+            .any(|mark| has_word(line, mark) && !line.contains(&format!("{mark}(#")));
+        marked || line.contains(ignored)
+    };
+    assert!(unexplained(&format!("// {}: later", left_over[0])) && unexplained(ignored));
+    assert!(!unexplained(&format!("// {}(#12): later", left_over[0])));
+    for file in files() {
+        for (number, line) in file.text.lines().enumerate() {
+            assert!(
+                !unexplained(line),
+                "{}:{}: do it now, or name the issue: {}(#n); an ignored test says why",
+                file.path,
+                number + 1,
+                left_over[0]
+            );
+        }
+    }
+}
+
+#[test]
+fn no_file_names_a_place_outside_the_project() {
+    let outside = [
+        concat!("/wo", "rk/"),
+        concat!(".lib", "rary"),
+        concat!("/ho", "me/"),
+    ];
+    for file in files() {
+        for (number, line) in file.text.lines().enumerate() {
+            let found = outside.iter().find(|place| line.contains(**place));
+            assert!(
+                found.is_none(),
+                "{}:{}: names {}, which is nobody else's path; leave it out",
+                file.path,
+                number + 1,
+                found.copied().unwrap_or_default()
+            );
+        }
+    }
+}
+
+struct SourceFile {
+    /// Relative to the project, with `/`.
+    path: String,
+    text: String,
+}
+
+impl SourceFile {
+    fn is_under(&self, places: &[&str]) -> bool {
+        places.iter().any(|place| self.path.starts_with(place))
+    }
+
+    /// The top module: `key` for `src/key/format.rs`.
+    fn module(&self) -> &str {
+        let inside = self.path.strip_prefix("src/").unwrap_or_default();
+        inside.split(['/', '.']).next().unwrap_or_default()
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).expect(path)
+}
+
+/// The project's text files; what is not text has no rules.
+fn files() -> impl Iterator<Item = SourceFile> {
+    let mut found = Vec::new();
+    walk(&root(), &mut found);
+    assert!(!found.is_empty(), "no files under {}", root().display());
+    found.into_iter()
+}
+
+fn sources() -> impl Iterator<Item = SourceFile> {
+    files().filter(|file| file.path.starts_with("src/") && file.path.ends_with(".rs"))
+}
+
+fn walk(folder: &Path, found: &mut Vec<SourceFile>) {
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        let name = path.file_name().unwrap_or_default();
+        if path.is_dir() {
+            if name != "target" && name != ".git" && name != "node_modules" {
+                walk(&path, found);
+            }
+        } else if let Ok(text) = fs::read_to_string(&path)
+            && name != ".git"
+        {
+            let inside = path
+                .strip_prefix(root())
+                .expect("a path inside the project");
+            found.push(SourceFile {
+                path: inside.to_string_lossy().into_owned(),
+                text,
+            });
+        }
+    }
+}
+
+/// The lines that are not comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .map(str::trim_start)
+        .filter(|line| !line.starts_with("//"))
+}
+
+/// The code before the file's own tests.
+fn production(text: &str) -> impl Iterator<Item = &str> {
+    code(text).take_while(|line| *line != "#[cfg(test)]")
+}
+
+fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+fn has_word_starting(line: &str, word: &str) -> bool {
+    line.match_indices(word)
+        .any(|(at, _)| !line[..at].ends_with(is_word))
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, found)| {
+        !line[..at].ends_with(is_word) && !line[at + found.len()..].starts_with(is_word)
+    })
+}
+
+/// Whether the line uses the crate `name` itself, and not a module of that name.
+fn uses_crate(line: &str, name: &str) -> bool {
+    let path = format!("{name}::");
+    line.match_indices(&path)
+        .any(|(at, _)| !line[..at].ends_with(is_word) && !line[..at].ends_with("::"))
+}
+
+/// The top modules that the line names by `crate::module`.
+fn crate_modules(line: &str) -> impl Iterator<Item = &str> {
+    line.split("crate::").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+        &rest[..end]
+    })
+}
+
+/// The targets of a page's links that are files of the project.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| {
+        let target = rest.split([')', ' ', '#']).next()?;
+        (!target.is_empty() && !target.contains(':')).then_some(target)
+    })
+}
