@@ -16,8 +16,12 @@
 
 pub mod certificate;
 pub mod client;
+pub mod credential;
 pub mod directory;
+pub mod identity;
 pub mod key;
+pub mod policy;
+pub mod sign;
 pub mod store;
 
 pub mod clock;

@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use memchr::memmem;
+
 use super::{Digest, KeyId, Peppers};
 use crate::secret::Secret;
 
@@ -15,10 +17,11 @@ const SECRET_DIGITS: usize = 43;
 const CRC_DIGITS: usize = 6;
 
 /// How this installation's keys begin: `kf_live_`. Never change it once keys are out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Format {
     prefix: String,
     brand_len: usize,
+    finder: memmem::Finder<'static>,
 }
 
 /// A brand or an environment that cannot begin a key.
@@ -42,18 +45,36 @@ impl Format {
         if !fits(brand) || !fits(environment) {
             return Err(NotAFormat);
         }
+        let prefix = format!("{brand}_{environment}_");
         Ok(Self {
-            prefix: format!("{brand}_{environment}_"),
             brand_len: brand.len().saturating_add(1),
+            finder: memmem::Finder::new(&prefix).into_owned(),
+            prefix,
         })
     }
 
-    /// Whether `text` claims to be one of our keys: it begins with the brand. A bearer token that
-    /// does not belongs to the application behind us.
+    /// Whether `text` claims to be one of our keys: it begins with the brand, in any case. A bearer
+    /// token that does not belongs to the application behind us.
     #[must_use]
     pub fn claims(&self, text: &[u8]) -> bool {
         let brand = self.prefix.as_bytes().get(..self.brand_len);
-        brand.is_some_and(|brand| text.starts_with(brand))
+        let start = text.get(..self.brand_len);
+        brand
+            .zip(start)
+            .is_some_and(|(brand, start)| brand.eq_ignore_ascii_case(start))
+    }
+
+    /// Whether something that looks like one of our keys stands anywhere in `text`: the prefix and
+    /// the first digits of a key id. For keeping keys out of URLs, logs and backends.
+    #[must_use]
+    pub fn occurs_in(&self, text: &[u8]) -> bool {
+        self.finder.find_iter(text).any(|at| {
+            let id = at
+                .checked_add(self.prefix.len())
+                .and_then(|from| text.get(from..));
+            id.and_then(|id| id.get(..8))
+                .is_some_and(|id| id.iter().all(u8::is_ascii_hexdigit))
+        })
     }
 }
 
@@ -215,9 +236,16 @@ mod tests {
     #[test]
     fn brands_and_environments_are_two_to_eight_plain_characters() {
         for bad in ["", "k", "KF", "k_f", "123456789", "k-f"] {
-            assert_eq!(Format::new(bad, "live"), Err(NotAFormat), "{bad}");
-            assert_eq!(Format::new("kf", bad), Err(NotAFormat), "{bad}");
+            assert!(Format::new(bad, "live").is_err(), "{bad}");
+            assert!(Format::new("kf", bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_key_is_found_wherever_it_stands() {
+        let text = |s: &str| live().occurs_in(s.as_bytes());
+        assert!(text(&format!("a=1&k={VECTOR}&b")) && text(&VECTOR[..20]));
+        assert!(!text("kf_live_") && !text("kf_live_orders") && !text("kf_test_0197f3c2a1b2"));
     }
 
     proptest! {

@@ -8,6 +8,7 @@ mod format;
 mod id;
 mod record;
 
+pub(crate) use digest::keyed;
 pub use digest::{Digest, Pepper, PepperVersion, Peppers};
 pub use format::{ApiKey, Format, Malformed, NotAFormat};
 pub use id::{KeyId, NotAKeyId};

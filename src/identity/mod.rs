@@ -1,0 +1,248 @@
+//! Who calls: from what was presented to one identity, the same by certificate and by key.
+
+use crate::certificate::{CaIndex, Fingerprint, Mapping, Reason, Rejected, Verified};
+use crate::client::ClientId;
+use crate::clock::Timestamp;
+use crate::credential::{Presented, PresentedCertificate, PresentedKey};
+use crate::directory::View;
+use crate::key::{ApiKey, KeyFault, KeyId, Malformed, Peppers, Scope};
+
+/// Somebody whom the directory knows, and how that was proven. Only [`resolve`] makes one.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    client: ClientId,
+    key: KeyId,
+    scopes: Vec<Scope>,
+    proof: Proof,
+    beside: Option<Reason>,
+}
+
+/// How an identity was proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// By a certificate of this authority.
+    Certificate(CaIndex),
+    /// By a key.
+    Key,
+    /// By a certificate of this authority and by a key of the same client.
+    Both(CaIndex),
+}
+
+impl Identity {
+    /// The client.
+    #[must_use]
+    pub const fn client(&self) -> &ClientId {
+        &self.client
+    }
+
+    /// The key id that backends see.
+    #[must_use]
+    pub const fn key(&self) -> KeyId {
+        self.key
+    }
+
+    /// What the key may be used for.
+    #[must_use]
+    pub fn scopes(&self) -> &[Scope] {
+        &self.scopes
+    }
+
+    /// How it was proven.
+    #[must_use]
+    pub const fn proof(&self) -> Proof {
+        self.proof
+    }
+
+    /// What is wrong with the certificate that came beside a good key.
+    #[must_use]
+    pub const fn rejected_beside(&self) -> Option<Reason> {
+        self.beside
+    }
+}
+
+/// Who called.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// Somebody who presented nothing.
+    Nobody,
+    /// Somebody known.
+    Known(Identity),
+}
+
+/// Whether the directory was just compared with the store, so that what it does not know does not
+/// exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// It may lag by an event or two: what is not found must be confirmed.
+    Following,
+    /// It has caught up since the request came.
+    Confirmed,
+}
+
+/// Why what was presented identifies nobody.
+#[derive(Debug)]
+pub enum Refused {
+    /// Nothing known fits, and the directory may lag: [catch up](crate::directory::Directory::catch_up)
+    /// and resolve again as [`Freshness::Confirmed`].
+    Unconfirmed,
+    /// A key that is not whole.
+    KeyMalformed(Malformed),
+    /// A key that is not good. Why is for the log alone.
+    KeyInvalid {
+        /// The id that it names.
+        id: KeyId,
+        /// The fault.
+        fault: KeyFault,
+    },
+    /// A certificate that is not good, and no key.
+    CertificateRejected(Box<Rejected>),
+    /// A certificate that is good and that nobody was given.
+    Unregistered(Verified),
+    /// A certificate that waits for the operator's word.
+    ApprovalPending(Fingerprint),
+    /// A certificate of one client beside a key of another.
+    Conflict {
+        /// Whose certificate.
+        certificate: ClientId,
+        /// Whose key.
+        key: ClientId,
+    },
+    /// The client is disabled.
+    ClientDisabled(ClientId),
+}
+
+/// Who calls, by the directory's `view`, at `now`.
+///
+/// A key that was presented must be good, whatever comes beside it; only then a certificate is
+/// looked at, and only to see that it is not somebody else's.
+///
+/// # Errors
+///
+/// [`Refused`]. Everything that is not found while the view is only [`Freshness::Following`] is
+/// [`Refused::Unconfirmed`].
+pub fn resolve(
+    view: &View,
+    peppers: &Peppers,
+    presented: &Presented,
+    freshness: Freshness,
+    now: Timestamp,
+) -> Result<Caller, Refused> {
+    let lookup = Lookup { view, freshness };
+    let by_key = match presented.key() {
+        PresentedKey::Absent => None,
+        PresentedKey::Malformed(malformed) => return Err(Refused::KeyMalformed(*malformed)),
+        PresentedKey::Key(key) => Some(lookup.by_key(key, peppers, now)?),
+    };
+    match (by_key, presented.certificate()) {
+        (None, PresentedCertificate::Absent) => Ok(Caller::Nobody),
+        (Some(identity), PresentedCertificate::Absent) => Ok(Caller::Known(identity)),
+        (None, PresentedCertificate::Verified(certificate)) => {
+            lookup.by_certificate(certificate).map(Caller::Known)
+        }
+        (None, PresentedCertificate::Rejected(rejected)) => {
+            Err(Refused::CertificateRejected(rejected.clone()))
+        }
+        (Some(identity), PresentedCertificate::Rejected(rejected)) => Ok(Caller::Known(Identity {
+            beside: Some(rejected.reason()),
+            ..identity
+        })),
+        (Some(identity), PresentedCertificate::Verified(certificate)) => {
+            lookup.both(identity, certificate).map(Caller::Known)
+        }
+    }
+}
+
+struct Lookup<'a> {
+    view: &'a View,
+    freshness: Freshness,
+}
+
+impl Lookup<'_> {
+    fn by_key(&self, key: &ApiKey, peppers: &Peppers, now: Timestamp) -> Result<Identity, Refused> {
+        let entry = self.view.key(&key.id());
+        let digest = entry.as_ref().and_then(|entry| entry.digest());
+        let proven = key.matches(digest, peppers);
+        let invalid = |fault| Refused::KeyInvalid {
+            id: key.id(),
+            fault,
+        };
+        let Some(entry) = &entry else {
+            return Err(self.confirmed(invalid(KeyFault::Unknown)));
+        };
+        if digest.is_none() {
+            return Err(self.confirmed(invalid(KeyFault::WrongSecret)));
+        }
+        if !proven {
+            return Err(invalid(KeyFault::WrongSecret));
+        }
+        entry.usable(now).map_err(invalid)?;
+        self.active(entry.client())?;
+        Ok(Identity {
+            client: entry.client().clone(),
+            key: key.id(),
+            scopes: entry.scopes().to_vec(),
+            proof: Proof::Key,
+            beside: None,
+        })
+    }
+
+    fn by_certificate(&self, certificate: &Verified) -> Result<Identity, Refused> {
+        let unregistered = || Refused::Unregistered(certificate.clone());
+        match self.view.certificate(certificate.fingerprint()) {
+            None => Err(self.confirmed(unregistered())),
+            Some(Mapping::Removed { .. }) => Err(unregistered()),
+            Some(Mapping::Pending) => Err(Refused::ApprovalPending(*certificate.fingerprint())),
+            Some(Mapping::Mapped { client, key }) => {
+                let Some(entry) = self
+                    .view
+                    .key(&key)
+                    .filter(|entry| *entry.client() == client)
+                else {
+                    return Err(self.confirmed(unregistered()));
+                };
+                self.active(&client)?;
+                let scopes = entry.scopes().to_vec();
+                let proof = Proof::Certificate(certificate.ca());
+                Ok(Identity {
+                    client,
+                    key,
+                    scopes,
+                    proof,
+                    beside: None,
+                })
+            }
+        }
+    }
+
+    /// A good key and a good certificate. A certificate that nobody was given adds nothing; one of
+    /// another client refuses both.
+    fn both(&self, identity: Identity, certificate: &Verified) -> Result<Identity, Refused> {
+        match self.view.certificate(certificate.fingerprint()) {
+            Some(Mapping::Mapped { client, .. }) if client == identity.client => Ok(Identity {
+                proof: Proof::Both(certificate.ca()),
+                ..identity
+            }),
+            Some(Mapping::Mapped { client, .. }) => Err(Refused::Conflict {
+                certificate: client,
+                key: identity.client,
+            }),
+            None | Some(Mapping::Pending | Mapping::Removed { .. }) => Ok(identity),
+        }
+    }
+
+    fn active(&self, client: &ClientId) -> Result<(), Refused> {
+        match self.view.is_client_active(client) {
+            Some(true) => Ok(()),
+            Some(false) => Err(Refused::ClientDisabled(client.clone())),
+            None => Err(self.confirmed(Refused::ClientDisabled(client.clone()))),
+        }
+    }
+
+    /// `refused`, once the directory is known to have caught up.
+    fn confirmed(&self, refused: Refused) -> Refused {
+        match self.freshness {
+            Freshness::Following => Refused::Unconfirmed,
+            Freshness::Confirmed => refused,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The one list of header names that mean identity, and how names are compared.
+
+use http::header::HeaderName;
+
+/// `Signature-Input` (RFC 9421 section 4.1).
+pub const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
+/// `Signature` (RFC 9421 section 4.2).
+pub const SIGNATURE: HeaderName = HeaderName::from_static("signature");
+/// `Content-Digest` (RFC 9530 section 2).
+pub const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+
+/// The headers that carry the identity to backends.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// The key id.
+    pub key_id: HeaderName,
+    /// The client id.
+    pub client_id: HeaderName,
+    /// The key's scopes.
+    pub key_scopes: HeaderName,
+    /// The request's id.
+    pub request_id: HeaderName,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            key_id: HeaderName::from_static("x-key-id"),
+            client_id: HeaderName::from_static("x-client-id"),
+            key_scopes: HeaderName::from_static("x-key-scopes"),
+            request_id: HeaderName::from_static("x-request-id"),
+        }
+    }
+}
+
+/// Headers that a backend could take for an identity, whole names. `X-Request-Id` is not among
+/// them: a client's own is passed on.
+const RESERVED: [&str; 17] = [
+    "signature",
+    "signature-input",
+    "x-api-key",
+    "x-api-key-check",
+    "x-key-id",
+    "x-client-id",
+    "x-key-scopes",
+    "client-cert",
+    "client-cert-chain",
+    "x-client-cert",
+    "x-client-cert-chain",
+    "x-forwarded-client-cert",
+    "x-arr-clientcert",
+    "l5d-client-id",
+    "x-ssl-cert",
+    "ssl-cert",
+    "x-client-verify",
+];
+
+/// The beginnings of further such names.
+const RESERVED_PREFIXES: [&str; 9] = [
+    "x-ssl-client-",
+    "ssl-client-",
+    "x-forwarded-tls-client-cert",
+    "x-amzn-mtls-",
+    "cf-client-cert-",
+    "x-consumer-",
+    "x-client-cert-",
+    "x-forwarded-client-cert-",
+    "x-tls-client-",
+];
+
+/// Whether `name` could be taken for an identity by some backend.
+///
+/// CGI, WSGI and PHP fold `X_Key_Id`, `X.Key.Id` and `X-Key-Id` into one name, so names are
+/// compared in lower case with every character that is neither letter nor digit as `-`.
+#[must_use]
+pub fn is_reserved(name: &str, names: &Names) -> bool {
+    let own = [&names.key_id, &names.client_id, &names.key_scopes];
+    RESERVED.iter().any(|reserved| folds_to(name, reserved))
+        || own.iter().any(|own| folds_to(name, own.as_str()))
+        || RESERVED_PREFIXES.iter().any(|prefix| {
+            name.get(..prefix.len())
+                .is_some_and(|start| folds_to(start, prefix))
+        })
+}
+
+/// Whether `name` has a character that some backends fold into `-`.
+#[must_use]
+pub fn is_ambiguous(name: &str) -> bool {
+    name.bytes().any(|b| b == b'_' || b == b'.')
+}
+
+fn folds_to(name: &str, reserved: &str) -> bool {
+    let fold = |b: u8| {
+        if b.is_ascii_alphanumeric() {
+            b.to_ascii_lowercase()
+        } else {
+            b'-'
+        }
+    };
+    name.len() == reserved.len() && name.bytes().map(fold).eq(reserved.bytes().map(fold))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_belongs_to_the_application_is_not_reserved() {
+        for name in [
+            "accept",
+            "authorization",
+            "x-request-id",
+            "x-client-identity",
+            "x-key",
+            "digest",
+        ] {
+            assert!(!is_reserved(name, &Names::default()), "{name}");
+        }
+    }
+
+    #[test]
+    fn renamed_headers_are_reserved_beside_the_usual_ones() {
+        let names = Names {
+            key_id: HeaderName::from_static("x-acme-key"),
+            ..Names::default()
+        };
+        assert!(is_reserved("X_Acme.Key", &names) && is_reserved("x-key-id", &names));
+    }
+
+    proptest! {
+        #[test]
+        fn h2_no_spelling_of_a_reserved_name_slips_through(
+            at in 0..RESERVED.len() + RESERVED_PREFIXES.len(),
+            upper in any::<u64>(),
+            separators in proptest::collection::vec("[-_.!#$%&'*+^`|~]", 8),
+        ) {
+            let (whole, tail) = match RESERVED.get(at) {
+                Some(name) => (*name, ""),
+                None => (RESERVED_PREFIXES[at - RESERVED.len()], "anything"),
+            };
+            let mut separators = separators.iter().cycle();
+            let spelled: String = whole.chars().enumerate().map(|(i, c)| match c {
+                '-' => separators.next().unwrap().clone(),
+                c if upper >> (i % 64) & 1 == 1 => c.to_ascii_uppercase().to_string(),
+                c => c.to_string(),
+            }).collect();
+            let spelled = format!("{spelled}{tail}");
+            prop_assert!(is_reserved(&spelled, &Names::default()), "{}", spelled);
+        }
+    }
+}

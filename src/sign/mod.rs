@@ -1,0 +1,19 @@
+//! The identity that a backend sees, signed with HTTP Message Signatures (RFC 9421).
+
+mod base;
+pub mod header;
+mod signer;
+mod verifier;
+
+pub use header::Names;
+pub use signer::{Message, SignError, Signed, Signer, SigningKey};
+pub use verifier::{Invalid, Verifier};
+
+/// The label of our signature in `Signature-Input` and `Signature`.
+pub const LABEL: &str = "gw";
+/// The tag that says what the signature is for (RFC 9421 section 2.3).
+pub const TAG: &str = "keyferry";
+/// The algorithm (RFC 9421 section 3.3.3).
+pub const ALGORITHM: &str = "hmac-sha256";
+/// How long a signature is good, in seconds: for the way to the backend, not for keeping.
+pub const LIFETIME: i64 = 60;

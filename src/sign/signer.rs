@@ -1,0 +1,333 @@
+//! Making the headers that tell a backend who calls.
+
+use std::fmt::Write as _;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use hmac::{Hmac, Mac};
+use http::header::{HeaderName, HeaderValue};
+use sha2::Sha256;
+use uuid::Uuid;
+
+use super::base::Base;
+use super::{ALGORITHM, LABEL, LIFETIME, Names, TAG, header};
+use crate::clock::Timestamp;
+use crate::key::{KeyId, Scope};
+use crate::policy::Permit;
+use crate::secret::SecretBytes;
+
+/// The request as it will be sent, after every rewriting.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The value of `Host`: lower case, without a default port (RFC 9421 section 2.2.3).
+    pub authority: &'a str,
+    /// The path, as sent.
+    pub path: &'a str,
+    /// The query without `?`, as sent; none when there is no `?`.
+    pub query: Option<&'a str>,
+    /// The value of `Content-Digest`, when there is one.
+    pub content_digest: Option<&'a str>,
+}
+
+/// A secret shared with a backend, and its public name.
+#[derive(Clone)]
+pub struct SigningKey {
+    id: String,
+    state: Hmac<Sha256>,
+}
+
+impl SigningKey {
+    /// The secret known to the backend as `id`: 1 to 64 characters of `A-Za-z0-9._-`.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError::KeyId`] for another id.
+    pub fn new(id: &str, secret: &SecretBytes) -> Result<Self, SignError> {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        if !(1..=64).contains(&id.len()) || !id.bytes().all(fits) {
+            return Err(SignError::KeyId);
+        }
+        Ok(Self {
+            id: id.to_owned(),
+            state: crate::key::keyed(secret.expose()),
+        })
+    }
+
+    /// Its public name.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn mac(&self, base: &str) -> Hmac<Sha256> {
+        let mut mac = self.state.clone();
+        mac.update(base.as_bytes());
+        mac
+    }
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SigningKey({}, [redacted])", self.id)
+    }
+}
+
+/// Why a request cannot be signed. It is not forwarded then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// The id would not stand in a header.
+    #[error("a signing key id is 1 to 64 characters of A-Z a-z 0-9 . _ -")]
+    KeyId,
+    /// A value cannot stand in a header or in the signature base.
+    #[error("the request's {0} cannot be signed")]
+    Value(&'static str),
+}
+
+/// Signs requests to one backend.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    names: Names,
+    key: SigningKey,
+}
+
+/// The headers that carry an identity, made by [`Signer::sign`] alone.
+#[derive(Debug)]
+pub struct Signed(Vec<(HeaderName, HeaderValue)>);
+
+impl Signed {
+    /// Each header, once. Insert them in place of whatever has their names.
+    pub fn into_headers(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        self.0.into_iter()
+    }
+}
+
+impl Signer {
+    /// Signs with `key`, in headers called `names`.
+    #[must_use]
+    pub const fn new(key: SigningKey, names: Names) -> Self {
+        Self { names, key }
+    }
+
+    /// The headers for `message` in the name of whom `permit` names, good for [`LIFETIME`] seconds
+    /// from `now`; none at all when it names nobody. `nonce` must be new for every attempt.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError::Value`] when a part of the message cannot stand in a signature base, such as a
+    /// line break.
+    pub fn sign(
+        &self,
+        message: &Message<'_>,
+        permit: &Permit,
+        nonce: Uuid,
+        now: Timestamp,
+    ) -> Result<Signed, SignError> {
+        let Some(identity) = permit.identity() else {
+            return Ok(Signed(Vec::new()));
+        };
+        let caller = Covered::of(
+            identity.key(),
+            identity.client().as_str(),
+            identity.scopes(),
+        );
+        self.sign_as(message, &caller, nonce, now)
+    }
+
+    fn sign_as(
+        &self,
+        message: &Message<'_>,
+        caller: &Covered<'_>,
+        nonce: Uuid,
+        now: Timestamp,
+    ) -> Result<Signed, SignError> {
+        let (created, expires) = (now.as_unix(), now.as_unix().saturating_add(LIFETIME));
+        let nonce = nonce.hyphenated().to_string();
+        let window = Window {
+            created,
+            expires,
+            nonce: &nonce,
+            key_id: &self.key.id,
+        };
+        let (base, parameters) = base(message, caller, &window, &self.names)?;
+        let mac = self.key.mac(&base).finalize().into_bytes();
+
+        let value =
+            |text: &str, what| HeaderValue::from_str(text).map_err(|_| SignError::Value(what));
+        let mut headers = vec![
+            (self.names.key_id.clone(), value(&caller.key_id, "key id")?),
+            (
+                self.names.client_id.clone(),
+                value(caller.client_id, "client id")?,
+            ),
+            (
+                header::SIGNATURE_INPUT,
+                value(&format!("{LABEL}={parameters}"), "parameters")?,
+            ),
+            (
+                header::SIGNATURE,
+                value(
+                    &format!("{LABEL}=:{}:", BASE64_STANDARD.encode(mac)),
+                    "signature",
+                )?,
+            ),
+        ];
+        if let Some(scopes) = &caller.scopes {
+            headers.push((self.names.key_scopes.clone(), value(scopes, "scopes")?));
+        }
+        Ok(Signed(headers))
+    }
+}
+
+/// The identity headers' values.
+pub(super) struct Covered<'a> {
+    pub(super) key_id: String,
+    pub(super) client_id: &'a str,
+    pub(super) scopes: Option<String>,
+}
+
+impl<'a> Covered<'a> {
+    fn of(key: KeyId, client_id: &'a str, scopes: &[Scope]) -> Self {
+        let scopes: Vec<_> = scopes.iter().map(Scope::as_str).collect();
+        let scopes = (!scopes.is_empty()).then(|| scopes.join(" "));
+        Self {
+            key_id: key.to_string(),
+            client_id,
+            scopes,
+        }
+    }
+}
+
+/// The signature's own parameters.
+pub(super) struct Window<'a> {
+    pub(super) created: i64,
+    pub(super) expires: i64,
+    pub(super) nonce: &'a str,
+    pub(super) key_id: &'a str,
+}
+
+/// The signature base and the signature's parameters, in the one form that there is.
+pub(super) fn base(
+    message: &Message<'_>,
+    caller: &Covered<'_>,
+    window: &Window<'_>,
+    names: &Names,
+) -> Result<(String, String), SignError> {
+    let mut components = String::with_capacity(96);
+    let mut base = Base::with_capacity(640);
+    let mut cover = |component: &str, value: &str, what| {
+        if !value.bytes().all(|b| (b' '..0x7f).contains(&b)) {
+            return Err(SignError::Value(what));
+        }
+        base.line(component, value);
+        let _ = write!(
+            components,
+            "{}\"{component}\"",
+            if components.is_empty() { "" } else { " " }
+        );
+        Ok(())
+    };
+    cover("@method", message.method, "method")?;
+    cover("@authority", message.authority, "authority")?;
+    cover("@path", message.path, "path")?;
+    cover(
+        "@query",
+        &format!("?{}", message.query.unwrap_or_default()),
+        "query",
+    )?;
+    cover(names.key_id.as_str(), &caller.key_id, "key id")?;
+    cover(names.client_id.as_str(), caller.client_id, "client id")?;
+    if let Some(scopes) = &caller.scopes {
+        cover(names.key_scopes.as_str(), scopes, "scopes")?;
+    }
+    if let Some(digest) = message.content_digest {
+        cover(
+            header::CONTENT_DIGEST.as_str(),
+            digest.trim(),
+            "content digest",
+        )?;
+    }
+    let Window {
+        created,
+        expires,
+        nonce,
+        key_id,
+    } = window;
+    let parameters = format!(
+        "({components});created={created};expires={expires};nonce=\"{nonce}\";alg=\"{ALGORITHM}\";keyid=\"{key_id}\";tag=\"{TAG}\""
+    );
+    Ok((base.end(&parameters), parameters))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn signer() -> Signer {
+        let secret = Secret::new((0..32).collect());
+        Signer::new(
+            SigningKey::new("orders-2026-11", &secret).unwrap(),
+            Names::default(),
+        )
+    }
+
+    fn sign(message: &Message<'_>) -> Result<Vec<(String, String)>, SignError> {
+        let caller = Covered::of(
+            "0197f3c2a1b27c3d8e4f5a6b7c8d9e0f".parse().unwrap(),
+            "acme-payments",
+            &[],
+        );
+        let nonce = "0197f3c2-a1b2-7c3d-8e4f-5a6b7c8d9e10".parse().unwrap();
+        let signed =
+            signer().sign_as(message, &caller, nonce, Timestamp::from_unix(1_795_418_999))?;
+        Ok(signed
+            .into_headers()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect())
+    }
+
+    const ORDERS: Message<'static> = Message {
+        method: "GET",
+        authority: "api.example.com",
+        path: "/v1/orders",
+        query: Some("limit=10"),
+        content_digest: None,
+    };
+
+    #[test]
+    fn the_vector_of_the_protocol_comes_out_to_the_bit() {
+        let headers = sign(&ORDERS).unwrap();
+        let value = |name: &str| headers.iter().find(|(n, _)| n == name).unwrap().1.as_str();
+        assert_eq!(value("x-key-id"), "0197f3c2a1b27c3d8e4f5a6b7c8d9e0f");
+        assert_eq!(value("x-client-id"), "acme-payments");
+        assert_eq!(
+            value("signature"),
+            "gw=:nsFXl/wrO7aEHiqHFyXqEo9wkZ8rTeg8V4MNcDrBliQ=:"
+        );
+        assert_eq!(
+            value("signature-input"),
+            "gw=(\"@method\" \"@authority\" \"@path\" \"@query\" \"x-key-id\" \"x-client-id\");\
+             created=1795418999;expires=1795419059;nonce=\"0197f3c2-a1b2-7c3d-8e4f-5a6b7c8d9e10\";\
+             alg=\"hmac-sha256\";keyid=\"orders-2026-11\";tag=\"keyferry\""
+        );
+    }
+
+    #[test]
+    fn what_could_add_a_line_to_the_base_is_not_signed() {
+        for path in ["/a\nb", "/a\r", "/\0", "/\u{e9}"] {
+            assert_eq!(
+                sign(&Message { path, ..ORDERS }).unwrap_err(),
+                SignError::Value("path")
+            );
+        }
+    }
+
+    #[test]
+    fn a_signing_key_never_shows_its_secret() {
+        assert_eq!(
+            format!("{:?}", signer().key),
+            "SigningKey(orders-2026-11, [redacted])"
+        );
+    }
+}
