@@ -63,7 +63,9 @@ impl Directory {
     async fn next_events(&self) -> Result<(), StoreError> {
         match self.store.follow(self.epoch(), WAIT).await? {
             Follow::Events(events) => {
-                events.into_iter().for_each(|event| self.apply(event));
+                for event in events {
+                    self.apply(event);
+                }
                 Ok(())
             }
             Follow::Gap { now } => {

@@ -103,8 +103,11 @@ impl Directory {
         let target = {
             let mut question = self.question.lock().await;
             if question.number <= arrived {
-                question.number = self.begun.fetch_add(1, Ordering::SeqCst).saturating_add(1);
-                question.answer = self.ask().await;
+                let number = self.begun.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+                let answer = self.ask().await;
+                // Both or neither: whoever asks may go away while waiting, and the number of this
+                // question must then not stand beside the answer of the one before.
+                *question = Question { number, answer };
             }
             question.answer.ok_or(Unavailable)?
         };

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Epoch, Record};
+use super::record::{SCHEMA, SchemaOnly};
+use super::{Epoch, Record, Unreadable};
 use crate::clock::Timestamp;
 
 /// Who caused a change.
@@ -118,6 +119,88 @@ impl Event {
                 .iter()
                 .map(|write| write.record.clone())
                 .collect(),
+        }
+    }
+
+    /// The stored form.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        serde_json::to_string(&Stored {
+            schema: SCHEMA,
+            event: self,
+        })
+        .unwrap_or_default()
+    }
+
+    /// Reads the stored form of the event number `epoch`.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable`] when it is damaged, of another schema, or another event than `epoch` says.
+    pub fn decode(epoch: Epoch, stored: &[u8]) -> Result<Self, Unreadable> {
+        let unreadable = |why: String| Unreadable {
+            what: format!("event {epoch}"),
+            why,
+        };
+        SchemaOnly::check(stored).map_err(unreadable)?;
+        let read: Read = serde_json::from_slice(stored).map_err(|e| unreadable(e.to_string()))?;
+        if read.event.epoch != epoch {
+            return Err(unreadable(format!(
+                "it says that it is {}",
+                read.event.epoch
+            )));
+        }
+        Ok(read.event)
+    }
+}
+
+/// The stored form: the schema first, so that it can be read before the rest is understood.
+#[derive(Serialize)]
+struct Stored<'a> {
+    schema: u32,
+    event: &'a Event,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    event: Event,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::ClientRecord;
+
+    #[test]
+    fn a_damaged_foreign_or_misplaced_event_is_an_error() {
+        let at = Timestamp::from_unix(1);
+        let change = Change {
+            action: Action::ClientAdded,
+            actor: Actor::Gateway,
+            at,
+            writes: vec![Write::create(ClientRecord::new(
+                "a".parse().unwrap(),
+                None,
+                at,
+            ))],
+        };
+        let stored = Event::of(&change, Epoch(7)).encode();
+        let read = Event::decode(Epoch(7), stored.as_bytes()).unwrap();
+        assert_eq!((read.epoch, read.records.len()), (Epoch(7), 1));
+
+        let newer = stored.replacen("\"schema\":1", "\"schema\":2", 1);
+        for (epoch, bytes) in [
+            (7, stored.trim_start_matches('{')),
+            (7, &newer),
+            (8, &stored),
+        ] {
+            assert!(
+                Event::decode(Epoch(epoch), bytes.as_bytes()).is_err(),
+                "{epoch} {bytes}"
+            );
         }
     }
 }

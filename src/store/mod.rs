@@ -6,6 +6,7 @@
 //! as functions that make changes, and an adapter only compares, writes and counts.
 
 mod change;
+pub mod embedded;
 mod record;
 
 use std::time::Duration;
@@ -51,6 +52,9 @@ impl std::fmt::Display for Epoch {
         self.0.fmt(f)
     }
 }
+
+/// How many events a store keeps, unless told otherwise. Whoever is further behind loads everything.
+pub const EVENTS_KEPT: u64 = 100_000;
 
 /// The store does not answer, or answers what cannot be trusted. Never "there is no such record".
 #[derive(Debug, thiserror::Error)]

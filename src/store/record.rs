@@ -11,7 +11,7 @@ use crate::client::{ClientId, ClientRecord};
 use crate::key::{KeyId, KeyRecord};
 
 /// The version of the stored form. A record of another version is an error, never a guess.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 
 /// One thing that the store remembers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -156,9 +156,23 @@ struct Stored<'a> {
     record: &'a Record,
 }
 
+/// As much of any stored form as every version of this program understands.
 #[derive(Deserialize)]
-struct SchemaOnly {
+pub(super) struct SchemaOnly {
     schema: u32,
+}
+
+impl SchemaOnly {
+    /// Whether this program knows the schema of what is `stored`; if not, why.
+    pub(super) fn check(stored: &[u8]) -> Result<(), String> {
+        match serde_json::from_slice(stored) {
+            Ok(Self { schema: SCHEMA }) => Ok(()),
+            Ok(Self { schema }) => Err(format!(
+                "it has schema {schema}, and this program knows {SCHEMA}; run the version that wrote it"
+            )),
+            Err(error) => Err(error.to_string()),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -192,13 +206,7 @@ impl Versioned {
             what: id.to_string(),
             why,
         };
-        let SchemaOnly { schema } =
-            serde_json::from_slice(stored).map_err(|e| unreadable(e.to_string()))?;
-        if schema != SCHEMA {
-            return Err(unreadable(format!(
-                "it has schema {schema}, and this program knows {SCHEMA}; run the version that wrote it"
-            )));
-        }
+        SchemaOnly::check(stored).map_err(unreadable)?;
         let read: Read = serde_json::from_slice(stored).map_err(|e| unreadable(e.to_string()))?;
         if read.record.id() != *id {
             return Err(unreadable(format!(
@@ -238,7 +246,7 @@ mod tests {
         let newer = stored.replace("\"schema\":1", "\"schema\":2");
         let more = stored.replace("\"version\"", "\"extra\":1,\"version\"");
         for (id, bytes) in [
-            ("a", &stored[1..]),
+            ("a", stored.trim_start_matches('{')),
             ("a", &newer),
             ("a", &more),
             ("b", &stored),

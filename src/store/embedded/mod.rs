@@ -1,0 +1,164 @@
+//! The embedded store: one file, for one gateway.
+//!
+//! The file is a redb database with four tables: `records` (`client:acme` to the stored form of
+//! [`Versioned`]), `events` (epoch to the stored form of [`Event`](super::Event)), `sightings` and
+//! `meta`. A change is one transaction that is on the disk before it is acknowledged.
+//!
+//! Whoever has the file open holds a lock on it that ends with the process. Commands that are run
+//! beside a gateway therefore go through it: see [`super::local`].
+
+mod open;
+mod tables;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redb::Database;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::spawn_blocking;
+
+pub use open::OpenError;
+
+use super::{
+    Change, CommitError, EVENTS_KEPT, Epoch, Follow, RecordId, Store, StoreError, Versioned,
+};
+use crate::client::Sighting;
+
+/// How many records lie between the file and whoever loads them.
+const LOAD_AHEAD: usize = 256;
+
+/// The store in a file that this process has open.
+pub struct Embedded {
+    file: Arc<OpenFile>,
+    /// The file takes one change at a time; waiting for it must not hold a thread.
+    writing: Arc<Mutex<()>>,
+    path: PathBuf,
+}
+
+struct OpenFile {
+    database: Database,
+    epoch: watch::Sender<Epoch>,
+    events_kept: u64,
+}
+
+impl Embedded {
+    /// Opens the store in the file `path`, and makes the file (mode 0600) and its folder (0700)
+    /// when there is none. It blocks for as long as that takes: after a crash, the whole file is
+    /// checked.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]: in use, not a store, damaged, or not allowed.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_keeping(path, EVENTS_KEPT)
+    }
+
+    /// Like [`Self::open`], keeping another number of events than [`EVENTS_KEPT`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_keeping(path: &Path, events_kept: u64) -> Result<Self, OpenError> {
+        let database = open::open(path)?;
+        let epoch = tables::epoch(&database).map_err(|error| OpenError::Damaged {
+            path: path.to_owned(),
+            why: error.to_string(),
+        })?;
+        Ok(Self {
+            file: Arc::new(OpenFile {
+                database,
+                epoch: watch::Sender::new(epoch),
+                events_kept,
+            }),
+            writing: Arc::default(),
+            path: path.to_owned(),
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `read` where it may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let file = Arc::clone(&self.file);
+        spawn_blocking(move || read(&file.database))
+            .await
+            .map_err(|error| broken(&error))?
+    }
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn commit(&self, change: &Change) -> Result<Epoch, CommitError> {
+        let turn = Arc::clone(&self.writing).lock_owned().await;
+        let (file, change) = (Arc::clone(&self.file), change.clone());
+        // The turn goes along: should the caller go away, the change is still carried out whole,
+        // announced, and only then the next one begun.
+        spawn_blocking(move || {
+            let _turn = turn;
+            let epoch = tables::commit(&file.database, &change, file.events_kept)?;
+            file.epoch.send_replace(epoch);
+            Ok(epoch)
+        })
+        .await
+        .map_err(|error| broken(&error))?
+    }
+
+    async fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
+        let id = id.clone();
+        self.read(move |database| tables::get(database, &id)).await
+    }
+
+    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError> {
+        let (sender, mut records) = mpsc::channel(LOAD_AHEAD);
+        let reading = self.read(move |database| tables::load(database, &sender));
+        let taking = async {
+            while let Some(record) = records.recv().await {
+                each(record);
+            }
+        };
+        tokio::join!(reading, taking).0
+    }
+
+    async fn follow(&self, after: Epoch, wait: Duration) -> Result<Follow, StoreError> {
+        let mut epoch = self.file.epoch.subscribe();
+        if *epoch.borrow_and_update() == after {
+            // Whether it came, or the wait is over: the file says what there is.
+            let changed = epoch.wait_for(|now| *now != after);
+            let _ = tokio::time::timeout(wait, changed).await;
+        }
+        self.read(move |database| tables::events(database, after))
+            .await
+    }
+
+    async fn epoch(&self) -> Result<Epoch, StoreError> {
+        self.read(tables::epoch).await
+    }
+
+    async fn saw(&self, sightings: &[Sighting]) -> Result<(), StoreError> {
+        let turn = Arc::clone(&self.writing).lock_owned().await;
+        let sightings = sightings.to_vec();
+        self.read(move |database| {
+            let _turn = turn;
+            tables::saw(database, &sightings)
+        })
+        .await
+    }
+
+    async fn sightings(&self) -> Result<Vec<Sighting>, StoreError> {
+        self.read(tables::sightings).await
+    }
+}
+
+/// The thread that worked on the file is gone: it panicked, or the program is ending.
+fn broken(error: &tokio::task::JoinError) -> StoreError {
+    StoreError::Unavailable(format!("the embedded store broke off: {error}"))
+}

@@ -1,0 +1,223 @@
+//! The tables of the file, and what is done with them. Everything here blocks.
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use tokio::sync::mpsc;
+
+use crate::client::{ClientId, Seen, Sighting};
+use crate::store::{
+    Change, CommitError, Epoch, Event, Follow, RecordId, StoreError, Unreadable, Versioned,
+};
+
+/// `client:acme` to the record's stored form.
+const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
+/// An epoch to its event's stored form.
+const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+/// A client's id to its sighting.
+const SIGHTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("sightings");
+/// The form of the file, and the epoch of the last change.
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+
+const FORM: &str = "form";
+const EPOCH: &str = "epoch";
+
+/// The form of the file that this program reads and writes.
+const KNOWN_FORM: u64 = 1;
+
+/// The most events that one answer holds.
+const BATCH: usize = 1000;
+
+/// Makes the tables in a new file; says what is foreign in a file that is not one of ours.
+pub(super) fn prepare(database: &Database) -> Result<Option<String>, redb::Error> {
+    let transaction = database.begin_write()?;
+    let is_new = transaction.list_tables()?.next().is_none();
+    {
+        let mut meta = transaction.open_table(META)?;
+        if is_new {
+            meta.insert(FORM, KNOWN_FORM)?;
+        }
+        match meta.get(FORM)?.map(|form| form.value()) {
+            Some(KNOWN_FORM) => {}
+            Some(form) => {
+                return Ok(Some(format!(
+                    "it has form {form}, and this program knows {KNOWN_FORM}"
+                )));
+            }
+            None => return Ok(Some("it is a database of another program".to_owned())),
+        }
+        transaction.open_table(RECORDS)?;
+        transaction.open_table(EVENTS)?;
+        transaction.open_table(SIGHTINGS)?;
+    }
+    transaction.commit()?;
+    Ok(None)
+}
+
+/// The epoch of the last change.
+pub(super) fn epoch(database: &Database) -> Result<Epoch, StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    epoch_in(&read.open_table(META).map_err(failed)?)
+}
+
+fn epoch_in(meta: &impl ReadableTable<&'static str, u64>) -> Result<Epoch, StoreError> {
+    let epoch = meta.get(EPOCH).map_err(failed)?;
+    Ok(epoch.map_or(Epoch::NONE, |epoch| Epoch(epoch.value())))
+}
+
+/// Carries out a change, and forgets the event that is `events_kept` older.
+pub(super) fn commit(
+    database: &Database,
+    change: &Change,
+    events_kept: u64,
+) -> Result<Epoch, CommitError> {
+    let transaction = database.begin_write().map_err(failed)?;
+    // A transaction that is dropped before its commit leaves nothing.
+    check(&transaction, change)?;
+    let epoch = write(&transaction, change, events_kept)?;
+    transaction.commit().map_err(failed)?;
+    Ok(epoch)
+}
+
+fn check(transaction: &WriteTransaction, change: &Change) -> Result<(), CommitError> {
+    let records = transaction.open_table(RECORDS).map_err(failed)?;
+    for write in &change.writes {
+        let id = write.record.id();
+        let stored = records.get(id.to_string().as_str()).map_err(failed)?;
+        let version = match stored {
+            Some(stored) => {
+                Versioned::decode(&id, stored.value())
+                    .map_err(StoreError::from)?
+                    .version
+            }
+            None => Epoch::NONE,
+        };
+        if version != write.expected {
+            return Err(CommitError::Conflict(id));
+        }
+    }
+    Ok(())
+}
+
+fn write(
+    transaction: &WriteTransaction,
+    change: &Change,
+    events_kept: u64,
+) -> Result<Epoch, StoreError> {
+    let mut meta = transaction.open_table(META).map_err(failed)?;
+    let epoch = epoch_in(&meta)?.next();
+    meta.insert(EPOCH, epoch.0).map_err(failed)?;
+    let mut records = transaction.open_table(RECORDS).map_err(failed)?;
+    for write in &change.writes {
+        let stored = Versioned::encode(epoch, &write.record);
+        records
+            .insert(write.record.id().to_string().as_str(), stored.as_bytes())
+            .map_err(failed)?;
+    }
+    let mut events = transaction.open_table(EVENTS).map_err(failed)?;
+    let event = Event::of(change, epoch).encode();
+    events.insert(epoch.0, event.as_bytes()).map_err(failed)?;
+    // Epochs have no gaps, so one event goes for each that comes.
+    if let Some(old) = epoch.0.checked_sub(events_kept) {
+        events.remove(old).map_err(failed)?;
+    }
+    Ok(epoch)
+}
+
+/// One record.
+pub(super) fn get(database: &Database, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let records = read.open_table(RECORDS).map_err(failed)?;
+    let stored = records.get(id.to_string().as_str()).map_err(failed)?;
+    stored
+        .map(|stored| Versioned::decode(id, stored.value()).map_err(StoreError::from))
+        .transpose()
+}
+
+/// Sends every record as of one moment; gives the epoch of that moment.
+pub(super) fn load(database: &Database, to: &mpsc::Sender<Versioned>) -> Result<Epoch, StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let epoch = epoch_in(&read.open_table(META).map_err(failed)?)?;
+    let records = read.open_table(RECORDS).map_err(failed)?;
+    for entry in records.iter().map_err(failed)? {
+        let (id, stored) = entry.map_err(failed)?;
+        let record = Versioned::decode(&id.value().parse()?, stored.value())?;
+        if to.blocking_send(record).is_err() {
+            break; // Nobody waits for them any more.
+        }
+    }
+    Ok(epoch)
+}
+
+/// The events after `after`, as far as there are any.
+pub(super) fn events(database: &Database, after: Epoch) -> Result<Follow, StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let now = epoch_in(&read.open_table(META).map_err(failed)?)?;
+    let events = read.open_table(EVENTS).map_err(failed)?;
+    let mut next = after.next();
+    let mut found = Vec::new();
+    for entry in events.range(next.0..).map_err(failed)?.take(BATCH) {
+        let (epoch, stored) = entry.map_err(failed)?;
+        if epoch.value() != next.0 {
+            return Ok(Follow::Gap { now });
+        }
+        found.push(Event::decode(next, stored.value())?);
+        next = next.next();
+    }
+    if after > now || (found.is_empty() && after < now) {
+        return Ok(Follow::Gap { now });
+    }
+    Ok(Follow::Events(found))
+}
+
+/// Merges sightings.
+pub(super) fn saw(database: &Database, sightings: &[Sighting]) -> Result<(), StoreError> {
+    let transaction = database.begin_write().map_err(failed)?;
+    {
+        let mut table = transaction.open_table(SIGHTINGS).map_err(failed)?;
+        for sighting in sightings {
+            let client = sighting.client.as_str();
+            let known = match table.get(client).map_err(failed)? {
+                Some(stored) => read_seen(client, stored.value())?,
+                None => Seen::default(),
+            };
+            let merged = known.merge(sighting.seen);
+            if merged != known {
+                let stored = serde_json::to_vec(&merged).unwrap_or_default();
+                table.insert(client, stored.as_slice()).map_err(failed)?;
+            }
+        }
+    }
+    transaction.commit().map_err(failed)
+}
+
+/// Every sighting.
+pub(super) fn sightings(database: &Database) -> Result<Vec<Sighting>, StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let table = read.open_table(SIGHTINGS).map_err(failed)?;
+    let mut sightings = Vec::new();
+    for entry in table.iter().map_err(failed)? {
+        let (client, stored) = entry.map_err(failed)?;
+        let client = client.value();
+        sightings.push(Sighting {
+            seen: read_seen(client, stored.value())?,
+            client: client
+                .parse::<ClientId>()
+                .map_err(|error| unreadable_sighting(client, &error))?,
+        });
+    }
+    Ok(sightings)
+}
+
+fn read_seen(client: &str, stored: &[u8]) -> Result<Seen, Unreadable> {
+    serde_json::from_slice(stored).map_err(|error| unreadable_sighting(client, &error))
+}
+
+fn unreadable_sighting(client: &str, why: &dyn std::fmt::Display) -> Unreadable {
+    Unreadable {
+        what: format!("the sighting of {client:?}"),
+        why: why.to_string(),
+    }
+}
+
+fn failed(error: impl Into<redb::Error>) -> StoreError {
+    StoreError::Unavailable(format!("the embedded store: {}", error.into()))
+}

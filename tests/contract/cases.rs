@@ -1,0 +1,403 @@
+//! The numbered lines of the contract.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use keyferry::certificate::Fingerprint;
+use keyferry::client::{ClientRecord, Seen, Sighting};
+use keyferry::clock::{self, Timestamp};
+use keyferry::store::{
+    CommitError, Epoch, Event, Follow, Record, RecordId, Store, StoreError, Versioned, Write,
+};
+use tokio::task::JoinSet;
+
+use super::adapter::{Kind, Rig};
+use super::records::{
+    change, client, client_id, conflict, count_up, create, described, description, enrolment, id,
+    replace,
+};
+
+const SOON: Duration = Duration::from_secs(5);
+const AT_ONCE: Duration = Duration::ZERO;
+/// How many replicas at once.
+const MANY: usize = 32;
+
+async fn events(store: &dyn Store, after: Epoch) -> Vec<Event> {
+    match store.follow(after, AT_ONCE).await.unwrap() {
+        Follow::Events(events) => events,
+        Follow::Gap { now } => panic!("a gap after {after}, now {now}"),
+    }
+}
+
+async fn all(store: &dyn Store) -> (Epoch, BTreeMap<RecordId, Versioned>) {
+    let mut records = BTreeMap::new();
+    let epoch = store
+        .load(&mut |record| {
+            records.insert(record.record.id(), record);
+        })
+        .await
+        .unwrap();
+    (epoch, records)
+}
+
+pub(crate) async fn a_change_is_done_whole_or_not_at_all(kind: Kind) {
+    let rig = Rig::start(kind).await;
+    let store = rig.handle();
+    let first = store.commit(&create(client("a"))).await.unwrap();
+    assert_eq!(first, Epoch(1));
+
+    for (writes, loser) in [
+        (
+            vec![Write::create(client("b")), Write::create(client("a"))],
+            "a",
+        ),
+        (
+            vec![
+                Write::create(client("b")),
+                Write::replace(Epoch(9), client("a")),
+            ],
+            "a",
+        ),
+        (
+            vec![
+                Write::replace(first, client("a")),
+                Write::replace(first, client("c")),
+            ],
+            "c",
+        ),
+    ] {
+        let lost = conflict(store.commit(&change(writes)).await);
+        assert_eq!(lost, Some(id(loser)));
+    }
+    assert!(store.get(&id("b")).await.unwrap().is_none());
+    assert_eq!(store.epoch().await.unwrap(), first);
+    assert_eq!(events(&*store, Epoch::NONE).await.len(), 1);
+
+    let both = vec![
+        Write::create(client("b")),
+        Write::replace(first, client("a")),
+    ];
+    let second = store.commit(&change(both)).await.unwrap();
+    for name in ["a", "b"] {
+        let record = store.get(&id(name)).await.unwrap().unwrap();
+        assert_eq!((record.version, second), (second, Epoch(2)));
+    }
+}
+
+pub(crate) async fn of_many_changes_to_one_version_one_wins(kind: Kind) {
+    let rig = Rig::start(kind).await;
+    let version = rig.handle().commit(&create(client("a"))).await.unwrap();
+    let mut tasks = JoinSet::new();
+    for n in 0..MANY {
+        let store = rig.handle();
+        let change = replace(version, described("a", &n.to_string()));
+        tasks.spawn(async move { (n, store.commit(&change).await) });
+    }
+    let (won, lost): (Vec<_>, Vec<_>) = tasks
+        .join_all()
+        .await
+        .into_iter()
+        .partition(|(_, result)| result.is_ok());
+    assert_eq!(won.len(), 1);
+    assert!(
+        lost.into_iter()
+            .all(|(_, result)| conflict(result) == Some(id("a")))
+    );
+    let now = rig.handle().get(&id("a")).await.unwrap().unwrap();
+    assert_eq!(
+        description(&now.record),
+        Some(won[0].0.to_string().as_str())
+    );
+}
+
+pub(crate) async fn first_sight_on_many_replicas_makes_one_client(kind: Kind) {
+    let rig = Rig::start(kind).await;
+    let fingerprint = Fingerprint::of(b"a certificate");
+    let mut tasks = JoinSet::new();
+    for _ in 0..MANY {
+        let store = rig.handle();
+        tasks.spawn(async move { store.commit(&enrolment(fingerprint)).await });
+    }
+    let results = tasks.join_all().await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+
+    let (epoch, records) = all(&*rig.handle()).await;
+    assert_eq!(epoch, Epoch(1));
+    let of_kind = |kind: &str| records.keys().filter(|id| id.kind() == kind).count();
+    assert_eq!(["client", "key", "certificate"].map(of_kind), [1, 1, 1]);
+}
+
+pub(crate) async fn epochs_have_no_gaps_and_each_has_one_event(kind: Kind) {
+    let rig = Rig::start(kind).await;
+    let mut tasks = JoinSet::new();
+    for n in 0..MANY {
+        let store = rig.handle();
+        tasks.spawn(async move {
+            let epoch = store.commit(&create(client(&n.to_string()))).await.unwrap();
+            (epoch, n.to_string())
+        });
+    }
+    let mut committed = tasks.join_all().await;
+    committed.sort();
+    let seen: Vec<_> = events(&*rig.handle(), Epoch::NONE)
+        .await
+        .into_iter()
+        .map(|event| (event.epoch, event.records[0].id().name()))
+        .collect();
+    assert_eq!(seen, committed);
+    let numbers: Vec<_> = committed.iter().map(|(epoch, _)| epoch.0).collect();
+    assert_eq!(numbers, (1..=32).collect::<Vec<_>>());
+}
+
+pub(crate) async fn an_absent_record_is_none(kind: Kind) {
+    let rig = Rig::start(kind).await;
+    let store = rig.handle();
+    assert!(store.get(&id("nobody")).await.unwrap().is_none());
+    assert_eq!(store.epoch().await.unwrap(), Epoch::NONE);
+    assert!(store.sightings().await.unwrap().is_empty());
+    let (epoch, records) = all(&*store).await;
+    assert_eq!((epoch, records.len()), (Epoch::NONE, 0));
+}
+
+pub(crate) async fn an_unreadable_record_is_an_error(kind: Kind) {
+    let mut rig = Rig::start(kind).await;
+    rig.handle().commit(&create(client("a"))).await.unwrap();
+    let good = Versioned::encode(Epoch(1), &client("a").into());
+    for bad in [
+        String::new(),
+        "{".to_owned(),
+        "7".to_owned(),
+        "null".to_owned(),
+        "{}".to_owned(),
+        good.replace("\"schema\":1", "\"schema\":2"),
+        good.replace("\"version\":1", "\"version\":null"),
+    ] {
+        rig.overwrite(&id("a"), &bad).await;
+        let store = rig.handle();
+        let got = store.get(&id("a")).await;
+        assert!(
+            matches!(got, Err(StoreError::Unreadable(_))),
+            "{bad}: {got:?}"
+        );
+        let loaded = store.load(&mut |_| ()).await;
+        assert!(
+            matches!(loaded, Err(StoreError::Unreadable(_))),
+            "{bad}: {loaded:?}"
+        );
+        for expected in [Epoch::NONE, Epoch(1)] {
+            let committed = store.commit(&replace(expected, client("a"))).await;
+            assert!(
+                matches!(
+                    committed,
+                    Err(CommitError::Store(StoreError::Unreadable(_)))
+                ),
+                "{bad}: {committed:?}"
+            );
+        }
+    }
+    assert_eq!(rig.handle().epoch().await.unwrap(), Epoch(1));
+}
+
+pub(crate) async fn what_is_written_reads_back_to_the_letter(kind: Kind) {
+    let mut rig = Rig::start(kind).await;
+    // What a store that takes JSON apart and puts it together again would get wrong: large
+    // numbers, empty lists, the version's own spelling inside of text.
+    let tricky = ClientRecord {
+        created_at: Timestamp::from_unix(9_007_199_254_740_993),
+        ..described(
+            "a",
+            "\"version\":0,\"epoch\":0 \\ \u{0} \u{2028} é 🔑 [] {} 1e400",
+        )
+    };
+    let record = Record::from(tricky.clone());
+    let epoch = rig.handle().commit(&create(tricky.clone())).await.unwrap();
+    assert_eq!(
+        rig.stored(&id("a")).await,
+        Versioned::encode(epoch, &record)
+    );
+
+    let store = rig.handle();
+    let read = store.get(&id("a")).await.unwrap().unwrap();
+    let told = events(&*store, Epoch::NONE).await.remove(0);
+    for found in [read.record, told.records[0].clone()] {
+        let Record::Client(found) = found else {
+            panic!("{found:?}");
+        };
+        assert_eq!(found, tricky);
+    }
+}
+
+pub(crate) async fn a_load_and_the_events_after_it_give_the_present(kind: Kind) {
+    let rig = Rig::start(kind).await;
+    let store = rig.handle();
+    let many = (0..3000).map(|n| Write::create(client(&format!("c{n}"))));
+    store.commit(&change(many.collect())).await.unwrap();
+
+    let writer = rig.handle();
+    let writing = tokio::spawn(async move { count_up(&*writer, "busy", 200).await });
+    let mut loads = 0;
+    while !writing.is_finished() || loads == 0 {
+        let (epoch, mut records) = all(&*store).await;
+        let behind = events(&*store, epoch).await;
+        let now = behind.last().map_or(epoch, |event| event.epoch);
+        for Event {
+            epoch,
+            records: changed,
+            ..
+        } in behind
+        {
+            for record in changed {
+                let known = records.get(&record.id()).map(|known| known.version);
+                if known < Some(epoch) {
+                    let version = epoch;
+                    records.insert(record.id(), Versioned { version, record });
+                }
+            }
+        }
+        loads += 1;
+        // Every change since the first counts `busy` up by one.
+        let busy = records.get(&id("busy"));
+        let counted = busy.and_then(|busy| description(&busy.record));
+        let expected = now.0.checked_sub(2).map(|n| n.to_string());
+        assert!(records.len() >= 3000);
+        assert_eq!(counted, expected.as_deref(), "after {now}");
+    }
+    writing.await.unwrap();
+    let (epoch, records) = all(&*store).await;
+    assert_eq!((epoch, records.len()), (Epoch(201), 3001));
+}
+
+pub(crate) async fn sightings_keep_the_latest_and_make_no_event(kind: Kind) {
+    let rig = Rig::start(kind).await;
+    let store = rig.handle();
+    let seen = |name: &str, certificate: Option<i64>, key: Option<i64>| Sighting {
+        client: client_id(name),
+        seen: Seen {
+            by_certificate: certificate.map(Timestamp::from_unix),
+            by_key: key.map(Timestamp::from_unix),
+        },
+    };
+    store.saw(&[]).await.unwrap();
+    store
+        .saw(&[seen("a", Some(50), None), seen("b", None, None)])
+        .await
+        .unwrap();
+    store
+        .saw(&[seen("a", Some(40), Some(7)), seen("c", None, Some(-1))])
+        .await
+        .unwrap();
+    store
+        .saw(&[seen("a", Some(60), Some(6)), seen("a", Some(59), None)])
+        .await
+        .unwrap();
+
+    let mut sightings = rig.handle().sightings().await.unwrap();
+    sightings.retain(|sighting| sighting.seen != Seen::default());
+    sightings.sort_by(|a, b| a.client.cmp(&b.client));
+    assert_eq!(
+        sightings,
+        [seen("a", Some(60), Some(7)), seen("c", None, Some(-1))]
+    );
+    assert_eq!(store.epoch().await.unwrap(), Epoch::NONE);
+
+    let many: Vec<_> = (0..2500)
+        .map(|n| seen(&format!("m{n}"), Some(n), Some(n)))
+        .collect();
+    store.saw(&many).await.unwrap();
+    assert_eq!(
+        rig.handle().sightings().await.unwrap().len(),
+        2500 + sightings.len()
+    );
+}
+
+pub(crate) async fn following_wakes_with_the_change(kind: Kind) {
+    let rig = Rig::start(kind).await;
+    rig.handle().commit(&create(client("a"))).await.unwrap();
+    let follower = rig.handle();
+    let following = tokio::spawn(async move {
+        let told = follower
+            .follow(Epoch(1), Duration::from_secs(60))
+            .await
+            .unwrap();
+        (told, clock::monotonic())
+    });
+    // Whether the change comes before or during the wait, it must end it.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    rig.handle().commit(&create(client("b"))).await.unwrap();
+    let committed = clock::monotonic();
+    let (told, at) = tokio::time::timeout(SOON, following)
+        .await
+        .unwrap()
+        .unwrap();
+    let Follow::Events(told) = told else {
+        panic!("{told:?}");
+    };
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (told[0].epoch, told[0].records[0].id()),
+        (Epoch(2), id("b"))
+    );
+    let late = at.saturating_duration_since(committed);
+    assert!(late < Duration::from_millis(500), "{late:?}");
+}
+
+pub(crate) async fn following_waits_no_longer_than_told(kind: Kind) {
+    let rig = Rig::start(kind).await;
+    let store = rig.handle();
+    let begun: Instant = clock::monotonic();
+    let wait = Duration::from_millis(300);
+    let told = store.follow(Epoch::NONE, wait).await.unwrap();
+    assert!(
+        matches!(&told, Follow::Events(events) if events.is_empty()),
+        "{told:?}"
+    );
+    let took = begun.elapsed();
+    assert!(took >= wait && took < SOON, "{took:?}");
+}
+
+pub(crate) async fn events_that_are_no_longer_kept_are_a_gap(kind: Kind) {
+    let rig = Rig::keeping(kind, 100).await;
+    let store = rig.handle();
+    count_up(&*store, "a", 350).await;
+    for behind in [0, 1, 100] {
+        let told = store.follow(Epoch(behind), SOON).await.unwrap();
+        assert!(
+            matches!(told, Follow::Gap { now: Epoch(350) }),
+            "{behind}: {told:?}"
+        );
+    }
+    assert_eq!(events(&*store, Epoch(250)).await.len(), 100);
+}
+
+pub(crate) async fn an_epoch_ahead_of_the_store_is_a_gap(kind: Kind) {
+    let rig = Rig::start(kind).await;
+    let store = rig.handle();
+    let begun = clock::monotonic();
+    let told = store
+        .follow(Epoch(5), Duration::from_secs(60))
+        .await
+        .unwrap();
+    assert!(matches!(told, Follow::Gap { now: Epoch::NONE }), "{told:?}");
+    store.commit(&create(client("a"))).await.unwrap();
+    let told = store
+        .follow(Epoch(2), Duration::from_secs(60))
+        .await
+        .unwrap();
+    assert!(matches!(told, Follow::Gap { now: Epoch(1) }), "{told:?}");
+    assert!(begun.elapsed() < SOON);
+}
+
+pub(crate) async fn a_long_way_behind_is_caught_up_in_order(kind: Kind) {
+    let rig = Rig::start(kind).await;
+    let store = rig.handle();
+    count_up(&*store, "a", 1500).await;
+    let mut known = Epoch::NONE;
+    while known < Epoch(1500) {
+        let next = events(&*store, known).await;
+        assert!(!next.is_empty());
+        for event in next {
+            assert_eq!(event.epoch, known.next());
+            known = event.epoch;
+        }
+    }
+}

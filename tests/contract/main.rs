@@ -1,0 +1,52 @@
+//! The contract of the store (see `keyferry::store::Store`), tried on every adapter: the embedded
+//! store, the embedded store through the socket of the gateway that holds it, and Redis as a real
+//! process. The cases are written once; `contract!` runs each on all three.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod adapter;
+mod cases;
+mod death;
+mod directory;
+mod records;
+
+macro_rules! contract {
+    ($($module:ident: $($case:ident)*;)*) => {
+        mod embedded {
+            $($(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$module::$case(super::adapter::Kind::Embedded).await;
+            })*)*
+        }
+    };
+}
+
+contract! {
+    cases:
+        a_change_is_done_whole_or_not_at_all
+        of_many_changes_to_one_version_one_wins
+        first_sight_on_many_replicas_makes_one_client
+        epochs_have_no_gaps_and_each_has_one_event
+        an_absent_record_is_none
+        an_unreadable_record_is_an_error
+        what_is_written_reads_back_to_the_letter
+        a_load_and_the_events_after_it_give_the_present
+        sightings_keep_the_latest_and_make_no_event
+        following_wakes_with_the_change
+        following_waits_no_longer_than_told
+        events_that_are_no_longer_kept_are_a_gap
+        an_epoch_ahead_of_the_store_is_a_gap
+        a_long_way_behind_is_caught_up_in_order;
+    death:
+        what_was_acknowledged_survives_a_kill;
+    directory:
+        a_directory_loads_and_follows
+        catching_up_sees_a_change_of_another_at_once
+        a_directory_that_fell_behind_the_kept_events_loads_again
+        catching_up_survives_that_the_asker_goes_away;
+}
