@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{SCHEMA, SchemaOnly};
+use super::record::{SCHEMA, SchemaOnly, split_at_zero};
 use super::{Epoch, Record, Unreadable};
 use crate::clock::Timestamp;
 
@@ -132,6 +132,13 @@ impl Event {
         .unwrap_or_default()
     }
 
+    /// The stored form of `change`'s event before and after its epoch, for a store that numbers
+    /// changes where this program is not.
+    #[must_use]
+    pub fn around_epoch(change: &Change) -> [String; 2] {
+        split_at_zero(&Self::of(change, Epoch::NONE).encode(), "\"epoch\":")
+    }
+
     /// Reads the stored form of the event number `epoch`.
     ///
     /// # Errors
@@ -190,6 +197,9 @@ mod tests {
         let stored = Event::of(&change, Epoch(7)).encode();
         let read = Event::decode(Epoch(7), stored.as_bytes()).unwrap();
         assert_eq!((read.epoch, read.records.len()), (Epoch(7), 1));
+
+        let [before, after] = Event::around_epoch(&change);
+        assert_eq!(format!("{before}7{after}"), stored);
 
         let newer = stored.replacen("\"schema\":1", "\"schema\":2", 1);
         for (epoch, bytes) in [

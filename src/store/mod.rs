@@ -8,6 +8,7 @@
 mod change;
 pub mod embedded;
 mod record;
+pub mod redis;
 
 use std::time::Duration;
 

@@ -4,62 +4,124 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use keyferry::store::embedded::Embedded;
+use keyferry::store::redis::{Redis, Settings};
 use keyferry::store::{EVENTS_KEPT, RecordId, Store};
+use redb::ReadableDatabase;
 use tempfile::TempDir;
+
+use super::redis_server::RedisServer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Embedded,
+    Redis,
 }
 
 /// A new, empty store of one kind.
 pub(crate) struct Rig {
-    folder: TempDir,
+    place: Place,
     events_kept: u64,
-    embedded: Option<Arc<Embedded>>,
 }
+
+enum Place {
+    Embedded {
+        folder: TempDir,
+        open: Option<Arc<Embedded>>,
+    },
+    Redis(RedisServer),
+}
+
+const RECORDS: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("records");
 
 impl Rig {
     pub(crate) async fn start(kind: Kind) -> Self {
         Self::keeping(kind, EVENTS_KEPT).await
     }
 
-    pub(crate) async fn keeping(_kind: Kind, events_kept: u64) -> Self {
-        let mut rig = Self {
-            folder: tempfile::tempdir().unwrap(),
-            events_kept,
-            embedded: None,
+    pub(crate) async fn keeping(kind: Kind, events_kept: u64) -> Self {
+        let place = match kind {
+            Kind::Embedded => Place::Embedded {
+                folder: tempfile::tempdir().unwrap(),
+                open: None,
+            },
+            Kind::Redis => {
+                let safe = ["--appendonly", "yes", "--appendfsync", "always"];
+                Place::Redis(RedisServer::start(&safe).await)
+            }
         };
+        let mut rig = Self { place, events_kept };
         rig.open().await;
         rig
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join("state/keyferry.redb")
+    /// What a program needs to know to open this store: a path or a URL.
+    pub(crate) fn address(&self) -> String {
+        match &self.place {
+            Place::Embedded { .. } => self.path().to_str().unwrap().to_owned(),
+            Place::Redis(server) => server.url(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        match &self.place {
+            Place::Embedded { folder, .. } => folder.path().join("state/keyferry.redb"),
+            Place::Redis(_) => panic!("Redis has no path"),
+        }
     }
 
     /// Lets go of the store, for another process to take it.
     pub(crate) fn close(&mut self) {
-        self.embedded = None;
+        if let Place::Embedded { open, .. } = &mut self.place {
+            *open = None;
+        }
     }
 
+    /// Opens the store after [`Self::close`], [`Self::stop`] or the death of another process.
     pub(crate) async fn open(&mut self) {
-        let embedded = Embedded::open_keeping(&self.path(), self.events_kept).unwrap();
-        self.embedded = Some(Arc::new(embedded));
+        let path = self.path_if_embedded();
+        match (&mut self.place, path) {
+            (Place::Embedded { open, .. }, Some(path)) => {
+                let embedded = Embedded::open_keeping(&path, self.events_kept).unwrap();
+                *open = Some(Arc::new(embedded));
+            }
+            (Place::Redis(_), _) | (_, None) => {}
+        }
+    }
+
+    fn path_if_embedded(&self) -> Option<PathBuf> {
+        matches!(self.place, Place::Embedded { .. }).then(|| self.path())
     }
 
     /// A handle on the store: another replica, or another command, each time.
     pub(crate) fn handle(&self) -> Arc<dyn Store> {
-        Arc::clone(self.embedded.as_ref().unwrap()) as Arc<dyn Store>
+        match &self.place {
+            Place::Embedded { open, .. } => Arc::clone(open.as_ref().unwrap()) as Arc<dyn Store>,
+            Place::Redis(server) => Arc::new(
+                Redis::new(&Settings {
+                    events_kept: self.events_kept,
+                    ..Settings::new(server.url())
+                })
+                .unwrap(),
+            ),
+        }
     }
 
     /// Puts `stored` in the place of the record `id`, behind the store's back.
     pub(crate) async fn overwrite(&mut self, id: &RecordId, stored: &str) {
-        self.embedded = None;
+        if let Place::Redis(server) = &self.place {
+            let () = redis::cmd("HSET")
+                .arg(format!("kf:{{kf}}:{}", id.kind()))
+                .arg(id.name())
+                .arg(stored)
+                .query(&mut server.connection())
+                .unwrap();
+            return;
+        }
+        self.close();
         let database = redb::Database::open(self.path()).unwrap();
         let transaction = database.begin_write().unwrap();
         transaction
-            .open_table(redb::TableDefinition::<&str, &[u8]>::new("records"))
+            .open_table(RECORDS)
             .unwrap()
             .insert(id.to_string().as_str(), stored.as_bytes())
             .unwrap();
@@ -70,16 +132,19 @@ impl Rig {
 
     /// What is stored as the record `id`.
     pub(crate) async fn stored(&mut self, id: &RecordId) -> String {
-        use redb::ReadableDatabase;
-        self.embedded = None;
+        if let Place::Redis(server) = &self.place {
+            return redis::cmd("HGET")
+                .arg(format!("kf:{{kf}}:{}", id.kind()))
+                .arg(id.name())
+                .query(&mut server.connection())
+                .unwrap();
+        }
+        self.close();
         let database = redb::Database::open(self.path()).unwrap();
-        let read = database.begin_read().unwrap();
-        let table = read
-            .open_table(redb::TableDefinition::<&str, &[u8]>::new("records"))
-            .unwrap();
-        let stored = table.get(id.to_string().as_str()).unwrap().unwrap();
+        let records = database.begin_read().unwrap().open_table(RECORDS).unwrap();
+        let stored = records.get(id.to_string().as_str()).unwrap().unwrap();
         let stored = String::from_utf8(stored.value().to_vec()).unwrap();
-        drop((table, read, database));
+        drop((records, database));
         self.open().await;
         stored
     }

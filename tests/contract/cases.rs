@@ -316,7 +316,7 @@ pub(crate) async fn following_wakes_with_the_change(kind: Kind) {
     let follower = rig.handle();
     let following = tokio::spawn(async move {
         let told = follower
-            .follow(Epoch(1), Duration::from_secs(60))
+            .follow(Epoch(1), Duration::from_mins(1))
             .await
             .unwrap();
         (told, clock::monotonic())
@@ -374,13 +374,13 @@ pub(crate) async fn an_epoch_ahead_of_the_store_is_a_gap(kind: Kind) {
     let store = rig.handle();
     let begun = clock::monotonic();
     let told = store
-        .follow(Epoch(5), Duration::from_secs(60))
+        .follow(Epoch(5), Duration::from_mins(1))
         .await
         .unwrap();
     assert!(matches!(told, Follow::Gap { now: Epoch::NONE }), "{told:?}");
     store.commit(&create(client("a"))).await.unwrap();
     let told = store
-        .follow(Epoch(2), Duration::from_secs(60))
+        .follow(Epoch(2), Duration::from_mins(1))
         .await
         .unwrap();
     assert!(matches!(told, Follow::Gap { now: Epoch(1) }), "{told:?}");

@@ -5,8 +5,9 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use keyferry::store::Epoch;
 use keyferry::store::embedded::Embedded;
+use keyferry::store::redis::{Redis, Settings};
+use keyferry::store::{Epoch, Store};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -24,9 +25,12 @@ const STORE: &str = "KEYFERRY_TEST_STORE";
     reason = "the test is told by its parent where the store is"
 )]
 async fn writes_until_it_is_killed() {
-    let path = std::env::var(STORE).unwrap();
-    let store = Embedded::open(path.as_ref()).unwrap();
-    use keyferry::store::Store;
+    let address = std::env::var(STORE).unwrap();
+    let store: Box<dyn Store> = if address.starts_with("redis:") {
+        Box::new(Redis::new(&Settings::new(address)).unwrap())
+    } else {
+        Box::new(Embedded::open(address.as_ref()).unwrap())
+    };
     let mut version = store.epoch().await.unwrap();
     loop {
         let next = replace(version, described("a", &version.next().to_string()));
@@ -53,10 +57,7 @@ pub(crate) async fn what_was_acknowledged_survives_a_kill(kind: Kind) {
     let mut last = Epoch::NONE;
     for round in 1..=5 {
         rig.close();
-        let (mut child, mut lines) = start(
-            "death::writes_until_it_is_killed",
-            rig.path().to_str().unwrap(),
-        );
+        let (mut child, mut lines) = start("death::writes_until_it_is_killed", &rig.address());
         let enough = last.0 + 7 * round;
         let reading = async {
             while let Some(line) = lines.next_line().await.unwrap() {

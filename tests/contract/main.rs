@@ -5,7 +5,9 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     reason = "a test that cannot go on has failed"
 )]
 
@@ -14,15 +16,24 @@ mod cases;
 mod death;
 mod directory;
 mod records;
+#[path = "../support/redis.rs"]
+mod redis_server;
 
 macro_rules! contract {
     ($($module:ident: $($case:ident)*;)*) => {
-        mod embedded {
-            $($(#[tokio::test(flavor = "multi_thread")]
-            async fn $case() {
-                super::$module::$case(super::adapter::Kind::Embedded).await;
-            })*)*
-        }
+        $($(mod $case {
+            use super::adapter::Kind;
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn embedded() {
+                super::$module::$case(Kind::Embedded).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn redis() {
+                super::$module::$case(Kind::Redis).await;
+            }
+        })*)*
     };
 }
 

@@ -1,0 +1,305 @@
+//! The store in Redis (6.2 or later) or Valkey, for any number of replicas.
+//!
+//! | Key | Type | Holds |
+//! |---|---|---|
+//! | `kf:{kf}:epoch` | string | the number of the last change |
+//! | `kf:{kf}:events` | stream | for each change an entry `<epoch>-0` with the field `event` |
+//! | `kf:{kf}:client` | hash | client id to the stored form of its record |
+//! | `kf:{kf}:certificate` | hash | fingerprint to the stored form of its record |
+//! | `kf:{kf}:key` | hash | key id to the stored form of its record |
+//! | `kf:{kf}:seen` | hash | `<client id>:certificate` and `<client id>:key` to seconds |
+//!
+//! The part in braces is the hash tag: all keys share one slot of a cluster, so that a change,
+//! which is one script, may touch all of them. No key's name holds anything of a client.
+
+mod link;
+mod read;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::streams::StreamReadReply;
+use redis::{Client, IntoConnectionInfo};
+
+use super::record::SCHEMA;
+use super::{
+    Change, CommitError, EVENTS_KEPT, Epoch, Event, Follow, RecordId, Store, StoreError,
+    Unreadable, Versioned,
+};
+use crate::client::Sighting;
+use crate::secret::Secret;
+use link::{Link, Script};
+
+const EPOCH: &str = "kf:{kf}:epoch";
+const EVENTS: &str = "kf:{kf}:events";
+const SEEN: &str = "kf:{kf}:seen";
+/// The hash of each kind of record, by [`RecordId::kind`].
+const RECORDS: [(&str, &str); 3] = [
+    ("client", "kf:{kf}:client"),
+    ("certificate", "kf:{kf}:certificate"),
+    ("key", "kf:{kf}:key"),
+];
+
+/// The most events that one answer holds.
+const BATCH: usize = 1000;
+/// The most sightings that one run of the script merges: Redis does nothing else meanwhile.
+const MERGED_AT_ONCE: usize = 500;
+
+/// Where Redis is, and how long to wait for it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `redis://[user@]host[:port][/database]`, without a password.
+    pub url: String,
+    /// The password of the user in the URL, or of the default user.
+    pub password: Option<Secret<String>>,
+    /// How long a connection may take.
+    pub connect_timeout: Duration,
+    /// How long an answer may take.
+    pub response_timeout: Duration,
+    /// About how many events to keep.
+    pub events_kept: u64,
+}
+
+impl Settings {
+    /// Redis at `url`, without a password and with the usual patience: 300 ms for a connection
+    /// and 1 s for an answer.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            password: None,
+            connect_timeout: Duration::from_millis(300),
+            response_timeout: Duration::from_secs(1),
+            events_kept: EVENTS_KEPT,
+        }
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The URL is none.
+    #[error("the URL of Redis cannot be used ({0}); write redis://[user@]host[:port][/database]")]
+    Url(String),
+    /// The URL would show the password to whoever sees the configuration.
+    #[error("the URL of Redis holds a password; put it into a file and name that instead")]
+    PasswordInUrl,
+}
+
+/// The store in Redis.
+pub struct Redis {
+    link: Link,
+    commit: Script,
+    saw: Script,
+    events_kept: u64,
+}
+
+impl Redis {
+    /// The store at `settings`. It connects with the first question, and again whenever the
+    /// connection was lost, so Redis may come and go.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`] when the settings cannot be used. Whether Redis is there is not asked.
+    pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
+        let unusable = |error: redis::RedisError| SettingsError::Url(error.to_string());
+        let info = settings
+            .url
+            .as_str()
+            .into_connection_info()
+            .map_err(unusable)?;
+        let mut login = info.redis_settings().clone();
+        if login.password().is_some() {
+            return Err(SettingsError::PasswordInUrl);
+        }
+        if let Some(password) = &settings.password {
+            login = login.set_password(password.expose());
+        }
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let info = info.set_redis_settings(login).set_tcp_settings(tcp);
+        let client = Client::open(info).map_err(unusable)?;
+        Ok(Self {
+            link: Link::new(client, settings.connect_timeout, settings.response_timeout),
+            commit: Script::new(include_str!("commit.lua")),
+            saw: Script::new(include_str!("saw.lua")),
+            events_kept: settings.events_kept,
+        })
+    }
+}
+
+#[async_trait]
+impl Store for Redis {
+    async fn commit(&self, change: &Change) -> Result<Epoch, CommitError> {
+        let [before, after] = Event::around_epoch(change);
+        let mut arguments = vec![
+            SCHEMA.to_string(),
+            self.events_kept.to_string(),
+            before,
+            after,
+        ];
+        for write in &change.writes {
+            let id = write.record.id();
+            let [before, after] = Versioned::around_version(&write.record);
+            arguments.extend([
+                key_number(&id).to_string(),
+                id.name(),
+                write.expected.to_string(),
+                before,
+                after,
+            ]);
+        }
+        let [client, certificate, key] = RECORDS.map(|(_, key)| key);
+        let keys = [EPOCH, EVENTS, client, certificate, key];
+        let (outcome, number): (String, u64) =
+            self.link.run(&self.commit, &keys, &arguments).await?;
+        let named = || {
+            let at = usize::try_from(number).ok()?;
+            change.writes.get(at).map(|write| write.record.id())
+        };
+        match (outcome.as_str(), named()) {
+            ("done", _) => Ok(Epoch(number)),
+            ("conflict", Some(id)) => Err(CommitError::Conflict(id)),
+            ("unreadable", Some(id)) => Err(StoreError::from(Unreadable {
+                what: id.to_string(),
+                why: "it is damaged, or another version wrote it".to_owned(),
+            })
+            .into()),
+            _ => Err(StoreError::Unavailable(format!(
+                "the script answers {outcome:?} and {number}"
+            ))
+            .into()),
+        }
+    }
+
+    async fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
+        let mut question = redis::cmd("HGET");
+        question.arg(hash_of(id)).arg(id.name());
+        let stored: Option<Vec<u8>> = self.link.ask(&question).await?;
+        stored
+            .map(|stored| Versioned::decode(id, &stored).map_err(StoreError::from))
+            .transpose()
+    }
+
+    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError> {
+        // The epoch comes first: what changes while the records are read is told by later events.
+        let epoch = self.epoch().await?;
+        for (kind, hash) in RECORDS {
+            read::all(&self.link, hash, &mut |name, stored| {
+                let id: RecordId = format!("{kind}:{name}").parse()?;
+                each(Versioned::decode(&id, stored)?);
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(epoch)
+    }
+
+    async fn follow(&self, after: Epoch, wait: Duration) -> Result<Follow, StoreError> {
+        let now = self.epoch().await?;
+        if now < after {
+            return Ok(Follow::Gap { now });
+        }
+        let mut question = redis::cmd("XREAD");
+        question.arg("COUNT").arg(BATCH);
+        // To Redis, 0 would mean for ever.
+        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        if now == after && millis > 0 {
+            question.arg("BLOCK").arg(millis);
+        }
+        question
+            .arg("STREAMS")
+            .arg(EVENTS)
+            .arg(format!("{after}-0"));
+        let reply: Option<StreamReadReply> = self.link.ask_waiting(&question, wait).await?;
+        let streams = reply.map(|reply| reply.keys).unwrap_or_default();
+        read::events(
+            after,
+            now,
+            streams.into_iter().flat_map(|stream| stream.ids),
+        )
+    }
+
+    async fn epoch(&self) -> Result<Epoch, StoreError> {
+        let mut question = redis::cmd("GET");
+        question.arg(EPOCH);
+        let stored: Option<String> = self.link.ask(&question).await?;
+        match stored.map(|epoch| (epoch.parse(), epoch)) {
+            None => Ok(Epoch::NONE),
+            Some((Ok(epoch), _)) => Ok(Epoch(epoch)),
+            Some((Err(_), epoch)) => Err(Unreadable {
+                what: EPOCH.to_owned(),
+                why: format!("{epoch:?} is not a number"),
+            }
+            .into()),
+        }
+    }
+
+    async fn saw(&self, sightings: &[Sighting]) -> Result<(), StoreError> {
+        for some in sightings.chunks(MERGED_AT_ONCE) {
+            let mut arguments = Vec::new();
+            for Sighting { client, seen } in some {
+                let times = [("certificate", seen.by_certificate), ("key", seen.by_key)];
+                for (by, at) in times {
+                    if let Some(at) = at {
+                        arguments.push(format!("{client}:{by}"));
+                        arguments.push(at.as_unix().to_string());
+                    }
+                }
+            }
+            if !arguments.is_empty() {
+                let () = self.link.run(&self.saw, &[SEEN], &arguments).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sightings(&self) -> Result<Vec<Sighting>, StoreError> {
+        let mut sightings = read::Sightings::default();
+        read::all(&self.link, SEEN, &mut |field, seconds| {
+            sightings.take(field, seconds)
+        })
+        .await?;
+        Ok(sightings.into_list())
+    }
+}
+
+const fn hash_of(id: &RecordId) -> &'static str {
+    let [client, certificate, key] = RECORDS;
+    match id {
+        RecordId::Client(_) => client.1,
+        RecordId::Certificate(_) => certificate.1,
+        RecordId::Key(_) => key.1,
+    }
+}
+
+/// Which of the commit's keys holds the record, counted from one as Lua does.
+const fn key_number(id: &RecordId) -> u8 {
+    match id {
+        RecordId::Client(_) => 3,
+        RecordId::Certificate(_) => 4,
+        RecordId::Key(_) => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_cannot_be_used_is_told_and_not_repeated() {
+        for (url, what) in [
+            ("redis://:canary@localhost", "holds a password"),
+            ("redis://user:canary@localhost", "holds a password"),
+            ("http://canary", "cannot be used"),
+            ("canary", "cannot be used"),
+            ("rediss://canary", "cannot be used"),
+        ] {
+            let Err(error) = Redis::new(&Settings::new(url)) else {
+                panic!("{url} was taken");
+            };
+            let text = error.to_string();
+            assert!(text.contains(what) && !text.contains("canary"), "{text}");
+        }
+        assert!(Redis::new(&Settings::new("redis://user@localhost:6380/3")).is_ok());
+    }
+}
