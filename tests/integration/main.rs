@@ -12,3 +12,5 @@ mod support;
 
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod peers;
