@@ -27,3 +27,7 @@ pub mod store;
 pub mod clock;
 pub mod secret;
 pub mod tls;
+
+#[cfg(test)]
+#[path = "../tests/support/pki.rs"]
+pub(crate) mod pki;

@@ -3,3 +3,6 @@
 //! Used only by `door`, `certificate`, `upstream` and the demo's own certificate authority.
 
 pub use pingora::tls::*;
+
+// What Pingora's own list leaves out; the very same library.
+pub use openssl::{asn1, stack};

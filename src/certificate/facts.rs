@@ -2,22 +2,51 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::content::Content;
+use super::name;
 use crate::clock::Timestamp;
+use crate::tls::x509::X509Ref;
 
 /// The parts of a certificate that people and records need. None of it decides anything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Facts {
-    /// The subject (RFC 4514 order and escapes; control characters escaped as well).
+    /// The subject (RFC 4514 order and escapes; control characters, invisible ones and those that
+    /// change the direction of text are escaped as well).
     pub subject: String,
     /// The issuer, in the same form.
     pub issuer: String,
     /// The serial number, in lower-case hex.
     pub serial: String,
-    /// The SHA-256 of the SubjectPublicKeyInfo, in lower-case hex: the same key has the same.
+    /// The SHA-256 of the subject public key info, in lower-case hex: the same key has the same.
     pub spki: String,
     /// The first moment of its validity.
     pub not_before: Timestamp,
-    /// The last moment of its validity (RFC 5280 section 4.1.2.5: inclusive).
+    /// The end of its validity. RFC 5280 section 4.1.2.5 would include this second, OpenSSL does
+    /// not; the stricter one holds.
     pub not_after: Timestamp,
+}
+
+/// The certificate is not DER, as RFC 5280 section 4.1 demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the certificate cannot be read: it is not DER as in RFC 5280; have it issued again")]
+pub struct Unreadable;
+
+impl Facts {
+    /// What `certificate` says of itself.
+    ///
+    /// # Errors
+    /// When its bytes are not DER, or its dates not in the forms of RFC 5280 section 4.1.2.5.
+    pub fn of(certificate: &X509Ref) -> Result<Self, Unreadable> {
+        let der = certificate.to_der().map_err(|_| Unreadable)?;
+        let content = Content::read(&der).map_err(|_| Unreadable)?;
+        Ok(content.facts)
+    }
+
+    /// The subject's most specific common name as it stands in the certificate, unescaped: to
+    /// derive a name from, as [`crate::client::ClientId::suggest`] does, never to show.
+    #[must_use]
+    pub fn common_name(&self) -> Option<String> {
+        name::common_name(&self.subject)
+    }
 }

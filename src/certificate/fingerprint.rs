@@ -24,6 +24,11 @@ impl Fingerprint {
         Self(Sha256::digest(der).into())
     }
 
+    /// A SHA-256 that was computed piece by piece.
+    pub(super) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Its 32 bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {

@@ -1,11 +1,28 @@
 //! Certificates: what they say, whether they are good, and why not.
 
+mod chain;
+mod content;
+mod der;
+mod diagnose;
+mod explain;
 mod facts;
 mod fingerprint;
+mod judge;
+mod name;
 mod record;
+mod rules;
+mod run;
+mod trust;
 mod verdict;
+mod verifier;
 
-pub use facts::Facts;
+pub use chain::Chain;
+pub use facts::{Facts, Unreadable};
 pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use record::{CertificateRecord, Mapping, Source};
-pub use verdict::{CaIndex, Problem, Reason, Rejected, Verified};
+pub use trust::{Ca, Trust, TrustError};
+pub use verdict::{CaIndex, Problem, Reason, Rejected, Verdict, Verified};
+pub use verifier::{SameGeneration, Verifier};
+
+#[cfg(test)]
+mod tests;

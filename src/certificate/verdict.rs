@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Facts, Fingerprint};
+use super::chain::Link;
+use super::{Facts, Fingerprint, explain};
 use crate::clock::Timestamp;
 
 /// Which of the configured certificate authorities, by its place in the configuration.
@@ -77,6 +78,140 @@ pub struct Problem {
     pub reason: Reason,
     /// One sentence for whoever holds the certificate, that names what is wrong and what to do.
     pub detail: String,
+}
+
+/// What a verification found out: all that does not depend on the time, and the dates that do.
+/// It is judged anew at each request, by [`Verdict::at`].
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) generation: u64,
+    pub(super) facts: Option<Arc<Facts>>,
+    pub(super) outcome: Outcome,
+    /// The dates of every certificate of the chain, the client's first.
+    pub(super) dates: Vec<Dates>,
+    /// No certificate that could be an issuer begins or ends within this span, so that another
+    /// verification within it would find the same.
+    pub(super) span: (Timestamp, Timestamp),
+}
+
+/// What was found, apart from the dates.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// A strict verification succeeded under this authority.
+    Good(CaIndex),
+    /// It did not; never empty, gravest first.
+    Bad(Vec<Problem>),
+}
+
+/// From when to when a certificate of the chain is valid.
+#[derive(Clone, Debug)]
+pub(super) struct Dates {
+    not_before: Timestamp,
+    not_after: Timestamp,
+    /// What a sentence calls it; empty for the client's own.
+    name: Box<str>,
+}
+
+impl Dates {
+    pub(super) fn of(link: &Link, depth: usize) -> Self {
+        let facts = &link.content.facts;
+        Self {
+            not_before: facts.not_before,
+            not_after: facts.not_after,
+            name: if depth == 0 {
+                Box::default()
+            } else {
+                facts.subject.as_str().into()
+            },
+        }
+    }
+
+    fn problem(&self, depth: usize, now: Timestamp) -> Option<Problem> {
+        let (reason, detail) = if now < self.not_before {
+            let detail = explain::not_yet_valid(&self.name, self.not_before, now);
+            (Reason::NotYetValid, detail)
+        } else if now >= self.not_after {
+            let detail = explain::expired(&self.name, self.not_after, now);
+            (Reason::Expired, detail)
+        } else {
+            return None;
+        };
+        Some(Problem::new(depth, reason, detail))
+    }
+}
+
+impl Verdict {
+    /// The verdict at this moment: one comparison for each certificate of the chain when it is
+    /// good. However old the verdict is, nothing is good after any certificate of its chain ended;
+    /// [`super::Verifier::current`] also finds another chain when there is one.
+    ///
+    /// # Errors
+    /// Everything that is wrong, gravest first.
+    pub fn at(&self, now: Timestamp) -> Result<Verified, Rejected> {
+        let dates = self.dates.iter().enumerate();
+        let late = dates.filter_map(|(depth, dates)| dates.problem(depth, now));
+        let problems = match &self.outcome {
+            Outcome::Good(ca) => {
+                let late: Vec<_> = late.collect();
+                match (&self.facts, late.is_empty()) {
+                    (Some(facts), true) => {
+                        return Ok(Verified {
+                            fingerprint: self.fingerprint,
+                            facts: Arc::clone(facts),
+                            ca: *ca,
+                        });
+                    }
+                    (None, _) => vec![Problem::new(0, Reason::Invalid, explain::UNREADABLE.into())],
+                    (Some(_), false) => late,
+                }
+            }
+            Outcome::Bad(problems) => problems.iter().cloned().chain(late).collect(),
+        };
+        Err(Rejected {
+            fingerprint: self.fingerprint,
+            facts: self.facts.clone(),
+            problems: in_order(problems),
+            at: now,
+        })
+    }
+
+    /// Which set of certificate authorities it was found under.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The SHA-256 of the certificate.
+    #[must_use]
+    pub const fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// Whether no issuer began or ended to be valid between the verification and this moment.
+    pub(super) fn holds(&self, now: Timestamp) -> bool {
+        self.span.0 <= now && now < self.span.1
+    }
+
+    pub(super) const fn is_good(&self) -> bool {
+        matches!(self.outcome, Outcome::Good(_))
+    }
+}
+
+/// Gravest first, then nearest to the client's certificate.
+pub(super) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| (problem.reason, problem.depth));
+    problems
+}
+
+impl Problem {
+    pub(super) fn new(depth: usize, reason: Reason, detail: String) -> Self {
+        Self {
+            depth: u32::try_from(depth).unwrap_or(u32::MAX),
+            reason,
+            detail,
+        }
+    }
 }
 
 /// A certificate that is good at the moment it was asked about. Only [`super::Verdict::at`] makes

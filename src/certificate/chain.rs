@@ -1,0 +1,250 @@
+//! The certificates that a peer sent, within bounds.
+
+use sha2::{Digest, Sha256};
+
+use super::content::Content;
+use super::{Facts, Fingerprint};
+use crate::tls::error::ErrorStack;
+use crate::tls::ssl::SslRef;
+use crate::tls::x509::{X509, X509Ref};
+
+/// How many certificates may come with a client's own.
+const MOST_INTERMEDIATES: usize = 10;
+/// How many bytes one certificate may have.
+const MOST_BYTES: usize = 16 * 1024;
+/// How many bits a key may have, and an RSA key's public exponent: more would let a stranger buy
+/// our time cheaply.
+const MOST_KEY_BITS: u32 = 8192;
+const MOST_EXPONENT_BITS: i32 = 64;
+
+/// A client's certificate and what it sent along. Nothing of it is verified or even parsed by us
+/// before [`super::Verifier`] asks, so that a known chain costs two hashes.
+#[derive(Clone)]
+pub struct Chain {
+    leaf: Option<X509>,
+    intermediates: Vec<X509>,
+    fingerprint: Fingerprint,
+    sent: Fingerprint,
+    resumed: bool,
+    excess: bool,
+}
+
+/// One certificate of a chain, read.
+#[derive(Clone)]
+pub(super) struct Link {
+    pub(super) x509: X509,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) content: Content,
+}
+
+/// Why a chain is not even tried.
+pub(super) struct Unfit {
+    pub(super) depth: usize,
+    pub(super) facts: Option<Facts>,
+    pub(super) detail: String,
+}
+
+impl Chain {
+    /// A client's certificate and those that came with it, in any order.
+    #[must_use]
+    pub fn new(leaf: &X509Ref, intermediates: impl IntoIterator<Item = X509>) -> Self {
+        let leaf_der = leaf.to_der().unwrap_or_default();
+        let mut chain = Self::empty(&leaf_der);
+        chain.leaf = Some(leaf.to_owned());
+        chain.take(intermediates.into_iter());
+        chain
+    }
+
+    /// A chain out of DER, as a front forwards it. What cannot be read makes a chain that is
+    /// rejected as invalid.
+    #[must_use]
+    pub fn from_der(leaf: &[u8], intermediates: &[Vec<u8>]) -> Self {
+        let read = |der: &[u8]| {
+            let x509 = X509::from_der(der).ok()?;
+            // OpenSSL would ignore what follows the certificate.
+            (x509.to_der().ok()? == der).then_some(x509)
+        };
+        let mut chain = Self::empty(leaf);
+        chain.leaf = read(leaf);
+        let within = intermediates.iter().take(MOST_INTERMEDIATES);
+        let read: Vec<_> = within.map_while(|der| read(der)).collect();
+        let all_read = read.len() == intermediates.len();
+        chain.take(read.into_iter());
+        if intermediates.len() > MOST_INTERMEDIATES {
+            chain.excess = true;
+        } else if !all_read {
+            chain.leaf = None;
+        }
+        let _ = ErrorStack::get();
+        chain
+    }
+
+    /// What the peer of a finished handshake sent; `None` when it sent no certificate. After a
+    /// resumption only its own certificate may be known.
+    #[must_use]
+    pub fn from_ssl(ssl: &SslRef) -> Option<Self> {
+        let leaf = ssl.peer_certificate()?;
+        let sent = ssl.peer_cert_chain();
+        let mut chain = Self::new(&leaf, sent.into_iter().flatten().map(ToOwned::to_owned));
+        chain.resumed = ssl.session_reused() && chain.intermediates.is_empty();
+        Some(chain)
+    }
+
+    /// The certificate of a resumed session, which keeps no others.
+    #[must_use]
+    pub fn resumed(leaf: &X509Ref) -> Self {
+        let mut chain = Self::new(leaf, []);
+        chain.resumed = true;
+        chain
+    }
+
+    fn empty(leaf: &[u8]) -> Self {
+        Self {
+            leaf: None,
+            intermediates: Vec::new(),
+            fingerprint: Fingerprint::of(leaf),
+            sent: Fingerprint::of(&[]),
+            resumed: false,
+            excess: false,
+        }
+    }
+
+    fn take(&mut self, mut intermediates: impl Iterator<Item = X509>) {
+        let mut sent = Sha256::new();
+        for x509 in intermediates.by_ref().take(MOST_INTERMEDIATES) {
+            let print = Fingerprint::of(&x509.to_der().unwrap_or_default());
+            sent.update(print.as_bytes());
+            // OpenSSL's client side counts the leaf among the others.
+            if print != self.fingerprint {
+                self.intermediates.push(x509);
+            }
+        }
+        self.excess = intermediates.next().is_some();
+        sent.update([u8::from(self.excess)]);
+        self.sent = Fingerprint::from_bytes(sent.finalize().into());
+    }
+
+    /// The SHA-256 of the client's certificate.
+    #[must_use]
+    pub const fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// The client's certificate, unless it cannot be read.
+    #[must_use]
+    pub fn leaf(&self) -> Option<&X509Ref> {
+        self.leaf.as_deref()
+    }
+
+    /// How many certificates came with the client's own, as far as they were taken.
+    #[must_use]
+    pub const fn intermediates(&self) -> usize {
+        self.intermediates.len()
+    }
+
+    /// Whether only the client's certificate is known, since the session was resumed.
+    #[must_use]
+    pub const fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// What tells apart two sets of accompanying certificates.
+    pub(super) const fn sent(&self) -> &Fingerprint {
+        &self.sent
+    }
+
+    /// Reads all certificates, the client's first, and refuses what is out of bounds before
+    /// anything is computed with its keys.
+    pub(super) fn read(&self) -> Result<(Link, Vec<Link>), Box<Unfit>> {
+        let Some(leaf) = &self.leaf else {
+            return Err(Unfit::new(
+                "A certificate that you sent cannot be read. Send certificates in DER, exactly as \
+                 they were issued.",
+            ));
+        };
+        let leaf = Link::read(leaf)?;
+        let of_leaf = |mut unfit: Box<Unfit>, depth| {
+            unfit.depth = depth;
+            unfit.facts = Some(leaf.content.facts.clone());
+            unfit
+        };
+        if self.excess {
+            let unfit = Unfit::new(format!(
+                "You sent more than {MOST_INTERMEDIATES} certificates beside your own. Send only \
+                 the intermediates between your certificate and the authority."
+            ));
+            return Err(of_leaf(unfit, 0));
+        }
+        let intermediates = self.intermediates.iter().enumerate();
+        let intermediates = intermediates
+            .map(|(i, x509)| Link::read(x509).map_err(|unfit| of_leaf(unfit, i.saturating_add(1))))
+            .collect::<Result<_, _>>()?;
+        Ok((leaf, intermediates))
+    }
+}
+
+impl Unfit {
+    fn new(detail: impl Into<String>) -> Box<Self> {
+        Box::new(Self {
+            depth: 0,
+            facts: None,
+            detail: detail.into(),
+        })
+    }
+}
+
+impl Link {
+    /// Reads one certificate within the bounds.
+    pub(super) fn read(x509: &X509) -> Result<Self, Box<Unfit>> {
+        let der = x509.to_der().unwrap_or_default();
+        if der.len() > MOST_BYTES {
+            return Err(Unfit::new(format!(
+                "A certificate that you sent has {} bytes, more than the {MOST_BYTES} that are \
+                 accepted. Have it issued with fewer names and extensions.",
+                der.len()
+            )));
+        }
+        let content = Content::read(&der).map_err(|_| {
+            Unfit::new(
+                "A certificate that you sent is not encoded as RFC 5280 demands. Have it issued \
+                 again.",
+            )
+        })?;
+        if let Err(fault) = key_within_bounds(x509) {
+            let mut unfit = Unfit::new(format!(
+                "The certificate '{}' that you sent {fault}.",
+                content.facts.subject
+            ));
+            unfit.facts = Some(content.facts);
+            return Err(unfit);
+        }
+        Ok(Self {
+            x509: x509.clone(),
+            fingerprint: Fingerprint::of(&der),
+            content,
+        })
+    }
+}
+
+fn key_within_bounds(x509: &X509Ref) -> Result<(), &'static str> {
+    let key = x509.public_key();
+    let _ = ErrorStack::get();
+    let Ok(key) = key else {
+        return Err("has a key of an unknown kind; use RSA or ECDSA");
+    };
+    if key.bits() > MOST_KEY_BITS {
+        return Err("has a key of more than 8192 bits; use a smaller one");
+    }
+    if let Ok(rsa) = key.rsa()
+        && rsa.e().num_bits() > MOST_EXPONENT_BITS
+    {
+        return Err("has an RSA key with an outsized exponent; use 65537");
+    }
+    if let Ok(ec) = key.ec_key()
+        && ec.group().curve_name().is_none()
+    {
+        return Err("describes its own curve; use a named one, such as P-256");
+    }
+    let _ = ErrorStack::get();
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! Why a chain is not good: everything, not only what OpenSSL stopped at.
+
+use super::chain::Link;
+use super::explain;
+use super::judge::{Presented, ends_in_anchor, links};
+use super::name::short;
+use super::rules::{self, Exceptions};
+use super::run::{Demands, Fault, run};
+use super::trust::{Authority, Trust};
+use super::verdict::{Problem, Reason, in_order};
+use crate::tls::error::ErrorStack;
+
+/// `X509_V_ERR_CERT_SIGNATURE_FAILURE`.
+const SIGNATURE_FAILURE: i32 = 7;
+
+/// All problems but those of the dates, gravest first and never empty, with the chain that has
+/// them. Where several authorities could be meant, it is the one with the mildest problems.
+pub(super) fn diagnose(trust: &Trust, presented: &Presented) -> (Vec<Problem>, Vec<Link>) {
+    let mut best: Option<(Vec<Problem>, Vec<Link>)> = None;
+    let mut longest: Vec<Link> = Vec::new();
+    for authority in &trust.authorities {
+        let least = run(
+            authority,
+            Demands::LEAST,
+            &presented.leaf,
+            &presented.others,
+        );
+        let chain = links(&least.built);
+        if !ends_in_anchor(authority, &chain) || chain.len() < 2 {
+            if chain.len() > longest.len() {
+                longest = chain;
+            }
+            continue;
+        }
+        let problems = under(authority, presented, &chain, least.outcome.err());
+        let weight = |problems: &[Problem]| {
+            let gravest = problems.first().map(|problem| problem.reason);
+            (gravest, std::cmp::Reverse(problems.len()))
+        };
+        if best
+            .as_ref()
+            .is_none_or(|(other, _)| weight(&problems) > weight(other))
+        {
+            best = Some((problems, chain));
+        }
+    }
+    best.unwrap_or_else(|| {
+        if longest.is_empty() {
+            longest.push(presented.leaf.clone());
+        }
+        (nowhere(trust, presented, &longest), longest)
+    })
+}
+
+/// The problems of a chain that was built up to an anchor of this authority.
+fn under(
+    authority: &Authority,
+    presented: &Presented,
+    chain: &[Link],
+    fault: Option<Fault>,
+) -> Vec<Problem> {
+    let mut problems = rules::problems(chain, Exceptions::of(authority), true);
+    problems.extend(forgeries(chain));
+    if let Some(fault) = fault {
+        add(&mut problems, chain, fault, Reason::Invalid);
+    }
+    let exact = Demands::of(authority, None);
+    let classes = [
+        (
+            Reason::Weak,
+            Demands {
+                strong: exact.strong,
+                ..Demands::LEAST
+            },
+        ),
+        (
+            Reason::Invalid,
+            Demands {
+                strict: exact.strict,
+                ..Demands::LEAST
+            },
+        ),
+        (
+            Reason::WrongPurpose,
+            Demands {
+                for_clients: exact.for_clients,
+                ..Demands::LEAST
+            },
+        ),
+        (Reason::Invalid, exact),
+    ];
+    for (reason, demands) in classes {
+        let run = run(authority, demands, &presented.leaf, &presented.others);
+        if let Err(found) = run.outcome
+            && Some(found) != fault
+        {
+            let all_at_once = demands.strict && demands.for_clients;
+            if !all_at_once || problems.is_empty() {
+                add(&mut problems, chain, found, reason);
+            }
+        }
+    }
+    if problems.is_empty() {
+        // It was refused, so it stays refused, even if no run says why.
+        problems.push(Problem::new(0, Reason::Invalid, explain::UNREADABLE.into()));
+    }
+    in_order(problems)
+}
+
+/// Adds what OpenSSL found, unless our own rules told of it in better words.
+fn add(problems: &mut Vec<Problem>, chain: &[Link], fault: Fault, reason: Reason) {
+    let reason = if fault.code == SIGNATURE_FAILURE {
+        Reason::Untrusted
+    } else {
+        reason
+    };
+    let told = |problem: &Problem| problem.reason == reason && problem.depth == fault.depth;
+    if problems.iter().any(told) {
+        return;
+    }
+    let depth = usize::try_from(fault.depth).unwrap_or(usize::MAX);
+    let name = match depth {
+        0 => "",
+        depth => chain
+            .get(depth)
+            .map_or("", |link| &link.content.facts.subject),
+    };
+    problems.push(Problem::new(
+        depth,
+        reason,
+        explain::other(name, fault.text),
+    ));
+}
+
+/// Certificates that the next one of the chain did not sign. OpenSSL may stop at a milder fault
+/// before it comes to the signatures.
+fn forgeries(chain: &[Link]) -> Vec<Problem> {
+    let pairs = chain.iter().zip(chain.iter().skip(1)).enumerate();
+    let forged = pairs.filter(|(_, (link, issuer))| {
+        let key = issuer.x509.public_key();
+        !key.is_ok_and(|key| link.x509.verify(&key).unwrap_or(false))
+    });
+    let problems = forged.map(|(depth, (link, issuer))| {
+        let name = if depth == 0 {
+            ""
+        } else {
+            &link.content.facts.subject
+        };
+        let detail = explain::forged(name, &short(&issuer.content.facts.subject));
+        Problem::new(depth, Reason::Untrusted, detail)
+    });
+    let problems = problems.collect();
+    let _ = ErrorStack::get();
+    problems
+}
+
+/// The problems of a chain that leads to no anchor.
+fn nowhere(trust: &Trust, presented: &Presented, chain: &[Link]) -> Vec<Problem> {
+    let mut problems = rules::problems(chain, Exceptions::NONE, false);
+    problems.extend(forgeries(chain));
+    let top = chain.last().unwrap_or(&presented.leaf);
+    let depth = chain.len().saturating_sub(1);
+    let facts = &top.content.facts;
+    let issuer = short(&facts.issuer);
+    let mut problem = |reason, detail| problems.push(Problem::new(depth, reason, detail));
+    let accepted_name = trust
+        .anchors()
+        .any(|anchor| anchor.content.subject == top.content.issuer);
+    let issued_by_sent = |link: &&Link| {
+        link.content.subject == top.content.issuer && link.fingerprint != top.fingerprint
+    };
+    if top.content.subject == top.content.issuer {
+        let detail = if accepted_name {
+            explain::same_name(&issuer)
+        } else {
+            explain::self_signed(&short(&facts.subject), &trust.accepted())
+        };
+        problem(Reason::Untrusted, detail);
+    } else if accepted_name {
+        problem(Reason::Untrusted, explain::same_name(&issuer));
+    } else if let Some(unfit) = presented.sent.iter().find(issued_by_sent) {
+        // OpenSSL did not even take it for an issuer.
+        if !unfit.content.ca || unfit.content.may_issue == Some(false) {
+            problem(Reason::Invalid, explain::not_an_authority(&issuer));
+        }
+        problem(Reason::Untrusted, explain::unknown_issuer(&issuer, trust));
+    } else if presented.resumed {
+        problem(Reason::ChainIncomplete, explain::RESUMED.into());
+    } else if chain.len() == 1 {
+        let sent = presented.sent.len().saturating_add(1);
+        let detail = explain::incomplete(sent, &issuer, trust, false);
+        problem(Reason::ChainIncomplete, detail);
+    } else {
+        problem(Reason::Untrusted, explain::unknown_issuer(&issuer, trust));
+    }
+    in_order(problems)
+}

@@ -1,0 +1,148 @@
+//! The sentences that tell whoever holds a certificate what is wrong with it and what to do.
+//!
+//! Names in them are escaped already ([`super::name`]), so that none can break a line or a log.
+
+use super::trust::Trust;
+use crate::clock::Timestamp;
+
+pub(super) const UNREADABLE: &str =
+    "Your certificate cannot be read. Have it issued again, encoded as RFC 5280 demands.";
+
+pub(super) const RESUMED: &str = "This connection resumed an earlier one, and the intermediate certificates that were sent \
+     then are not known here. Connect again without resuming the session.";
+
+/// How a sentence calls a certificate; the client's own has no name here.
+fn subject(name: &str) -> String {
+    if name.is_empty() {
+        "Your certificate".to_owned()
+    } else {
+        format!("The certificate '{name}' that yours depends on")
+    }
+}
+
+pub(super) fn expired(name: &str, not_after: Timestamp, now: Timestamp) -> String {
+    let action = if name.is_empty() {
+        "Renew it, or claim an API key"
+    } else {
+        "Ask your certificate authority for a chain that is valid now"
+    };
+    format!(
+        "{} ended at {not_after}; this server's clock says {now}. {action}.",
+        subject(name)
+    )
+}
+
+pub(super) fn not_yet_valid(name: &str, not_before: Timestamp, now: Timestamp) -> String {
+    format!(
+        "{} begins at {not_before}; this server's clock says {now}. Wait until then, or have it \
+         issued again and check the clock of whoever issues it.",
+        subject(name)
+    )
+}
+
+pub(super) fn self_signed(name: &str, accepted: &str) -> String {
+    format!(
+        "Your chain ends in '{name}', which signed itself and is not accepted here. Use a \
+         certificate issued by {accepted}."
+    )
+}
+
+pub(super) fn forged(name: &str, issuer: &str) -> String {
+    let name = if name.is_empty() {
+        "Your certificate".to_owned()
+    } else {
+        format!("The certificate '{name}'")
+    };
+    format!(
+        "{name} names '{issuer}' as its issuer, but was not signed with that issuer's key. Use a \
+         certificate that '{issuer}' really issued."
+    )
+}
+
+pub(super) fn same_name(issuer: &str) -> String {
+    format!(
+        "Your chain names '{issuer}' as its issuer, and an authority of that name is accepted \
+         here, but it has another key. Use a certificate issued with the accepted authority's key."
+    )
+}
+
+pub(super) fn incomplete(sent: usize, issuer: &str, trust: &Trust, known: bool) -> String {
+    let count = match sent {
+        1 => "1 certificate".to_owned(),
+        more => format!("{more} certificates"),
+    };
+    let mut detail = format!(
+        "You sent {count}, issued by '{issuer}', and did not send that intermediate. Append it to \
+         the file that you give to your client."
+    );
+    if !known {
+        detail.push_str(" It must lead to ");
+        detail.push_str(&trust.accepted());
+        detail.push('.');
+    }
+    detail
+}
+
+pub(super) fn unknown_issuer(issuer: &str, trust: &Trust) -> String {
+    format!(
+        "Your chain ends at '{issuer}', which is not accepted here. Use a certificate issued by \
+         {}; if '{issuer}' is an intermediate of one of them, append its certificate to the file \
+         that you give to your client.",
+        trust.accepted()
+    )
+}
+
+pub(super) fn not_an_authority(name: &str) -> String {
+    format!(
+        "'{name}' issued a certificate of your chain, but is not allowed to issue certificates. \
+         Use a certificate issued by an authority."
+    )
+}
+
+pub(super) fn no_client_auth(name: &str, other_purposes: bool) -> String {
+    let why = if other_purposes {
+        "may be used for other purposes only"
+    } else {
+        "does not say what it may be used for"
+    };
+    format!(
+        "{} {why}. Have it issued with the extended key usage clientAuth.",
+        subject(name)
+    )
+}
+
+pub(super) const NO_SIGNATURES: &str = "Your certificate's key usage does not allow digital signatures, which a TLS client makes. \
+     Have it issued with the key usage digitalSignature.";
+
+pub(super) const AUTHORITY_AS_CLIENT: &str = "Your certificate is the certificate of an authority (CA:TRUE) and cannot stand for a client. \
+     Use a certificate that was issued to the client.";
+
+pub(super) fn weak_key(name: &str, bits: u32) -> String {
+    format!(
+        "{} has a key of {bits} bits, which is too weak. Use RSA with 2048 bits or more, or ECDSA \
+         with P-256.",
+        subject(name)
+    )
+}
+
+pub(super) fn weak_signature(name: &str, digest: &str) -> String {
+    format!(
+        "{} is signed with {digest}, which is too weak. Have it issued with SHA-256.",
+        subject(name)
+    )
+}
+
+pub(super) fn too_long(between: usize, most: u32) -> String {
+    format!(
+        "There are {between} certificates between yours and the authority, and {most} are \
+         accepted. Use a certificate with a shorter chain."
+    )
+}
+
+/// What OpenSSL found and no rule of ours has better words for.
+pub(super) fn other(name: &str, fault: &str) -> String {
+    format!(
+        "{} cannot be accepted: {fault}. Have it issued again without this fault.",
+        subject(name)
+    )
+}

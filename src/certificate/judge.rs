@@ -1,0 +1,172 @@
+//! From a chain to a verdict: the strict run first, and only if it fails the search for why.
+
+use std::sync::Arc;
+
+use super::chain::{Chain, Link};
+use super::diagnose::diagnose;
+use super::rules::{self, Exceptions};
+use super::run::{Demands, run};
+use super::trust::{Authority, Trust};
+use super::verdict::{Dates, Outcome, Problem, Reason, Verdict};
+use super::{CaIndex, Fingerprint};
+use crate::clock::Timestamp;
+use crate::tls::stack::Stack;
+use crate::tls::x509::X509;
+
+/// What a peer presented, read and within bounds.
+pub(super) struct Presented {
+    pub(super) leaf: Link,
+    pub(super) sent: Vec<Link>,
+    /// Everything that may serve to build a chain: what was sent, and for a resumed session what
+    /// earlier chains left. None of it is trusted.
+    pub(super) others: Stack<X509>,
+    pub(super) resumed: bool,
+}
+
+/// Verifies a chain; gives the certificates that the verdict is about as well. `known` are
+/// intermediates of earlier chains, for resumed sessions only.
+pub(super) fn judge(
+    trust: &Trust,
+    chain: &Chain,
+    known: &[X509],
+    now: Timestamp,
+) -> (Verdict, Vec<Link>) {
+    let mut verdict = Verdict {
+        fingerprint: *chain.fingerprint(),
+        generation: trust.generation(),
+        facts: None,
+        outcome: Outcome::Bad(Vec::new()),
+        dates: Vec::new(),
+        span: (
+            Timestamp::from_unix(i64::MIN),
+            Timestamp::from_unix(i64::MAX),
+        ),
+    };
+    let (leaf, sent) = match chain.read() {
+        Ok(read) => read,
+        Err(unfit) => {
+            verdict.facts = unfit.facts.map(Arc::new);
+            let problem = Problem::new(unfit.depth, Reason::Invalid, unfit.detail);
+            verdict.outcome = Outcome::Bad(vec![problem]);
+            return (verdict, Vec::new());
+        }
+    };
+    verdict.facts = Some(Arc::new(leaf.content.facts.clone()));
+    let known: Vec<_> = known
+        .iter()
+        .filter_map(|x509| Link::read(x509).ok())
+        .collect();
+    verdict.span = span(trust, sent.iter().chain(&known), now);
+    let Some(others) = stack(sent.iter().chain(&known)) else {
+        let detail = "Your certificate could not be checked. Try again.".to_owned();
+        verdict.outcome = Outcome::Bad(vec![Problem::new(0, Reason::Invalid, detail)]);
+        return (verdict, Vec::new());
+    };
+    let presented = Presented {
+        leaf,
+        sent,
+        others,
+        resumed: chain.is_resumed(),
+    };
+    let links = if let Some((ca, links)) = accepted(trust, &presented, now) {
+        verdict.outcome = Outcome::Good(ca);
+        links
+    } else {
+        let (problems, links) = diagnose(trust, &presented);
+        verdict.outcome = Outcome::Bad(problems);
+        links
+    };
+    let dates = links.iter().enumerate();
+    verdict.dates = dates.map(|(depth, link)| Dates::of(link, depth)).collect();
+    (verdict, links)
+}
+
+/// The first authority under which the chain is good, if need be at another time than now.
+fn accepted(trust: &Trust, presented: &Presented, now: Timestamp) -> Option<(CaIndex, Vec<Link>)> {
+    let authorities = || (0..).map(CaIndex).zip(&trust.authorities);
+    let at_once = authorities()
+        .find_map(|(ca, authority)| Some((ca, accept(authority, presented, Some(now))?)));
+    at_once.or_else(|| {
+        authorities().find_map(|(ca, authority)| {
+            let links = accept(authority, presented, None)?;
+            match common_moment(&links, now) {
+                // Never valid together, and so refused by its dates at any time.
+                None => Some((ca, links)),
+                // Apart from the time it is good: so it must be good when its time comes.
+                Some(moment) => Some((ca, accept(authority, presented, Some(moment))?)),
+            }
+        })
+    })
+}
+
+/// The whole of our demands under one authority, with its exceptions and no others: the chain, if
+/// they are met. This is the only way to a good verdict.
+fn accept(
+    authority: &Authority,
+    presented: &Presented,
+    valid_at: Option<Timestamp>,
+) -> Option<Vec<Link>> {
+    let demands = Demands::of(authority, valid_at);
+    let run = run(authority, demands, &presented.leaf, &presented.others);
+    run.outcome.ok()?;
+    let links = links(&run.built);
+    let whole = links.len() == run.built.len();
+    let own = links.first().map(|leaf| leaf.fingerprint) == Some(presented.leaf.fingerprint);
+    let anchored = links.len() > 1 && ends_in_anchor(authority, &links);
+    let good = rules::problems(&links, Exceptions::of(authority), true).is_empty();
+    (whole && own && anchored && good).then_some(links)
+}
+
+/// The certificates of a built chain, as far as they can be read.
+pub(super) fn links(built: &[X509]) -> Vec<Link> {
+    built
+        .iter()
+        .map_while(|x509| Link::read(x509).ok())
+        .collect()
+}
+
+pub(super) fn ends_in_anchor(authority: &Authority, links: &[Link]) -> bool {
+    let is = |print: Fingerprint| authority.anchors.iter().any(|a| a.fingerprint == print);
+    links.last().is_some_and(|last| is(last.fingerprint))
+}
+
+/// The moment nearest to now at which all certificates are valid together.
+fn common_moment(links: &[Link], now: Timestamp) -> Option<Timestamp> {
+    let facts = || links.iter().map(|link| &link.content.facts);
+    let first = facts().map(|facts| facts.not_before).max()?;
+    let end = facts().map(|facts| facts.not_after).min()?;
+    let last = Timestamp::from_unix(end.as_unix().saturating_sub(1));
+    (first <= last).then(|| now.clamp(first, last))
+}
+
+/// The time around now in which no possible issuer begins or ends to be valid.
+fn span<'a>(
+    trust: &Trust,
+    others: impl Iterator<Item = &'a Link>,
+    now: Timestamp,
+) -> (Timestamp, Timestamp) {
+    let changes = others
+        .map(|link| &link.content.facts)
+        .flat_map(|facts| [facts.not_before, facts.not_after])
+        .chain(trust.changes.iter().copied());
+    let (mut from, mut until) = (
+        Timestamp::from_unix(i64::MIN),
+        Timestamp::from_unix(i64::MAX),
+    );
+    for change in changes {
+        if change <= now {
+            from = from.max(change);
+        } else {
+            until = until.min(change);
+        }
+    }
+    (from, until)
+}
+
+fn stack<'a>(links: impl Iterator<Item = &'a Link>) -> Option<Stack<X509>> {
+    let mut stack = Stack::new().ok()?;
+    for link in links {
+        stack.push(link.x509.clone()).ok()?;
+    }
+    Some(stack)
+}

@@ -1,0 +1,113 @@
+//! Our own rules about a chain, beside those of OpenSSL.
+//!
+//! Some are stricter (an explicit clientAuth, no authority as a client), the others repeat what
+//! OpenSSL demands, so that everything that is wrong can be told at once and in plain words.
+
+use super::chain::Link;
+use super::explain;
+use super::trust::Authority;
+use super::verdict::{Problem, Reason};
+use crate::tls::nid::Nid;
+
+/// What OpenSSL's security level 2 demands of a key, and what a weak one must still have.
+const STRONG_BITS: u32 = 112;
+const LEAST_BITS: u32 = 80;
+
+/// The exceptions that hold for a chain.
+#[derive(Clone, Copy)]
+pub(super) struct Exceptions {
+    pub(super) missing_client_auth: bool,
+    pub(super) weak: bool,
+    pub(super) max_depth: Option<u32>,
+}
+
+impl Exceptions {
+    /// For a chain that leads to no authority, and so has no exceptions.
+    pub(super) const NONE: Self = Self {
+        missing_client_auth: false,
+        weak: false,
+        max_depth: None,
+    };
+
+    pub(super) const fn of(authority: &Authority) -> Self {
+        Self {
+            missing_client_auth: authority.allow_missing_client_auth,
+            weak: authority.allow_weak,
+            max_depth: Some(authority.max_depth),
+        }
+    }
+}
+
+/// Everything that is wrong with a chain, the client's certificate first, apart from its dates and
+/// its trust. `anchored` says that the last one is an anchor, whose signature proves nothing.
+pub(super) fn problems(chain: &[Link], exceptions: Exceptions, anchored: bool) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (depth, link) in chain.iter().enumerate() {
+        let mut problem = |reason, detail| problems.push(Problem::new(depth, reason, detail));
+        let content = &link.content;
+        let is_anchor = anchored && depth.saturating_add(1) == chain.len();
+        let name = if depth == 0 {
+            ""
+        } else {
+            content.facts.subject.as_str()
+        };
+        if depth == 0 {
+            if content.ca {
+                problem(Reason::WrongPurpose, explain::AUTHORITY_AS_CLIENT.into());
+            }
+            if content.may_sign == Some(false) {
+                problem(Reason::WrongPurpose, explain::NO_SIGNATURES.into());
+            }
+        } else if !content.ca || content.may_issue == Some(false) {
+            problem(Reason::Invalid, explain::not_an_authority(name));
+        }
+        match content.client_auth {
+            Some(true) => {}
+            Some(false) => problem(Reason::WrongPurpose, explain::no_client_auth(name, true)),
+            None if depth > 0 || exceptions.missing_client_auth => {}
+            None => problem(Reason::WrongPurpose, explain::no_client_auth(name, false)),
+        }
+        if let Some(bits) = weak_key(link, exceptions) {
+            problem(Reason::Weak, explain::weak_key(name, bits));
+        }
+        if !is_anchor
+            && !exceptions.weak
+            && let Some(digest) = weak_digest(link)
+        {
+            problem(Reason::Weak, explain::weak_signature(name, digest));
+        }
+    }
+    let between = chain.len().saturating_sub(2);
+    if let Some(most) = exceptions.max_depth
+        && u32::try_from(between).unwrap_or(u32::MAX) > most
+    {
+        problems.push(Problem::new(
+            0,
+            Reason::Invalid,
+            explain::too_long(between, most),
+        ));
+    }
+    problems
+}
+
+fn weak_key(link: &Link, exceptions: Exceptions) -> Option<u32> {
+    let least = if exceptions.weak {
+        LEAST_BITS
+    } else {
+        STRONG_BITS
+    };
+    let key = link.x509.public_key().ok()?;
+    (key.security_bits() < least).then(|| key.bits())
+}
+
+fn weak_digest(link: &Link) -> Option<&'static str> {
+    let algorithm = link.x509.signature_algorithm().object().nid();
+    match algorithm.signature_algorithms()?.digest {
+        Nid::MD5 => Some("MD5"),
+        Nid::SHA1 => Some("SHA-1"),
+        Nid::MD2 | Nid::MD4 | Nid::MDC2 | Nid::RIPEMD160 => {
+            Some("an algorithm of the last century")
+        }
+        _ => None,
+    }
+}

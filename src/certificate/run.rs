@@ -1,0 +1,138 @@
+//! One run of OpenSSL's own verification, under demands that are stated one by one.
+
+use super::chain::Link;
+use super::trust::Authority;
+use crate::clock::Timestamp;
+use crate::tls::error::ErrorStack;
+use crate::tls::stack::Stack;
+use crate::tls::x509::store::{X509Store, X509StoreBuilder};
+use crate::tls::x509::verify::{X509VerifyFlags, X509VerifyParam};
+use crate::tls::x509::{X509, X509PurposeId, X509StoreContext};
+
+/// OpenSSL's security level 2: at least 112 bits of security.
+const STRONG: i32 = 2;
+/// More than any chain that [`super::Chain`] lets through.
+const ANY_DEPTH: i32 = 16;
+
+/// What a run demands beside an unbroken chain of signatures to an anchor.
+#[derive(Clone, Copy)]
+pub(super) struct Demands {
+    /// Every certificate of the chain is valid at this moment.
+    pub(super) valid_at: Option<Timestamp>,
+    /// Keys and signatures have 112 bits of security.
+    pub(super) strong: bool,
+    /// The rules of RFC 5280 that OpenSSL leaves out by default.
+    pub(super) strict: bool,
+    /// Every certificate may be used for a TLS client.
+    pub(super) for_clients: bool,
+    /// So many certificates at most between the client's and the anchor.
+    pub(super) depth: Option<u32>,
+}
+
+impl Demands {
+    /// Nothing but the chain itself.
+    pub(super) const LEAST: Self = Self {
+        valid_at: None,
+        strong: false,
+        strict: false,
+        for_clients: false,
+        depth: None,
+    };
+
+    /// All there is, less the exceptions that the authority was given.
+    pub(super) const fn of(authority: &Authority, valid_at: Option<Timestamp>) -> Self {
+        Self {
+            valid_at,
+            strong: !authority.allow_weak,
+            strict: true,
+            for_clients: true,
+            depth: Some(authority.max_depth),
+        }
+    }
+}
+
+/// What OpenSSL stopped at. It stops at the first thing it finds, and order is its own affair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) code: i32,
+    pub(super) depth: u32,
+    pub(super) text: &'static str,
+}
+
+/// How a run went, and the chain as far as it was built: the client's certificate first.
+pub(super) struct Run {
+    pub(super) built: Vec<X509>,
+    pub(super) outcome: Result<(), Fault>,
+}
+
+/// Verifies `leaf` under one authority. `others` are not trusted, and serve to build the chain.
+pub(super) fn run(
+    authority: &Authority,
+    demands: Demands,
+    leaf: &Link,
+    others: &Stack<X509>,
+) -> Run {
+    let result = store(authority, demands).and_then(|store| {
+        X509StoreContext::new()?.init(&store, &leaf.x509, others, |context| {
+            let good = context.verify_cert()?;
+            let built = context
+                .chain()
+                .map(|chain| chain.iter().map(ToOwned::to_owned));
+            let error = context.error();
+            Ok(Run {
+                built: built.map(Iterator::collect).unwrap_or_default(),
+                outcome: if good && error.as_raw() == 0 {
+                    Ok(())
+                } else {
+                    Err(Fault {
+                        code: error.as_raw(),
+                        depth: context.error_depth(),
+                        text: error.error_string(),
+                    })
+                },
+            })
+        })
+    });
+    // What is left in the thread's error queue would be taken for an error of the connection.
+    let _ = ErrorStack::get();
+    result.unwrap_or(Run {
+        built: Vec::new(),
+        outcome: Err(Fault {
+            code: 1,
+            depth: 0,
+            text: "the verification could not be carried out",
+        }),
+    })
+}
+
+/// A store that holds this authority's anchors and nothing else. It is made anew for each run,
+/// since the safe bindings take the time and the demands only here; that costs microseconds.
+fn store(authority: &Authority, demands: Demands) -> Result<X509Store, ErrorStack> {
+    let mut param = X509VerifyParam::new()?;
+    let mut flags = X509VerifyFlags::TRUSTED_FIRST;
+    match demands.valid_at {
+        // OpenSSL lets a set time prevail over NO_CHECK_TIME, so it is one or the other.
+        Some(moment) => param.set_time(moment.as_unix()),
+        None => flags |= X509VerifyFlags::NO_CHECK_TIME,
+    }
+    if demands.strict {
+        flags |= X509VerifyFlags::X509_STRICT;
+    }
+    if authority.partial {
+        flags |= X509VerifyFlags::PARTIAL_CHAIN;
+    }
+    param.set_flags(flags)?;
+    param.set_auth_level(if demands.strong { STRONG } else { 0 });
+    param.set_depth(demands.depth.map_or(ANY_DEPTH, |depth| {
+        i32::try_from(depth).unwrap_or(ANY_DEPTH).min(ANY_DEPTH)
+    }));
+    if demands.for_clients {
+        param.set_purpose(X509PurposeId::SSL_CLIENT)?;
+    }
+    let mut builder = X509StoreBuilder::new()?;
+    builder.set_param(&param)?;
+    for anchor in &authority.anchors {
+        builder.add_cert(anchor.x509.clone())?;
+    }
+    Ok(builder.build())
+}

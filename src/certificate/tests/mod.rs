@@ -1,0 +1,62 @@
+//! The verification, attacked. Each test first shows the good twin accepted, so that what is
+//! refused is refused for the reason it names.
+
+mod attacks;
+mod bounds;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::pki::{self, Issued};
+
+/// A certificate authority named `clients` with no exceptions.
+fn ca(roots: &[&Issued]) -> Ca {
+    Ca {
+        name: "clients".to_owned(),
+        pem: roots.iter().flat_map(|root| root.pem()).collect(),
+        allow_missing_client_auth: false,
+        allow_weak: false,
+        max_depth: 4,
+    }
+}
+
+fn verifier(cas: Vec<Ca>) -> Verifier {
+    Verifier::new(Trust::new(1, cas).unwrap())
+}
+
+fn chain(issued: &Issued) -> Chain {
+    Chain::new(&issued.x509, issued.intermediates.clone())
+}
+
+fn moment(offset: i64) -> Timestamp {
+    Timestamp::from_unix(pki::now().saturating_add(offset))
+}
+
+fn judge(verifier: &Verifier, issued: &Issued) -> Result<Verified, Rejected> {
+    verifier.verify(&chain(issued), moment(0)).at(moment(0))
+}
+
+/// The reasons, gravest first, each once.
+fn reasons(result: &Result<Verified, Rejected>) -> Vec<Reason> {
+    let mut reasons: Vec<_> = match result {
+        Ok(_) => Vec::new(),
+        Err(rejected) => rejected.problems().iter().map(|p| p.reason).collect(),
+    };
+    assert!(reasons.is_sorted(), "gravest first: {reasons:?}");
+    reasons.dedup();
+    reasons
+}
+
+#[track_caller]
+fn accepted(verifier: &Verifier, issued: &Issued) -> Verified {
+    judge(verifier, issued)
+        .unwrap_or_else(|rejected| panic!("control is refused: {:?}", rejected.problems()))
+}
+
+/// The one problem, which must have this reason.
+#[track_caller]
+fn refused(verifier: &Verifier, issued: &Issued, reason: Reason) -> Problem {
+    let rejected = judge(verifier, issued).expect_err("it is accepted");
+    assert_eq!(rejected.problems().len(), 1, "{:?}", rejected.problems());
+    assert_eq!(rejected.reason(), reason, "{:?}", rejected.problems());
+    rejected.problems()[0].clone()
+}

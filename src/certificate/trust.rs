@@ -1,0 +1,250 @@
+//! Whom the operator trusts to issue clients' certificates.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::content::Content;
+use super::{CaIndex, Fingerprint, name};
+use crate::clock::Timestamp;
+use crate::tls::x509::{X509, X509Name};
+
+/// A certificate authority as the operator wrote it down.
+#[derive(Clone, Debug)]
+pub struct Ca {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The contents of its file: one or more certificates in PEM. Each of them is trusted. When
+    /// one is an intermediate whose root is not in the file, it is a trust anchor of its own.
+    pub pem: Vec<u8>,
+    /// Exception: certificates without any extended key usage are accepted as a client's.
+    pub allow_missing_client_auth: bool,
+    /// Exception: SHA-1, MD5 and RSA keys from 1024 bits are accepted.
+    pub allow_weak: bool,
+    /// How many certificates there may be between a client's and the trusted one.
+    pub max_depth: u32,
+}
+
+/// A file of certificate authorities cannot be used. All that is wrong with all files is told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .problems.join("; "))]
+pub struct TrustError {
+    /// One sentence for each problem; each names the certificate authority.
+    pub problems: Vec<String>,
+}
+
+/// One certificate that is trusted.
+pub(super) struct Anchor {
+    pub(super) x509: X509,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) content: Content,
+}
+
+/// One certificate authority, ready to verify with.
+pub(super) struct Authority {
+    pub(super) name: String,
+    pub(super) anchors: Vec<Anchor>,
+    /// Whether an anchor is an intermediate whose root is not there. Only then may a chain end
+    /// at a certificate that is not self-signed, and only in this authority's own store, which
+    /// holds nothing but what the operator wrote down.
+    pub(super) partial: bool,
+    pub(super) allow_missing_client_auth: bool,
+    pub(super) allow_weak: bool,
+    pub(super) max_depth: u32,
+}
+
+/// All certificate authorities of one generation. It never changes; another one takes its place.
+/// The system's own certificate authorities are never part of it.
+pub struct Trust {
+    generation: u64,
+    pub(super) authorities: Vec<Authority>,
+    /// Every moment at which an anchor begins or ends to be valid, in order.
+    pub(super) changes: Vec<Timestamp>,
+}
+
+impl Trust {
+    /// Reads the certificate authorities. `generation` names this set: another set must have
+    /// another one. No certificate authority at all is fine, and trusts nobody.
+    ///
+    /// # Errors
+    /// Every problem of every file: nothing in it, cut off, something that is not a certificate,
+    /// a certificate that may not issue, one that stands under two names.
+    pub fn new(generation: u64, cas: Vec<Ca>) -> Result<Self, TrustError> {
+        let mut problems = Vec::new();
+        let mut owners: HashMap<Fingerprint, usize> = HashMap::new();
+        let mut authorities = Vec::with_capacity(cas.len());
+        if cas.len() > usize::from(u16::MAX) {
+            problems.push("there are more than 65535 certificate authorities".to_owned());
+        }
+        for (index, ca) in cas.into_iter().enumerate() {
+            let authority = authority(ca, &mut problems);
+            for anchor in &authority.anchors {
+                match owners.entry(anchor.fingerprint) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(index);
+                    }
+                    Entry::Occupied(_) => problems.push(format!(
+                        "ca {:?}: the certificate of '{}' belongs to another ca already; one \
+                         certificate can stand for one ca only, so remove it from one of the files",
+                        authority.name, anchor.content.facts.subject
+                    )),
+                }
+            }
+            authorities.push(authority);
+        }
+        if !problems.is_empty() {
+            return Err(TrustError { problems });
+        }
+        let anchors = authorities.iter().flat_map(|authority| &authority.anchors);
+        let mut changes: Vec<_> = anchors
+            .map(|anchor| &anchor.content.facts)
+            .flat_map(|facts| [facts.not_before, facts.not_after])
+            .collect();
+        changes.sort_unstable();
+        changes.dedup();
+        Ok(Self {
+            generation,
+            authorities,
+            changes,
+        })
+    }
+
+    /// Which set of certificate authorities this is.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The name of a certificate authority, as the operator wrote it.
+    #[must_use]
+    pub fn ca_name(&self, ca: CaIndex) -> &str {
+        self.authorities
+            .get(usize::from(ca.0))
+            .map_or("", |authority| authority.name.as_str())
+    }
+
+    /// The names that a TLS server shows to clients, so that they can pick a certificate.
+    pub fn subjects(&self) -> impl Iterator<Item = X509Name> {
+        self.anchors()
+            .filter_map(|anchor| anchor.x509.subject_name().to_owned().ok())
+    }
+
+    pub(super) fn anchors(&self) -> impl Iterator<Item = &Anchor> {
+        self.authorities
+            .iter()
+            .flat_map(|authority| &authority.anchors)
+    }
+
+    /// The accepted issuers as a reader knows them, at most five of them.
+    pub(super) fn accepted(&self) -> String {
+        let mut names: Vec<_> = self
+            .anchors()
+            .map(|anchor| format!("'{}'", name::short(&anchor.content.facts.subject)))
+            .collect();
+        names.dedup();
+        let more = names.len().saturating_sub(5);
+        names.truncate(5);
+        match (names.is_empty(), more) {
+            (true, _) => "nobody".to_owned(),
+            (false, 0) => names.join(", "),
+            (false, more) => format!("{} and {more} more", names.join(", ")),
+        }
+    }
+}
+
+fn authority(ca: Ca, problems: &mut Vec<String>) -> Authority {
+    let mut problem = |text: &str| problems.push(format!("ca {:?}: {text}", ca.name));
+    let mut anchors: Vec<Anchor> = Vec::new();
+    match certificates(&ca.pem) {
+        Ok(found) => {
+            for x509 in found {
+                match anchor(x509) {
+                    Ok(anchor) if anchors.iter().any(|a| a.fingerprint == anchor.fingerprint) => {}
+                    Ok(anchor) => anchors.push(anchor),
+                    Err(text) => problem(&text),
+                }
+            }
+        }
+        Err(text) => problem(text),
+    }
+    let partial = anchors.iter().any(|anchor| !has_root(anchor, &anchors));
+    Authority {
+        name: ca.name,
+        anchors,
+        partial,
+        allow_missing_client_auth: ca.allow_missing_client_auth,
+        allow_weak: ca.allow_weak,
+        max_depth: ca.max_depth,
+    }
+}
+
+/// The certificates of a PEM file; nothing may be damaged, cut off or of another kind.
+fn certificates(pem: &[u8]) -> Result<Vec<X509>, &'static str> {
+    let text = std::str::from_utf8(pem).map_err(
+        |_| "the file is not text; it must hold certificates in PEM (convert DER with openssl x509 -inform der)",
+    )?;
+    let marks = |mark: &str| text.lines().filter(|line| line.starts_with(mark)).count();
+    if text.contains("PRIVATE KEY-----") {
+        return Err("the file holds a private key; remove it, and keep that key elsewhere");
+    }
+    let begins = marks("-----BEGIN ");
+    if begins == 0 {
+        return Err(
+            "the file holds no certificate; write the authority's certificate in PEM into it",
+        );
+    }
+    if begins != marks("-----BEGIN CERTIFICATE-----") {
+        return Err(
+            "the file holds something that is not a certificate; only CERTIFICATE blocks belong in it",
+        );
+    }
+    if begins != marks("-----END CERTIFICATE-----") {
+        return Err("the file is cut off or damaged; write it again as a whole");
+    }
+    match X509::stack_from_pem(pem) {
+        Ok(found) if found.len() == begins => Ok(found),
+        _ => {
+            Err("a certificate in the file cannot be read; the file may be damaged, write it again")
+        }
+    }
+}
+
+fn anchor(x509: X509) -> Result<Anchor, String> {
+    let read = |x509: &X509| {
+        let der = x509.to_der().ok()?;
+        Some((Fingerprint::of(&der), Content::read(&der).ok()?))
+    };
+    let (fingerprint, content) = read(&x509)
+        .ok_or("a certificate in the file is not DER as in RFC 5280, and cannot be trusted")?;
+    if !content.ca || content.may_issue == Some(false) {
+        return Err(format!(
+            "'{}' is not the certificate of an authority (CA:TRUE and, where there is a key usage, \
+             keyCertSign); name the authority that issued it instead",
+            content.facts.subject
+        ));
+    }
+    Ok(Anchor {
+        x509,
+        fingerprint,
+        content,
+    })
+}
+
+/// Whether the way from this anchor leads to a self-signed one within the same file.
+fn has_root(anchor: &Anchor, all: &[Anchor]) -> bool {
+    let mut at = anchor;
+    for _ in 0..=all.len() {
+        let signed_by = |issuer: &&Anchor| {
+            issuer.content.subject == at.content.issuer
+                && issuer
+                    .x509
+                    .public_key()
+                    .is_ok_and(|key| at.x509.verify(&key).unwrap_or(false))
+        };
+        match all.iter().find(signed_by) {
+            Some(issuer) if issuer.fingerprint == at.fingerprint => return true,
+            Some(issuer) => at = issuer,
+            None => return false,
+        }
+    }
+    false
+}

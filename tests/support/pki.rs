@@ -1,0 +1,557 @@
+//! Builds certificates at run time, good ones and every evil one.
+//!
+//! Use it with `#[path = "../../tests/support/pki.rs"] mod pki;`. A certificate is described by
+//! [`Spec`] and signed by [`Spec::signed_by`] or [`Spec::self_signed`]; what is not said is what
+//! a careful certificate authority would do.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::allow_attributes,
+    reason = "a fixture: each test uses a part of it, and a failure in it is a failed test"
+)]
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use openssl::asn1::{Asn1Integer, Asn1Object, Asn1OctetString, Asn1Time};
+use openssl::bn::{BigNum, MsbOption};
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::{MessageDigest, hash};
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private, Public};
+use openssl::rsa::Rsa;
+use openssl::x509::{X509, X509Extension, X509Name};
+
+/// A kind of key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    P256,
+    P384,
+    Ed25519,
+    Rsa(u32),
+    /// An RSA public key of so many bits with so large an exponent that checking with it is slow.
+    /// Its private half is that of another key: it can be certified but not used.
+    RsaHugeExponent(u32),
+}
+
+/// A certificate with its key and the certificates between it and the root.
+#[derive(Clone)]
+pub struct Issued {
+    pub x509: X509,
+    pub key: PKey<Private>,
+    /// Nearest issuer first; the root is not among them.
+    pub intermediates: Vec<X509>,
+    self_signed: bool,
+}
+
+/// How a certificate shall be.
+#[derive(Clone)]
+pub struct Spec {
+    subject: Vec<Vec<Entry>>,
+    issuer: Option<Vec<u8>>,
+    kind: Kind,
+    key: Option<PKey<Private>>,
+    digest: MessageDigest,
+    from: i64,
+    until: i64,
+    serial: Vec<u8>,
+    ca: Option<bool>,
+    ca_critical: bool,
+    path_len: Option<u32>,
+    key_usage: Option<Vec<&'static str>>,
+    purposes: Option<Vec<&'static str>>,
+    names: Vec<String>,
+    skid: Option<Vec<u8>>,
+    key_ids: bool,
+    raw: Vec<(String, bool, Vec<u8>)>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    oid: String,
+    tag: u8,
+    value: Vec<u8>,
+}
+
+/// The certificate of an authority that signs itself.
+pub fn root(name: &str) -> Spec {
+    Spec::new(name)
+        .ca(true)
+        .key_usage(&["keyCertSign", "cRLSign"])
+}
+
+/// The certificate of an authority below another one.
+pub fn intermediate(name: &str) -> Spec {
+    root(name)
+}
+
+/// The certificate of a client.
+pub fn leaf(name: &str) -> Spec {
+    Spec::new(name)
+        .ca(false)
+        .key_usage(&["digitalSignature"])
+        .purposes(&["clientAuth"])
+}
+
+/// The certificate of a server.
+pub fn server(name: &str) -> Spec {
+    leaf(name).purposes(&["serverAuth"]).names(&[name])
+}
+
+/// What the system's clock says.
+pub fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs() as i64
+}
+
+/// How long it took to do this.
+pub fn elapsed<T>(job: impl FnOnce() -> T) -> Duration {
+    let before = Instant::now();
+    job();
+    before.elapsed()
+}
+
+impl Spec {
+    pub fn new(name: &str) -> Self {
+        let mut serial = vec![0; 16];
+        openssl::rand::rand_bytes(&mut serial).unwrap();
+        serial[0] &= 0x7f;
+        serial[0] |= 0x40;
+        let spec = Self {
+            subject: Vec::new(),
+            issuer: None,
+            kind: Kind::P256,
+            key: None,
+            digest: MessageDigest::sha256(),
+            from: now() - 3600,
+            until: now() + 86400,
+            serial,
+            ca: None,
+            ca_critical: true,
+            path_len: None,
+            key_usage: None,
+            purposes: None,
+            names: Vec::new(),
+            skid: None,
+            key_ids: true,
+            raw: Vec::new(),
+        };
+        spec.entry("2.5.4.3", 0x0c, name.as_bytes())
+    }
+
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Uses this key instead of a new one.
+    pub fn key(mut self, key: &PKey<Private>) -> Self {
+        self.key = Some(key.clone());
+        self
+    }
+
+    /// The digest it is signed with: `MessageDigest::md5()`, `sha1()` …
+    pub fn digest(mut self, digest: MessageDigest) -> Self {
+        self.digest = digest;
+        self
+    }
+
+    /// Valid from and until, in seconds from now.
+    pub fn dates(self, from: i64, until: i64) -> Self {
+        let now = now();
+        self.dates_unix(now + from, now + until)
+    }
+
+    /// Valid from and until, in seconds since 1970.
+    pub fn dates_unix(mut self, from: i64, until: i64) -> Self {
+        self.from = from;
+        self.until = until;
+        self
+    }
+
+    pub fn serial(mut self, serial: &[u8]) -> Self {
+        self.serial = serial.to_vec();
+        self
+    }
+
+    /// Basic constraints: an authority or not; `root`, `intermediate` and `leaf` set them.
+    pub fn ca(mut self, ca: bool) -> Self {
+        self.ca = Some(ca);
+        self
+    }
+
+    pub fn ca_not_critical(mut self) -> Self {
+        self.ca_critical = false;
+        self
+    }
+
+    pub fn no_basic_constraints(mut self) -> Self {
+        self.ca = None;
+        self
+    }
+
+    pub fn path_len(mut self, path_len: u32) -> Self {
+        self.path_len = Some(path_len);
+        self
+    }
+
+    /// Names as OpenSSL writes them: `digitalSignature`, `keyEncipherment`, `keyCertSign` …
+    pub fn key_usage(mut self, usage: &[&'static str]) -> Self {
+        self.key_usage = Some(usage.to_vec());
+        self
+    }
+
+    pub fn no_key_usage(mut self) -> Self {
+        self.key_usage = None;
+        self
+    }
+
+    /// Names as OpenSSL writes them: `clientAuth`, `serverAuth`, `anyExtendedKeyUsage`, or OIDs.
+    pub fn purposes(mut self, purposes: &[&'static str]) -> Self {
+        self.purposes = Some(purposes.to_vec());
+        self
+    }
+
+    pub fn no_purposes(mut self) -> Self {
+        self.purposes = None;
+        self
+    }
+
+    /// DNS names, or IP addresses where they are some.
+    pub fn names(mut self, names: &[&str]) -> Self {
+        self.names = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// A subject key identifier of one's choice.
+    pub fn skid(mut self, skid: &[u8]) -> Self {
+        self.skid = Some(skid.to_vec());
+        self
+    }
+
+    /// Neither a subject nor an authority key identifier.
+    pub fn no_key_ids(mut self) -> Self {
+        self.key_ids = false;
+        self
+    }
+
+    /// Any other extension, by its OID, with its value in DER.
+    pub fn extension(mut self, oid: &str, critical: bool, value: &[u8]) -> Self {
+        self.raw.push((oid.to_owned(), critical, value.to_vec()));
+        self
+    }
+
+    /// Forgets the subject, so that [`entry`](Self::entry) begins a new one.
+    pub fn empty_subject(mut self) -> Self {
+        self.subject.clear();
+        self
+    }
+
+    /// One more part of the subject, with its ASN.1 string type and its raw bytes.
+    pub fn entry(mut self, oid: &str, tag: u8, value: &[u8]) -> Self {
+        self.subject.push(vec![Entry {
+            oid: oid.to_owned(),
+            tag,
+            value: value.to_vec(),
+        }]);
+        self
+    }
+
+    /// Like [`entry`](Self::entry), joined with the part before it (a multi-valued RDN).
+    pub fn joined(mut self, oid: &str, tag: u8, value: &[u8]) -> Self {
+        self.subject.last_mut().unwrap().push(Entry {
+            oid: oid.to_owned(),
+            tag,
+            value: value.to_vec(),
+        });
+        self
+    }
+
+    /// Names another issuer than the one that signs.
+    pub fn issuer_of(mut self, other: &X509) -> Self {
+        self.issuer = Some(other.issuer_name().to_der().unwrap());
+        self
+    }
+
+    /// Signs itself.
+    pub fn self_signed(self) -> Issued {
+        let key = self.make_key();
+        let subject = self.subject_der();
+        let skid = self.skid_of(&key);
+        let x509 = self.build(&key, &subject, &key, &skid);
+        Issued {
+            x509,
+            key,
+            intermediates: Vec::new(),
+            self_signed: true,
+        }
+    }
+
+    /// Signed by `issuer`.
+    pub fn signed_by(self, issuer: &Issued) -> Issued {
+        let key = self.make_key();
+        let name = issuer.x509.subject_name().to_der().unwrap();
+        let akid = match issuer.x509.subject_key_id() {
+            Some(id) => id.as_slice().to_vec(),
+            None => Vec::new(),
+        };
+        let x509 = self.build(&key, &name, &issuer.key, &akid);
+        let mut intermediates = Vec::new();
+        if !issuer.self_signed {
+            intermediates.push(issuer.x509.clone());
+            intermediates.extend(issuer.intermediates.iter().cloned());
+        }
+        Issued {
+            x509,
+            key,
+            intermediates,
+            self_signed: false,
+        }
+    }
+
+    fn make_key(&self) -> PKey<Private> {
+        self.key.clone().unwrap_or_else(|| new_key(self.kind))
+    }
+
+    fn public_key(&self, key: &PKey<Private>) -> PKey<Public> {
+        if let Kind::RsaHugeExponent(bits) = self.kind {
+            let mut n = BigNum::new().unwrap();
+            n.rand(bits as i32, MsbOption::TWO_ONES, true).unwrap();
+            let mut e = BigNum::new().unwrap();
+            e.rand(bits as i32 - 1, MsbOption::ONE, true).unwrap();
+            let rsa = Rsa::from_public_components(n, e).unwrap();
+            return PKey::from_rsa(rsa).unwrap();
+        }
+        PKey::public_key_from_der(&key.public_key_to_der().unwrap()).unwrap()
+    }
+
+    fn skid_of(&self, key: &PKey<Private>) -> Vec<u8> {
+        self.skid.clone().unwrap_or_else(|| {
+            let der = self.public_key(key).public_key_to_der().unwrap();
+            hash(MessageDigest::sha256(), &der).unwrap()[..20].to_vec()
+        })
+    }
+
+    fn subject_der(&self) -> Vec<u8> {
+        let rdns = self.subject.iter().map(|rdn| {
+            let mut entries: Vec<_> = rdn
+                .iter()
+                .map(|entry| {
+                    let oid = oid_der(&entry.oid);
+                    tlv(0x30, &[oid, tlv(entry.tag, &entry.value)].concat())
+                })
+                .collect();
+            entries.sort();
+            tlv(0x31, &entries.concat())
+        });
+        tlv(0x30, &rdns.collect::<Vec<_>>().concat())
+    }
+
+    fn build(
+        &self,
+        key: &PKey<Private>,
+        issuer: &[u8],
+        signer: &PKey<Private>,
+        akid: &[u8],
+    ) -> X509 {
+        let mut builder = X509::builder().unwrap();
+        builder.set_version(2).unwrap();
+        let serial = BigNum::from_slice(&self.serial).unwrap();
+        builder
+            .set_serial_number(&Asn1Integer::from_bn(&serial).unwrap())
+            .unwrap();
+        let issuer = self.issuer.as_deref().unwrap_or(issuer);
+        builder
+            .set_issuer_name(&X509Name::from_der(issuer).unwrap())
+            .unwrap();
+        builder
+            .set_subject_name(&X509Name::from_der(&self.subject_der()).unwrap())
+            .unwrap();
+        builder
+            .set_not_before(&Asn1Time::from_unix(self.from).unwrap())
+            .unwrap();
+        builder
+            .set_not_after(&Asn1Time::from_unix(self.until).unwrap())
+            .unwrap();
+        builder.set_pubkey(&self.public_key(key)).unwrap();
+        for (oid, critical, value) in self.extensions(key, akid) {
+            let oid = Asn1Object::from_str(&oid).unwrap();
+            let value = Asn1OctetString::new_from_bytes(&value).unwrap();
+            let extension = X509Extension::new_from_der(&oid, critical, &value).unwrap();
+            builder.append_extension(extension).unwrap();
+        }
+        let digest = if signer.id() == openssl::pkey::Id::ED25519 {
+            MessageDigest::null()
+        } else {
+            self.digest
+        };
+        builder.sign(signer, digest).unwrap();
+        builder.build()
+    }
+
+    fn extensions(&self, key: &PKey<Private>, akid: &[u8]) -> Vec<(String, bool, Vec<u8>)> {
+        let mut list = Vec::new();
+        if let Some(ca) = self.ca {
+            let mut value = Vec::new();
+            if ca {
+                value.extend(tlv(0x01, &[0xff]));
+            }
+            if let Some(path_len) = self.path_len {
+                value.extend(tlv(0x02, &[path_len as u8]));
+            }
+            list.push(("2.5.29.19".into(), self.ca_critical, tlv(0x30, &value)));
+        }
+        if let Some(usage) = &self.key_usage {
+            list.push(("2.5.29.15".into(), true, key_usage_der(usage)));
+        }
+        if let Some(purposes) = &self.purposes {
+            let oids: Vec<_> = purposes.iter().map(|name| purpose_der(name)).collect();
+            list.push(("2.5.29.37".into(), false, tlv(0x30, &oids.concat())));
+        }
+        if !self.names.is_empty() {
+            let names = self.names.iter().map(|name| match name.parse() {
+                Ok(std::net::IpAddr::V4(ip)) => tlv(0x87, &ip.octets()),
+                Ok(std::net::IpAddr::V6(ip)) => tlv(0x87, &ip.octets()),
+                Err(_) => tlv(0x82, name.as_bytes()),
+            });
+            let value = tlv(0x30, &names.collect::<Vec<_>>().concat());
+            list.push(("2.5.29.17".into(), false, value));
+        }
+        if self.key_ids {
+            let skid = tlv(0x04, &self.skid_of(key));
+            list.push(("2.5.29.14".into(), false, skid));
+            if !akid.is_empty() {
+                let value = tlv(0x30, &tlv(0x80, akid));
+                list.push(("2.5.29.35".into(), false, value));
+            }
+        }
+        list.extend(self.raw.iter().cloned());
+        list
+    }
+}
+
+impl Issued {
+    pub fn pem(&self) -> Vec<u8> {
+        self.x509.to_pem().unwrap()
+    }
+
+    /// The certificate and its intermediates, leaf first.
+    pub fn chain_pem(&self) -> Vec<u8> {
+        let mut pem = self.pem();
+        for x509 in &self.intermediates {
+            pem.extend(x509.to_pem().unwrap());
+        }
+        pem
+    }
+
+    pub fn key_pem(&self) -> Vec<u8> {
+        self.key.private_key_to_pem_pkcs8().unwrap()
+    }
+
+    /// The same certificate with these intermediates instead.
+    pub fn with(mut self, intermediates: &[&X509]) -> Self {
+        self.intermediates = intermediates.iter().map(|x509| (*x509).clone()).collect();
+        self
+    }
+
+    /// Writes `<name>.pem` (with the intermediates) and `<name>.key` into `dir`.
+    pub fn write(&self, dir: &Path, name: &str) -> (PathBuf, PathBuf) {
+        let (pem, key) = (
+            dir.join(format!("{name}.pem")),
+            dir.join(format!("{name}.key")),
+        );
+        std::fs::write(&pem, self.chain_pem()).unwrap();
+        std::fs::write(&key, self.key_pem()).unwrap();
+        (pem, key)
+    }
+}
+
+/// A new key.
+pub fn new_key(kind: Kind) -> PKey<Private> {
+    let ec = |nid| {
+        let group = EcGroup::from_curve_name(nid).unwrap();
+        PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
+    };
+    match kind {
+        Kind::P256 => ec(Nid::X9_62_PRIME256V1),
+        Kind::P384 => ec(Nid::SECP384R1),
+        Kind::Ed25519 => PKey::generate_ed25519().unwrap(),
+        Kind::Rsa(bits) => PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap(),
+        Kind::RsaHugeExponent(_) => new_key(Kind::Rsa(2048)),
+    }
+}
+
+/// One DER value.
+pub fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut der = vec![tag];
+    match content.len() {
+        short @ 0..=0x7f => der.push(short as u8),
+        mid @ 0x80..=0xff => der.extend([0x81, mid as u8]),
+        long @ 0x100..=0xffff => der.extend([0x82, (long >> 8) as u8, long as u8]),
+        huge => der.extend([0x83, (huge >> 16) as u8, (huge >> 8) as u8, huge as u8]),
+    }
+    der.extend(content);
+    der
+}
+
+fn oid_der(dotted: &str) -> Vec<u8> {
+    let arcs: Vec<u64> = dotted.split('.').map(|arc| arc.parse().unwrap()).collect();
+    let mut content = vec![(arcs[0] * 40 + arcs[1]) as u8];
+    for &arc in &arcs[2..] {
+        let mut groups = vec![(arc & 0x7f) as u8];
+        let mut rest = arc >> 7;
+        while rest > 0 {
+            groups.push((rest & 0x7f) as u8 | 0x80);
+            rest >>= 7;
+        }
+        content.extend(groups.iter().rev());
+    }
+    tlv(0x06, &content)
+}
+
+fn key_usage_der(usage: &[&str]) -> Vec<u8> {
+    const NAMES: [&str; 8] = [
+        "digitalSignature",
+        "nonRepudiation",
+        "keyEncipherment",
+        "dataEncipherment",
+        "keyAgreement",
+        "keyCertSign",
+        "cRLSign",
+        "encipherOnly",
+    ];
+    let mut bits = 0_u8;
+    for name in usage {
+        let bit = NAMES.iter().position(|known| known == name).unwrap();
+        bits |= 0x80 >> bit;
+    }
+    let unused = if bits == 0 {
+        0
+    } else {
+        bits.trailing_zeros() as u8
+    };
+    if bits == 0 {
+        return tlv(0x03, &[0]);
+    }
+    tlv(0x03, &[unused, bits])
+}
+
+fn purpose_der(name: &str) -> Vec<u8> {
+    oid_der(match name {
+        "serverAuth" => "1.3.6.1.5.5.7.3.1",
+        "clientAuth" => "1.3.6.1.5.5.7.3.2",
+        "codeSigning" => "1.3.6.1.5.5.7.3.3",
+        "emailProtection" => "1.3.6.1.5.5.7.3.4",
+        "anyExtendedKeyUsage" => "2.5.29.37.0",
+        oid => oid,
+    })
+}
