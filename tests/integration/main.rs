@@ -1,0 +1,16 @@
+//! Drives the real program with real clients, backends and stores.
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    reason = "a test that stops with a message is the point"
+)]
+
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;
+
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod peers;

@@ -1,0 +1,47 @@
+//! What the integration tests are built of: the real program, real clients, recording backends.
+
+pub(crate) mod backend;
+pub(crate) mod curl;
+pub(crate) mod process;
+pub(crate) mod python;
+pub(crate) mod s_client;
+pub(crate) mod signature;
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use keyferry::clock;
+
+/// How long a condition may take to come true before the test fails; generous, since it costs
+/// nothing when all is well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks again and again until `attempt` gives something.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let started = clock::monotonic();
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "waited {PATIENCE:?} in vain for {what}"
+        );
+        pause();
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one pause between two looks at a condition"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
+}
+
+/// `N` addresses that were free a moment ago, all different.
+pub(crate) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    held.map(|listener| listener.local_addr().expect("a bound address"))
+}

@@ -1,0 +1,81 @@
+//! Clients, servers and verifiers that are not ours, in Python and Node: scripts beside this file
+//! that take JSON on standard input and give JSON back, or serve on a port that they name.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::wait_for;
+
+/// Runs `script` (`.py` or `.mjs`) on `input`.
+#[track_caller]
+pub(crate) fn run(script: &str, input: &Value) -> Value {
+    let mut child = command(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {script}: {error}; run: make setup"));
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin
+        .write_all(input.to_string().as_bytes())
+        .expect("the script reads its input");
+    drop(stdin);
+    let output = child.wait_with_output().expect("our own child");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
+        panic!(
+            "{script} gave no JSON:\n{}\n{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })
+}
+
+/// A server in Python; it ends when dropped.
+pub(crate) struct Server {
+    address: SocketAddr,
+    // Ends before its folder goes.
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl Server {
+    /// Starts `script`, which writes `port N` once it listens.
+    #[track_caller]
+    pub(crate) fn start(script: &str) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let mut process = Process::start(&mut command(script), &folder.path().join("log"));
+        let port: u16 = wait_for(script, || {
+            let log = process.log();
+            assert!(process.ended().is_none(), "{script} ended: {log}");
+            log.lines()
+                .find_map(|line| line.strip_prefix("port ")?.parse().ok())
+        });
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            _process: process,
+            _folder: folder,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn command(script: &str) -> Command {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let program = if script.ends_with(".mjs") {
+        PathBuf::from("node")
+    } else {
+        root.join("target/venv/bin/python")
+    };
+    let mut command = Command::new(program);
+    command.arg(root.join("tests/support").join(script));
+    command
+}

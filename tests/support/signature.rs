@@ -1,0 +1,111 @@
+//! Whether a backend may believe a request: a verifier of our signature (PROTOCOL 3, RFC 9421)
+//! that shares no code with the program, and two that are not ours at all.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::json;
+use sha2::Sha256;
+
+use super::backend::Recorded;
+use super::python;
+
+/// What every request has to be signed over, at the least.
+pub(crate) const COVERED: [&str; 6] = [
+    "@method",
+    "@authority",
+    "@path",
+    "@query",
+    "x-key-id",
+    "x-client-id",
+];
+
+/// Checks the one signature `gw` of a request under `secret`.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn verify(request: &Recorded, secret: &[u8]) -> Result<(), String> {
+    let input = only(request, "signature-input")?;
+    let params = input.strip_prefix("gw=").ok_or("another label than gw")?;
+    let signature = only(request, "signature")?
+        .strip_prefix("gw=:")
+        .and_then(|rest| rest.strip_suffix(':'))
+        .ok_or("the signature is not one byte sequence named gw")?;
+    let signature = STANDARD.decode(signature).map_err(|e| e.to_string())?;
+    let (covered, parameters) = params
+        .strip_prefix('(')
+        .and_then(|rest| rest.split_once(')'))
+        .ok_or("no list of components")?;
+    for parameter in [r#";alg="hmac-sha256""#, r#";tag="keyferry""#] {
+        if !parameters.contains(parameter) {
+            return Err(format!("{parameter} is missing"));
+        }
+    }
+    let components: Vec<_> = covered.split(' ').map(|c| c.trim_matches('"')).collect();
+    if let Some(left_out) = COVERED.iter().find(|name| !components.contains(name)) {
+        return Err(format!("{left_out} is not covered"));
+    }
+    let mut base = String::new();
+    for name in components {
+        base.push_str(&format!("\"{name}\": {}\n", component(request, name)?));
+    }
+    base.push_str(&format!("\"@signature-params\": {params}"));
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|e| e.to_string())?;
+    mac.update(base.as_bytes());
+    mac.verify_slice(&signature)
+        .map_err(|_| format!("the signature does not fit\n{base}"))
+}
+
+/// Checks it with the library `http-message-signatures` of PyPI.
+///
+/// # Errors
+///
+/// What that library says is wrong.
+pub(crate) fn verify_in_python(request: &Recorded, secret: &[u8]) -> Result<(), String> {
+    verify_elsewhere("verify_signature.py", request, secret)
+}
+
+/// Checks it with the library `http-message-signatures` of npm.
+///
+/// # Errors
+///
+/// What that library says is wrong.
+pub(crate) fn verify_in_node(request: &Recorded, secret: &[u8]) -> Result<(), String> {
+    verify_elsewhere("verify_signature.mjs", request, secret)
+}
+
+fn verify_elsewhere(script: &str, request: &Recorded, secret: &[u8]) -> Result<(), String> {
+    let verdict = python::run(
+        script,
+        &json!({ "request": request, "secret_hex": hex::encode(secret), "covered": COVERED }),
+    );
+    match verdict["error"].as_str() {
+        None => Ok(()),
+        Some(error) => Err(error.to_owned()),
+    }
+}
+
+fn only<'a>(request: &'a Recorded, name: &str) -> Result<&'a str, String> {
+    match request.all(name)[..] {
+        [value] => Ok(value),
+        ref found => Err(format!("{} times {name}", found.len())),
+    }
+}
+
+fn component(request: &Recorded, name: &str) -> Result<String, String> {
+    let (path, query) = request
+        .target
+        .split_once('?')
+        .unwrap_or((&request.target, ""));
+    Ok(match name {
+        "@method" => request.method.clone(),
+        "@authority" => only(request, "host")?.to_ascii_lowercase(),
+        "@path" => path.to_owned(),
+        "@query" => format!("?{query}"),
+        _ => match request.all(name)[..] {
+            [] => return Err(format!("{name} is covered and absent")),
+            ref values => values.join(", "),
+        },
+    })
+}

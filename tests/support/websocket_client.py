@@ -1,0 +1,46 @@
+"""Opens a WebSocket, takes the greeting, sends messages and collects the answers.
+
+In: {"address": "ip:port", "host", "path", "authority": PEM file or null, "certificate", "key":
+PEM files or null, "headers": [[name, value]], "messages": [text]}.
+Out: {"greeting", "messages"}, or {"status", "body"} when the upgrade was refused, or {"error"}.
+"""
+
+import json
+import socket
+import ssl
+import sys
+
+from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.sync.client import connect
+
+given = json.load(sys.stdin)
+address, port = given["address"].rsplit(":", 1)
+options = {}
+scheme = "ws"
+if given.get("authority"):
+    scheme = "wss"
+    context = ssl.create_default_context(cafile=given["authority"])
+    if given.get("certificate"):
+        context.load_cert_chain(given["certificate"], given["key"])
+    options = {"ssl": context, "server_hostname": given["host"]}
+
+try:
+    with connect(
+        f"{scheme}://{given['host']}:{port}{given['path']}",
+        sock=socket.create_connection((address, int(port)), timeout=30),
+        additional_headers=[(name, value) for name, value in given.get("headers", [])],
+        open_timeout=30,
+        proxy=None,
+        **options,
+    ) as connection:
+        greeting = json.loads(connection.recv(timeout=30))
+        answers = []
+        for message in given["messages"]:
+            connection.send(message)
+            answers.append(connection.recv(timeout=30))
+        print(json.dumps({"greeting": greeting, "messages": answers}))
+except InvalidStatus as refused:
+    answer = refused.response
+    print(json.dumps({"status": answer.status_code, "body": answer.body.decode()}))
+except (WebSocketException, OSError) as error:
+    print(json.dumps({"error": f"{type(error).__name__}: {error}"}))
