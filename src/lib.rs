@@ -18,11 +18,16 @@ pub mod certificate;
 pub mod client;
 pub mod credential;
 pub mod directory;
+pub mod door;
+pub mod gateway;
+pub mod head;
 pub mod identity;
 pub mod key;
 pub mod policy;
 pub mod sign;
 pub mod store;
+pub mod telemetry;
+pub mod upstream;
 
 pub mod clock;
 pub mod secret;

@@ -6,6 +6,7 @@
 //! number of unknown credentials costs one small question at a time.
 
 mod follow;
+mod sightings;
 mod view;
 
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Mutex, watch};
 
-pub use view::{KeyEntry, View};
+pub use sightings::Sightings;
+pub use view::{Belongings, KeyEntry, View};
 
 use crate::clock;
 use crate::store::{Epoch, Store};

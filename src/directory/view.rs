@@ -17,6 +17,17 @@ pub struct View {
     clients: HashMap<ClientId, ClientEntry, RandomState>,
     keys: HashMap<KeyId, Arc<KeyEntry>, RandomState>,
     certificates: HashMap<Fingerprint, CertificateEntry, RandomState>,
+    /// What each client has or had; never fewer than it has.
+    belongings: HashMap<ClientId, Belongings, RandomState>,
+}
+
+/// The keys and certificates that are or were a client's.
+#[derive(Clone, Debug, Default)]
+pub struct Belongings {
+    /// Key ids, oldest first.
+    pub keys: Vec<KeyId>,
+    /// Certificates.
+    pub certificates: Vec<Fingerprint>,
 }
 
 struct ClientEntry {
@@ -56,10 +67,10 @@ impl KeyEntry {
         &self.record.scopes
     }
 
-    /// The first moment at which it is no longer good.
+    /// The whole record, less what only claims need.
     #[must_use]
-    pub const fn expires_at(&self) -> Option<Timestamp> {
-        self.record.expires_at
+    pub const fn record(&self) -> &KeyRecord {
+        &self.record
     }
 
     /// Whether it can be used by somebody who proved to hold it.
@@ -92,6 +103,16 @@ impl View {
     #[must_use]
     pub fn is_client_active(&self, id: &ClientId) -> Option<bool> {
         self.clients.pin().get(id).map(|entry| entry.active)
+    }
+
+    /// What `client` has or had.
+    #[must_use]
+    pub fn belongings(&self, client: &ClientId) -> Belongings {
+        self.belongings
+            .pin()
+            .get(client)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// How many clients, certificates and keys there are.
@@ -135,6 +156,9 @@ impl View {
                 let certificates = self.certificates.pin();
                 let known = certificates.get(&certificate.fingerprint);
                 if known.is_none_or(|known| known.version < version) {
+                    if let Mapping::Mapped { client, .. } = &certificate.mapping {
+                        self.note(client, |has| &mut has.certificates, certificate.fingerprint);
+                    }
                     let entry = CertificateEntry {
                         version,
                         mapping: certificate.mapping,
@@ -149,9 +173,24 @@ impl View {
                     .is_none_or(|known| known.version < version)
                 {
                     record.receipt = None;
+                    self.note(&record.client, |has| &mut has.keys, record.id);
                     keys.insert(record.id, Arc::new(KeyEntry { version, record }));
                 }
             }
+        }
+    }
+
+    fn note<T: Copy + PartialEq>(
+        &self,
+        client: &ClientId,
+        list: impl Fn(&mut Belongings) -> &mut Vec<T>,
+        id: T,
+    ) {
+        let mut belongings = self.belongings(client);
+        let ids = list(&mut belongings);
+        if !ids.contains(&id) {
+            ids.push(id);
+            self.belongings.pin().insert(client.clone(), belongings);
         }
     }
 }

@@ -3,11 +3,15 @@
 //! A clear [`ApiKey`] lives from the request's header to its digest, or from [`ApiKey::generate`]
 //! to the one answer that shows it. Everything that is stored is a [`Digest`].
 
+mod change;
+mod claim;
 mod digest;
 mod format;
 mod id;
 mod record;
 
+pub use change::revoke;
+pub use claim::{Claim, Claimed, IdempotencyToken, NotAToken};
 pub(crate) use digest::keyed;
 pub use digest::{Digest, Pepper, PepperVersion, Peppers};
 pub use format::{ApiKey, Format, Malformed, NotAFormat};

@@ -88,11 +88,11 @@ impl KeyFault {
 }
 
 impl KeyRecord {
-    /// A key id for `client` without a key: reserved until the client fetches it.
+    /// The key id `id` for `client`, without a key: reserved until the client fetches it.
     #[must_use]
-    pub fn reserved(client: ClientId, now: Timestamp) -> Self {
+    pub const fn reserved(id: KeyId, client: ClientId, now: Timestamp) -> Self {
         Self {
-            id: KeyId::generate(),
+            id,
             client,
             digest: None,
             status: KeyStatus::Active,

@@ -1,0 +1,83 @@
+//! What the handshake proved, for as long as the connection lasts.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::certificate::{Chain, Verdict, Verified, Verifier};
+use crate::clock::Timestamp;
+use crate::credential::PresentedCertificate;
+use crate::tls::ssl::SslRef;
+
+/// A connection that passed the door. It remembers which certificate was proven, and what was
+/// thought of it last; every request asks again.
+pub struct Connection {
+    certificate: Option<Proven>,
+    resumed: bool,
+}
+
+struct Proven {
+    chain: Chain,
+    verdict: ArcSwap<Verdict>,
+}
+
+impl Connection {
+    /// What `ssl` proved in its handshake, or in the full one that it resumes.
+    pub(super) fn of(ssl: &SslRef, verifier: &Verifier, now: Timestamp) -> Self {
+        let resumed = ssl.session_reused();
+        let certificate = Chain::from_ssl(ssl).map(|chain| Proven {
+            verdict: ArcSwap::new(verifier.verify(&chain, now)),
+            chain,
+        });
+        Self {
+            certificate,
+            resumed,
+        }
+    }
+
+    /// Whether it resumed an earlier session, so that nothing was proven anew.
+    #[must_use]
+    pub const fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// What a request on this connection presents at `now`, by the trust of now.
+    #[must_use]
+    pub fn certificate(&self, verifier: &Verifier, now: Timestamp) -> PresentedCertificate {
+        match self.verdict(verifier, now).map(|verdict| verdict.at(now)) {
+            None => PresentedCertificate::Absent,
+            Some(Ok(verified)) => PresentedCertificate::Verified(verified),
+            Some(Err(rejected)) => PresentedCertificate::Rejected(Box::new(rejected)),
+        }
+    }
+
+    /// The certificate, when it is good.
+    #[must_use]
+    pub fn verified(&self, verifier: &Verifier, now: Timestamp) -> Option<Verified> {
+        self.verdict(verifier, now)?.at(now).ok()
+    }
+
+    fn verdict(&self, verifier: &Verifier, now: Timestamp) -> Option<Arc<Verdict>> {
+        let proven = self.certificate.as_ref()?;
+        let last = proven.verdict.load();
+        let current = verifier.current(&last, &proven.chain, now);
+        if !Arc::ptr_eq(&last, &current) {
+            proven.verdict.store(Arc::clone(&current));
+        }
+        Some(current)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let certificate = self
+            .certificate
+            .as_ref()
+            .map(|proven| proven.chain.fingerprint());
+        f.debug_struct("Connection")
+            .field("certificate", &certificate)
+            .field("resumed", &self.resumed)
+            .finish()
+    }
+}

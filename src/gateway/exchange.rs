@@ -1,0 +1,100 @@
+//! One request and its answer, as they go through the phases.
+
+use std::time::Instant;
+
+use pingora::http::RequestHeader;
+use uuid::Uuid;
+
+use super::refusal::Refusal;
+use crate::certificate::Reason;
+use crate::client::ClientId;
+use crate::clock::{self, Timestamp};
+use crate::head::Head;
+use crate::identity::{Identity, Proof};
+use crate::key::{Format, KeyId};
+use crate::policy::Permit;
+
+/// How much of a path the log shows.
+const LOGGED_PATH: usize = 256;
+
+/// What is known of a request, from its head to its access line.
+#[derive(Debug)]
+pub struct Exchange {
+    pub(super) started: Instant,
+    pub(super) now: Timestamp,
+    pub(super) request_id: String,
+    pub(super) authority: String,
+    pub(super) path: String,
+    pub(super) permit: Option<Permit>,
+    pub(super) caller: Option<(ClientId, KeyId)>,
+    pub(super) auth: &'static str,
+    pub(super) certificate_problem: Option<Reason>,
+    pub(super) refusal: Option<(&'static str, Option<String>)>,
+    pub(super) upstream: Option<String>,
+    pub(super) attempts: u32,
+    pub(super) sent: Option<Instant>,
+}
+
+impl Exchange {
+    pub(super) fn begin() -> Self {
+        Self {
+            started: clock::monotonic(),
+            now: clock::now(),
+            request_id: String::new(),
+            authority: String::new(),
+            path: String::new(),
+            permit: None,
+            caller: None,
+            auth: "none",
+            certificate_problem: None,
+            refusal: None,
+            upstream: None,
+            attempts: 0,
+            sent: None,
+        }
+    }
+
+    /// Takes the client's `X-Request-Id` when it is well formed, else makes one.
+    pub(super) fn identify(
+        &mut self,
+        request: &RequestHeader,
+        name: &http::HeaderName,
+        format: &Format,
+    ) {
+        let fits = |id: &&str| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+            (1..=128).contains(&id.len())
+                && id.bytes().all(plain)
+                && !format.occurs_in(id.as_bytes())
+        };
+        let sent = request
+            .headers
+            .get(name)
+            .and_then(|id| id.to_str().ok())
+            .filter(fits);
+        self.request_id = sent.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
+    }
+
+    /// Notes what the log will say of the head.
+    pub(super) fn note_head(&mut self, head: &Head<'_>) {
+        self.authority.clone_from(&head.authority);
+        self.path = head.path.chars().take(LOGGED_PATH).collect();
+    }
+
+    /// Notes who called.
+    pub(super) fn note_identity(&mut self, identity: &Identity) {
+        self.caller = Some((identity.client().clone(), identity.key()));
+        self.certificate_problem = identity.rejected_beside();
+        self.auth = match identity.proof() {
+            Proof::Certificate(_) => "certificate",
+            Proof::Key => "key",
+            Proof::Both(_) => "both",
+        };
+    }
+
+    /// Notes that it was refused.
+    pub(super) fn note_refusal(&mut self, refusal: &Refusal) {
+        self.refusal = Some((refusal.told().reason, refusal.for_log()));
+        self.certificate_problem = refusal.rejected().map(crate::certificate::Rejected::reason);
+    }
+}

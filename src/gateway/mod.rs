@@ -1,0 +1,182 @@
+//! The gateway: what happens to a request, from its head to the backend and back.
+//!
+//! Start at [`Gateway::admit`]: it tells the whole story of a decision. `proxy` carries it out in
+//! the phases of pingora-proxy, `self_service` answers the clients' own calls, and `problem` tells
+//! every refusal.
+
+mod enrol;
+mod exchange;
+mod problem;
+mod proxy;
+mod refusal;
+mod self_service;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+pub use exchange::Exchange;
+pub use refusal::{Refusal, Told};
+
+use crate::certificate::Verifier;
+use crate::client::Enrolment;
+use crate::clock::Timestamp;
+use crate::credential::Presented;
+use crate::directory::{Directory, Sightings};
+use crate::door::Connection;
+use crate::head::{Head, Malformed};
+use crate::identity::{self, Freshness, Identity};
+use crate::key::{Format, Peppers};
+use crate::policy::{self, Permit, Route, Routes};
+use crate::sign::Names;
+use crate::store::Store;
+use crate::telemetry::{Metrics, RouteMetrics};
+use crate::upstream::Backend;
+
+/// How many first sights are written to the store at a time.
+const ENROLMENTS_AT_ONCE: usize = 32;
+
+/// What the gateway is made of.
+pub struct Parts {
+    /// Where requests go.
+    pub routes: Routes,
+    /// The backends, in the order that routes refer to.
+    pub backends: Vec<Backend>,
+    /// Who is known.
+    pub directory: Arc<Directory>,
+    /// Where changes go.
+    pub store: Arc<dyn Store>,
+    /// When clients were seen.
+    pub sightings: Arc<Sightings>,
+    /// What certificates are verified by.
+    pub verifier: Arc<Verifier>,
+    /// How keys begin.
+    pub format: Format,
+    /// What key digests are made with.
+    pub peppers: Peppers,
+    /// What becomes of unknown certificates.
+    pub enrolment: Enrolment,
+    /// The names of the identity headers.
+    pub names: Names,
+    /// Whether headers with `_` or `.` in their names are passed on.
+    pub keep_ambiguous_headers: bool,
+    /// The clients' own calls.
+    pub self_service: SelfService,
+    /// How long the directory is believed without a word from the store.
+    pub max_stale: Duration,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// Where and how clients serve themselves.
+#[derive(Clone, Debug)]
+pub struct SelfService {
+    /// The path of the calls, with `/` at both ends.
+    pub path: String,
+    /// How long the answer to a claim can be repeated with its `Idempotency-Key`.
+    pub retry_window: Duration,
+}
+
+/// The gateway.
+pub struct Gateway {
+    parts: Parts,
+    counts: Vec<RouteMetrics>,
+    own_counts: RouteMetrics,
+    enrolments: Semaphore,
+}
+
+impl Gateway {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let counts = parts
+            .routes
+            .iter()
+            .map(|route| parts.metrics.route(&route.name))
+            .collect();
+        let own_counts = parts.metrics.route("keyferry");
+        Self {
+            parts,
+            counts,
+            own_counts,
+            enrolments: Semaphore::new(ENROLMENTS_AT_ONCE),
+        }
+    }
+
+    /// Whether the request may go to a backend: the whole decision, top to bottom.
+    ///
+    /// No lock, no wait, no I/O: everything is in memory. What memory does not tell is
+    /// [`identity::Refused::Unconfirmed`], unless the directory was just
+    /// [`Freshness::Confirmed`].
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`], which every stage can give.
+    pub fn admit(
+        &self,
+        head: &Head<'_>,
+        connection: &Connection,
+        freshness: Freshness,
+        now: Timestamp,
+    ) -> Result<Permit, Refusal> {
+        let route = self.route(head)?;
+        if let Some(permit) = policy::open(route) {
+            return Ok(permit);
+        }
+        let caller = self.caller(head, connection, freshness, now)?;
+        Ok(policy::decide(route, caller)?)
+    }
+
+    /// The route of a request; refused when a backend could read its path as another's.
+    fn route(&self, head: &Head<'_>) -> Result<&Arc<Route>, Refusal> {
+        let routes = &self.parts.routes;
+        let route = routes.find(head.host(), head.path);
+        let canonical = head.canonical_path();
+        let reading = if *canonical == *head.path {
+            route
+        } else {
+            routes.find(head.host(), &canonical)
+        };
+        match (route, reading) {
+            (Some(route), Some(reading)) if Arc::ptr_eq(route, reading) => Ok(route),
+            (None, None) => Err(Refusal::RouteNotFound),
+            _ => Err(Malformed::AmbiguousPath.into()),
+        }
+    }
+
+    /// Who calls, by what the request and its connection present.
+    fn caller(
+        &self,
+        head: &Head<'_>,
+        connection: &Connection,
+        freshness: Freshness,
+        now: Timestamp,
+    ) -> Result<identity::Caller, Refusal> {
+        let Parts {
+            directory,
+            verifier,
+            format,
+            peppers,
+            max_stale,
+            ..
+        } = &self.parts;
+        if !directory.is_loaded() || directory.age() > *max_stale {
+            return Err(Refusal::StoreUnavailable);
+        }
+        let certificate = connection.certificate(verifier, now);
+        let presented = Presented::read(head.headers, certificate, format)?;
+        Ok(identity::resolve(
+            &directory.view(),
+            peppers,
+            &presented,
+            freshness,
+            now,
+        )?)
+    }
+
+    /// Notes that somebody was seen, without a store write.
+    fn saw(&self, identity: &Identity, now: Timestamp) {
+        self.parts.sightings.note(identity, now);
+    }
+}

@@ -1,0 +1,180 @@
+//! Refusals as answers: problem documents (RFC 9457), or plain text for who prefers it.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use serde::Serialize;
+
+use super::refusal::{Refusal, Told};
+
+/// What every reason means and what to do about it; served under `problems/`.
+const REASONS: &str = include_str!("../../docs/PROBLEMS.md");
+
+/// A problem document.
+#[derive(Debug, Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    reason: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<&'a crate::certificate::Problem>,
+    next_step: String,
+}
+
+/// Where the answer to a refusal points.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Links<'a> {
+    /// The authority that the client asked for; empty when there is none.
+    pub(super) authority: &'a str,
+    /// The path of self-service, with `/` at both ends.
+    pub(super) base: &'a str,
+}
+
+/// Answers the client with `refusal`.
+///
+/// # Errors
+///
+/// When the client is gone.
+pub(super) async fn answer(
+    session: &mut Session,
+    refusal: &Refusal,
+    links: Links<'_>,
+    request_id: &str,
+) -> pingora::Result<()> {
+    let told = refusal.told();
+    let problem = Problem {
+        r#type: format!("{}problems/{}", links.base_url(), told.reason),
+        title: told.title,
+        status: told.status,
+        detail: &told.detail,
+        reason: told.reason,
+        request_id,
+        problems: refusal
+            .rejected()
+            .map(|rejected| rejected.problems().iter().collect())
+            .unwrap_or_default(),
+        next_step: next_step(&told, links),
+    };
+    let (body, content_type) = if prefers_text(session) {
+        (problem.to_text(), "text/plain; charset=utf-8")
+    } else {
+        (
+            serde_json::to_string(&problem).unwrap_or_default(),
+            "application/problem+json",
+        )
+    };
+    let mut head = ResponseHeader::build(told.status, Some(8))?;
+    head.insert_header(CONTENT_TYPE, content_type)?;
+    if told.status == 401 {
+        head.insert_header(WWW_AUTHENTICATE, Refusal::challenge())?;
+    }
+    if let Some(after) = told.retry_after {
+        head.insert_header(RETRY_AFTER, after.as_secs())?;
+    }
+    if let Refusal::MethodNotAllowed(allowed) = refusal {
+        head.insert_header(ALLOW, *allowed)?;
+    }
+    send(session, head, body.into(), request_id).await
+}
+
+/// Sends an answer of ours: never cached, never sniffed, with the request's id.
+///
+/// # Errors
+///
+/// When the client is gone.
+pub(super) async fn send(
+    session: &mut Session,
+    mut head: ResponseHeader,
+    body: Bytes,
+    request_id: &str,
+) -> pingora::Result<()> {
+    head.insert_header(CACHE_CONTROL, "no-store")?;
+    head.insert_header("X-Content-Type-Options", "nosniff")?;
+    head.insert_header("X-Request-Id", request_id)?;
+    head.set_content_length(body.len())?;
+    let empty = session.req_header().method == http::Method::HEAD || body.is_empty();
+    session.write_response_header(Box::new(head), empty).await?;
+    if !empty {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+/// The documentation of `reason`.
+pub(super) fn documentation(reason: &str) -> Option<&'static str> {
+    let heading = format!("## {reason}\n");
+    let (_, section) = REASONS.split_once(heading.as_str())?;
+    Some(section.split("\n## ").next().unwrap_or(section).trim())
+}
+
+impl Links<'_> {
+    fn base_url(&self) -> String {
+        if self.authority.is_empty() {
+            self.base.to_owned()
+        } else {
+            format!("https://{}{}", self.authority, self.base)
+        }
+    }
+}
+
+impl Problem<'_> {
+    fn to_text(&self) -> String {
+        let Self {
+            title,
+            status,
+            detail,
+            reason,
+            request_id,
+            next_step,
+            ..
+        } = self;
+        let mut text = format!("{title} ({status} {reason})\n\n{detail}\n");
+        if !next_step.is_empty() {
+            let _ = write!(text, "\nNext step: {next_step}\n");
+        }
+        let _ = writeln!(text, "\nRequest {request_id}");
+        text
+    }
+}
+
+fn prefers_text(session: &Session) -> bool {
+    let accept = session
+        .get_header(ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or_default();
+    accept.contains("text/plain") && !accept.contains("json")
+}
+
+fn next_step(told: &Told, links: Links<'_>) -> String {
+    let base = links.base_url();
+    match told.reason {
+        "credential_missing" => format!("curl --cert client.pem --key client.key {base}whoami"),
+        "certificate_retired" | "key_invalid" => {
+            format!("curl --cert client.pem --key client.key -X POST {base}key")
+        }
+        reason => format!("{base}problems/{reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_certificate_reason_is_documented() {
+        for reason in crate::certificate::Reason::ALL {
+            assert!(
+                documentation(reason.code()).is_some(),
+                "docs/PROBLEMS.md has no section {}",
+                reason.code()
+            );
+        }
+        assert_eq!(documentation("no_such_reason"), None);
+    }
+}

@@ -1,0 +1,359 @@
+//! The phases of pingora-proxy: each does one thing, and hands over through the [`Exchange`].
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::header::{HeaderMap, HeaderValue};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::HttpPeer;
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use super::exchange::Exchange;
+use super::problem::{self, Links};
+use super::refusal::Refusal;
+use super::{Gateway, self_service};
+use crate::clock;
+use crate::door::Connection;
+use crate::head::{Head, Malformed};
+use crate::sign::header;
+use crate::telemetry::{AccessLine, Outcome};
+use crate::upstream;
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::begin()
+    }
+
+    /// Modules would compress and cache; a gateway passes on what it gets.
+    fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {}
+
+    /// Decides. Gives `true` when the client was answered here.
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        exchange.identify(
+            session.req_header(),
+            &self.parts.names.request_id,
+            &self.parts.format,
+        );
+        match self.serve_or_admit(session, exchange).await {
+            Ok(forward) => Ok(!forward),
+            Err(refusal) => {
+                self.refuse(session, exchange, &refusal).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Chooses an address of the route's backend; another one at the next attempt.
+    async fn upstream_peer(
+        &self,
+        _: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Result<Box<HttpPeer>> {
+        let peer = self.backend(exchange).and_then(upstream::Backend::peer);
+        let Some(peer) = peer else {
+            return Error::e_explain(
+                ErrorType::ConnectNoRoute,
+                "no address of the backend is healthy",
+            );
+        };
+        exchange.upstream = Some(peer._address.to_string());
+        exchange.attempts = exchange.attempts.saturating_add(1);
+        Ok(Box::new(peer))
+    }
+
+    /// Strips whatever could be taken for an identity, then inserts the one that was proven, signed
+    /// over the request as it will be sent. Runs at every attempt.
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let (Some(permit), Some(backend)) = (&exchange.permit, self.backend(exchange)) else {
+            return Error::e_explain(
+                ErrorType::InternalError,
+                "a request without a permit is not forwarded",
+            );
+        };
+        let head = self.head(session).or_else(|_| {
+            Error::e_explain(ErrorType::InternalError, "the head was readable before")
+        })?;
+        let rules = upstream::Rules {
+            names: &self.parts.names,
+            format: &self.parts.format,
+            keep_ambiguous: self.parts.keep_ambiguous_headers,
+        };
+        exchange.sent = Some(clock::monotonic());
+        upstream::rewrite(
+            request,
+            &head,
+            permit,
+            backend,
+            &rules,
+            &exchange.request_id,
+            clock::now(),
+        )
+        .or_else(|error| Error::e_explain(ErrorType::InternalError, error.to_string()))
+    }
+
+    /// Takes out of the answer what would imitate us.
+    async fn response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if let (Some(sent), Some(backend)) = (exchange.sent.take(), self.backend(exchange)) {
+            backend.observe_answer(sent.elapsed());
+        }
+        remove_imitations(response, self);
+        response.insert_header(
+            self.parts.names.request_id.clone(),
+            exchange.request_id.as_str(),
+        )
+    }
+
+    fn upstream_response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        _: &mut Exchange,
+    ) -> Result<()> {
+        let imitations = imitations(trailers, self);
+        for name in imitations {
+            trailers.remove(name);
+        }
+        Ok(())
+    }
+
+    /// A backend that could not be reached was sent nothing: another address may be tried once.
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        peer: &HttpPeer,
+        exchange: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        if let Some(backend) = self.backend(exchange) {
+            backend.count_failure();
+        }
+        tracing::warn!(backend = %peer, %error, request_id = exchange.request_id, "cannot reach a backend");
+        error.set_retry(exchange.attempts < 2);
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        let refusal = match (error.esource(), error.etype()) {
+            (
+                ErrorSource::Downstream,
+                ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed,
+            ) => None,
+            (ErrorSource::Downstream, _) => Some(Refusal::Malformed(Malformed::Target)),
+            (ErrorSource::Upstream, _) | (_, ErrorType::ConnectNoRoute) => {
+                Some(Refusal::BackendUnavailable)
+            }
+            (ErrorSource::Internal | ErrorSource::Unset, _) => {
+                Some(Refusal::Internal("see the error of this request"))
+            }
+        };
+        let error_code = refusal.as_ref().map_or(0, |refusal| refusal.told().status);
+        if let Some(refusal) = refusal {
+            tracing::warn!(%error, request_id = exchange.request_id, "a request failed");
+            if session.response_written().is_none() {
+                let _ = self.refuse(session, exchange, &refusal).await;
+            }
+        }
+        FailToProxy {
+            error_code,
+            can_reuse_downstream: false,
+        }
+    }
+
+    /// The error is in the access line, with the request's id.
+    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        let status = session
+            .response_written()
+            .map_or(0, |response| response.status.as_u16());
+        let duration = exchange.started.elapsed();
+        self.count(exchange, status, error.is_some(), duration);
+        let connection = connection(session);
+        let peer = session
+            .client_addr()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let digest = session
+            .digest()
+            .and_then(|digest| digest.ssl_digest.as_ref());
+        AccessLine {
+            request_id: &exchange.request_id,
+            peer: &peer,
+            method: session.req_header().method.as_str(),
+            host: &exchange.authority,
+            path: &exchange.path,
+            route: exchange
+                .permit
+                .as_ref()
+                .map(|permit| permit.route().name.as_str()),
+            status,
+            reason: exchange.refusal.as_ref().map(|(reason, _)| *reason),
+            detail: exchange
+                .refusal
+                .as_ref()
+                .and_then(|(_, detail)| detail.as_deref()),
+            auth: exchange.auth,
+            client: exchange.caller.as_ref().map(|(client, _)| client),
+            key: exchange.caller.as_ref().map(|(_, key)| *key),
+            certificate_problem: exchange
+                .certificate_problem
+                .map(crate::certificate::Reason::code),
+            upstream: exchange.upstream.as_deref(),
+            attempts: exchange.attempts,
+            duration,
+            sent: session.body_bytes_sent(),
+            received: session.body_bytes_read(),
+            tls: digest.map(|digest| digest.version.as_ref()),
+            resumed: connection.is_some_and(Connection::is_resumed),
+        }
+        .write();
+    }
+}
+
+impl Gateway {
+    /// Gives `true` when the request may go on to its backend, `false` when it was answered here.
+    async fn serve_or_admit(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Result<bool, Refusal> {
+        let head = self.head(session)?;
+        exchange.note_head(&head);
+        let connection = connection(session)
+            .ok_or(Refusal::Internal("the connection was not made by the door"))?;
+        let now = exchange.now;
+        if let Some(resource) = head
+            .path
+            .strip_prefix(self.parts.self_service.path.as_str())
+        {
+            let answer = self_service::serve(self, &head, resource, connection, exchange).await?;
+            return match problem::send(session, answer.head, answer.body, &exchange.request_id)
+                .await
+            {
+                Ok(()) => Ok(false),
+                Err(_) => Err(Refusal::Internal("the client went away")),
+            };
+        }
+        let admit = |freshness| self.admit(&head, connection, freshness, now);
+        let permit = self.decide_confirmed(now, admit).await?;
+        if let Some(identity) = permit.identity() {
+            self.saw(identity, now);
+            exchange.note_identity(identity);
+        }
+        exchange.permit = Some(permit);
+        Ok(true)
+    }
+
+    async fn refuse(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        refusal: &Refusal,
+    ) -> Result<()> {
+        exchange.note_refusal(refusal);
+        let links = Links {
+            authority: &exchange.authority,
+            base: &self.parts.self_service.path,
+        };
+        problem::answer(session, refusal, links, &exchange.request_id).await
+    }
+
+    fn head<'a>(&self, session: &'a Session) -> Result<Head<'a>, Malformed> {
+        let request = session.req_header();
+        Head::read(request, request.raw_path(), &self.parts.format)
+    }
+
+    /// The backend of the route that the request was permitted to use.
+    fn backend(&self, exchange: &Exchange) -> Option<&upstream::Backend> {
+        let permit = exchange.permit.as_ref()?;
+        self.parts.backends.get(permit.route().backend)
+    }
+
+    fn count(&self, exchange: &Exchange, status: u16, failed: bool, duration: Duration) {
+        let outcome = match (&exchange.refusal, status) {
+            (_, 500..) => Outcome::Error,
+            (Some(_), _) => Outcome::Deny,
+            (None, _) if failed => Outcome::Error,
+            (None, _) => Outcome::Allow,
+        };
+        let route = exchange.permit.as_ref().and_then(|permit| {
+            self.parts
+                .routes
+                .iter()
+                .zip(&self.counts)
+                .find(|(route, _)| std::sync::Arc::ptr_eq(route, permit.route()))
+        });
+        route.map_or(&self.own_counts, |(_, counts)| counts).count(
+            exchange.auth,
+            outcome,
+            duration,
+        );
+        let (decision, reason) = match &exchange.refusal {
+            Some((reason, _)) => ("deny", *reason),
+            None => ("allow", ""),
+        };
+        self.parts
+            .metrics
+            .decisions
+            .with_label_values(&[exchange.auth, decision, reason])
+            .inc();
+        if let Some(problem) = exchange.certificate_problem {
+            self.parts
+                .metrics
+                .certificate_problems
+                .with_label_values(&[problem.code()])
+                .inc();
+        }
+    }
+}
+
+/// What the door learned when the connection was made.
+fn connection(session: &Session) -> Option<&Connection> {
+    let digest: &Digest = session.digest()?;
+    digest.ssl_digest.as_ref()?.extension.get::<Connection>()
+}
+
+/// The names in `headers` that only the gateway may set, and a signature that claims to be ours.
+fn imitations(headers: &HeaderMap, gateway: &Gateway) -> Vec<http::HeaderName> {
+    let ours = |value: &HeaderValue| value.as_bytes().starts_with(b"gw=");
+    headers
+        .iter()
+        .filter(|(name, value)| {
+            let signature = **name == header::SIGNATURE || **name == header::SIGNATURE_INPUT;
+            if signature {
+                ours(value)
+            } else {
+                header::is_reserved(name.as_str(), &gateway.parts.names)
+            }
+        })
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+fn remove_imitations(response: &mut ResponseHeader, gateway: &Gateway) {
+    for name in imitations(&response.headers, gateway) {
+        response.remove_header(&name);
+    }
+}

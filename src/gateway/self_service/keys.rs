@@ -1,0 +1,100 @@
+//! `GET keys` and `DELETE keys/{key-id}`: a client's own keys, without secrets.
+
+use http::header::CONTENT_LENGTH;
+use serde::Serialize;
+
+use super::{Answer, CANNOT_ANSWER, Call, built, json};
+use crate::gateway::{Exchange, Refusal};
+use crate::key::{self, KeyId, KeyStatus, Scope};
+use crate::store::{Actor, CommitError, Record, RecordId};
+
+/// How often a change is tried again that somebody else got ahead of.
+const TRIES: usize = 4;
+
+#[derive(Serialize)]
+struct Keys {
+    keys: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    key_id: KeyId,
+    status: &'static str,
+    issued_at: Option<String>,
+    expires_at: Option<String>,
+    scopes: Vec<Scope>,
+}
+
+pub(super) async fn list(call: &Call<'_>, exchange: &mut Exchange) -> Result<Answer, Refusal> {
+    let identity = call.identity(exchange).await?;
+    let view = call.gateway.parts.directory.view();
+    let keys = view.belongings(identity.client()).keys;
+    let keys = keys.iter().filter_map(|id| view.key(id)).map(|key| {
+        let record = key.record();
+        let status = match (record.status, record.is_issued()) {
+            (KeyStatus::Revoked { .. }, _) => "revoked",
+            (KeyStatus::Active, false) => "reserved",
+            (KeyStatus::Active, true) if record.usable(exchange.now).is_err() => "expired",
+            (KeyStatus::Active, true) => "active",
+        };
+        Listed {
+            key_id: record.id,
+            status,
+            issued_at: record.issued_at.map(|at| at.to_string()),
+            expires_at: record.expires_at.map(|at| at.to_string()),
+            scopes: record.scopes.clone(),
+        }
+    });
+    json(
+        200,
+        &Keys {
+            keys: keys.collect(),
+        },
+    )
+}
+
+pub(super) async fn revoke(
+    call: &Call<'_>,
+    id: &str,
+    exchange: &mut Exchange,
+) -> Result<Answer, Refusal> {
+    call.same_site()?;
+    let identity = call.identity(exchange).await?;
+    let id: KeyId = id.parse().map_err(|_| Refusal::ResourceNotFound)?;
+    let parts = &call.gateway.parts;
+    for _ in 0..TRIES {
+        let stored = parts
+            .store
+            .get(&RecordId::Key(id))
+            .await
+            .map_err(|_| Refusal::StoreUnavailable)?;
+        let (version, record) = match stored.map(|stored| (stored.version, stored.record)) {
+            Some((version, Record::Key(record))) if record.client == *identity.client() => {
+                (version, record)
+            }
+            _ => return Err(Refusal::ResourceNotFound),
+        };
+        let actor = Actor::Client {
+            id: identity.client().clone(),
+        };
+        match parts
+            .store
+            .commit(&key::revoke((version, record), actor, exchange.now))
+            .await
+        {
+            Ok(epoch) => {
+                parts.directory.wait_for(epoch).await?;
+                let mut head = built(204)?;
+                head.insert_header(CONTENT_LENGTH, 0)
+                    .map_err(|_| CANNOT_ANSWER)?;
+                return Ok(Answer {
+                    head,
+                    body: bytes::Bytes::new(),
+                });
+            }
+            Err(CommitError::Conflict(_)) => {}
+            Err(CommitError::Store(_)) => return Err(Refusal::StoreUnavailable),
+        }
+    }
+    Err(Refusal::Overloaded)
+}

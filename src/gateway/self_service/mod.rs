@@ -1,0 +1,132 @@
+//! The clients' own calls, on the public listener under a path that never reaches a backend.
+
+mod claim;
+mod keys;
+mod whoami;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::{CONTENT_TYPE, HeaderName, ORIGIN};
+use pingora::http::ResponseHeader;
+use serde::Serialize;
+
+use super::{Exchange, Gateway, Refusal, problem};
+use crate::door::Connection;
+use crate::head::Head;
+use crate::identity::{Caller, Identity};
+use crate::policy::{Accept, Denial};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// An answer to a client's own call.
+pub(super) struct Answer {
+    pub(super) head: ResponseHeader,
+    pub(super) body: Bytes,
+}
+
+/// A call by somebody.
+pub(super) struct Call<'a> {
+    gateway: &'a Gateway,
+    head: &'a Head<'a>,
+    connection: &'a Connection,
+}
+
+/// Answers the call for `resource`, the path below the path of self-service.
+///
+/// # Errors
+///
+/// [`Refusal`], to be answered like any other.
+pub(super) async fn serve(
+    gateway: &Gateway,
+    head: &Head<'_>,
+    resource: &str,
+    connection: &Connection,
+    exchange: &mut Exchange,
+) -> Result<Answer, Refusal> {
+    let call = Call {
+        gateway,
+        head,
+        connection,
+    };
+    let segments: Vec<&str> = resource.split('/').collect();
+    match (segments.as_slice(), head.method) {
+        (["problems", reason], &Method::GET | &Method::HEAD) => documentation(reason),
+        (["whoami"], &Method::GET | &Method::HEAD) => whoami::answer(&call, exchange).await,
+        (["key"], &Method::POST) => claim::answer(&call, exchange).await,
+        (["keys"], &Method::GET | &Method::HEAD) => keys::list(&call, exchange).await,
+        (["keys", id], &Method::DELETE) => keys::revoke(&call, id, exchange).await,
+        (["key"], _) => Err(Refusal::MethodNotAllowed("POST")),
+        (["keys", _], _) => Err(Refusal::MethodNotAllowed("DELETE")),
+        (["whoami" | "keys"] | ["problems", _], _) => Err(Refusal::MethodNotAllowed("GET, HEAD")),
+        _ => Err(Refusal::ResourceNotFound),
+    }
+}
+
+impl Call<'_> {
+    /// Who calls; somebody must.
+    async fn identity(&self, exchange: &mut Exchange) -> Result<Identity, Refusal> {
+        let now = exchange.now;
+        let caller = |freshness| {
+            self.gateway
+                .caller(self.head, self.connection, freshness, now)
+        };
+        match self.gateway.decide_confirmed(now, caller).await? {
+            Caller::Nobody => Err(Denial::CredentialMissing(Accept::Either).into()),
+            Caller::Known(identity) => {
+                exchange.note_identity(&identity);
+                self.gateway.saw(&identity, now);
+                Ok(identity)
+            }
+        }
+    }
+
+    /// Refuses what a browser sends on behalf of another site (it would send the certificate by
+    /// itself). Browsers say so; other clients say neither.
+    fn same_site(&self) -> Result<(), Refusal> {
+        let text = |name: &HeaderName| {
+            self.head
+                .headers
+                .get(name)
+                .map(|value| value.to_str().unwrap_or("?"))
+        };
+        let site = text(&SEC_FETCH_SITE).is_none_or(|site| matches!(site, "same-origin" | "none"));
+        let origin = text(&ORIGIN).is_none_or(|origin| {
+            origin
+                .strip_prefix("https://")
+                .is_some_and(|origin| origin.eq_ignore_ascii_case(&self.head.authority))
+        });
+        if site && origin {
+            Ok(())
+        } else {
+            Err(Refusal::CrossSite)
+        }
+    }
+}
+
+fn documentation(reason: &str) -> Result<Answer, Refusal> {
+    let text = problem::documentation(reason).ok_or(Refusal::ResourceNotFound)?;
+    let mut head = built(200)?;
+    head.insert_header(CONTENT_TYPE, "text/markdown; charset=utf-8")
+        .map_err(|_| CANNOT_ANSWER)?;
+    Ok(Answer {
+        head,
+        body: Bytes::from_static(text.as_bytes()),
+    })
+}
+
+fn json(status: u16, body: &impl Serialize) -> Result<Answer, Refusal> {
+    let mut head = built(status)?;
+    head.insert_header(CONTENT_TYPE, "application/json")
+        .map_err(|_| CANNOT_ANSWER)?;
+    let body = serde_json::to_vec(body).map_err(|_| CANNOT_ANSWER)?;
+    Ok(Answer {
+        head,
+        body: body.into(),
+    })
+}
+
+fn built(status: u16) -> Result<ResponseHeader, Refusal> {
+    ResponseHeader::build(status, Some(8)).map_err(|_| CANNOT_ANSWER)
+}
+
+const CANNOT_ANSWER: Refusal = Refusal::Internal("an answer could not be made");

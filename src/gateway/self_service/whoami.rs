@@ -1,0 +1,80 @@
+//! `GET whoami`: who the gateway takes the caller for, and how far it has moved.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Answer, Call, json};
+use crate::client::{ClientId, Stage};
+use crate::gateway::{Exchange, Refusal};
+use crate::key::{KeyId, Scope};
+
+/// How far back a certificate counts as still in use beside a key.
+const WINDOW: Duration = Duration::from_secs(7 * 86_400);
+
+#[derive(Serialize)]
+struct WhoAmI<'a> {
+    client_id: &'a ClientId,
+    key_id: KeyId,
+    proven_by: &'static str,
+    stage: Stage,
+    scopes: &'a [Scope],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<CertificateOf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_problem: Option<&'static str>,
+    keys: Vec<KeyOf>,
+    server_time: String,
+}
+
+#[derive(Serialize)]
+struct CertificateOf {
+    sha256: String,
+    subject: String,
+    not_after: String,
+}
+
+#[derive(Serialize)]
+struct KeyOf {
+    key_id: KeyId,
+    expires_at: Option<String>,
+}
+
+pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<Answer, Refusal> {
+    let identity = call.identity(exchange).await?;
+    let parts = &call.gateway.parts;
+    let view = parts.directory.view();
+    let keys: Vec<_> = view
+        .belongings(identity.client())
+        .keys
+        .iter()
+        .filter_map(|id| view.key(id))
+        .filter(|key| key.record().is_issued() && key.usable(exchange.now).is_ok())
+        .map(|key| KeyOf {
+            key_id: key.record().id,
+            expires_at: key.record().expires_at.map(|at| at.to_string()),
+        })
+        .collect();
+    let seen = parts.sightings.of(identity.client());
+    let certificate = call.connection.verified(&parts.verifier, exchange.now);
+    json(
+        200,
+        &WhoAmI {
+            client_id: identity.client(),
+            key_id: identity.key(),
+            proven_by: exchange.auth,
+            stage: Stage::of(true, !keys.is_empty(), seen, WINDOW, exchange.now),
+            scopes: identity.scopes(),
+            certificate: certificate.map(|certificate| CertificateOf {
+                sha256: certificate.fingerprint().to_string(),
+                subject: certificate.facts().subject.clone(),
+                not_after: certificate.facts().not_after.to_string(),
+            }),
+            certificate_problem: identity
+                .rejected_beside()
+                .map(crate::certificate::Reason::code),
+            keys,
+            server_time: exchange.now.to_string(),
+        },
+    )
+}

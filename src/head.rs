@@ -1,0 +1,271 @@
+//! The head of a request as every stage reads it: one authority, one path, one meaning.
+
+use std::borrow::Cow;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderMap, Method};
+use percent_encoding::percent_decode_str;
+
+use crate::key::Format;
+
+/// A request's head that has exactly one reading.
+#[derive(Debug)]
+pub struct Head<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// Host and port as asked for, in lower case, without the port of `https` or `http`.
+    pub authority: String,
+    /// The path as it came; begins with `/`.
+    pub path: &'a str,
+    /// The query as it came, without `?`.
+    pub query: Option<&'a str>,
+    /// The headers as they came.
+    pub headers: &'a HeaderMap,
+}
+
+/// A head that has no reading, or two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Neither `/path` nor `https://host/path`.
+    #[error("the request target is neither a path nor an absolute URL in plain ASCII")]
+    Target,
+    /// No host, or one that is none.
+    #[error("the request names no valid host; send exactly one Host header (RFC 9112 section 3.2)")]
+    Host,
+    /// Two hosts that differ.
+    #[error("the request names two different hosts; Host and the request target must agree")]
+    TwoHosts,
+    /// `.` or `..`, also in disguise.
+    #[error(
+        "the path has a '.' or '..' segment; send the path that you mean (RFC 3986 section 5.2.4)"
+    )]
+    DotSegment,
+    /// A key in the URL.
+    #[error(
+        "the URL carries an API key, and URLs end up in logs; send it as 'Authorization: Bearer', and rotate this one"
+    )]
+    KeyInUrl,
+    /// Another route for a backend that reads the path more freely.
+    #[error(
+        "the path can be read as that of another route; send it without '//', ';' and needless percent-encoding"
+    )]
+    AmbiguousPath,
+}
+
+impl<'a> Head<'a> {
+    /// Reads a request that asked for `target`, as it stood on the wire.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] for whatever backends could read in two ways.
+    pub fn read(request: &'a Parts, target: &'a [u8], format: &Format) -> Result<Self, Malformed> {
+        let target = str::from_utf8(target).map_err(|_| Malformed::Target)?;
+        if !target.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Malformed::Target);
+        }
+        let (named, rest) = split_target(target)?;
+        let authority = authority(request, named)?;
+        let (path, query) = match rest.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (rest, None),
+        };
+        let path = if path.is_empty() { "/" } else { path };
+        let canonical = canonical(path);
+        if canonical
+            .split('/')
+            .any(|segment| segment == "." || segment == "..")
+        {
+            return Err(Malformed::DotSegment);
+        }
+        let decoded: Cow<'_, [u8]> = percent_decode_str(target).into();
+        if format.occurs_in(&decoded) {
+            return Err(Malformed::KeyInUrl);
+        }
+        Ok(Self {
+            method: &request.method,
+            authority,
+            path,
+            query,
+            headers: &request.headers,
+        })
+    }
+
+    /// The host without port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let end = match self.authority.rfind(']') {
+            Some(bracket) => bracket.saturating_add(1),
+            None => self.authority.find(':').unwrap_or(self.authority.len()),
+        };
+        self.authority
+            .get(..end)
+            .unwrap_or(&self.authority)
+            .trim_end_matches('.')
+    }
+
+    /// The path as the freest of backends would read it.
+    #[must_use]
+    pub fn canonical_path(&self) -> Cow<'a, str> {
+        canonical(self.path)
+    }
+}
+
+/// The authority of an absolute target, and the rest from the path on.
+fn split_target(target: &str) -> Result<(Option<&str>, &str), Malformed> {
+    if target.starts_with('/') {
+        return Ok((None, target));
+    }
+    let lower = |prefix: &str| {
+        target
+            .get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    let after = ["https://", "http://"]
+        .into_iter()
+        .find(|scheme| lower(scheme))
+        .and_then(|scheme| target.get(scheme.len()..));
+    let after = after.ok_or(Malformed::Target)?;
+    let end = after.find(['/', '?']).unwrap_or(after.len());
+    let (named, rest) = after.split_at_checked(end).ok_or(Malformed::Target)?;
+    if rest.starts_with('?') {
+        Err(Malformed::Target)
+    } else {
+        Ok((Some(named), rest))
+    }
+}
+
+/// The one authority that `Host`, `:authority` and an absolute target agree on.
+fn authority(request: &Parts, named: Option<&str>) -> Result<String, Malformed> {
+    let mut hosts = request.headers.get_all(HOST).iter();
+    let (host, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return Err(Malformed::TwoHosts);
+    }
+    let host = host
+        .map(|host| host.to_str())
+        .transpose()
+        .map_err(|_| Malformed::Host)?;
+    let pseudo = request.uri.authority().map(http::uri::Authority::as_str);
+    let mut all = [host, pseudo, named].into_iter().flatten();
+    let first = all.next().ok_or(Malformed::Host)?;
+    if all.any(|other| !other.eq_ignore_ascii_case(first)) {
+        return Err(Malformed::TwoHosts);
+    }
+    let parsed: http::uri::Authority = first.parse().map_err(|_| Malformed::Host)?;
+    if parsed.host().is_empty() || first.contains('@') {
+        return Err(Malformed::Host);
+    }
+    let lower = first.to_ascii_lowercase();
+    let plain = lower
+        .strip_suffix(":443")
+        .or_else(|| lower.strip_suffix(":80"));
+    Ok(plain.map_or_else(|| lower.clone(), str::to_owned))
+}
+
+/// `path` with percent-encoding undone, `\` as `/`, path parameters dropped and empty segments
+/// merged.
+fn canonical(path: &str) -> Cow<'_, str> {
+    if !path.contains(['%', '\\', ';']) && !path.contains("//") {
+        return Cow::Borrowed(path);
+    }
+    let decoded = percent_decode_str(path)
+        .decode_utf8_lossy()
+        .replace('\\', "/");
+    let mut canonical = String::with_capacity(decoded.len());
+    for segment in decoded.split('/') {
+        let name = segment.split(';').next().unwrap_or_default();
+        if !name.is_empty() {
+            canonical.push('/');
+            canonical.push_str(name);
+        }
+    }
+    if canonical.is_empty() || decoded.ends_with('/') {
+        canonical.push('/');
+    }
+    Cow::Owned(canonical)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(target: &str, hosts: &[&str]) -> Result<(String, String), Malformed> {
+        let (mut request, ()) = http::Request::new(()).into_parts();
+        for host in hosts {
+            request.headers.append(HOST, host.parse().unwrap());
+        }
+        let head = Head::read(
+            &request,
+            target.as_bytes(),
+            &Format::new("kf", "live").unwrap(),
+        )?;
+        Ok((head.authority.clone(), head.path.to_owned()))
+    }
+
+    #[test]
+    fn an_authority_is_lower_case_and_without_a_default_port() {
+        let authority = |host| read("/", &[host]).unwrap().0;
+        assert_eq!(authority("API.Example.com:443"), "api.example.com");
+        assert_eq!(authority("api.example.com:8443"), "api.example.com:8443");
+        assert_eq!(authority("[::1]:443"), "[::1]");
+    }
+
+    #[test]
+    fn r13_two_hosts_or_none_are_refused() {
+        assert_eq!(read("/", &["a", "b"]), Err(Malformed::TwoHosts));
+        assert_eq!(read("/", &["a", "a"]), Err(Malformed::TwoHosts));
+        assert_eq!(read("http://b/", &["a"]), Err(Malformed::TwoHosts));
+        for bad in [&[][..], &[""], &["u@a"], &["a b"]] {
+            assert_eq!(read("/", bad), Err(Malformed::Host), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn h9_an_absolute_target_is_read_as_its_path() {
+        assert_eq!(read("https://a/x", &["A"]), Ok(("a".into(), "/x".into())));
+        assert_eq!(read("ftp://a/x", &["a"]), Err(Malformed::Target));
+    }
+
+    #[test]
+    fn h9_dot_segments_are_refused_in_every_disguise() {
+        for path in [
+            "/a/../b",
+            "/a/./b",
+            "/..",
+            "/a/%2e%2e/b",
+            "/a/%2E./b",
+            "/a/..%2fb",
+            "/a\\..\\b",
+            "/a/..;x/b",
+        ] {
+            assert_eq!(read(path, &["a"]), Err(Malformed::DotSegment), "{path}");
+        }
+        assert!(read("/a/...b/..c", &["a"]).is_ok());
+    }
+
+    #[test]
+    fn h6_a_key_in_the_url_is_refused_also_when_encoded() {
+        let key = "kf_live_0197f3c2a1b27c3d8e4f5a6b7c8d9e0f_x";
+        for target in [
+            format!("/a?api_key={key}"),
+            format!("/{key}"),
+            format!("/?k={}", key.replace('_', "%5f")),
+        ] {
+            assert_eq!(read(&target, &["a"]), Err(Malformed::KeyInUrl), "{target}");
+        }
+    }
+
+    #[test]
+    fn the_canonical_path_is_what_the_freest_backend_reads() {
+        for (path, reading) in [
+            ("//a//b/", "/a/b/"),
+            ("/a;v=1/b", "/a/b"),
+            ("/%61dmin", "/admin"),
+            ("/a%2fb", "/a/b"),
+            ("//", "/"),
+        ] {
+            assert_eq!(canonical(path), reading, "{path}");
+        }
+    }
+}

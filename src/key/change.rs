@@ -1,0 +1,22 @@
+//! What is done to keys.
+
+use super::{KeyRecord, KeyStatus};
+use crate::clock::Timestamp;
+use crate::store::{Action, Actor, Change, Epoch, Write};
+
+/// Revokes the key that was read as `version`. Its id goes on to name the client's certificates'
+/// identity until the client claims a new key.
+#[must_use]
+pub fn revoke((version, record): (Epoch, KeyRecord), actor: Actor, now: Timestamp) -> Change {
+    let revoked = KeyRecord {
+        status: KeyStatus::Revoked { at: now },
+        receipt: None,
+        ..record
+    };
+    Change {
+        action: Action::KeyRevoked,
+        actor,
+        at: now,
+        writes: vec![Write::replace(version, revoked)],
+    }
+}

@@ -1,0 +1,81 @@
+//! The access line: one a request, with everything that explains its outcome and no secret.
+
+use std::time::Duration;
+
+use crate::client::ClientId;
+use crate::key::KeyId;
+
+/// What is told of one request.
+#[derive(Debug)]
+pub struct AccessLine<'a> {
+    /// The request's id, which the client and the backend saw too.
+    pub request_id: &'a str,
+    /// The address that the connection came from.
+    pub peer: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// The host that was asked for.
+    pub host: &'a str,
+    /// The path, without the query; shortened, and emptied when a key stands in it.
+    pub path: &'a str,
+    /// The route, when one was found.
+    pub route: Option<&'a str>,
+    /// The status that the client got; 0 when it got none.
+    pub status: u16,
+    /// Why it was refused: the code that the client saw.
+    pub reason: Option<&'a str>,
+    /// What the client was not told.
+    pub detail: Option<&'a str>,
+    /// `certificate`, `key`, `both` or `none`.
+    pub auth: &'static str,
+    /// Who called.
+    pub client: Option<&'a ClientId>,
+    /// The key id that the backend saw.
+    pub key: Option<KeyId>,
+    /// What was wrong with a certificate beside a good key.
+    pub certificate_problem: Option<&'static str>,
+    /// The address of the backend.
+    pub upstream: Option<&'a str>,
+    /// How often the request was sent to a backend.
+    pub attempts: u32,
+    /// From the request's head to the answer's end.
+    pub duration: Duration,
+    /// Bytes of body that went to the client.
+    pub sent: usize,
+    /// Bytes of body that came from the client.
+    pub received: usize,
+    /// The TLS version.
+    pub tls: Option<&'a str>,
+    /// Whether the TLS session was resumed.
+    pub resumed: bool,
+}
+
+impl AccessLine<'_> {
+    /// Writes the line.
+    pub fn write(&self) {
+        tracing::info!(
+            target: "access",
+            request_id = self.request_id,
+            peer = self.peer,
+            method = self.method,
+            host = self.host,
+            path = self.path,
+            route = self.route,
+            status = self.status,
+            reason = self.reason,
+            detail = self.detail,
+            auth = self.auth,
+            client = self.client.map(ClientId::as_str),
+            key_id = self.key.map(tracing::field::display),
+            certificate_problem = self.certificate_problem,
+            upstream = self.upstream,
+            attempts = self.attempts,
+            duration_us = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
+            sent = self.sent,
+            received = self.received,
+            tls = self.tls,
+            resumed = self.resumed,
+            "request"
+        );
+    }
+}

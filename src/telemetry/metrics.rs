@@ -1,0 +1,246 @@
+//! Metrics, by the naming rules of Prometheus: base units, `_total`, closed sets of labels.
+
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// From half a millisecond to half a minute.
+const SECONDS: [f64; 12] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
+];
+
+/// Every metric of the gateway.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    /// `keyferry_auth_decisions_total{method,decision,reason}`.
+    pub decisions: IntCounterVec,
+    /// `keyferry_certificate_problems_total{reason}`.
+    pub certificate_problems: IntCounterVec,
+    /// `keyferry_tls_handshakes_total{result,version}`.
+    pub handshakes: IntCounterVec,
+    /// `keyferry_tls_handshake_failures_total{reason}`.
+    pub handshake_failures: IntCounterVec,
+    /// `keyferry_connections{state}`.
+    pub connections: IntGaugeVec,
+    /// `keyferry_upstream_duration_seconds{backend}`.
+    pub upstream_seconds: HistogramVec,
+    /// `keyferry_upstream_failures_total{backend}`.
+    pub upstream_failures: IntCounterVec,
+    /// `keyferry_clients{stage}`.
+    pub clients: IntGaugeVec,
+    /// `keyferry_directory_entries{kind}`.
+    pub directory_entries: IntGaugeVec,
+    /// `keyferry_store_up`.
+    pub store_up: IntGauge,
+    /// `keyferry_store_epoch`.
+    pub store_epoch: IntGauge,
+    /// `keyferry_directory_age_seconds`.
+    pub directory_age: Gauge,
+    /// `keyferry_tls_certificate_not_after_timestamp_seconds{name}`.
+    pub certificate_not_after: GaugeVec,
+}
+
+/// How a request ended, for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was forwarded, or answered by self-service.
+    Allow,
+    /// It was refused.
+    Deny,
+    /// It failed, here or at the backend.
+    Error,
+}
+
+impl Outcome {
+    const ALL: [Self; 3] = [Self::Allow, Self::Deny, Self::Error];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// The kinds of credential in the order in which [`RouteMetrics`] counts them.
+const AUTH: [&str; 4] = ["none", "certificate", "key", "both"];
+
+/// The metrics of one route, looked up once.
+#[derive(Clone, Debug)]
+pub struct RouteMetrics {
+    requests: Vec<(&'static str, Outcome, IntCounter)>,
+    seconds: Histogram,
+}
+
+impl RouteMetrics {
+    /// Counts a request that came with credentials of the kind `auth`.
+    pub fn count(&self, auth: &'static str, outcome: Outcome, duration: Duration) {
+        let counter = self
+            .requests
+            .iter()
+            .find(|(kind, result, _)| *kind == auth && *result == outcome);
+        if let Some((_, _, counter)) = counter {
+            counter.inc();
+        }
+        self.seconds.observe(duration.as_secs_f64());
+    }
+}
+
+impl Metrics {
+    /// Every metric, at zero.
+    ///
+    /// # Errors
+    ///
+    /// When two metrics have one name.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let build = IntGaugeVec::new(
+            opts("build_info", "The version that runs; always 1."),
+            &["version"],
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        registry.register(Box::new(build))?;
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
+        let counters = |name, help, labels: &[&str]| {
+            register(&registry, IntCounterVec::new(opts(name, help), labels)?)
+        };
+        let gauges = |name, help, labels: &[&str]| {
+            register(&registry, IntGaugeVec::new(opts(name, help), labels)?)
+        };
+        let histograms = |name: &str, help: &str, labels: &[&str]| {
+            let opts =
+                HistogramOpts::new(format!("keyferry_{name}"), help).buckets(SECONDS.to_vec());
+            register(&registry, HistogramVec::new(opts, labels)?)
+        };
+        Ok(Self {
+            requests: counters(
+                "requests_total",
+                "Requests by route, kind of credential and outcome.",
+                &["route", "auth", "outcome"],
+            )?,
+            request_seconds: histograms(
+                "request_duration_seconds",
+                "From a request's head to its answer's end.",
+                &["route"],
+            )?,
+            decisions: counters(
+                "auth_decisions_total",
+                "Decisions on credentials, with the reason of refusals.",
+                &["method", "decision", "reason"],
+            )?,
+            certificate_problems: counters(
+                "certificate_problems_total",
+                "Certificates that were not accepted, by their gravest problem.",
+                &["reason"],
+            )?,
+            handshakes: counters(
+                "tls_handshakes_total",
+                "TLS handshakes by result and version.",
+                &["result", "version"],
+            )?,
+            handshake_failures: counters(
+                "tls_handshake_failures_total",
+                "TLS handshakes that failed, by reason.",
+                &["reason"],
+            )?,
+            connections: gauges("connections", "Open client connections.", &["state"])?,
+            upstream_seconds: histograms(
+                "upstream_duration_seconds",
+                "From sending a request to a backend to the head of its answer.",
+                &["backend"],
+            )?,
+            upstream_failures: counters(
+                "upstream_failures_total",
+                "Attempts that a backend did not answer.",
+                &["backend"],
+            )?,
+            clients: gauges("clients", "Clients by stage.", &["stage"])?,
+            directory_entries: gauges(
+                "directory_entries",
+                "Records in memory by kind.",
+                &["kind"],
+            )?,
+            store_up: register(
+                &registry,
+                IntGauge::with_opts(opts("store_up", "1 while the store answers."))?,
+            )?,
+            store_epoch: register(
+                &registry,
+                IntGauge::with_opts(opts("store_epoch", "The last change that is known here."))?,
+            )?,
+            directory_age: register(
+                &registry,
+                Gauge::with_opts(opts(
+                    "directory_age_seconds",
+                    "Seconds since the store last confirmed what is known here.",
+                ))?,
+            )?,
+            certificate_not_after: register(
+                &registry,
+                GaugeVec::new(
+                    opts(
+                        "tls_certificate_not_after_timestamp_seconds",
+                        "When a certificate of ours ends.",
+                    ),
+                    &["name"],
+                )?,
+            )?,
+            registry,
+        })
+    }
+
+    /// The metrics of the route `name`, with every series at zero.
+    #[must_use]
+    pub fn route(&self, name: &str) -> RouteMetrics {
+        let pairs = AUTH
+            .into_iter()
+            .flat_map(|auth| Outcome::ALL.map(|outcome| (auth, outcome)));
+        RouteMetrics {
+            requests: pairs
+                .map(|(auth, outcome)| {
+                    (
+                        auth,
+                        outcome,
+                        self.requests
+                            .with_label_values(&[name, auth, outcome.as_str()]),
+                    )
+                })
+                .collect(),
+            seconds: self.request_seconds.with_label_values(&[name]),
+        }
+    }
+
+    /// The text exposition format.
+    ///
+    /// # Errors
+    ///
+    /// When a metric cannot be written.
+    pub fn expose(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(format!("keyferry_{name}"), help)
+}
+
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}

@@ -1,0 +1,234 @@
+//! One backend: its addresses in turn, those that are well, and how to talk to them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::lb::health_check::{HttpHealthCheck, TcpHealthCheck};
+use pingora::lb::selection::RoundRobin;
+use pingora::lb::{Backends, LoadBalancer};
+use pingora::prelude::HttpPeer;
+use pingora::protocols::ALPN;
+use pingora::utils::tls::CertKey;
+use prometheus::{Histogram, IntCounter};
+
+use super::discovery::Names;
+use crate::secret::SecretBytes;
+use crate::sign::Signer;
+use crate::telemetry::Metrics;
+use crate::tls::error::ErrorStack;
+use crate::tls::pkey::PKey;
+use crate::tls::x509::X509;
+
+/// How often names are resolved anew.
+const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+/// How long an idle connection to a backend is kept.
+const IDLE: Duration = Duration::from_secs(50);
+/// How many requests share one HTTP/2 connection to a backend.
+const STREAMS: usize = 100;
+
+/// What is to be known of a backend.
+#[derive(Debug)]
+pub struct Settings {
+    /// Its name, for logs and metrics.
+    pub name: String,
+    /// `host:port`, at least one.
+    pub addresses: Vec<String>,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// TLS towards it; none for plain text.
+    pub tls: Option<Tls>,
+    /// How long connecting may take, TLS included.
+    pub connect_timeout: Duration,
+    /// How long it may be silent.
+    pub read_timeout: Duration,
+    /// Signs what it is sent; none only when no route to it carries an identity.
+    pub signer: Option<Signer>,
+    /// How its addresses are checked; none: they count as well.
+    pub health_check: Option<HealthCheck>,
+}
+
+/// What a backend speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, by prior knowledge when there is no TLS.
+    Http2,
+}
+
+/// TLS towards a backend.
+#[derive(Debug)]
+pub struct Tls {
+    /// The certificate authorities that vouch for it, in PEM.
+    pub ca_pem: Vec<u8>,
+    /// The name that its certificate must have.
+    pub server_name: String,
+    /// Our own certificate (leaf first) and its key, in PEM.
+    pub identity: Option<(Vec<u8>, SecretBytes)>,
+}
+
+/// How the addresses of a backend are checked.
+#[derive(Clone, Debug)]
+pub struct HealthCheck {
+    /// What is asked for, expecting 200; none: a connection is enough.
+    pub path: Option<String>,
+    /// How often.
+    pub interval: Duration,
+}
+
+/// Why a backend cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// Certificate or key cannot be read.
+    #[error("backend {0:?}: certificate or key cannot be read: {1}")]
+    Tls(String, ErrorStack),
+    /// No certificate in the CA bundle or in our own chain.
+    #[error("backend {0:?}: no certificate in {1}")]
+    NoCertificate(String, &'static str),
+    /// The path of the health check is none.
+    #[error("backend {0:?}: the health check's path cannot be asked for")]
+    HealthCheck(String),
+}
+
+/// One backend.
+pub struct Backend {
+    name: String,
+    addresses: Arc<LoadBalancer<RoundRobin>>,
+    template: HttpPeer,
+    signer: Option<Signer>,
+    answer_seconds: Histogram,
+    failures: IntCounter,
+}
+
+impl Backend {
+    /// Sets a backend up. Its addresses are known once the [balancer](Self::balancer) runs.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`].
+    pub fn new(settings: Settings, metrics: &Metrics) -> Result<Self, BackendError> {
+        let template = template(&settings)?;
+        let mut addresses: LoadBalancer<RoundRobin> =
+            LoadBalancer::from_backends(Backends::new(Box::new(Names(settings.addresses.clone()))));
+        addresses.update_frequency = Some(RESOLVE_EVERY);
+        if let Some(check) = &settings.health_check {
+            addresses.health_check_frequency = Some(check.interval);
+            addresses.parallel_health_check = true;
+            let checker = checker(&settings, check, &template);
+            addresses.set_health_check(
+                checker.ok_or_else(|| BackendError::HealthCheck(settings.name.clone()))?,
+            );
+        }
+        Ok(Self {
+            addresses: Arc::new(addresses),
+            template,
+            signer: settings.signer,
+            answer_seconds: metrics
+                .upstream_seconds
+                .with_label_values(&[&settings.name]),
+            failures: metrics
+                .upstream_failures
+                .with_label_values(&[&settings.name]),
+            name: settings.name,
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What resolves its names and checks its addresses; to be run as a background service.
+    #[must_use]
+    pub fn balancer(&self) -> Arc<LoadBalancer<RoundRobin>> {
+        Arc::clone(&self.addresses)
+    }
+
+    /// What signs requests to it.
+    #[must_use]
+    pub const fn signer(&self) -> Option<&Signer> {
+        self.signer.as_ref()
+    }
+
+    /// The next address that is well; none when none is.
+    #[must_use]
+    pub fn peer(&self) -> Option<HttpPeer> {
+        let mut peer = self.template.clone();
+        peer._address = self.addresses.select(b"", 256)?.addr;
+        Some(peer)
+    }
+
+    /// Notes how long the head of an answer took.
+    pub fn observe_answer(&self, duration: Duration) {
+        self.answer_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// Counts an attempt that was not answered.
+    pub fn count_failure(&self) {
+        self.failures.inc();
+    }
+}
+
+/// Everything about a peer but its address.
+fn template(settings: &Settings) -> Result<HttpPeer, BackendError> {
+    let name = || settings.name.clone();
+    let sni = settings
+        .tls
+        .as_ref()
+        .map(|tls| tls.server_name.clone())
+        .unwrap_or_default();
+    let mut peer = HttpPeer::new(
+        std::net::SocketAddr::from(([127, 0, 0, 1], 9)),
+        settings.tls.is_some(),
+        sni,
+    );
+    peer.options.alpn = match settings.protocol {
+        Protocol::Http1 => ALPN::H1,
+        Protocol::Http2 => ALPN::H2,
+    };
+    peer.options.max_h2_streams = STREAMS;
+    peer.options.connection_timeout = Some(settings.connect_timeout);
+    peer.options.total_connection_timeout = Some(settings.connect_timeout);
+    peer.options.read_timeout = Some(settings.read_timeout);
+    peer.options.write_timeout = Some(settings.read_timeout);
+    peer.options.idle_timeout = Some(IDLE);
+    if let Some(tls) = &settings.tls {
+        let cas =
+            X509::stack_from_pem(&tls.ca_pem).map_err(|error| BackendError::Tls(name(), error))?;
+        if cas.is_empty() {
+            return Err(BackendError::NoCertificate(name(), "tls.ca_file"));
+        }
+        peer.options.ca = Some(Arc::new(cas.into_boxed_slice()));
+        if let Some((chain, key)) = &tls.identity {
+            let chain =
+                X509::stack_from_pem(chain).map_err(|error| BackendError::Tls(name(), error))?;
+            let key = PKey::private_key_from_pem(key.expose())
+                .map_err(|error| BackendError::Tls(name(), error))?;
+            if chain.is_empty() {
+                return Err(BackendError::NoCertificate(name(), "tls.certificate_file"));
+            }
+            peer.client_cert_key = Some(Arc::new(CertKey::new(chain, key)));
+        }
+    }
+    Ok(peer)
+}
+
+type Checker = Box<dyn pingora::lb::health_check::HealthCheck + Send + Sync>;
+
+fn checker(settings: &Settings, check: &HealthCheck, template: &HttpPeer) -> Option<Checker> {
+    let host = settings
+        .addresses
+        .first()
+        .and_then(|address| address.rsplit_once(':'))
+        .map(|(host, _)| host)?;
+    let Some(path) = &check.path else {
+        return Some(TcpHealthCheck::new());
+    };
+    let mut http = HttpHealthCheck::new(host, settings.tls.is_some());
+    http.req.set_raw_path(path.as_bytes()).ok()?;
+    http.peer_template = template.clone();
+    http.consecutive_failure = 2;
+    http.peer_template.options.read_timeout = Some(check.interval);
+    Some(Box::new(http))
+}

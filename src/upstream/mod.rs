@@ -1,0 +1,8 @@
+//! Backends: where they are, whether they are well, and what they are sent.
+
+mod backend;
+mod discovery;
+mod rewrite;
+
+pub use backend::{Backend, BackendError, HealthCheck, Protocol, Settings, Tls};
+pub use rewrite::{CannotSend, Rules, rewrite};

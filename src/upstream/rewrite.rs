@@ -1,0 +1,110 @@
+//! What a backend is sent: stripped first, then the one identity inserted.
+
+use http::header::{AUTHORIZATION, HOST, HeaderName};
+use pingora::http::RequestHeader;
+use uuid::Uuid;
+
+use super::Backend;
+use crate::clock::Timestamp;
+use crate::credential;
+use crate::head::Head;
+use crate::key::Format;
+use crate::policy::Permit;
+use crate::sign::{Message, Names, SignError, header};
+
+/// What may pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The names of the identity headers.
+    pub names: &'a Names,
+    /// How keys begin: none may reach a backend.
+    pub format: &'a Format,
+    /// Whether headers with `_` or `.` in their names are passed on.
+    pub keep_ambiguous: bool,
+}
+
+/// Why a request cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotSend {
+    /// It cannot be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The backend has no signing key, and the request carries an identity.
+    #[error("backend {0:?} has no signing key")]
+    NoSigningKey(String),
+    /// A header or the target cannot be set.
+    #[error("the request cannot be rewritten: {0}")]
+    Header(#[from] Box<pingora::Error>),
+}
+
+/// Rewrites `request`, which is on its way to `backend`: nothing that could be taken for an
+/// identity stays; then whom `permit` names is inserted, signed over the request as it will be
+/// sent, with a nonce of its own.
+///
+/// # Errors
+///
+/// [`CannotSend`]. The request must not be forwarded then.
+pub fn rewrite(
+    request: &mut RequestHeader,
+    head: &Head<'_>,
+    permit: &Permit,
+    backend: &Backend,
+    rules: &Rules<'_>,
+    request_id: &str,
+    now: Timestamp,
+) -> Result<(), CannotSend> {
+    strip(request, rules);
+
+    let target = match head.query {
+        Some(query) => format!("{}?{query}", head.path),
+        None => head.path.to_owned(),
+    };
+    request.set_raw_path(target.as_bytes())?;
+    request.insert_header(HOST, head.authority.as_str())?;
+    request.insert_header(rules.names.request_id.clone(), request_id)?;
+
+    let digest = request
+        .headers
+        .get(header::CONTENT_DIGEST)
+        .map(|value| value.to_str());
+    let message = Message {
+        method: head.method.as_str(),
+        authority: &head.authority,
+        path: head.path,
+        query: head.query,
+        content_digest: digest
+            .transpose()
+            .map_err(|_| SignError::Value("content digest"))?,
+    };
+    let signed = match (backend.signer(), permit.identity()) {
+        (Some(signer), _) => signer.sign(&message, permit, Uuid::now_v7(), now)?,
+        (None, None) => return Ok(()),
+        (None, Some(_)) => return Err(CannotSend::NoSigningKey(backend.name().to_owned())),
+    };
+    for (name, value) in signed.into_headers() {
+        request.insert_header(name, value)?;
+    }
+    Ok(())
+}
+
+/// Removes every header that could be taken for an identity, and every one that carries a key.
+fn strip(request: &mut RequestHeader, rules: &Rules<'_>) {
+    let unwanted: Vec<HeaderName> = request
+        .headers
+        .iter()
+        .filter(|(name, value)| {
+            header::is_reserved(name.as_str(), rules.names)
+                || (!rules.keep_ambiguous && header::is_ambiguous(name.as_str()))
+                || (**name == AUTHORIZATION && credential::is_our_bearer(value, rules.format))
+                || rules.format.occurs_in(value.as_bytes())
+        })
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in unwanted {
+        request.remove_header(&name);
+    }
+    let mut digests = request.headers.get_all(header::CONTENT_DIGEST).iter();
+    if digests.next().is_some() && digests.next().is_some() {
+        request.remove_header(&header::CONTENT_DIGEST);
+    }
+}
