@@ -7,6 +7,7 @@
 
 mod change;
 pub mod embedded;
+pub mod local;
 mod record;
 pub mod redis;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use change::{Action, Actor, Change, Event, Write};
+pub use local::open_embedded;
 pub use record::{Record, RecordId, Unreadable, Versioned};
 
 use crate::client::Sighting;

@@ -4,16 +4,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use keyferry::store::embedded::Embedded;
+use keyferry::store::local::{Client, Listener, socket_path};
 use keyferry::store::redis::{Redis, Settings};
 use keyferry::store::{EVENTS_KEPT, RecordId, Store};
 use redb::ReadableDatabase;
 use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::redis_server::RedisServer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Embedded,
+    Local,
     Redis,
 }
 
@@ -24,11 +28,40 @@ pub(crate) struct Rig {
 }
 
 enum Place {
+    /// This process has the file open and uses it itself.
     Embedded {
         folder: TempDir,
         open: Option<Arc<Embedded>>,
     },
+    /// This process has the file open, and everybody uses it through the socket.
+    Local {
+        folder: TempDir,
+        gateway: Option<Gateway>,
+    },
     Redis(RedisServer),
+}
+
+/// What a gateway does for commands.
+struct Gateway {
+    end: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Gateway {
+    fn start(store: Arc<Embedded>) -> Self {
+        let listener = Listener::bind(store).unwrap();
+        let (end, ended) = oneshot::channel();
+        let serving = tokio::spawn(async {
+            let ended = async { ended.await.unwrap_or_default() };
+            listener.serve(ended).await.unwrap();
+        });
+        Self { end, serving }
+    }
+
+    async fn stop(self) {
+        self.end.send(()).unwrap();
+        self.serving.await.unwrap();
+    }
 }
 
 const RECORDS: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("records");
@@ -39,10 +72,15 @@ impl Rig {
     }
 
     pub(crate) async fn keeping(kind: Kind, events_kept: u64) -> Self {
+        let folder = || tempfile::tempdir().unwrap();
         let place = match kind {
             Kind::Embedded => Place::Embedded {
-                folder: tempfile::tempdir().unwrap(),
+                folder: folder(),
                 open: None,
+            },
+            Kind::Local => Place::Local {
+                folder: folder(),
+                gateway: None,
             },
             Kind::Redis => {
                 let safe = ["--appendonly", "yes", "--appendfsync", "always"];
@@ -50,52 +88,59 @@ impl Rig {
             }
         };
         let mut rig = Self { place, events_kept };
-        rig.open().await;
+        if kind != Kind::Redis {
+            rig.open().await;
+        }
         rig
     }
 
     /// What a program needs to know to open this store: a path or a URL.
     pub(crate) fn address(&self) -> String {
         match &self.place {
-            Place::Embedded { .. } => self.path().to_str().unwrap().to_owned(),
+            Place::Embedded { .. } | Place::Local { .. } => self.path().display().to_string(),
             Place::Redis(server) => server.url(),
         }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         match &self.place {
-            Place::Embedded { folder, .. } => folder.path().join("state/keyferry.redb"),
+            Place::Embedded { folder, .. } | Place::Local { folder, .. } => {
+                folder.path().join("state/keyferry.redb")
+            }
             Place::Redis(_) => panic!("Redis has no path"),
         }
     }
 
-    /// Lets go of the store, for another process to take it.
-    pub(crate) fn close(&mut self) {
-        if let Place::Embedded { open, .. } = &mut self.place {
-            *open = None;
+    /// Ends the store: closes the file, stops the gateway, or kills Redis.
+    pub(crate) async fn close(&mut self) {
+        match &mut self.place {
+            Place::Embedded { open, .. } => *open = None,
+            Place::Local { gateway, .. } => gateway.take().unwrap().stop().await,
+            Place::Redis(server) => server.stop(),
         }
     }
 
-    /// Opens the store after [`Self::close`], [`Self::stop`] or the death of another process.
+    /// Starts the store after [`Self::close`].
     pub(crate) async fn open(&mut self) {
-        let path = self.path_if_embedded();
-        match (&mut self.place, path) {
-            (Place::Embedded { open, .. }, Some(path)) => {
-                let embedded = Embedded::open_keeping(&path, self.events_kept).unwrap();
-                *open = Some(Arc::new(embedded));
-            }
-            (Place::Redis(_), _) | (_, None) => {}
+        if let Place::Redis(server) = &mut self.place {
+            assert!(server.start_again().await);
+            return;
         }
-    }
-
-    fn path_if_embedded(&self) -> Option<PathBuf> {
-        matches!(self.place, Place::Embedded { .. }).then(|| self.path())
+        let store = Arc::new(Embedded::open_keeping(&self.path(), self.events_kept).unwrap());
+        match &mut self.place {
+            Place::Embedded { open, .. } => *open = Some(store),
+            Place::Local { gateway, .. } => *gateway = Some(Gateway::start(store)),
+            Place::Redis(_) => {}
+        }
     }
 
     /// A handle on the store: another replica, or another command, each time.
-    pub(crate) fn handle(&self) -> Arc<dyn Store> {
+    pub(crate) async fn handle(&self) -> Arc<dyn Store> {
         match &self.place {
             Place::Embedded { open, .. } => Arc::clone(open.as_ref().unwrap()) as Arc<dyn Store>,
+            Place::Local { .. } => {
+                Arc::new(Client::connect(&socket_path(&self.path())).await.unwrap())
+            }
             Place::Redis(server) => Arc::new(
                 Redis::new(&Settings {
                     events_kept: self.events_kept,
@@ -117,7 +162,7 @@ impl Rig {
                 .unwrap();
             return;
         }
-        self.close();
+        self.close().await;
         let database = redb::Database::open(self.path()).unwrap();
         let transaction = database.begin_write().unwrap();
         transaction
@@ -139,7 +184,7 @@ impl Rig {
                 .query(&mut server.connection())
                 .unwrap();
         }
-        self.close();
+        self.close().await;
         let database = redb::Database::open(self.path()).unwrap();
         let records = database.begin_read().unwrap().open_table(RECORDS).unwrap();
         let stored = records.get(id.to_string().as_str()).unwrap().unwrap();

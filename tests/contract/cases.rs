@@ -42,7 +42,7 @@ async fn all(store: &dyn Store) -> (Epoch, BTreeMap<RecordId, Versioned>) {
 
 pub(crate) async fn a_change_is_done_whole_or_not_at_all(kind: Kind) {
     let rig = Rig::start(kind).await;
-    let store = rig.handle();
+    let store = rig.handle().await;
     let first = store.commit(&create(client("a"))).await.unwrap();
     assert_eq!(first, Epoch(1));
 
@@ -86,10 +86,15 @@ pub(crate) async fn a_change_is_done_whole_or_not_at_all(kind: Kind) {
 
 pub(crate) async fn of_many_changes_to_one_version_one_wins(kind: Kind) {
     let rig = Rig::start(kind).await;
-    let version = rig.handle().commit(&create(client("a"))).await.unwrap();
+    let version = rig
+        .handle()
+        .await
+        .commit(&create(client("a")))
+        .await
+        .unwrap();
     let mut tasks = JoinSet::new();
     for n in 0..MANY {
-        let store = rig.handle();
+        let store = rig.handle().await;
         let change = replace(version, described("a", &n.to_string()));
         tasks.spawn(async move { (n, store.commit(&change).await) });
     }
@@ -103,7 +108,7 @@ pub(crate) async fn of_many_changes_to_one_version_one_wins(kind: Kind) {
         lost.into_iter()
             .all(|(_, result)| conflict(result) == Some(id("a")))
     );
-    let now = rig.handle().get(&id("a")).await.unwrap().unwrap();
+    let now = rig.handle().await.get(&id("a")).await.unwrap().unwrap();
     assert_eq!(
         description(&now.record),
         Some(won[0].0.to_string().as_str())
@@ -115,13 +120,13 @@ pub(crate) async fn first_sight_on_many_replicas_makes_one_client(kind: Kind) {
     let fingerprint = Fingerprint::of(b"a certificate");
     let mut tasks = JoinSet::new();
     for _ in 0..MANY {
-        let store = rig.handle();
+        let store = rig.handle().await;
         tasks.spawn(async move { store.commit(&enrolment(fingerprint)).await });
     }
     let results = tasks.join_all().await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
 
-    let (epoch, records) = all(&*rig.handle()).await;
+    let (epoch, records) = all(&*rig.handle().await).await;
     assert_eq!(epoch, Epoch(1));
     let of_kind = |kind: &str| records.keys().filter(|id| id.kind() == kind).count();
     assert_eq!(["client", "key", "certificate"].map(of_kind), [1, 1, 1]);
@@ -131,7 +136,7 @@ pub(crate) async fn epochs_have_no_gaps_and_each_has_one_event(kind: Kind) {
     let rig = Rig::start(kind).await;
     let mut tasks = JoinSet::new();
     for n in 0..MANY {
-        let store = rig.handle();
+        let store = rig.handle().await;
         tasks.spawn(async move {
             let epoch = store.commit(&create(client(&n.to_string()))).await.unwrap();
             (epoch, n.to_string())
@@ -139,7 +144,7 @@ pub(crate) async fn epochs_have_no_gaps_and_each_has_one_event(kind: Kind) {
     }
     let mut committed = tasks.join_all().await;
     committed.sort();
-    let seen: Vec<_> = events(&*rig.handle(), Epoch::NONE)
+    let seen: Vec<_> = events(&*rig.handle().await, Epoch::NONE)
         .await
         .into_iter()
         .map(|event| (event.epoch, event.records[0].id().name()))
@@ -151,7 +156,7 @@ pub(crate) async fn epochs_have_no_gaps_and_each_has_one_event(kind: Kind) {
 
 pub(crate) async fn an_absent_record_is_none(kind: Kind) {
     let rig = Rig::start(kind).await;
-    let store = rig.handle();
+    let store = rig.handle().await;
     assert!(store.get(&id("nobody")).await.unwrap().is_none());
     assert_eq!(store.epoch().await.unwrap(), Epoch::NONE);
     assert!(store.sightings().await.unwrap().is_empty());
@@ -161,7 +166,11 @@ pub(crate) async fn an_absent_record_is_none(kind: Kind) {
 
 pub(crate) async fn an_unreadable_record_is_an_error(kind: Kind) {
     let mut rig = Rig::start(kind).await;
-    rig.handle().commit(&create(client("a"))).await.unwrap();
+    rig.handle()
+        .await
+        .commit(&create(client("a")))
+        .await
+        .unwrap();
     let good = Versioned::encode(Epoch(1), &client("a").into());
     for bad in [
         String::new(),
@@ -173,7 +182,7 @@ pub(crate) async fn an_unreadable_record_is_an_error(kind: Kind) {
         good.replace("\"version\":1", "\"version\":null"),
     ] {
         rig.overwrite(&id("a"), &bad).await;
-        let store = rig.handle();
+        let store = rig.handle().await;
         let got = store.get(&id("a")).await;
         assert!(
             matches!(got, Err(StoreError::Unreadable(_))),
@@ -195,7 +204,7 @@ pub(crate) async fn an_unreadable_record_is_an_error(kind: Kind) {
             );
         }
     }
-    assert_eq!(rig.handle().epoch().await.unwrap(), Epoch(1));
+    assert_eq!(rig.handle().await.epoch().await.unwrap(), Epoch(1));
 }
 
 pub(crate) async fn what_is_written_reads_back_to_the_letter(kind: Kind) {
@@ -210,13 +219,18 @@ pub(crate) async fn what_is_written_reads_back_to_the_letter(kind: Kind) {
         )
     };
     let record = Record::from(tricky.clone());
-    let epoch = rig.handle().commit(&create(tricky.clone())).await.unwrap();
+    let epoch = rig
+        .handle()
+        .await
+        .commit(&create(tricky.clone()))
+        .await
+        .unwrap();
     assert_eq!(
         rig.stored(&id("a")).await,
         Versioned::encode(epoch, &record)
     );
 
-    let store = rig.handle();
+    let store = rig.handle().await;
     let read = store.get(&id("a")).await.unwrap().unwrap();
     let told = events(&*store, Epoch::NONE).await.remove(0);
     for found in [read.record, told.records[0].clone()] {
@@ -229,11 +243,11 @@ pub(crate) async fn what_is_written_reads_back_to_the_letter(kind: Kind) {
 
 pub(crate) async fn a_load_and_the_events_after_it_give_the_present(kind: Kind) {
     let rig = Rig::start(kind).await;
-    let store = rig.handle();
+    let store = rig.handle().await;
     let many = (0..3000).map(|n| Write::create(client(&format!("c{n}"))));
     store.commit(&change(many.collect())).await.unwrap();
 
-    let writer = rig.handle();
+    let writer = rig.handle().await;
     let writing = tokio::spawn(async move { count_up(&*writer, "busy", 200).await });
     let mut loads = 0;
     while !writing.is_finished() || loads == 0 {
@@ -269,7 +283,7 @@ pub(crate) async fn a_load_and_the_events_after_it_give_the_present(kind: Kind) 
 
 pub(crate) async fn sightings_keep_the_latest_and_make_no_event(kind: Kind) {
     let rig = Rig::start(kind).await;
-    let store = rig.handle();
+    let store = rig.handle().await;
     let seen = |name: &str, certificate: Option<i64>, key: Option<i64>| Sighting {
         client: client_id(name),
         seen: Seen {
@@ -291,7 +305,7 @@ pub(crate) async fn sightings_keep_the_latest_and_make_no_event(kind: Kind) {
         .await
         .unwrap();
 
-    let mut sightings = rig.handle().sightings().await.unwrap();
+    let mut sightings = rig.handle().await.sightings().await.unwrap();
     sightings.retain(|sighting| sighting.seen != Seen::default());
     sightings.sort_by(|a, b| a.client.cmp(&b.client));
     assert_eq!(
@@ -305,15 +319,19 @@ pub(crate) async fn sightings_keep_the_latest_and_make_no_event(kind: Kind) {
         .collect();
     store.saw(&many).await.unwrap();
     assert_eq!(
-        rig.handle().sightings().await.unwrap().len(),
+        rig.handle().await.sightings().await.unwrap().len(),
         2500 + sightings.len()
     );
 }
 
 pub(crate) async fn following_wakes_with_the_change(kind: Kind) {
     let rig = Rig::start(kind).await;
-    rig.handle().commit(&create(client("a"))).await.unwrap();
-    let follower = rig.handle();
+    rig.handle()
+        .await
+        .commit(&create(client("a")))
+        .await
+        .unwrap();
+    let follower = rig.handle().await;
     let following = tokio::spawn(async move {
         let told = follower
             .follow(Epoch(1), Duration::from_mins(1))
@@ -323,7 +341,11 @@ pub(crate) async fn following_wakes_with_the_change(kind: Kind) {
     });
     // Whether the change comes before or during the wait, it must end it.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    rig.handle().commit(&create(client("b"))).await.unwrap();
+    rig.handle()
+        .await
+        .commit(&create(client("b")))
+        .await
+        .unwrap();
     let committed = clock::monotonic();
     let (told, at) = tokio::time::timeout(SOON, following)
         .await
@@ -343,7 +365,7 @@ pub(crate) async fn following_wakes_with_the_change(kind: Kind) {
 
 pub(crate) async fn following_waits_no_longer_than_told(kind: Kind) {
     let rig = Rig::start(kind).await;
-    let store = rig.handle();
+    let store = rig.handle().await;
     let begun: Instant = clock::monotonic();
     let wait = Duration::from_millis(300);
     let told = store.follow(Epoch::NONE, wait).await.unwrap();
@@ -357,7 +379,7 @@ pub(crate) async fn following_waits_no_longer_than_told(kind: Kind) {
 
 pub(crate) async fn events_that_are_no_longer_kept_are_a_gap(kind: Kind) {
     let rig = Rig::keeping(kind, 100).await;
-    let store = rig.handle();
+    let store = rig.handle().await;
     count_up(&*store, "a", 350).await;
     for behind in [0, 1, 100] {
         let told = store.follow(Epoch(behind), SOON).await.unwrap();
@@ -371,7 +393,7 @@ pub(crate) async fn events_that_are_no_longer_kept_are_a_gap(kind: Kind) {
 
 pub(crate) async fn an_epoch_ahead_of_the_store_is_a_gap(kind: Kind) {
     let rig = Rig::start(kind).await;
-    let store = rig.handle();
+    let store = rig.handle().await;
     let begun = clock::monotonic();
     let told = store
         .follow(Epoch(5), Duration::from_mins(1))
@@ -389,7 +411,7 @@ pub(crate) async fn an_epoch_ahead_of_the_store_is_a_gap(kind: Kind) {
 
 pub(crate) async fn a_long_way_behind_is_caught_up_in_order(kind: Kind) {
     let rig = Rig::start(kind).await;
-    let store = rig.handle();
+    let store = rig.handle().await;
     count_up(&*store, "a", 1500).await;
     let mut known = Epoch::NONE;
     while known < Epoch(1500) {

@@ -3,11 +3,13 @@
 //! The test starts its own program again, with a variable that makes it the one to be killed.
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use keyferry::store::embedded::Embedded;
+use keyferry::store::local::{Listener, socket_path};
 use keyferry::store::redis::{Redis, Settings};
-use keyferry::store::{Epoch, Store};
+use keyferry::store::{Epoch, Store, open_embedded};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -26,10 +28,10 @@ const STORE: &str = "KEYFERRY_TEST_STORE";
 )]
 async fn writes_until_it_is_killed() {
     let address = std::env::var(STORE).unwrap();
-    let store: Box<dyn Store> = if address.starts_with("redis:") {
-        Box::new(Redis::new(&Settings::new(address)).unwrap())
+    let store: Arc<dyn Store> = if address.starts_with("redis:") {
+        Arc::new(Redis::new(&Settings::new(address)).unwrap())
     } else {
-        Box::new(Embedded::open(address.as_ref()).unwrap())
+        open_embedded(address.as_ref()).await.unwrap()
     };
     let mut version = store.epoch().await.unwrap();
     loop {
@@ -37,6 +39,21 @@ async fn writes_until_it_is_killed() {
         version = store.commit(&next).await.unwrap();
         println!("\nacknowledged {version}");
     }
+}
+
+/// The other program that is killed: what a gateway does for commands.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "only run by the test below, in a process of its own"]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test is told by its parent where the store is"
+)]
+async fn serves_until_it_is_killed() {
+    let path = std::env::var(STORE).unwrap();
+    let store = Arc::new(Embedded::open(path.as_ref()).unwrap());
+    let listener = Listener::bind(store).unwrap();
+    println!("\nserving");
+    listener.serve(std::future::pending()).await.unwrap();
 }
 
 fn start(role: &str, store: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
@@ -56,7 +73,9 @@ pub(crate) async fn what_was_acknowledged_survives_a_kill(kind: Kind) {
     let mut rig = Rig::start(kind).await;
     let mut last = Epoch::NONE;
     for round in 1..=5 {
-        rig.close();
+        if kind == Kind::Embedded {
+            rig.close().await;
+        }
         let (mut child, mut lines) = start("death::writes_until_it_is_killed", &rig.address());
         let enough = last.0 + 7 * round;
         let reading = async {
@@ -74,8 +93,10 @@ pub(crate) async fn what_was_acknowledged_survives_a_kill(kind: Kind) {
             .unwrap();
         child.wait().await.unwrap();
 
-        rig.open().await;
-        let store = rig.handle();
+        if kind == Kind::Embedded {
+            rig.open().await;
+        }
+        let store = rig.handle().await;
         let record = store.get(&id("a")).await.unwrap().unwrap();
         // One more may have been carried out whose acknowledgement was never told.
         assert!(record.version >= last && record.version <= last.next());
@@ -85,5 +106,33 @@ pub(crate) async fn what_was_acknowledged_survives_a_kill(kind: Kind) {
             Some(record.version.to_string().as_str())
         );
         last = record.version;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_gateway_acknowledged_to_commands_survives_its_death() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keyferry.redb");
+    let mut version = Epoch::NONE;
+    for _ in 0..3 {
+        // From the second round on, the socket of the gateway before is still in the place.
+        let role = "death::serves_until_it_is_killed";
+        let (mut child, mut lines) = start(role, path.to_str().unwrap());
+        while lines.next_line().await.unwrap().unwrap() != "serving" {}
+        let store = open_embedded(&path).await.unwrap();
+        for _ in 0..20 {
+            let next = replace(version, described("a", "kept"));
+            version = store.commit(&next).await.unwrap();
+        }
+        child.kill().await.unwrap();
+        assert!(store.epoch().await.is_err());
+        assert!(socket_path(&path).exists());
+
+        let store = open_embedded(&path).await.unwrap();
+        let record = store.get(&id("a")).await.unwrap().unwrap();
+        assert_eq!(
+            (record.version, store.epoch().await.unwrap()),
+            (version, version)
+        );
     }
 }

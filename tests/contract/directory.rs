@@ -27,7 +27,7 @@ impl Drop for Replica {
 
 impl Replica {
     async fn start(rig: &Rig) -> Self {
-        let directory = Arc::new(Directory::new(rig.handle()));
+        let directory = Arc::new(Directory::new(rig.handle().await));
         let follower = Arc::clone(&directory);
         let following = tokio::spawn(async move { follower.follow().await });
         let replica = Self {
@@ -55,7 +55,7 @@ impl Replica {
 
 pub(crate) async fn a_directory_loads_and_follows(kind: Kind) {
     let rig = Rig::start(kind).await;
-    let store = rig.handle();
+    let store = rig.handle().await;
     let version = store.commit(&create(client("a"))).await.unwrap();
     let replica = Replica::start(&rig).await;
     assert_eq!(replica.active("a"), Some(true));
@@ -74,7 +74,7 @@ pub(crate) async fn a_directory_loads_and_follows(kind: Kind) {
 pub(crate) async fn catching_up_sees_a_change_of_another_at_once(kind: Kind) {
     let rig = Rig::start(kind).await;
     let replica = Replica::start(&rig).await;
-    let store = rig.handle();
+    let store = rig.handle().await;
     for n in 0..50 {
         let name = format!("c{n}");
         assert_eq!(replica.active(&name), None);
@@ -88,7 +88,7 @@ pub(crate) async fn a_directory_that_fell_behind_the_kept_events_loads_again(kin
     let rig = Rig::keeping(kind, 100).await;
     let replica = Replica::start(&rig).await;
     replica.following.abort();
-    count_up(&*rig.handle(), "a", 350).await;
+    count_up(&*rig.handle().await, "a", 350).await;
     assert_eq!(replica.active("a"), None);
     let follower = Arc::clone(&replica.directory);
     let following = tokio::spawn(async move { follower.follow().await });
@@ -105,7 +105,7 @@ pub(crate) async fn catching_up_survives_that_the_asker_goes_away(kind: Kind) {
     let rig = Rig::start(kind).await;
     let replica = Replica::start(&rig).await;
     replica.directory.catch_up().await.unwrap();
-    let store = rig.handle();
+    let store = rig.handle().await;
     for n in 0..50 {
         let name = format!("c{n}");
         let directory = Arc::clone(&replica.directory);

@@ -30,6 +30,11 @@ macro_rules! contract {
             }
 
             #[tokio::test(flavor = "multi_thread")]
+            async fn local() {
+                super::$module::$case(Kind::Local).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
             async fn redis() {
                 super::$module::$case(Kind::Redis).await;
             }

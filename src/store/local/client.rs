@@ -1,0 +1,176 @@
+//! A command's side.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::wire::{self, Answer, PROTOCOL, Question, Request};
+use crate::client::Sighting;
+use crate::store::{
+    Change, CommitError, Epoch, Follow, RecordId, Store, StoreError, Unreadable, Versioned,
+};
+
+/// How long the gateway may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(1);
+/// How long it may take from one line of its answer to the next.
+const NEXT_LINE: Duration = Duration::from_secs(10);
+
+/// The store of a gateway, through its socket. Each question takes a connection of its own, so
+/// that none waits for another and a gateway that was started again is found.
+pub struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    /// The store of the gateway that listens on `socket`.
+    ///
+    /// # Errors
+    ///
+    /// When none answers there.
+    pub async fn connect(socket: &Path) -> Result<Self, StoreError> {
+        let socket = socket.to_owned();
+        let client = Self { socket };
+        client.epoch().await?;
+        Ok(client)
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Lines, StoreError> {
+        let asking = async {
+            let mut stream = UnixStream::connect(&self.socket).await?;
+            let request = Request {
+                protocol: PROTOCOL,
+                ask: serde_json::to_value(question)?,
+            };
+            wire::write(&mut stream, &request).await?;
+            stream.flush().await?;
+            Ok(stream)
+        };
+        let stream = in_time(CONNECT, asking).await?;
+        let wait = match question {
+            Question::Follow { wait, .. } => NEXT_LINE.saturating_add(*wait),
+            _ => NEXT_LINE,
+        };
+        Ok(Lines {
+            stream: BufReader::new(stream),
+            wait,
+        })
+    }
+
+    /// Asks what has a single line as answer.
+    async fn ask_for_one(&self, question: &Question) -> Result<Answer, StoreError> {
+        self.ask(question).await?.next().await
+    }
+}
+
+/// The lines of an answer.
+struct Lines {
+    stream: BufReader<UnixStream>,
+    wait: Duration,
+}
+
+impl Lines {
+    async fn next(&mut self) -> Result<Answer, StoreError> {
+        match in_time(self.wait, wire::read(&mut self.stream)).await? {
+            Some(Answer::Unavailable { why }) => Err(StoreError::Unavailable(why)),
+            Some(Answer::Unreadable { what, why }) => Err(Unreadable { what, why }.into()),
+            Some(answer) => Ok(answer),
+            None => Err(StoreError::Unavailable(
+                "the gateway ended the connection; it answers only its own user and root"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+async fn in_time<T>(
+    limit: Duration,
+    work: impl Future<Output = io::Result<T>>,
+) -> Result<T, StoreError> {
+    match timeout(limit, work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(StoreError::Unavailable(format!("the gateway: {error}"))),
+        Err(_) => Err(StoreError::Unavailable(format!(
+            "no answer from the gateway within {limit:?}"
+        ))),
+    }
+}
+
+fn unexpected() -> StoreError {
+    StoreError::Unavailable("the gateway gives an answer to another question".to_owned())
+}
+
+#[async_trait]
+impl Store for Client {
+    async fn commit(&self, change: &Change) -> Result<Epoch, CommitError> {
+        let change = change.clone();
+        match self.ask_for_one(&Question::Commit { change }).await? {
+            Answer::Epoch { epoch } => Ok(epoch),
+            Answer::Conflict { id } => Err(CommitError::Conflict(id)),
+            _ => Err(unexpected().into()),
+        }
+    }
+
+    async fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
+        match self.ask_for_one(&Question::Get { id: id.clone() }).await? {
+            Answer::Record { stored, .. } => Ok(Some(Versioned::decode(id, stored.as_bytes())?)),
+            Answer::Done => Ok(None),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError> {
+        let mut lines = self.ask(&Question::Load).await?;
+        loop {
+            match lines.next().await? {
+                Answer::Record { id, stored } => each(Versioned::decode(&id, stored.as_bytes())?),
+                Answer::Epoch { epoch } => return Ok(epoch),
+                _ => return Err(unexpected()),
+            }
+        }
+    }
+
+    async fn follow(&self, after: Epoch, wait: Duration) -> Result<Follow, StoreError> {
+        let mut lines = self.ask(&Question::Follow { after, wait }).await?;
+        let mut events = Vec::new();
+        loop {
+            match lines.next().await? {
+                Answer::Event { event } => events.push(event),
+                Answer::Gap { now } => return Ok(Follow::Gap { now }),
+                Answer::Done => return Ok(Follow::Events(events)),
+                _ => return Err(unexpected()),
+            }
+        }
+    }
+
+    async fn epoch(&self) -> Result<Epoch, StoreError> {
+        match self.ask_for_one(&Question::Epoch).await? {
+            Answer::Epoch { epoch } => Ok(epoch),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn saw(&self, sightings: &[Sighting]) -> Result<(), StoreError> {
+        let sightings = sightings.to_vec();
+        match self.ask_for_one(&Question::Saw { sightings }).await? {
+            Answer::Done => Ok(()),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn sightings(&self) -> Result<Vec<Sighting>, StoreError> {
+        let mut lines = self.ask(&Question::Sightings).await?;
+        let mut sightings = Vec::new();
+        loop {
+            match lines.next().await? {
+                Answer::Sighting { sighting } => sightings.push(sighting),
+                Answer::Done => return Ok(sightings),
+                _ => return Err(unexpected()),
+            }
+        }
+    }
+}

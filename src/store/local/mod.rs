@@ -1,0 +1,83 @@
+//! Commands beside a running gateway.
+//!
+//! The embedded store's file belongs to one process at a time. A gateway that has it open listens
+//! on a Unix domain socket next to it (`keyferry.redb.sock`) and answers there what it would
+//! answer itself; a command that finds the file in use asks there. So a change that a command
+//! makes is known to the gateway with its acknowledgement.
+//!
+//! Only the user that runs the gateway, and root, are answered: the socket has mode 0600, and the
+//! system tells who asks.
+
+mod client;
+mod server;
+mod wire;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use client::Client;
+pub use server::{BindError, Listener};
+
+use super::embedded::{Embedded, OpenError};
+use super::{Store, StoreError};
+use crate::clock;
+
+/// How long a command waits for another command, or for a gateway that is starting.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long it waits before it looks again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The socket next to the file `path`.
+#[must_use]
+pub fn socket_path(path: &Path) -> PathBuf {
+    beside(path, ".sock")
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}
+
+/// The embedded store in the file `path`: the file itself, or the gateway that has it open.
+///
+/// # Errors
+///
+/// [`OpenError`]; that it is in use only when whoever uses it does not answer either.
+pub async fn open_embedded(path: &Path) -> Result<Arc<dyn Store>, OpenError> {
+    let begun = clock::monotonic();
+    loop {
+        match open(path).await {
+            Ok(store) => return Ok(Arc::new(store)),
+            Err(OpenError::InUse { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let socket = socket_path(path);
+        match Client::connect(&socket).await {
+            Ok(client) => return Ok(Arc::new(client)),
+            Err(error) if begun.elapsed() >= PATIENCE => {
+                return Err(OpenError::Unreachable {
+                    path: path.to_owned(),
+                    socket,
+                    why: match error {
+                        StoreError::Unavailable(why) => why,
+                        StoreError::Unreadable(unreadable) => unreadable.to_string(),
+                    },
+                });
+            }
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+async fn open(path: &Path) -> Result<Embedded, OpenError> {
+    let owned = path.to_owned();
+    tokio::task::spawn_blocking(move || Embedded::open(&owned))
+        .await
+        .map_err(|error| OpenError::Damaged {
+            path: path.to_owned(),
+            why: error.to_string(),
+        })?
+}

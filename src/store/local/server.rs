@@ -1,0 +1,267 @@
+//! The gateway's side.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener as Bound;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncWriteExt, BufReader, BufWriter};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::wire::{self, Answer, PROTOCOL, Question, Request};
+use super::{beside, socket_path};
+use crate::store::embedded::Embedded;
+use crate::store::{CommitError, Follow, Store, StoreError};
+
+/// The most questions that are answered at a time.
+const AT_A_TIME: usize = 64;
+/// How long a question, and each line of an answer, may take to go over the socket.
+const TRANSFER: Duration = Duration::from_secs(10);
+/// The longest wait for events that is granted.
+const LONGEST_FOLLOW: Duration = Duration::from_mins(1);
+/// How long answers that are under way may take once the gateway ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// How long to pause when the system has no connection to give.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The socket next to an open store.
+///
+/// It holds the store, so whatever it finds in the socket's place was left by a process that is
+/// gone, and may be replaced.
+pub struct Listener {
+    store: Arc<Embedded>,
+    socket: Bound,
+    path: PathBuf,
+    /// Whose questions are answered, beside root's.
+    owner: u32,
+}
+
+/// Why the socket cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the socket {path} for commands cannot be made: {source}")]
+pub struct BindError {
+    /// Where it should be.
+    pub path: PathBuf,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+impl Listener {
+    /// Makes the socket next to the file of `store`, for its owner only.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`], among others when the path is longer than the 107 bytes that the system
+    /// allows a socket, and when something that is no socket is in its place.
+    pub fn bind(store: Arc<Embedded>) -> Result<Self, BindError> {
+        let path = socket_path(store.path());
+        match Self::bind_at(&path) {
+            Ok((socket, owner)) => Ok(Self {
+                store,
+                socket,
+                path,
+                owner,
+            }),
+            Err(source) => Err(BindError { path, source }),
+        }
+    }
+
+    fn bind_at(path: &PathBuf) -> io::Result<(Bound, u32)> {
+        match fs::symlink_metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "a file that is no socket is in its place",
+                ));
+            }
+            Ok(_) | Err(_) => {}
+        }
+        // It gets its name only when nobody else may connect any more.
+        let unnamed = beside(path, "~");
+        match fs::remove_file(&unnamed) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let listener = Bound::bind(&unnamed)?;
+        listener.set_nonblocking(true)?;
+        fs::set_permissions(&unnamed, Permissions::from_mode(0o600))?;
+        let owner = fs::symlink_metadata(&unnamed)?.uid();
+        fs::rename(&unnamed, path)?;
+        Ok((listener, owner))
+    }
+
+    /// Answers until `shutdown`; then removes the socket, and gives the answers that are under
+    /// way a moment to end.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime cannot take the socket.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
+        let listener = UnixListener::from_std(self.socket)?;
+        let mut answers = JoinSet::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                accepted = listener.accept(), if answers.len() < AT_A_TIME => match accepted {
+                    Ok((stream, _)) => {
+                        if may_ask(&stream, self.owner) {
+                            answers.spawn(converse(stream, Arc::clone(&self.store)));
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot take a command's connection");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
+                Some(_) = answers.join_next() => {}
+            }
+        }
+        drop(listener);
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(%error, path = %self.path.display(), "cannot remove the socket");
+        }
+        let ending = async { while answers.join_next().await.is_some() {} };
+        let _ = timeout(LAST_ANSWERS, ending).await;
+        Ok(())
+    }
+}
+
+fn may_ask(stream: &UnixStream, owner: u32) -> bool {
+    match stream.peer_cred() {
+        Ok(peer) if peer.uid() == owner || peer.uid() == 0 => true,
+        Ok(peer) => {
+            tracing::warn!(
+                uid = peer.uid(),
+                "another user tried to use the store's socket"
+            );
+            false
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot tell who uses the store's socket");
+            false
+        }
+    }
+}
+
+type Lines = BufWriter<tokio::net::unix::OwnedWriteHalf>;
+
+/// Takes one question and answers it.
+async fn converse(stream: UnixStream, store: Arc<Embedded>) {
+    let (questions, answers) = stream.into_split();
+    let mut questions = BufReader::new(questions);
+    let mut answers = BufWriter::new(answers);
+    let done = async {
+        let asked = match timeout(TRANSFER, wire::read(&mut questions)).await?? {
+            Some(request) => understand(request),
+            None => return Ok(()),
+        };
+        match asked {
+            Ok(question) => answer(&*store, question, &mut answers).await?,
+            Err(why) => say(&mut answers, &Answer::Unavailable { why }).await?,
+        }
+        timeout(TRANSFER, answers.flush()).await?
+    };
+    let done: io::Result<()> = done.await;
+    if let Err(error) = done {
+        tracing::debug!(%error, "a command went away, or is not one of ours");
+    }
+}
+
+fn understand(request: Request) -> Result<Question, String> {
+    let Request { protocol, ask } = request;
+    if protocol != PROTOCOL {
+        return Err(format!(
+            "the gateway speaks version {PROTOCOL} and the command {protocol}; use the gateway's own version"
+        ));
+    }
+    serde_json::from_value(ask).map_err(|error| format!("the gateway does not understand: {error}"))
+}
+
+async fn say(to: &mut Lines, answer: &Answer) -> io::Result<()> {
+    timeout(TRANSFER, wire::write(to, answer)).await?
+}
+
+async fn answer(store: &dyn Store, question: Question, to: &mut Lines) -> io::Result<()> {
+    let end = match question {
+        Question::Commit { change } => match store.commit(&change).await {
+            Ok(epoch) => Answer::Epoch { epoch },
+            Err(CommitError::Conflict(id)) => Answer::Conflict { id },
+            Err(CommitError::Store(error)) => error.into(),
+        },
+        Question::Get { id } => match store.get(&id).await {
+            Ok(Some(record)) => Answer::record(&record),
+            Ok(None) => Answer::Done,
+            Err(error) => error.into(),
+        },
+        Question::Load => return load(store, to).await,
+        Question::Follow { after, wait } => {
+            match store.follow(after, wait.min(LONGEST_FOLLOW)).await {
+                Ok(Follow::Events(events)) => {
+                    for event in events {
+                        say(to, &Answer::Event { event }).await?;
+                    }
+                    Answer::Done
+                }
+                Ok(Follow::Gap { now }) => Answer::Gap { now },
+                Err(error) => error.into(),
+            }
+        }
+        Question::Epoch => match store.epoch().await {
+            Ok(epoch) => Answer::Epoch { epoch },
+            Err(error) => error.into(),
+        },
+        Question::Saw { sightings } => done_or(store.saw(&sightings).await),
+        Question::Sightings => match store.sightings().await {
+            Ok(sightings) => {
+                for sighting in sightings {
+                    say(to, &Answer::Sighting { sighting }).await?;
+                }
+                Answer::Done
+            }
+            Err(error) => error.into(),
+        },
+    };
+    say(to, &end).await
+}
+
+fn done_or(result: Result<(), StoreError>) -> Answer {
+    match result {
+        Ok(()) => Answer::Done,
+        Err(error) => error.into(),
+    }
+}
+
+/// Sends every record while the store still reads. The store does not wait for the socket: what
+/// a slow reader has not taken yet is held in memory.
+async fn load(store: &dyn Store, to: &mut Lines) -> io::Result<()> {
+    let (sender, mut records) = mpsc::unbounded_channel();
+    let reading = async move {
+        store
+            .load(&mut |record| {
+                // When nobody takes it any more, the other half has failed and tells why.
+                let _ = sender.send(record);
+            })
+            .await
+    };
+    let socket = &mut *to;
+    let sending = async move {
+        while let Some(record) = records.recv().await {
+            say(socket, &Answer::record(&record)).await?;
+        }
+        Ok(())
+    };
+    let (read, sent): (_, io::Result<()>) = tokio::join!(reading, sending);
+    sent?;
+    let end = match read {
+        Ok(epoch) => Answer::Epoch { epoch },
+        Err(error) => error.into(),
+    };
+    say(to, &end).await
+}
