@@ -16,6 +16,7 @@
 
 pub mod certificate;
 pub mod client;
+pub mod config;
 pub mod credential;
 pub mod directory;
 pub mod door;

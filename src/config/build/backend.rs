@@ -1,0 +1,180 @@
+//! The services behind the gateway.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::{Builder, Built, Noted, all, text};
+use crate::config::file;
+use crate::config::problem::KeyPath;
+use crate::config::settings::{Address, Backend, BackendTls, HealthCheck};
+use crate::policy::Accept;
+use crate::sign::SigningKey;
+
+impl Builder {
+    pub(super) fn backends(
+        &mut self,
+        typed: Vec<file::Backend>,
+        routes: &[file::Route],
+    ) -> Built<Vec<Backend>> {
+        let at = KeyPath::top("backend");
+        let write = "write a table [[backend]] with name and addresses";
+        let typed = self.some(&at, typed, write)?;
+        let (mut names, mut key_ids) = (Vec::new(), Vec::new());
+        all(typed.into_iter().enumerate().map(|(index, typed)| {
+            let at = at.index(index);
+            let signed = typed
+                .name
+                .as_ref()
+                .and_then(|name| signing_route(name, routes));
+            let signing = self.signing(&at.key("signing"), typed.signing, signed, &mut key_ids);
+            let name = self.name(&at, typed.name, &mut names);
+            let addresses = self.addresses(&at.key("addresses"), typed.addresses);
+            let tls = typed
+                .tls
+                .map(|tls| self.backend_tls(&at.key("tls"), &tls, &addresses));
+            let health_check = typed
+                .health_check
+                .map(|check| self.health_check(&at.key("health_check"), check));
+            Ok(Backend {
+                name: name?,
+                addresses: addresses?,
+                protocol: typed.protocol,
+                connect_timeout: typed.connect_timeout.as_duration(),
+                read_timeout: typed.read_timeout.as_duration(),
+                signing: signing?,
+                tls: tls.transpose()?,
+                health_check: health_check.transpose()?,
+            })
+        }))
+    }
+
+    fn addresses(&mut self, at: &KeyPath, typed: Vec<String>) -> Built<Vec<Address>> {
+        let typed = self.some(at, typed, r#"write addresses = ["127.0.0.1:8080"]"#)?;
+        all(typed.iter().enumerate().map(|(index, typed)| {
+            text::address(typed).ok_or_else(|| {
+                let wrong = format!("{typed:?} is not a host and a port");
+                let write = text::likely_address(typed).map_or_else(
+                    || r#"write for instance "127.0.0.1:8080" or "orders.svc:80""#.to_owned(),
+                    |likely| format!("write \"{likely}\""),
+                );
+                self.problem_in(at, index, wrong, write)
+            })
+        }))
+    }
+
+    /// The secret; `signed` is the route that needs one.
+    fn signing(
+        &mut self,
+        at: &KeyPath,
+        typed: Option<file::Signing>,
+        signed: Option<&str>,
+        key_ids: &mut Vec<String>,
+    ) -> Built<Option<SigningKey>> {
+        let Some(typed) = typed else {
+            return match signed {
+                Some(_) if self.document.is_pruned(at) => Err(Noted(())),
+                Some(route) => {
+                    let wrong = format!("missing, and route {route:?} leads identities here");
+                    let write = r#"write signing = { key_id = "…", secret_file = "…" }"#;
+                    Err(self.problem(at, wrong, write))
+                }
+                None => Ok(None),
+            };
+        };
+        let id_at = at.key("key_id");
+        let key_id = self.required(&id_at, typed.key_id, r#"write key_id = "…""#);
+        if let Ok(key_id) = &key_id {
+            if key_ids.contains(key_id) {
+                let wrong = format!("{key_id:?} is taken already");
+                self.problem(&id_at, wrong, "give every backend a key id of its own");
+            }
+            key_ids.push(key_id.clone());
+        }
+        let secret_at = at.key("secret_file");
+        let write = "name a file with at least 32 secret bytes";
+        let secret = self
+            .required(&secret_at, typed.secret_file.as_deref(), write)
+            .and_then(|path| self.secret(&secret_at, path));
+        let key_id = key_id?;
+        match SigningKey::new(&key_id, &secret?) {
+            Ok(key) => Ok(Some(key)),
+            Err(fault) => {
+                let wrong = format!("{key_id:?} is not a key id");
+                Err(self.problem(&id_at, wrong, fault.to_string()))
+            }
+        }
+    }
+
+    fn backend_tls(
+        &mut self,
+        at: &KeyPath,
+        typed: &file::BackendTls,
+        addresses: &Built<Vec<Address>>,
+    ) -> Built<BackendTls> {
+        let write = r#"name the authorities that are trusted; for public ones "/etc/ssl/certs/ca-certificates.crt""#;
+        let ca = self
+            .required(&at.key("ca_file"), typed.ca_file.as_deref(), write)
+            .and_then(|path| self.certificates(&at.key("ca_file"), path));
+        let own: (Option<&Path>, Option<&Path>) =
+            (typed.certificate_file.as_deref(), typed.key_file.as_deref());
+        let certificate = match own {
+            (None, None) => Ok(None),
+            (certificate, key) => {
+                let certificate = (&at.key("certificate_file"), certificate);
+                self.pair(certificate, (&at.key("key_file"), key)).map(Some)
+            }
+        };
+        let server_name = self.server_name(&at.key("server_name"), typed, addresses);
+        Ok(BackendTls {
+            ca: ca?.0,
+            server_name: server_name?,
+            certificate: certificate?,
+        })
+    }
+
+    fn server_name(
+        &mut self,
+        at: &KeyPath,
+        typed: &file::BackendTls,
+        addresses: &Built<Vec<Address>>,
+    ) -> Built<String> {
+        let Some(name) = &typed.server_name else {
+            let mut hosts: Vec<_> = match addresses {
+                Ok(addresses) => addresses.iter().map(Address::host).collect(),
+                Err(noted) => return Err(*noted),
+            };
+            hosts.dedup();
+            let name = match hosts.as_slice() {
+                [host] if host.parse::<IpAddr>().is_err() => Some((*host).to_owned()),
+                _ => None,
+            };
+            let write = r#"write server_name = "…", the name in the backend's certificate"#;
+            return self.required(at, name, write);
+        };
+        if !text::is_host(name) || name.parse::<IpAddr>().is_ok() {
+            let wrong = format!("{name:?} is not a host name");
+            return Err(self.problem(at, wrong, "write the name in the backend's certificate"));
+        }
+        Ok(name.to_ascii_lowercase())
+    }
+
+    fn health_check(&mut self, at: &KeyPath, typed: file::HealthCheck) -> Built<HealthCheck> {
+        if let Some(path) = typed.path.as_ref().filter(|path| !text::is_path(path)) {
+            let wrong = format!("{path:?} is not a path");
+            return Err(self.problem(&at.key("path"), wrong, r#"write for instance "/healthz""#));
+        }
+        Ok(HealthCheck {
+            path: typed.path,
+            interval: typed.interval.as_duration(),
+        })
+    }
+}
+
+/// A route that brings identities to the backend `name`.
+fn signing_route<'a>(name: &str, routes: &'a [file::Route]) -> Option<&'a str> {
+    let route = routes.iter().find(|route| {
+        let accepts = route.accept.is_some_and(|accept| accept != Accept::None);
+        accepts && route.backend.as_deref() == Some(name)
+    });
+    route.map(|route| route.name.as_deref().unwrap_or_default())
+}

@@ -1,0 +1,76 @@
+//! How clients come to be known, and how their keys look.
+
+use super::{Builder, Built, all};
+use crate::config::file;
+use crate::config::problem::KeyPath;
+use crate::config::settings::{Enrolment, Keys};
+use crate::key::{Format, Pepper, Peppers};
+
+impl Builder {
+    pub(super) fn enrolment(&mut self, typed: Option<file::Enrolment>) -> Built<Enrolment> {
+        let at = KeyPath::top("enrolment");
+        let write = r#"write a table [enrolment] with mode = "auto", "approve" or "registered""#;
+        let typed = self.required(&at, typed, write)?;
+        let write = r#"write mode = "auto", "approve" or "registered""#;
+        self.required(&at.key("mode"), typed.mode, write)
+    }
+
+    pub(super) fn keys(&mut self, typed: Option<file::Key>) -> Built<Keys> {
+        let at = KeyPath::top("key");
+        let write = "write a table [[key.pepper]] with version = 1 and file";
+        let typed = self.required(&at, typed, write)?;
+        let format = Format::new(&typed.brand, &typed.environment).map_err(|fault| {
+            let parts = [("brand", &typed.brand), ("environment", &typed.environment)];
+            let mut wrong = parts
+                .into_iter()
+                .filter(|(_, part)| Format::new(part, part).is_err());
+            let (key, part) = wrong.next().unwrap_or(parts[0]);
+            for (key, part) in wrong {
+                let wrong = format!("{part:?} cannot begin a key");
+                self.problem(&at.key(key), wrong, fault.to_string());
+            }
+            let wrong = format!("{part:?} cannot begin a key");
+            self.problem(&at.key(key), wrong, fault.to_string())
+        });
+        let peppers = self.peppers(&at.key("pepper"), typed.pepper);
+        Ok(Keys {
+            format: format?,
+            peppers: peppers?,
+        })
+    }
+
+    fn peppers(&mut self, at: &KeyPath, typed: Vec<file::Pepper>) -> Built<Peppers> {
+        let write = "write a table [[key.pepper]] with version = 1 and file";
+        let typed = self.some(at, typed, write)?;
+        let mut seen = Vec::new();
+        let peppers = all(typed.into_iter().enumerate().map(|(index, typed)| {
+            let at = at.index(index);
+            let version = self.required(&at.key("version"), typed.version, "write version = 1");
+            if let Ok(version) = version {
+                if version == 0 {
+                    let write = "count from 1";
+                    self.problem(&at.key("version"), "0 is not a version", write);
+                }
+                if seen.contains(&version) {
+                    let wrong = format!("{version} is taken already");
+                    let write = "give a new pepper the next number, and keep the old one";
+                    self.problem(&at.key("version"), wrong, write);
+                }
+                seen.push(version);
+            }
+            let at = at.key("file");
+            let write = "name a file with at least 32 secret bytes";
+            let secret = self
+                .required(&at, typed.file.as_deref(), write)
+                .and_then(|path| self.secret(&at, path));
+            Ok((version?, Pepper::new(version?, secret?)))
+        }));
+        let mut peppers = peppers?;
+        peppers.sort_by_key(|(version, _)| *version);
+        let (_, current) = self.required(at, peppers.pop(), write)?;
+        Ok(Peppers::new(
+            current,
+            peppers.into_iter().map(|(_, pepper)| pepper),
+        ))
+    }
+}

@@ -1,0 +1,140 @@
+//! Where clients connect, and whose certificates they may present.
+
+use std::net::SocketAddr;
+
+use super::{Builder, Built, all};
+use crate::config::file::{self, ClientCertificates, Exception, File};
+use crate::config::problem::KeyPath;
+use crate::config::settings::{Ca, Listener, SelfService, Telemetry};
+
+/// Longer chains are not found in practice, and every certificate costs a signature to check.
+const DEEPEST: u8 = 16;
+
+impl Builder {
+    pub(super) fn listener(&mut self, typed: Option<file::Listener>) -> Built<Listener> {
+        let at = KeyPath::top("listener");
+        let typed = self.required(&at, typed, "write a table [listener]")?;
+        let address = {
+            let write = r#"write address = "0.0.0.0:8443""#;
+            let at = at.key("address");
+            let address = self.required(&at, typed.address, write);
+            address.and_then(|address| self.socket(&at, &address))
+        };
+        let write =
+            r#"write client_certificates = "optional", or "off" when only keys are accepted"#;
+        let client_certificates = self.required(
+            &at.key("client_certificates"),
+            typed.client_certificates,
+            write,
+        );
+        let at = at.key("certificate");
+        let write = "write a table [[listener.certificate]] with certificate_file and key_file";
+        let certificates = self.some(&at, typed.certificate, write).and_then(|list| {
+            all(list.into_iter().enumerate().map(|(index, typed)| {
+                let at = at.index(index);
+                self.pair(
+                    (
+                        &at.key("certificate_file"),
+                        typed.certificate_file.as_deref(),
+                    ),
+                    (&at.key("key_file"), typed.key_file.as_deref()),
+                )
+            }))
+        });
+        Ok(Listener {
+            address: address?,
+            client_certificates: client_certificates?,
+            handshake_timeout: typed.handshake_timeout.as_duration(),
+            minimum_tls: typed.minimum_tls,
+            http2: typed.http2,
+            certificates: certificates?,
+        })
+    }
+
+    pub(super) fn cas(&mut self, file: &File) -> Built<Vec<Ca>> {
+        let at = KeyPath::top("ca");
+        let asked = file.listener.as_ref().and_then(|l| l.client_certificates);
+        if asked == Some(ClientCertificates::Optional) && file.ca.is_empty() {
+            let write = r#"write a table [[ca]] with name and file, or listener.client_certificates = "off""#;
+            self.required(&at, None, write)?;
+        }
+        let mut seen = Vec::new();
+        all(file.ca.iter().enumerate().map(|(index, typed)| {
+            let at = at.index(index);
+            let name = self.name(&at, typed.name.clone(), &mut seen);
+            let write = "name the PEM file with the authority's certificates";
+            let pem = self
+                .required(&at.key("file"), typed.file.as_deref(), write)
+                .and_then(|path| self.certificates(&at.key("file"), path));
+            if typed.max_depth > DEEPEST {
+                let wrong = format!("{} is too deep", typed.max_depth);
+                self.problem(&at.key("max_depth"), wrong, format!("use 0 to {DEEPEST}"));
+            }
+            Ok(Ca {
+                name: name?,
+                pem: pem?.0,
+                allow_missing_client_auth: typed.allow.contains(&Exception::MissingClientAuth),
+                allow_weak: typed.allow.contains(&Exception::Weak),
+                max_depth: typed.max_depth.into(),
+            })
+        }))
+    }
+
+    pub(super) fn self_service(&mut self, typed: &file::SelfService) -> Built<SelfService> {
+        let at = KeyPath::top("self_service").key("path");
+        if !super::text::is_path(&typed.path) || typed.path.len() < 3 || !typed.path.ends_with('/')
+        {
+            let wrong = format!("{:?} is not a folder of paths", typed.path);
+            let write = r#"begin and end it with "/", for instance "/.well-known/keyferry/""#;
+            return Err(self.problem(&at, wrong, write));
+        }
+        Ok(SelfService {
+            path: typed.path.clone(),
+            retry_window: typed.retry_window.as_duration(),
+        })
+    }
+
+    pub(super) fn telemetry(&mut self, file: &File) -> Built<Telemetry> {
+        let at = KeyPath::top("telemetry");
+        let typed = &file.telemetry;
+        let address = self.socket(&at.key("address"), &typed.address);
+        let public = file.listener.as_ref().and_then(|l| l.address.as_deref());
+        if address.is_ok() && public == Some(&typed.address) {
+            let wrong = "this is the address of the public listener";
+            let write = "use another port, which clients cannot reach";
+            self.problem(&at.key("address"), wrong, write);
+        }
+        let levels = ["off", "error", "warn", "info", "debug", "trace"];
+        // A filter takes a misspelt level for the name of a module, and then logs nothing.
+        let named = |part: &str| {
+            let level = part.rsplit('=').next().unwrap_or(part);
+            levels.contains(&level.trim())
+        };
+        let reads = tracing_subscriber::EnvFilter::builder()
+            .parse(&typed.log)
+            .is_ok();
+        if !reads || !typed.log.split(',').all(named) {
+            let wrong = format!("{:?} is not a level", typed.log);
+            let write = r#"use "error", "warn", "info", "debug" or "trace", also by module: "info,keyferry::door=debug""#;
+            return Err(self.problem(&at.key("log"), wrong, write));
+        }
+        Ok(Telemetry {
+            address: address?,
+            log: typed.log.clone(),
+        })
+    }
+
+    fn socket(&mut self, at: &KeyPath, text: &str) -> Built<SocketAddr> {
+        text.parse().map_err(|_| {
+            let wrong = format!("{text:?} is not an IP address and port");
+            let write = match super::text::address(&text.replace("*:", "0.0.0.0:")) {
+                Some(named) if named.host() == "localhost" => {
+                    format!("write \"127.0.0.1:{}\"", named.port())
+                }
+                Some(named) if text.starts_with('*') => format!("write \"{named}\""),
+                _ => r#"write for instance "0.0.0.0:8443" or "[::]:8443""#.to_owned(),
+            };
+            self.problem(at, wrong, write)
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! How clients come to be known, how their keys look, and where both are remembered.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What happens with a verified certificate that is not yet known.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolment {
+    /// How it becomes a client.
+    #[schemars(required)]
+    pub mode: Option<EnrolmentMode>,
+}
+
+/// How a verified but unknown certificate becomes a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EnrolmentMode {
+    /// A client is made at first sight.
+    Auto,
+    /// It is listed and waits for the operator.
+    Approve,
+    /// It is refused: only what the operator has registered is known.
+    Registered,
+}
+
+/// How API keys look and how they are stored.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// How every key begins. Never change it once keys are out.
+    #[serde(default = "brand")]
+    #[schemars(regex(pattern = "^[a-z0-9]{2,8}$"))]
+    pub brand: String,
+    /// What follows the brand: "live", "test" or another of 2 to 8 characters of a-z and 0-9.
+    #[serde(default = "live")]
+    #[schemars(regex(pattern = "^[a-z0-9]{2,8}$"))]
+    pub environment: String,
+    /// The secrets that key digests are made with. The highest version is used for new ones; keep
+    /// the others for as long as there are keys from their time.
+    #[serde(default)]
+    #[schemars(length(min = 1), required)]
+    pub pepper: Vec<Pepper>,
+}
+
+/// A secret that key digests are made with.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pepper {
+    /// Its number, which every digest names.
+    #[schemars(required, range(min = 1))]
+    pub version: Option<u32>,
+    /// At least 32 bytes. Losing it makes every key unusable.
+    #[schemars(required)]
+    pub file: Option<PathBuf>,
+}
+
+/// Where clients, certificates and keys are remembered.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// "embedded" for one gateway, "redis" for several that share.
+    #[schemars(required)]
+    pub kind: Option<StoreKind>,
+    /// The file of the embedded store.
+    pub path: Option<PathBuf>,
+    /// Redis, for instance `redis://127.0.0.1:6379/0`. A user may stand in it, a password not.
+    #[schemars(regex(pattern = "^redis://"))]
+    pub url: Option<String>,
+    /// A file with the password for Redis.
+    pub password_file: Option<PathBuf>,
+}
+
+/// The kind of store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// One file beside the gateway.
+    Embedded,
+    /// A Redis server.
+    Redis,
+}
+
+fn brand() -> String {
+    "kf".to_owned()
+}
+
+fn live() -> String {
+    "live".to_owned()
+}

@@ -1,0 +1,107 @@
+//! Where clients connect, and whose certificates they may present.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::period::Period;
+
+/// Where clients connect.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Listener")]
+pub struct Listener {
+    /// IP address and port, for instance "0.0.0.0:8443" or "[::]:8443".
+    #[schemars(required)]
+    pub address: Option<String>,
+    /// Whether clients are asked for a certificate in the handshake.
+    #[schemars(required)]
+    pub client_certificates: Option<ClientCertificates>,
+    /// How long a client may take for the TLS handshake.
+    #[serde(default = "Period::seconds::<10>")]
+    pub handshake_timeout: Period,
+    /// The oldest version of TLS that is spoken.
+    #[serde(default)]
+    pub minimum_tls: TlsVersion,
+    /// Whether HTTP/2 is offered beside HTTP/1.1.
+    #[serde(default = "yes")]
+    pub http2: bool,
+    /// The server's own certificates, chosen by the name that the client asks for (SNI). The first
+    /// is the default.
+    #[serde(default)]
+    #[schemars(length(min = 1), required)]
+    pub certificate: Vec<ServerCertificate>,
+}
+
+/// Whether clients are asked for a certificate in the handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    /// They are asked, and may also come without one.
+    Optional,
+    /// They are not asked; only API keys are accepted.
+    Off,
+}
+
+/// The oldest version of TLS that is spoken.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
+pub enum TlsVersion {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// TLS 1.3 only.
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+/// A certificate of the server.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerCertificate {
+    /// PEM: the server's certificate first, then its intermediates.
+    #[schemars(required)]
+    pub certificate_file: Option<PathBuf>,
+    /// PEM: the private key. Nobody but its owner may change it, and only its group may read it.
+    #[schemars(required)]
+    pub key_file: Option<PathBuf>,
+}
+
+/// A certificate authority of clients.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ca {
+    /// Its name in routes, logs and metrics.
+    #[schemars(required, regex(pattern = "^[a-z0-9._-]{1,64}$"))]
+    pub name: Option<String>,
+    /// PEM: one or more certificates of authorities. Never the system's roots.
+    #[schemars(required)]
+    pub file: Option<PathBuf>,
+    /// Exceptions from what is asked of every certificate.
+    #[serde(default)]
+    pub allow: Vec<Exception>,
+    /// How many intermediates there may be between a client's certificate and the root.
+    #[serde(default = "four")]
+    pub max_depth: u8,
+}
+
+/// An exception from what is asked of every certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exception {
+    /// Certificates that do not name the purpose "client authentication".
+    MissingClientAuth,
+    /// Keys and signatures below OpenSSL's security level 2, such as RSA with 1024 bits or SHA-1.
+    Weak,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn four() -> u8 {
+    4
+}

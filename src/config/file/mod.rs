@@ -1,0 +1,111 @@
+//! The configuration file as it is typed.
+//!
+//! Nothing here is checked beyond its kind. A key that must be written is still an `Option`, so
+//! that one missing key does not hide what is wrong with the others; the schema names it as
+//! required. The comments become the descriptions in the JSON Schema, for editors.
+
+mod key;
+mod listener;
+mod route;
+
+pub use key::{Enrolment, EnrolmentMode, Key, Pepper, Store, StoreKind};
+pub use listener::{Ca, ClientCertificates, Exception, Listener, ServerCertificate, TlsVersion};
+pub use route::{Backend, BackendTls, HealthCheck, Protocol, Route, Signing};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::period::Period;
+
+/// The configuration of Keyferry. Relative file paths are relative to the folder of this file.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "keyferry.toml")]
+pub struct File {
+    /// Where clients connect.
+    #[schemars(required)]
+    pub listener: Option<Listener>,
+    /// The certificate authorities whose client certificates are accepted. At least one when
+    /// `listener.client_certificates` is "optional".
+    #[serde(default)]
+    pub ca: Vec<Ca>,
+    /// What happens with a verified certificate that is not yet known.
+    #[schemars(required)]
+    pub enrolment: Option<Enrolment>,
+    /// How API keys look and how they are stored.
+    #[schemars(required)]
+    pub key: Option<Key>,
+    /// Where clients, certificates and keys are remembered.
+    #[schemars(required)]
+    pub store: Option<Store>,
+    /// The services behind the gateway.
+    #[serde(default)]
+    #[schemars(length(min = 1), required)]
+    pub backend: Vec<Backend>,
+    /// Which requests go to which backend, and what they must present. The longest path of the
+    /// exact host wins, then the longest path of "*".
+    #[serde(default)]
+    #[schemars(length(min = 1), required)]
+    pub route: Vec<Route>,
+    /// The endpoints by which clients help themselves.
+    #[serde(default)]
+    pub self_service: SelfService,
+    /// Metrics, health and logs.
+    #[serde(default)]
+    pub telemetry: Telemetry,
+}
+
+/// The endpoints by which clients help themselves.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SelfService {
+    /// Where they are, on every host. They never reach a backend.
+    #[serde(default = "well_known")]
+    pub path: String,
+    /// How long the answer to a claim can be repeated with its Idempotency-Key.
+    #[serde(default = "Period::seconds::<600>")]
+    pub retry_window: Period,
+}
+
+impl Default for SelfService {
+    fn default() -> Self {
+        Self {
+            path: well_known(),
+            retry_window: Period::seconds::<600>(),
+        }
+    }
+}
+
+/// Metrics, health and logs.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// IP address and port of /metrics, /livez and /readyz. Keep it away from clients.
+    #[serde(default = "loopback")]
+    pub address: String,
+    /// What is logged: "error", "warn", "info", "debug" or "trace", also by module
+    /// (`info,keyferry::door=debug`).
+    #[serde(default = "info")]
+    pub log: String,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            address: loopback(),
+            log: info(),
+        }
+    }
+}
+
+fn well_known() -> String {
+    "/.well-known/keyferry/".to_owned()
+}
+
+fn loopback() -> String {
+    "127.0.0.1:9090".to_owned()
+}
+
+fn info() -> String {
+    "info".to_owned()
+}

@@ -1,0 +1,78 @@
+//! The configuration: read from one file and the environment, and whole or not at all.
+//!
+//! Two steps. [`file::File`] is what was typed; [`Config`] is what the stages need, with every
+//! file read and every name resolved, and only [`Config::load`] makes one. Whatever is wrong is
+//! reported together: file, line, key, what is wrong, and what to write instead.
+
+mod build;
+mod document;
+pub mod file;
+mod period;
+mod problem;
+mod settings;
+mod typed;
+
+use std::fs;
+use std::path::Path;
+
+use crate::policy::Route;
+pub use period::Period;
+pub use problem::{KeyPath, Place, Problem, Problems};
+pub use settings::{
+    Address, Backend, BackendTls, Ca, ClientCertificates, Enrolment, HealthCheck, Keys, Listener,
+    Pem, Protocol, SelfService, ServerCertificate, StoreSettings, Telemetry, TlsVersion,
+};
+
+/// A configuration with which the gateway can start.
+#[derive(Debug)]
+pub struct Config {
+    /// Where clients connect.
+    pub listener: Listener,
+    /// Whose client certificates are accepted.
+    pub cas: Vec<Ca>,
+    /// What happens with an unknown certificate.
+    pub enrolment: Enrolment,
+    /// How keys look and how they are stored.
+    pub keys: Keys,
+    /// Where everything is remembered.
+    pub store: StoreSettings,
+    /// The services behind the gateway.
+    pub backends: Vec<Backend>,
+    /// Which requests go where.
+    pub routes: Vec<Route>,
+    /// The endpoints by which clients help themselves.
+    pub self_service: SelfService,
+    /// Metrics, health and logs.
+    pub telemetry: Telemetry,
+}
+
+impl Config {
+    /// Reads the file at `path` and the `KEYFERRY__…` variables of the environment `env`, and every
+    /// file that they name.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, in the order of the file.
+    pub fn load(
+        path: &Path,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Problems> {
+        let text = fs::read_to_string(path).map_err(|error| {
+            Problems::new(vec![Problem {
+                place: Place::File {
+                    file: path.to_owned(),
+                    line: None,
+                },
+                key: KeyPath::default(),
+                wrong: format!("cannot be read: {error}"),
+                write: "name the configuration with --config, or make one with: keyferry init"
+                    .to_owned(),
+            }])
+        })?;
+        let mut document = document::Document::parse(path, &text).map_err(Problems::new)?;
+        let mut problems = document.override_with(env);
+        let file = typed::read(&mut document, &mut problems);
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        build::config(document, folder, file, problems)
+    }
+}

@@ -1,0 +1,195 @@
+//! What the stages need to know, each in the form in which it is used.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use super::file::{ClientCertificates, EnrolmentMode as Enrolment, Protocol, TlsVersion};
+use crate::key::{Format, Peppers};
+use crate::secret::{Secret, SecretBytes};
+use crate::sign::SigningKey;
+
+/// The public listener.
+#[derive(Debug)]
+pub struct Listener {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether clients are asked for a certificate.
+    pub client_certificates: ClientCertificates,
+    /// How long the TLS handshake may take.
+    pub handshake_timeout: Duration,
+    /// The oldest version of TLS that is spoken.
+    pub minimum_tls: TlsVersion,
+    /// Whether HTTP/2 is offered.
+    pub http2: bool,
+    /// At least one; the first is the default.
+    pub certificates: Vec<ServerCertificate>,
+}
+
+/// A certificate and its key, which fit each other.
+#[derive(Clone, Debug)]
+pub struct ServerCertificate {
+    /// The leaf, then its intermediates.
+    pub chain: Pem,
+    /// The private key of the leaf.
+    pub key: SecretBytes,
+}
+
+/// One or more certificates as PEM; every one of them was read.
+#[derive(Clone)]
+pub struct Pem {
+    pub(super) bytes: Vec<u8>,
+    pub(super) certificates: usize,
+}
+
+impl Pem {
+    /// The text.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many certificates it holds; at least one.
+    #[must_use]
+    pub const fn certificates(&self) -> usize {
+        self.certificates
+    }
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pem({} certificates)", self.certificates)
+    }
+}
+
+/// A certificate authority of clients. Its `CaIndex` is its place in the configuration.
+#[derive(Clone, Debug)]
+pub struct Ca {
+    /// Its name, which no other has.
+    pub name: String,
+    /// Its certificates.
+    pub pem: Pem,
+    /// Whether certificates need not name the purpose "client authentication".
+    pub allow_missing_client_auth: bool,
+    /// Whether keys and signatures may be below OpenSSL's security level 2.
+    pub allow_weak: bool,
+    /// How many intermediates there may be between leaf and root.
+    pub max_depth: u32,
+}
+
+/// How keys look and how they are stored.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// How they begin.
+    pub format: Format,
+    /// What their digests are made with.
+    pub peppers: Peppers,
+}
+
+/// Where everything is remembered.
+#[derive(Clone, Debug)]
+pub enum StoreSettings {
+    /// One file.
+    Embedded {
+        /// Where it is; its folder exists.
+        path: PathBuf,
+    },
+    /// A Redis server.
+    Redis {
+        /// `redis://[user@]host[:port][/database]`, never with a password.
+        url: String,
+        /// The password.
+        password: Option<Secret<String>>,
+    },
+}
+
+/// A service behind the gateway.
+#[derive(Debug)]
+pub struct Backend {
+    /// Its name, which no other has.
+    pub name: String,
+    /// At least one.
+    pub addresses: Vec<Address>,
+    /// How the gateway speaks to it.
+    pub protocol: Protocol,
+    /// How long connecting may take, with TLS.
+    pub connect_timeout: Duration,
+    /// How long it may be silent.
+    pub read_timeout: Duration,
+    /// There is one whenever a route that accepts credentials leads here.
+    pub signing: Option<SigningKey>,
+    /// None for plain text.
+    pub tls: Option<BackendTls>,
+    /// None when only failing requests tell.
+    pub health_check: Option<HealthCheck>,
+}
+
+/// A host, by name or IP address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Address {
+    /// The host; an IPv6 address without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// TLS to a backend.
+#[derive(Clone, Debug)]
+pub struct BackendTls {
+    /// What the backend's certificate must lead to.
+    pub ca: Pem,
+    /// The name that must stand in it.
+    pub server_name: String,
+    /// The gateway's own certificate.
+    pub certificate: Option<ServerCertificate>,
+}
+
+/// Asks an address whether it is well.
+#[derive(Clone, Debug)]
+pub struct HealthCheck {
+    /// A path that answers 200; none when an accepted connection is enough.
+    pub path: Option<String>,
+    /// How often.
+    pub interval: Duration,
+}
+
+/// The endpoints by which clients help themselves.
+#[derive(Clone, Debug)]
+pub struct SelfService {
+    /// Where they are; begins and ends with "/".
+    pub path: String,
+    /// How long the answer to a claim can be repeated.
+    pub retry_window: Duration,
+}
+
+/// Metrics, health and logs.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// Where /metrics, /livez and /readyz are.
+    pub address: SocketAddr,
+    /// A directive for `tracing_subscriber::EnvFilter`, which can be read.
+    pub log: String,
+}
