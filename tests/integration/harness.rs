@@ -5,10 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::backend::{Backend, Recorded};
+use crate::support::backend::{Backend, BackendTls, Recorded};
 use crate::support::curl::Curl;
 use crate::support::free_addresses;
+use crate::support::pki::root;
+use crate::support::redis::RedisServer;
+use crate::support::s_client::SClient;
 use crate::support::signature::{verify, verify_in_node, verify_in_python};
+use crate::support::world::{HOST, World};
 
 fn url(backend: &Backend, path: &str) -> String {
     format!("http://{}{path}", backend.address())
@@ -119,6 +123,82 @@ fn requests_of_one_connection_are_told_apart_from_those_of_two() {
     assert_eq!(connections, [1, 1, 2]);
 }
 
+fn tls_backend(world: &World) -> Backend {
+    let pem = |bytes| String::from_utf8(bytes).unwrap();
+    Backend::start_tls(&BackendTls {
+        chain: pem(world.gateway.issued.chain_pem()),
+        key: pem(world.gateway.issued.key_pem()),
+        client_ca: Some(pem(world.clients.pem())),
+    })
+}
+
+#[test]
+fn curl_shows_certificates_and_speaks_the_version_it_is_told() {
+    let world = World::new();
+    let backend = tls_backend(&world);
+    let ask = || {
+        Curl::get(&format!("https://{HOST}:{}/", backend.address().port()))
+            .resolve(HOST, backend.address())
+            .authority(&world.authority)
+    };
+    let alice = world.client("alice");
+    for version in ["1.2", "1.3"] {
+        ask()
+            .tls(version)
+            .certificate(&alice)
+            .send()
+            .expect_status(200);
+        assert_eq!(backend.last().peer.as_deref(), Some("alice"));
+    }
+    assert_eq!(ask().send().status, 0, "this backend wants a certificate");
+    let stranger = world.files(root("stranger").self_signed());
+    assert_eq!(ask().certificate(&stranger).send().status, 0);
+}
+
+#[test]
+fn s_client_sends_bytes_of_any_kind_and_resumes_sessions() {
+    let world = World::new();
+    let backend = tls_backend(&world);
+    let (alice, session) = (world.client("alice"), world.path("session"));
+    let connect = |version| {
+        SClient::to(backend.address(), HOST)
+            .certificate(&alice)
+            .tls(version)
+    };
+    let bytes = b"GET /raw HTTP/1.1\r\nHost: h\r\nX-Odd : \x80\r\nConnection: close\r\n\r\n";
+    for version in ["1.2", "1.3"] {
+        let first = connect(version).keep_session(&session).send(bytes);
+        assert_eq!(
+            (first.status(), first.was_resumed()),
+            (Some(200), false),
+            "{first:#?}"
+        );
+        assert!(
+            backend
+                .last()
+                .head
+                .windows(9)
+                .any(|part| part == b"X-Odd : \x80")
+        );
+        let second = connect(version).resume_session(&session).send(bytes);
+        assert_eq!(
+            (second.status(), second.was_resumed()),
+            (Some(200), true),
+            "{second:#?}"
+        );
+    }
+    let quiet = connect("1.3").send_quietly(bytes);
+    assert!(quiet.output.starts_with("HTTP/1.1 200"), "{quiet:#?}");
+}
+
+#[tokio::test]
+async fn a_backend_and_a_redis_run_beside_a_runtime_of_the_test() {
+    let redis = RedisServer::start(&[]).await;
+    assert!(redis.url().starts_with("redis://127.0.0.1:"));
+    let backend = Backend::start();
+    Curl::get(&url(&backend, "/")).send().expect_status(200);
+}
+
 #[test]
 fn free_addresses_differ() {
     let [one, other] = free_addresses();
@@ -168,7 +248,7 @@ fn three_verifiers_take_a_good_signature_and_no_changed_one() {
         changed(|r| r.headers.retain(|(name, _)| name != "Signature")),
         changed(|r| {
             r.headers
-                .push(("X-Client-Id".to_owned(), "other".to_owned()))
+                .push(("X-Client-Id".to_owned(), "other".to_owned()));
         }),
     ];
     for verifier in [verify, verify_in_python, verify_in_node] {

@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::arithmetic_side_effects,
-    clippy::string_slice,
     reason = "a test that stops with a message is the point"
 )]
 
@@ -10,6 +9,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(test)]
+mod basics;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]

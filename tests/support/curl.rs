@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::backend::values;
+use super::world::Identity;
 
 /// One request, not sent yet.
 #[must_use]
@@ -68,9 +69,9 @@ impl Curl {
         self.header(&format!("Authorization: Bearer {key}"))
     }
 
-    /// Shows this client certificate; both files are PEM.
-    pub(crate) fn certificate(self, chain: &Path, key: &Path) -> Self {
-        self.with(&["--cert", text(chain), "--key", text(key)])
+    /// Shows this client certificate.
+    pub(crate) fn certificate(self, client: &Identity) -> Self {
+        self.with(&["--cert", text(&client.chain), "--key", text(&client.key)])
     }
 
     /// Trusts this authority for the server's certificate.

@@ -53,3 +53,5 @@ print(
         }
     )
 )
+# Without this the interpreter may wait for the channel's threads for ever.
+channel.close()

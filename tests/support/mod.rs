@@ -1,11 +1,21 @@
 //! What the integration tests are built of: the real program, real clients, recording backends.
 
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test uses some of the tools"
+)]
+
 pub(crate) mod backend;
 pub(crate) mod curl;
+pub(crate) mod gateway;
+pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod python;
+pub(crate) mod redis;
 pub(crate) mod s_client;
 pub(crate) mod signature;
+pub(crate) mod world;
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;

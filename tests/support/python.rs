@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -15,7 +15,7 @@ use super::wait_for;
 /// Runs `script` (`.py` or `.mjs`) on `input`.
 #[track_caller]
 pub(crate) fn run(script: &str, input: &Value) -> Value {
-    let mut child = command(script)
+    let mut child = limited(script)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -70,12 +70,28 @@ impl Server {
 
 fn command(script: &str) -> Command {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let program = if script.ends_with(".mjs") {
-        PathBuf::from("node")
-    } else {
-        root.join("target/venv/bin/python")
-    };
-    let mut command = Command::new(program);
+    let mut command = Command::new(
+        if Path::new(script)
+            .extension()
+            .is_some_and(|kind| kind == "mjs")
+        {
+            PathBuf::from("node")
+        } else {
+            root.join("target/venv/bin/python")
+        },
+    );
     command.arg(root.join("tests/support").join(script));
     command
+}
+
+/// The same, but for no longer than a minute; then Python says where each of its threads stands.
+fn limited(script: &str) -> Command {
+    let command = command(script);
+    let mut limited = Command::new("timeout");
+    limited
+        .args(["--signal=ABRT", "60"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env("PYTHONFAULTHANDLER", "1");
+    limited
 }

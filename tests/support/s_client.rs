@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::world::Identity;
+
 /// How long a server may keep a connection open before the test gives up on its end, in seconds.
 const LIMIT: &str = "20";
 
@@ -33,11 +35,11 @@ impl SClient {
         Self { command }
     }
 
-    /// Shows this client certificate; both files are PEM, and the chain is sent as it stands.
-    pub(crate) fn certificate(mut self, chain: &Path, key: &Path) -> Self {
-        self.command.arg("-cert").arg(chain);
-        self.command.arg("-cert_chain").arg(chain);
-        self.command.arg("-key").arg(key);
+    /// Shows this client certificate, with the intermediates that its file holds.
+    pub(crate) fn certificate(mut self, client: &Identity) -> Self {
+        self.command.arg("-cert").arg(&client.chain);
+        self.command.arg("-cert_chain").arg(&client.chain);
+        self.command.arg("-key").arg(&client.key);
         self
     }
 

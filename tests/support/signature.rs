@@ -46,18 +46,19 @@ pub(crate) fn verify(request: &Recorded, secret: &[u8]) -> Result<(), String> {
     if let Some(left_out) = COVERED.iter().find(|name| !components.contains(name)) {
         return Err(format!("{left_out} is not covered"));
     }
-    let mut base = String::new();
+    let mut lines = Vec::new();
     for name in components {
-        base.push_str(&format!("\"{name}\": {}\n", component(request, name)?));
+        lines.push(format!("\"{name}\": {}", component(request, name)?));
     }
-    base.push_str(&format!("\"@signature-params\": {params}"));
+    lines.push(format!("\"@signature-params\": {params}"));
+    let base = lines.join("\n");
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|e| e.to_string())?;
     mac.update(base.as_bytes());
     mac.verify_slice(&signature)
         .map_err(|_| format!("the signature does not fit\n{base}"))
 }
 
-/// Checks it with the library `http-message-signatures` of PyPI.
+/// Checks it with the library `http-message-signatures` of `PyPI`.
 ///
 /// # Errors
 ///

@@ -1,11 +1,12 @@
 //! The answers of the recording backend, by path.
 
+use std::fmt::Write as _;
 use std::io::Result;
 use std::sync::atomic::Ordering;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-use super::{Recorded, Shared};
+use super::{Recorded, Shared, values};
 
 /// Writes the answer; `false` when the connection is to be closed.
 pub(super) async fn write<S>(stream: &mut S, request: &Recorded, shared: &Shared) -> Result<bool>
@@ -41,7 +42,7 @@ where
             echo(stream, status, [], request).await?;
         }
     }
-    Ok(true)
+    Ok(!values(&request.headers, "connection").contains(&"close"))
 }
 
 fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -65,7 +66,7 @@ async fn echo<'a, S: AsyncWrite + Unpin>(
         body.len()
     );
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        write!(head, "{name}: {value}\r\n").expect("text takes it");
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes()).await?;
@@ -114,7 +115,7 @@ async fn trailers<S: AsyncWrite + Unpin>(stream: &mut S, query: &str) -> Result<
         names.join(", ")
     );
     for (name, value) in pairs(query) {
-        answer.push_str(&format!("{name}: {value}\r\n"));
+        write!(answer, "{name}: {value}\r\n").expect("text takes it");
     }
     answer.push_str("\r\n");
     stream.write_all(answer.as_bytes()).await

@@ -117,9 +117,9 @@ impl Backend {
             .enable_all()
             .build()
             .expect("a runtime");
-        let listener = runtime
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .expect("a free port");
+        // Not by blocking on the runtime: the test may have one of its own.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a plain socket");
         let address = listener.local_addr().expect("a bound address");
         let shared = Arc::new(Shared {
             requests: Mutex::default(),
@@ -127,7 +127,11 @@ impl Backend {
             dropped: AtomicUsize::new(0),
             proceed: Semaphore::new(0),
         });
-        runtime.spawn(accept(listener, tls, Arc::clone(&shared)));
+        let serving = Arc::clone(&shared);
+        runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener).expect("a plain socket");
+            accept(listener, tls, serving).await;
+        });
         Self {
             address,
             shared,
@@ -187,6 +191,9 @@ fn acceptor(tls: &BackendTls) -> SslAcceptor {
             .cert_store_mut()
             .add_cert(authority)
             .expect("a store");
+        // Without it OpenSSL ends the second connection, which resumes a session.
+        let context = builder.set_session_id_context(b"backend");
+        context.expect("a short name");
         builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
     }
     builder.build()

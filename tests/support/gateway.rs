@@ -1,0 +1,353 @@
+//! The real program, with a configuration of the test's own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+
+use serde_json::Value as Json;
+use tempfile::TempDir;
+use toml::{Table, Value};
+
+use super::backend::Backend;
+use super::curl::Curl;
+use super::process::Process;
+use super::s_client::SClient;
+use super::world::{HOST, Identity, World};
+use super::{free_addresses, wait_for};
+
+/// How often other ports are tried when somebody else was quicker.
+const TRIES: usize = 3;
+
+/// The secret under which the gateway signs for the backend of that name.
+pub(crate) fn secret(backend: &str) -> Vec<u8> {
+    format!("{backend}: a secret of at least 32 bytes").into_bytes()
+}
+
+/// A gateway that is not started yet.
+#[must_use]
+pub(crate) struct Builder<'a> {
+    world: &'a World,
+    folder: TempDir,
+    config: Table,
+    environment: Vec<(String, String)>,
+}
+
+/// A running gateway; it ends when dropped.
+pub(crate) struct Gateway {
+    // Ends before its folder goes.
+    process: Process,
+    setup: Setup,
+}
+
+/// What a gateway runs on, and what it would be started with again.
+struct Setup {
+    folder: TempDir,
+    environment: Vec<(String, String)>,
+    public: SocketAddr,
+    telemetry: SocketAddr,
+    authority: PathBuf,
+}
+
+/// What a command of the operator's said.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) status: ExitStatus,
+    pub(crate) output: String,
+    pub(crate) errors: String,
+}
+
+impl Builder<'_> {
+    /// Sets one value of the configuration: `set("enrolment.mode", "approve")`.
+    pub(crate) fn set(mut self, path: &str, value: impl Into<Value>) -> Self {
+        let mut table = &mut self.config;
+        let mut names: Vec<_> = path.split('.').collect();
+        let last = names.pop().expect("a name");
+        for name in names {
+            let inner = table
+                .entry(name)
+                .or_insert_with(|| Value::Table(Table::new()));
+            table = inner.as_table_mut().expect("a table on the way");
+        }
+        table.insert(last.to_owned(), value.into());
+        self
+    }
+
+    /// Adds one entry to a list of tables: `push("route", toml! { name = "orders" … })`.
+    pub(crate) fn push(mut self, list: &str, entry: Table) -> Self {
+        let entries = self
+            .config
+            .entry(list)
+            .or_insert_with(|| Value::Array(Vec::new()));
+        let entries = entries.as_array_mut().expect("a list of tables");
+        entries.push(Value::Table(entry));
+        self
+    }
+
+    /// Adds a backend that speaks HTTP/1.1 in the clear and gets its own signing secret.
+    pub(crate) fn backend(self, name: &str, address: SocketAddr) -> Self {
+        let entry = toml::toml! { protocol = "http1" };
+        self.backend_like(name, address, entry)
+    }
+
+    /// Adds a backend with further settings; name, address and signing are added to them.
+    pub(crate) fn backend_like(self, name: &str, address: SocketAddr, mut entry: Table) -> Self {
+        let file = format!("{name}.secret");
+        let builder = self.file(&file, secret(name));
+        let signing = toml::toml! { key_id = "test-1" };
+        let signing = signing
+            .into_iter()
+            .chain([("secret_file".to_owned(), Value::from(file))]);
+        entry.insert("name".to_owned(), name.into());
+        entry.insert("addresses".to_owned(), vec![address.to_string()].into());
+        entry.insert("signing".to_owned(), Value::Table(signing.collect()));
+        builder.push("backend", entry)
+    }
+
+    /// Adds a route from all hosts and the path prefix `path` to a backend, by these credentials.
+    pub(crate) fn route(self, path: &str, backend: &str, accept: &str) -> Self {
+        let mut entry = toml::toml! { host = "*" };
+        entry.insert("name".to_owned(), format!("{backend}-{accept}").into());
+        entry.insert("path".to_owned(), path.into());
+        entry.insert("backend".to_owned(), backend.into());
+        entry.insert("accept".to_owned(), accept.into());
+        self.push("route", entry)
+    }
+
+    /// Keeps its records in this Redis instead of a file of its own.
+    pub(crate) fn redis(mut self, url: &str) -> Self {
+        self.config.remove("store");
+        self.set("store.kind", "redis").set("store.url", url)
+    }
+
+    /// Puts a file beside the configuration.
+    pub(crate) fn file(self, name: &str, contents: impl AsRef<[u8]>) -> Self {
+        fs::write(self.folder.path().join(name), contents).expect("a file in our own folder");
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn start(self) -> Gateway {
+        let (authority, mut config) = (self.world.authority.clone(), self.config);
+        let mut setup = Setup {
+            folder: self.folder,
+            environment: self.environment,
+            public: SocketAddr::from(([127, 0, 0, 1], 0)),
+            telemetry: SocketAddr::from(([127, 0, 0, 1], 0)),
+            authority,
+        };
+        for _ in 0..TRIES {
+            [setup.public, setup.telemetry] = free_addresses();
+            for (table, address) in [("listener", setup.public), ("telemetry", setup.telemetry)] {
+                let table = config[table].as_table_mut().expect("a table");
+                table.insert("address".to_owned(), address.to_string().into());
+            }
+            fs::write(setup.config(), config.to_string()).expect("a file in our own folder");
+            match setup.launch() {
+                Ok(process) => return Gateway { process, setup },
+                Err(log) if log.contains("in use") => {}
+                Err(log) => panic!("the gateway ended before it was ready:\n{log}"),
+            }
+        }
+        panic!("no free ports after {TRIES} tries");
+    }
+}
+
+impl Setup {
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("keyferry.toml")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+        command
+            .current_dir(self.folder.path())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts the program; its log when it ended before it was ready.
+    fn launch(&self) -> Result<Process, String> {
+        let mut command = self.command();
+        command.arg("run").arg("-c").arg(self.config());
+        let mut process = Process::start(&mut command, &self.folder.path().join("log"));
+        let ready = format!("http://{}/readyz", self.telemetry);
+        wait_for("the gateway to be ready", || {
+            if process.ended().is_some() {
+                return Some(Err(process.log()));
+            }
+            (Curl::get(&ready).send().status == 200).then_some(Ok(()))
+        })?;
+        Ok(process)
+    }
+}
+
+impl Gateway {
+    /// A gateway that trusts the clients' authority of `world`, enrols whom it verifies, and keeps
+    /// its records in a file of its own. Backends and routes are still to be added.
+    pub(crate) fn builder(world: &World) -> Builder<'_> {
+        let config = toml::toml! {
+            [listener]
+            client_certificates = "optional"
+            [[listener.certificate]]
+            certificate_file = "gateway.pem"
+            key_file = "gateway.key"
+            [[ca]]
+            name = "clients"
+            file = "clients-root.pem"
+            [enrolment]
+            mode = "auto"
+            [[key.pepper]]
+            version = 1
+            file = "pepper.key"
+            [store]
+            kind = "embedded"
+            path = "keyferry.redb"
+            [telemetry]
+            log = "info"
+        };
+        let builder = Builder {
+            world,
+            folder: TempDir::new().expect("a temporary folder"),
+            config,
+            environment: Vec::new(),
+        };
+        builder
+            .file("gateway.pem", world.gateway.issued.chain_pem())
+            .file("gateway.key", world.gateway.issued.key_pem())
+            .file("clients-root.pem", world.clients.pem())
+            // The same for all gateways of a test, so that they can share a store.
+            .file("pepper.key", "the pepper of at least thirty-two bytes")
+    }
+
+    /// The usual one: everything goes to one backend, by certificate or key.
+    #[track_caller]
+    pub(crate) fn start(world: &World, backend: &Backend) -> Self {
+        Self::builder(world)
+            .backend("echo", backend.address())
+            .route("/", "echo", "either")
+            .start()
+    }
+
+    /// Where clients connect.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.setup.public
+    }
+
+    /// A request for `path` of [`HOST`], which trusts the gateway's certificate.
+    pub(crate) fn curl(&self, path: &str) -> Curl {
+        self.curl_at(HOST, path)
+    }
+
+    /// A request for `path` of another host.
+    pub(crate) fn curl_at(&self, host: &str, path: &str) -> Curl {
+        Curl::get(&format!("https://{host}:{}{path}", self.address().port()))
+            .resolve(host, self.address())
+            .authority(&self.setup.authority)
+    }
+
+    /// A TLS connection for bytes of our choice.
+    pub(crate) fn s_client(&self) -> SClient {
+        SClient::to(self.address(), HOST)
+    }
+
+    /// Fetches the client's key with its certificate.
+    #[track_caller]
+    pub(crate) fn claim_key(&self, client: &Identity) -> String {
+        let answer = self
+            .curl("/.well-known/keyferry/key")
+            .method("POST")
+            .certificate(client)
+            .send()
+            .expect_status(201);
+        let key = answer.json()["key"].as_str().expect("a key").to_owned();
+        assert!(key.starts_with("kf_live_"), "{key}");
+        key
+    }
+
+    /// Runs a command of the operator's on this gateway's configuration, as `client list`.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Told {
+        let mut command = self.setup.command();
+        command.args(arguments).arg("-c").arg(self.setup.config());
+        let output = command.output().expect("the program");
+        Told {
+            status: output.status,
+            output: String::from_utf8_lossy(&output.stdout).into_owned(),
+            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// All that it has written.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The page of metrics.
+    pub(crate) fn metrics(&self) -> String {
+        let answer = Curl::get(&format!("http://{}/metrics", self.setup.telemetry)).send();
+        answer.expect_status(200).text()
+    }
+
+    /// The sum of all series that begin with `series`; 0 when there is none.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let page = self.metrics();
+        let found = page.lines().filter(|line| line.starts_with(series));
+        let values = found.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum()
+    }
+
+    /// Asks `/livez` or `/readyz`.
+    pub(crate) fn health(&self, path: &str) -> u16 {
+        let url = format!("http://{}{path}", self.setup.telemetry);
+        Curl::get(&url).send().status
+    }
+
+    /// How much memory it holds, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = fs::read_to_string(path).expect("a running gateway");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        number.expect("a number of kilobytes") * 1024
+    }
+
+    /// Ends it as an operator would.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.process.stop()
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again after [`Self::stop`] or [`Self::kill`], at the same addresses.
+    #[track_caller]
+    pub(crate) fn start_again(&mut self) {
+        self.process = self.setup.launch().expect("it starts as it did before");
+    }
+}
+
+impl Told {
+    /// Goes on when the command succeeded.
+    #[track_caller]
+    pub(crate) fn expect_success(self) -> Self {
+        assert!(self.status.success(), "{self:#?}");
+        self
+    }
+
+    /// What it printed with `--output json`.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Json {
+        serde_json::from_str(&self.output).unwrap_or_else(|error| {
+            panic!("the output is not JSON: {error}\n{self:#?}");
+        })
+    }
+}
