@@ -15,6 +15,7 @@
 //! stage does not compile, and an absent verdict refuses. Start reading at [`gateway`].
 
 pub mod certificate;
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod credential;

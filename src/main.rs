@@ -1,3 +1,7 @@
 //! The `keyferry` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keyferry::cli::run(std::env::args_os())
+}

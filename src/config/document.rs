@@ -184,6 +184,13 @@ impl Document {
         }
     }
 
+    /// Notes that `key` beside `path` is not missing, only misspelt.
+    pub(super) fn excuse(&mut self, path: &KeyPath, key: &str) {
+        if let Some((around, _)) = path.split() {
+            self.pruned.insert(around.key(key));
+        }
+    }
+
     /// Whether something at `path` was taken out: what it lacks has been reported already.
     pub(super) fn is_pruned(&self, path: &KeyPath) -> bool {
         self.pruned.contains(path)

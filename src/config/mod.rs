@@ -15,12 +15,13 @@ mod typed;
 use std::fs;
 use std::path::Path;
 
+use crate::certificate::Ca;
 use crate::policy::Route;
 pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
 pub use settings::{
-    Address, Backend, BackendTls, Ca, ClientCertificates, Enrolment, HealthCheck, Keys, Listener,
-    Pem, Protocol, SelfService, ServerCertificate, StoreSettings, Telemetry, TlsVersion,
+    Address, Backend, BackendTls, ClientCertificates, Enrolment, HealthCheck, Keys, Listener, Pem,
+    Protocol, SelfService, ServerCertificate, StoreSettings, Telemetry, TlsVersion,
 };
 
 /// A configuration with which the gateway can start.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 pub use super::file::{ClientCertificates, EnrolmentMode as Enrolment, Protocol, TlsVersion};
 use crate::key::{Format, Peppers};
-use crate::secret::{Secret, SecretBytes};
+use crate::secret::SecretBytes;
 use crate::sign::SigningKey;
+use crate::store::redis;
 
 /// The public listener.
 #[derive(Debug)]
@@ -63,21 +64,6 @@ impl fmt::Debug for Pem {
     }
 }
 
-/// A certificate authority of clients. Its `CaIndex` is its place in the configuration.
-#[derive(Clone, Debug)]
-pub struct Ca {
-    /// Its name, which no other has.
-    pub name: String,
-    /// Its certificates.
-    pub pem: Pem,
-    /// Whether certificates need not name the purpose "client authentication".
-    pub allow_missing_client_auth: bool,
-    /// Whether keys and signatures may be below OpenSSL's security level 2.
-    pub allow_weak: bool,
-    /// How many intermediates there may be between leaf and root.
-    pub max_depth: u32,
-}
-
 /// How keys look and how they are stored.
 #[derive(Clone, Debug)]
 pub struct Keys {
@@ -96,12 +82,16 @@ pub enum StoreSettings {
         path: PathBuf,
     },
     /// A Redis server.
-    Redis {
-        /// `redis://[user@]host[:port][/database]`, never with a password.
-        url: String,
-        /// The password.
-        password: Option<Secret<String>>,
-    },
+    Redis(redis::Settings),
+}
+
+impl fmt::Display for StoreSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded { path } => write!(f, "embedded ({})", path.display()),
+            Self::Redis(redis) => write!(f, "redis ({})", redis.url),
+        }
+    }
 }
 
 /// A service behind the gateway.

@@ -21,9 +21,13 @@ pub(super) fn read(document: &mut Document, problems: &mut Vec<Problem>) -> File
         if document.take_as_text(&path) {
             continue;
         }
-        problems.push(describe(document, &path, error.inner().message()));
+        let message = error.inner().message();
+        problems.push(describe(document, &path, message));
         if !document.prune(&path) {
             break;
+        }
+        if let Some(meant) = meant(message) {
+            document.excuse(&path, meant);
         }
     }
     File::default()
@@ -42,8 +46,11 @@ fn path_of(path: &serde_path_to_error::Path) -> KeyPath {
 /// one of a few words: anything else could be a secret in the wrong place.
 fn describe(document: &Document, path: &KeyPath, message: &str) -> Problem {
     let (wrong, write) = if message.starts_with("unknown field") {
-        let (typed, known) = quoted(message);
-        ("unknown key".to_owned(), instead(typed, &known))
+        let write = match meant(message) {
+            Some(meant) => format!("write {meant:?}"),
+            None => format!("use {}", one_of(&quoted(message).1)),
+        };
+        ("unknown key".to_owned(), write)
     } else if message.starts_with("unknown variant") {
         let (typed, known) = quoted(message);
         let known: Vec<_> = known.iter().map(|word| format!("{word:?}")).collect();
@@ -52,6 +59,11 @@ fn describe(document: &Document, path: &KeyPath, message: &str) -> Problem {
     } else {
         let is = document.value(path).map_or("missing", kind);
         match message.split_once("expected ") {
+            // Thus TOML speaks of a word that must be one of a few.
+            Some((_, "string only")) => (format!("is {is}"), "write a word in quotes".to_owned()),
+            Some((_, expected)) if expected.starts_with("struct") => {
+                (format!("is {is}"), "write a table".to_owned())
+            }
             Some((before, expected)) if before.starts_with("invalid type") => {
                 (format!("is {is}"), format!("use {expected}"))
             }
@@ -59,7 +71,7 @@ fn describe(document: &Document, path: &KeyPath, message: &str) -> Problem {
                 before.trim_end_matches([' ', ',']).to_owned(),
                 format!("use {expected}"),
             ),
-            None => (format!("is {is}"), "write a text in quotes".to_owned()),
+            None => (format!("is {is}"), "write a word in quotes".to_owned()),
         }
     };
     Problem {
@@ -89,23 +101,22 @@ fn quoted(message: &str) -> (&str, Vec<&str>) {
     (words.next().unwrap_or_default(), words.collect())
 }
 
-fn instead(typed: &str, known: &[&str]) -> String {
+/// The known key that somebody who typed an unknown one probably meant.
+fn meant(message: &str) -> Option<&str> {
+    let (typed, known) = quoted(message);
+    if !message.starts_with("unknown field") {
+        return None;
+    }
+    let near_enough = typed.len().div_ceil(3).max(2);
     let nearest = known
         .iter()
         .map(|word| (distance(typed, word), *word))
+        .filter(|(distance, _)| *distance <= near_enough)
         .min();
-    let near_enough = typed.len().div_ceil(3).max(2);
-    match nearest {
-        Some((distance, word)) if distance <= near_enough => format!("write {word:?}"),
-        // `password` is nearer to `password_file` than counting letters tells.
-        _ => match known
-            .iter()
-            .find(|word| word.starts_with(typed) || typed.starts_with(*word))
-        {
-            Some(word) if typed.len() > 2 => format!("write {word:?}"),
-            _ => format!("use {}", one_of(known)),
-        },
-    }
+    // `password` is nearer to `password_file` than counting letters tells.
+    let begins = |word: &&&str| typed.len() > 2 && word.starts_with(typed);
+    let longer = || known.iter().find(begins).copied();
+    nearest.map(|(_, word)| word).or_else(longer)
 }
 
 /// How many letters must be put in, taken out or changed to make one word of the other
@@ -152,12 +163,12 @@ mod tests {
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("same", "same"), 0);
-        let known = ["address", "http2", "password_file", "certificate"];
-        assert_eq!(instead("adress", &known), r#"write "address""#);
-        assert_eq!(instead("password", &known), r#"write "password_file""#);
-        assert_eq!(
-            instead("zebra", &known),
-            "use address, http2, password_file or certificate"
-        );
+        let meant = |typed: &str| {
+            let message = format!("unknown field `{typed}`, expected `address` or `password_file`");
+            meant(&message).map(str::to_owned)
+        };
+        assert_eq!(meant("adress").as_deref(), Some("address"));
+        assert_eq!(meant("password").as_deref(), Some("password_file"));
+        assert_eq!(meant("zebra"), None);
     }
 }

@@ -185,7 +185,7 @@ impl Builder {
         Ok(contents)
     }
 
-    fn contents(&mut self, at: &KeyPath, path: &Path) -> Built<(Vec<u8>, Metadata)> {
+    pub(super) fn contents(&mut self, at: &KeyPath, path: &Path) -> Built<(Vec<u8>, Metadata)> {
         let path = self.resolve(path);
         let shown = path.display();
         let (wrong, write) = match read(&path) {

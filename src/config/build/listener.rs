@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use super::{Builder, Built, all};
+use crate::certificate::{Ca, Trust};
 use crate::config::file::{self, ClientCertificates, Exception, File};
 use crate::config::problem::KeyPath;
-use crate::config::settings::{Ca, Listener, SelfService, Telemetry};
+use crate::config::settings::{Listener, SelfService, Telemetry};
 
 /// Longer chains are not found in practice, and every certificate costs a signature to check.
 const DEEPEST: u8 = 16;
@@ -59,25 +60,48 @@ impl Builder {
             self.required(&at, None, write)?;
         }
         let mut seen = Vec::new();
-        all(file.ca.iter().enumerate().map(|(index, typed)| {
+        let cas = all(file.ca.iter().enumerate().map(|(index, typed)| {
             let at = at.index(index);
             let name = self.name(&at, typed.name.clone(), &mut seen);
-            let write = "name the PEM file with the authority's certificates";
-            let pem = self
-                .required(&at.key("file"), typed.file.as_deref(), write)
-                .and_then(|path| self.certificates(&at.key("file"), path));
             if typed.max_depth > DEEPEST {
                 let wrong = format!("{} is too deep", typed.max_depth);
                 self.problem(&at.key("max_depth"), wrong, format!("use 0 to {DEEPEST}"));
             }
-            Ok(Ca {
-                name: name?,
-                pem: pem?.0,
+            let at = at.key("file");
+            let write = "name the PEM file with the authority's certificates";
+            let path = self.required(&at, typed.file.as_deref(), write)?;
+            let ca = Ca {
+                name: name.as_ref().map_or_else(|_| String::new(), Clone::clone),
+                pem: self.contents(&at, path)?.0,
                 allow_missing_client_auth: typed.allow.contains(&Exception::MissingClientAuth),
                 allow_weak: typed.allow.contains(&Exception::Weak),
                 max_depth: typed.max_depth.into(),
-            })
-        }))
+            };
+            self.trust(&at, &path.display().to_string(), vec![ca.clone()])?;
+            name.map(|_| ca)
+        }))?;
+        // Each is good by itself; together they must not name one certificate twice.
+        self.trust(&at, "the list", cas.clone())?;
+        Ok(cas)
+    }
+
+    /// Notes what the verifier of certificates will not take.
+    fn trust(&mut self, at: &KeyPath, what: &str, cas: Vec<Ca>) -> Built<()> {
+        let Err(error) = Trust::new(0, cas) else {
+            return Ok(());
+        };
+        let mut noted = Ok(());
+        for problem in &error.problems {
+            // It begins with the name of the authority, which the key tells here.
+            let text = problem
+                .split_once("\": ")
+                .map_or(problem.as_str(), |(_, text)| text);
+            let (wrong, write) = text
+                .split_once("; ")
+                .unwrap_or((text, "name the authority that issued it instead"));
+            noted = Err(self.problem(at, format!("{what}: {wrong}"), write));
+        }
+        noted
     }
 
     pub(super) fn self_service(&mut self, typed: &file::SelfService) -> Built<SelfService> {

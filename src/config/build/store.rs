@@ -6,6 +6,7 @@ use super::{Builder, Built, text};
 use crate::config::file::{self, StoreKind};
 use crate::config::problem::KeyPath;
 use crate::config::settings::StoreSettings;
+use crate::store::redis;
 
 impl Builder {
     pub(super) fn store(&mut self, typed: Option<file::Store>) -> Built<StoreSettings> {
@@ -40,10 +41,10 @@ impl Builder {
                     }
                     None => None,
                 };
-                Ok(StoreSettings::Redis {
-                    url: url?,
+                Ok(StoreSettings::Redis(redis::Settings {
                     password,
-                })
+                    ..redis::Settings::new(url?)
+                }))
             }
         }
     }

@@ -26,6 +26,18 @@ pub enum EnrolmentMode {
     Registered,
 }
 
+impl EnrolmentMode {
+    /// The word for the file, logs and screens.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Approve => "approve",
+            Self::Registered => "registered",
+        }
+    }
+}
+
 /// How API keys look and how they are stored.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -41,7 +53,7 @@ pub struct Key {
     /// The secrets that key digests are made with. The highest version is used for new ones; keep
     /// the others for as long as there are keys from their time.
     #[serde(default)]
-    #[schemars(length(min = 1), required)]
+    #[schemars(length(min = 1))]
     pub pepper: Vec<Pepper>,
 }
 

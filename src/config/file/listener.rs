@@ -30,7 +30,7 @@ pub struct Listener {
     /// The server's own certificates, chosen by the name that the client asks for (SNI). The first
     /// is the default.
     #[serde(default)]
-    #[schemars(length(min = 1), required)]
+    #[schemars(length(min = 1))]
     pub certificate: Vec<ServerCertificate>,
 }
 

@@ -12,7 +12,9 @@ pub use key::{Enrolment, EnrolmentMode, Key, Pepper, Store, StoreKind};
 pub use listener::{Ca, ClientCertificates, Exception, Listener, ServerCertificate, TlsVersion};
 pub use route::{Backend, BackendTls, HealthCheck, Protocol, Route, Signing};
 
-use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use super::period::Period;
@@ -40,12 +42,12 @@ pub struct File {
     pub store: Option<Store>,
     /// The services behind the gateway.
     #[serde(default)]
-    #[schemars(length(min = 1), required)]
+    #[schemars(length(min = 1))]
     pub backend: Vec<Backend>,
     /// Which requests go to which backend, and what they must present. The longest path of the
     /// exact host wins, then the longest path of "*".
     #[serde(default)]
-    #[schemars(length(min = 1), required)]
+    #[schemars(length(min = 1))]
     pub route: Vec<Route>,
     /// The endpoints by which clients help themselves.
     #[serde(default)]
@@ -73,6 +75,46 @@ impl Default for SelfService {
             path: well_known(),
             retry_window: Period::seconds::<600>(),
         }
+    }
+}
+
+impl File {
+    /// The JSON Schema of the file.
+    #[must_use]
+    pub fn schema() -> Schema {
+        let settings = SchemaSettings::draft2020_12()
+            .with_transform(RecursiveTransform(require_filled_lists))
+            .with_transform(RecursiveTransform(join_lines));
+        settings.into_generator().into_root_schema_for::<Self>()
+    }
+}
+
+/// A list that must not be empty must be written.
+fn require_filled_lists(schema: &mut Schema) {
+    let filled: Vec<_> = schema
+        .get("properties")
+        .and_then(serde_json::Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter(|(_, property)| property.get("minItems").is_some())
+        .map(|(name, _)| serde_json::Value::from(name.as_str()))
+        .collect();
+    if filled.is_empty() {
+        return;
+    }
+    let required = schema
+        .ensure_object()
+        .entry("required")
+        .or_insert_with(|| serde_json::Value::Array(Vec::new()));
+    if let Some(required) = required.as_array_mut() {
+        required.extend(filled);
+    }
+}
+
+/// A comment's lines end where the source is full; a description's do not.
+fn join_lines(schema: &mut Schema) {
+    if let Some(serde_json::Value::String(text)) = schema.get_mut("description") {
+        *text = text.replace('\n', " ");
     }
 }
 

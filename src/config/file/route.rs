@@ -17,7 +17,7 @@ pub struct Backend {
     pub name: Option<String>,
     /// Host and port of every instance; requests go to them in turn.
     #[serde(default)]
-    #[schemars(length(min = 1), required)]
+    #[schemars(length(min = 1))]
     pub addresses: Vec<String>,
     /// How the gateway speaks to it. gRPC needs "http2".
     #[serde(default)]

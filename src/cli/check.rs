@@ -1,0 +1,86 @@
+//! `keyferry check`: is the configuration right, and if not, what is wrong with it?
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::{Failure, Globals, Out};
+use crate::config::{Config, Problem};
+
+/// Check the configuration and every file that it names
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+/// What `--output json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    file: String,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<Summary>,
+    problems: Vec<&'a Problem>,
+}
+
+/// The configuration in a line.
+#[derive(Serialize)]
+struct Summary {
+    listeners: usize,
+    routes: usize,
+    backends: usize,
+    certificate_authorities: usize,
+    store: String,
+    enrolment: &'static str,
+}
+
+pub(super) fn run(_: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
+    let file = globals.config_file().display().to_string();
+    match globals.load_config() {
+        Ok(config) => {
+            let summary = Summary::of(&config);
+            let text = format!(
+                "{file}: ok — {}, {}, store: {}, enrolment: {}",
+                count(summary.listeners, "listener"),
+                count(summary.routes, "route"),
+                summary.store,
+                summary.enrolment
+            );
+            let report = Report {
+                file,
+                ok: true,
+                summary: Some(summary),
+                problems: Vec::new(),
+            };
+            out.show(&report, text)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        // Here the problems are the result, not a failure of the command.
+        Err(problems) => {
+            let report = Report {
+                file,
+                ok: false,
+                summary: None,
+                problems: problems.iter().collect(),
+            };
+            out.show(&report, &problems)?;
+            Ok(ExitCode::from(78))
+        }
+    }
+}
+
+impl Summary {
+    fn of(config: &Config) -> Self {
+        Self {
+            listeners: 1,
+            routes: config.routes.len(),
+            backends: config.backends.len(),
+            certificate_authorities: config.cas.len(),
+            store: config.store.to_string(),
+            enrolment: config.enrolment.as_str(),
+        }
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}

@@ -1,0 +1,108 @@
+//! The commands. Each has a file of its own with `Args` and `run`.
+//!
+//! Exit status: 0 done, 64 called wrongly, 69 something needed does not answer, 70 internal, 78 the
+//! configuration is wrong.
+
+mod check;
+mod out;
+mod schema;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use out::{Failure, Out, Output};
+
+use crate::config::{Config, Problems};
+
+/// Carries the clients of an API from TLS client certificates to API keys.
+#[derive(Debug, Parser)]
+#[command(name = "keyferry", version, propagate_version = true)]
+#[command(arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+pub struct Globals {
+    /// The configuration [default: $KEYFERRY_CONFIG, or keyferry.toml]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How data is printed
+    #[arg(long, global = true, value_enum, default_value_t)]
+    output: Output,
+}
+
+impl Globals {
+    /// The file that holds the configuration.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        let named = || std::env::var_os("KEYFERRY_CONFIG").filter(|file| !file.is_empty());
+        self.config
+            .clone()
+            .or_else(|| named().map(PathBuf::from))
+            .unwrap_or_else(|| PathBuf::from("keyferry.toml"))
+    }
+
+    /// The configuration, with the overrides of the environment.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub fn load_config(&self) -> Result<Config, Problems> {
+        let text = |(name, value): (OsString, OsString)| {
+            // A value that is no text stays recognizably wrong, instead of being passed over.
+            let name = name.into_string().ok()?;
+            Some((name, value.to_string_lossy().into_owned()))
+        };
+        Config::load(&self.config_file(), std::env::vars_os().filter_map(text))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Args),
+    Schema(schema::Args),
+}
+
+/// Runs the command that `args` name, and says with which status the program ends.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Asking for help or the version is no mistake.
+            let status = if error.use_stderr() { 64 } else { 0 };
+            // There is nobody left to tell when this fails.
+            let _ = error.print();
+            return ExitCode::from(status);
+        }
+    };
+    let mut out = Out::new(cli.globals.output);
+    let (globals, out_ref) = (&cli.globals, &mut out);
+    let done = match cli.command {
+        Command::Check(args) => check::run(&args, globals, out_ref),
+        Command::Schema(args) => schema::run(&args, globals, out_ref),
+    };
+    done.unwrap_or_else(|failure| {
+        out.failure(&failure);
+        failure.exit_code()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,138 @@
+//! What commands print, and how they fail.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::config::Problems;
+
+/// The form in which data is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON document.
+    Json,
+}
+
+/// Standard output. A reader that has seen enough and left (`keyferry … | head`) is no error.
+#[derive(Debug)]
+pub struct Out {
+    output: Output,
+}
+
+impl Out {
+    pub(super) const fn new(output: Output) -> Self {
+        Self { output }
+    }
+
+    /// Whether programs read along: print one JSON document and nothing else.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.output == Output::Json
+    }
+
+    /// Prints a line.
+    ///
+    /// # Errors
+    ///
+    /// When standard output cannot be written to.
+    pub fn line(&mut self, text: impl Display) -> io::Result<()> {
+        quiet(writeln!(io::stdout().lock(), "{text}"))
+    }
+
+    /// Prints `value` as one JSON document.
+    ///
+    /// # Errors
+    ///
+    /// When standard output cannot be written to, or the value has no form in JSON.
+    pub fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(value)?;
+        self.line(text)
+    }
+
+    /// Prints `data` as JSON to a program, and `text` to people.
+    ///
+    /// # Errors
+    ///
+    /// When standard output cannot be written to, or the value has no form in JSON.
+    pub fn show(&mut self, data: &impl Serialize, text: impl Display) -> io::Result<()> {
+        if self.is_json() {
+            self.json(data)
+        } else {
+            self.line(text)
+        }
+    }
+
+    /// Prints a line beside the output, on standard error: for hints that are no data.
+    pub fn note(&mut self, text: impl Display) {
+        // There is nobody left to tell when this fails.
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// Says on standard error why a command failed.
+    pub(super) fn failure(&mut self, failure: &Failure) {
+        let text = match (failure, self.is_json()) {
+            (Failure::Config(problems), true) => {
+                let problems: Vec<_> = problems.iter().collect();
+                serde_json::json!({ "error": "configuration", "problems": problems }).to_string()
+            }
+            (Failure::Config(problems), false) => problems.to_string(),
+            (failure, true) => serde_json::json!({ "error": failure.to_string() }).to_string(),
+            (failure, false) => format!("keyferry: {failure}"),
+        };
+        self.note(text);
+    }
+}
+
+fn quiet(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Why a command came to nothing. Each kind has its exit status (sysexits.h).
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// It was called in a way that makes no sense: 64.
+    #[error("{0}")]
+    Usage(String),
+    /// Something that it needs does not answer, such as the store: 69.
+    #[error("{0:#}")]
+    Unavailable(anyhow::Error),
+    /// Everything else: 70.
+    #[error("{0:#}")]
+    Internal(anyhow::Error),
+    /// The configuration is wrong: 78.
+    #[error("{0}")]
+    Config(#[from] Problems),
+}
+
+impl Failure {
+    /// The status that the program ends with.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) => 64,
+            Self::Unavailable(_) => 69,
+            Self::Internal(_) => 70,
+            Self::Config(_) => 78,
+        })
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Internal(error)
+    }
+}
