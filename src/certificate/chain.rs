@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::content::Content;
 use super::{Facts, Fingerprint};
+use crate::clock::Timestamp;
 use crate::tls::error::ErrorStack;
 use crate::tls::ssl::SslRef;
 use crate::tls::x509::{X509, X509Ref};
@@ -194,25 +195,45 @@ impl Unfit {
 }
 
 impl Link {
+    /// Whether it is valid at this moment.
+    fn is_valid(&self, now: Timestamp) -> bool {
+        let facts = &self.content.facts;
+        facts.not_before <= now && now < facts.not_after
+    }
+
+    /// Whether it counts as an issuer, which one that is not valid now does not when another one
+    /// of the same name and key is: OpenSSL picks the valid one only while it looks at the time.
+    pub(super) fn counts<'a>(
+        &self,
+        all: impl IntoIterator<Item = &'a Self>,
+        now: Timestamp,
+    ) -> bool {
+        let same = |other: &Self| {
+            other.content.subject == self.content.subject
+                && other.content.facts.spki == self.content.facts.spki
+        };
+        self.is_valid(now)
+            || !all
+                .into_iter()
+                .any(|other| same(other) && other.is_valid(now))
+    }
+
     /// Reads one certificate within the bounds.
     pub(super) fn read(x509: &X509) -> Result<Self, Box<Unfit>> {
         let der = x509.to_der().unwrap_or_default();
         if der.len() > MOST_BYTES {
             return Err(Unfit::new(format!(
-                "A certificate that you sent has {} bytes, more than the {MOST_BYTES} that are \
+                "A certificate has {} bytes, more than the {MOST_BYTES} that are \
                  accepted. Have it issued with fewer names and extensions.",
                 der.len()
             )));
         }
         let content = Content::read(&der).map_err(|_| {
-            Unfit::new(
-                "A certificate that you sent is not encoded as RFC 5280 demands. Have it issued \
-                 again.",
-            )
+            Unfit::new("A certificate is not encoded as RFC 5280 demands. Have it issued again.")
         })?;
         if let Err(fault) = key_within_bounds(x509) {
             let mut unfit = Unfit::new(format!(
-                "The certificate '{}' that you sent {fault}.",
+                "The certificate '{}' {fault}.",
                 content.facts.subject
             ));
             unfit.facts = Some(content.facts);

@@ -3,6 +3,8 @@
 //! OpenSSL's safe bindings show neither basic constraints nor multi-valued names, and OpenSSL
 //! tolerates encodings that are not DER. This reader only ever adds reasons to refuse.
 
+use jiff::civil::DateTime;
+
 use crate::clock::Timestamp;
 
 /// The bytes are not DER, or not the structure that was asked for.
@@ -139,10 +141,10 @@ pub(super) fn time(tlv: Tlv<'_>) -> Result<Timestamp, NotDer> {
         *field = i8::try_from(digits(pair)?).map_err(|_| NotDer)?;
     }
     let [month, day, hour, minute, second] = fields;
-    let moment = jiff::civil::DateTime::new(year, month, day, hour, minute, second, 0)
-        .and_then(|moment| jiff::tz::TimeZone::UTC.to_timestamp(moment))
-        .map_err(|_| NotDer)?;
-    Ok(Timestamp::from_unix(moment.as_second()))
+    // Not by way of a time zone: the year 9999 would be out of its range, and RFC 5280 needs it.
+    let moment = DateTime::new(year, month, day, hour, minute, second, 0).map_err(|_| NotDer)?;
+    let since = moment.duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
+    Ok(Timestamp::from_unix(since.as_secs()))
 }
 
 fn digits(text: &str) -> Result<i16, NotDer> {

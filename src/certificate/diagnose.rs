@@ -15,16 +15,11 @@ const SIGNATURE_FAILURE: i32 = 7;
 
 /// All problems but those of the dates, gravest first and never empty, with the chain that has
 /// them. Where several authorities could be meant, it is the one with the mildest problems.
-pub(super) fn diagnose(trust: &Trust, presented: &Presented) -> (Vec<Problem>, Vec<Link>) {
+pub(super) fn diagnose(trust: &Trust, presented: &Presented<'_>) -> (Vec<Problem>, Vec<Link>) {
     let mut best: Option<(Vec<Problem>, Vec<Link>)> = None;
     let mut longest: Vec<Link> = Vec::new();
     for authority in &trust.authorities {
-        let least = run(
-            authority,
-            Demands::LEAST,
-            &presented.leaf,
-            &presented.others,
-        );
+        let least = run(authority, Demands::LEAST, presented);
         let chain = links(&least.built);
         if !ends_in_anchor(authority, &chain) || chain.len() < 2 {
             if chain.len() > longest.len() {
@@ -55,7 +50,7 @@ pub(super) fn diagnose(trust: &Trust, presented: &Presented) -> (Vec<Problem>, V
 /// The problems of a chain that was built up to an anchor of this authority.
 fn under(
     authority: &Authority,
-    presented: &Presented,
+    presented: &Presented<'_>,
     chain: &[Link],
     fault: Option<Fault>,
 ) -> Vec<Problem> {
@@ -90,7 +85,7 @@ fn under(
         (Reason::Invalid, exact),
     ];
     for (reason, demands) in classes {
-        let run = run(authority, demands, &presented.leaf, &presented.others);
+        let run = run(authority, demands, presented);
         if let Err(found) = run.outcome
             && Some(found) != fault
         {
@@ -155,43 +150,55 @@ fn forgeries(chain: &[Link]) -> Vec<Problem> {
 }
 
 /// The problems of a chain that leads to no anchor.
-fn nowhere(trust: &Trust, presented: &Presented, chain: &[Link]) -> Vec<Problem> {
+fn nowhere(trust: &Trust, presented: &Presented<'_>, chain: &[Link]) -> Vec<Problem> {
     let mut problems = rules::problems(chain, Exceptions::NONE, false);
     problems.extend(forgeries(chain));
     let top = chain.last().unwrap_or(&presented.leaf);
-    let depth = chain.len().saturating_sub(1);
-    let facts = &top.content.facts;
-    let issuer = short(&facts.issuer);
-    let mut problem = |reason, detail| problems.push(Problem::new(depth, reason, detail));
-    let accepted_name = trust
-        .anchors()
-        .any(|anchor| anchor.content.subject == top.content.issuer);
-    let issued_by_sent = |link: &&Link| {
+    let issued = |link: &&Link| {
         link.content.subject == top.content.issuer && link.fingerprint != top.fingerprint
     };
-    if top.content.subject == top.content.issuer {
-        let detail = if accepted_name {
-            explain::same_name(&issuer)
-        } else {
-            explain::self_signed(&short(&facts.subject), &trust.accepted())
-        };
-        problem(Reason::Untrusted, detail);
-    } else if accepted_name {
-        problem(Reason::Untrusted, explain::same_name(&issuer));
-    } else if let Some(unfit) = presented.sent.iter().find(issued_by_sent) {
-        // OpenSSL did not even take it for an issuer.
-        if !unfit.content.ca || unfit.content.may_issue == Some(false) {
-            problem(Reason::Invalid, explain::not_an_authority(&issuer));
-        }
-        problem(Reason::Untrusted, explain::unknown_issuer(&issuer, trust));
-    } else if presented.resumed {
-        problem(Reason::ChainIncomplete, explain::RESUMED.into());
-    } else if chain.len() == 1 {
-        let sent = presented.sent.len().saturating_add(1);
-        let detail = explain::incomplete(sent, &issuer, trust, false);
-        problem(Reason::ChainIncomplete, detail);
-    } else {
-        problem(Reason::Untrusted, explain::unknown_issuer(&issuer, trust));
+    let depth = chain.len().saturating_sub(1);
+    if let Some(issuer) = presented.sent.iter().find(issued)
+        && (!issuer.content.ca || issuer.content.may_issue == Some(false))
+    {
+        // OpenSSL does not even take it for an issuer.
+        let detail = explain::not_an_authority(&issuer.content.facts.subject);
+        problems.push(Problem::new(depth, Reason::Invalid, detail));
     }
+    let (reason, detail) = missing(trust, presented, top, chain.len());
+    problems.push(Problem::new(depth, reason, detail));
     in_order(problems)
+}
+
+/// Why there is no way on from `top`, where a chain of `length` certificates ends. Without the
+/// issuer's certificate nobody can tell a stranger from an intermediate that was left out: it is
+/// taken for the latter when it issued an earlier good chain, or when no intermediate came along
+/// at all, as roots need not be sent. Either way the certificate is refused.
+fn missing(
+    trust: &Trust,
+    presented: &Presented<'_>,
+    top: &Link,
+    length: usize,
+) -> (Reason, String) {
+    let content = &top.content;
+    let issuer = short(&content.facts.issuer);
+    let named = |link: &Link| link.content.subject == content.issuer;
+    let sent = presented.sent.len().saturating_add(1);
+    if trust.anchors().next().is_none() {
+        (Reason::Untrusted, explain::NOBODY.into())
+    } else if trust.anchors().any(named) {
+        (Reason::Untrusted, explain::same_name(&issuer))
+    } else if content.subject == content.issuer {
+        let detail = explain::self_signed(&issuer, &trust.accepted());
+        (Reason::Untrusted, detail)
+    } else if presented.sent.iter().any(named) {
+        (Reason::Untrusted, explain::unknown_issuer(&issuer, trust))
+    } else if presented.resumed {
+        (Reason::ChainIncomplete, explain::RESUMED.into())
+    } else if length == 1 || presented.known.iter().any(|link| named(link)) {
+        let detail = explain::incomplete(sent, &issuer, trust);
+        (Reason::ChainIncomplete, detail)
+    } else {
+        (Reason::Untrusted, explain::unknown_issuer(&issuer, trust))
+    }
 }

@@ -11,6 +11,9 @@ pub(super) const UNREADABLE: &str =
 pub(super) const RESUMED: &str = "This connection resumed an earlier one, and the intermediate certificates that were sent \
      then are not known here. Connect again without resuming the session.";
 
+pub(super) const NOBODY: &str =
+    "No issuer of client certificates is accepted here. Use an API key.";
+
 /// How a sentence calls a certificate; the client's own has no name here.
 fn subject(name: &str) -> String {
     if name.is_empty() {
@@ -66,21 +69,20 @@ pub(super) fn same_name(issuer: &str) -> String {
     )
 }
 
-pub(super) fn incomplete(sent: usize, issuer: &str, trust: &Trust, known: bool) -> String {
-    let count = match sent {
-        1 => "1 certificate".to_owned(),
-        more => format!("{more} certificates"),
+pub(super) fn incomplete(sent: usize, issuer: &str, trust: &Trust) -> String {
+    let what = match sent {
+        1 => format!(
+            "You sent 1 certificate, issued by '{issuer}', and did not send that intermediate."
+        ),
+        more => format!(
+            "You sent {more} certificates, and not the intermediate '{issuer}' that issued the \
+             last of your chain."
+        ),
     };
-    let mut detail = format!(
-        "You sent {count}, issued by '{issuer}', and did not send that intermediate. Append it to \
-         the file that you give to your client."
-    );
-    if !known {
-        detail.push_str(" It must lead to ");
-        detail.push_str(&trust.accepted());
-        detail.push('.');
-    }
-    detail
+    format!(
+        "{what} Append it to the file that you give to your client. The chain must lead to {}.",
+        trust.accepted()
+    )
 }
 
 pub(super) fn unknown_issuer(issuer: &str, trust: &Trust) -> String {

@@ -14,21 +14,24 @@ use crate::tls::stack::Stack;
 use crate::tls::x509::X509;
 
 /// What a peer presented, read and within bounds.
-pub(super) struct Presented {
+pub(super) struct Presented<'a> {
     pub(super) leaf: Link,
     pub(super) sent: Vec<Link>,
     /// Everything that may serve to build a chain: what was sent, and for a resumed session what
     /// earlier chains left. None of it is trusted.
     pub(super) others: Stack<X509>,
+    /// Intermediates of earlier good chains.
+    pub(super) known: &'a [Arc<Link>],
     pub(super) resumed: bool,
+    pub(super) now: Timestamp,
 }
 
 /// Verifies a chain; gives the certificates that the verdict is about as well. `known` are
-/// intermediates of earlier chains, for resumed sessions only.
+/// intermediates of earlier good chains.
 pub(super) fn judge(
     trust: &Trust,
     chain: &Chain,
-    known: &[X509],
+    known: &[Arc<Link>],
     now: Timestamp,
 ) -> (Verdict, Vec<Link>) {
     let mut verdict = Verdict {
@@ -52,12 +55,11 @@ pub(super) fn judge(
         }
     };
     verdict.facts = Some(Arc::new(leaf.content.facts.clone()));
-    let known: Vec<_> = known
-        .iter()
-        .filter_map(|x509| Link::read(x509).ok())
-        .collect();
-    verdict.span = span(trust, sent.iter().chain(&known), now);
-    let Some(others) = stack(sent.iter().chain(&known)) else {
+    let resumed = chain.is_resumed();
+    let remembered = known.iter().filter(|_| resumed).map(AsRef::as_ref);
+    let candidates = || sent.iter().chain(remembered.clone());
+    verdict.span = span(trust, candidates(), now);
+    let Some(others) = stack(candidates().filter(|link| link.counts(candidates(), now))) else {
         let detail = "Your certificate could not be checked. Try again.".to_owned();
         verdict.outcome = Outcome::Bad(vec![Problem::new(0, Reason::Invalid, detail)]);
         return (verdict, Vec::new());
@@ -66,9 +68,11 @@ pub(super) fn judge(
         leaf,
         sent,
         others,
-        resumed: chain.is_resumed(),
+        known,
+        resumed,
+        now,
     };
-    let links = if let Some((ca, links)) = accepted(trust, &presented, now) {
+    let links = if let Some((ca, links)) = accepted(trust, &presented) {
         verdict.outcome = Outcome::Good(ca);
         links
     } else {
@@ -82,7 +86,8 @@ pub(super) fn judge(
 }
 
 /// The first authority under which the chain is good, if need be at another time than now.
-fn accepted(trust: &Trust, presented: &Presented, now: Timestamp) -> Option<(CaIndex, Vec<Link>)> {
+fn accepted(trust: &Trust, presented: &Presented<'_>) -> Option<(CaIndex, Vec<Link>)> {
+    let now = presented.now;
     let authorities = || (0..).map(CaIndex).zip(&trust.authorities);
     let at_once = authorities()
         .find_map(|(ca, authority)| Some((ca, accept(authority, presented, Some(now))?)));
@@ -103,11 +108,11 @@ fn accepted(trust: &Trust, presented: &Presented, now: Timestamp) -> Option<(CaI
 /// they are met. This is the only way to a good verdict.
 fn accept(
     authority: &Authority,
-    presented: &Presented,
+    presented: &Presented<'_>,
     valid_at: Option<Timestamp>,
 ) -> Option<Vec<Link>> {
     let demands = Demands::of(authority, valid_at);
-    let run = run(authority, demands, &presented.leaf, &presented.others);
+    let run = run(authority, demands, presented);
     run.outcome.ok()?;
     let links = links(&run.built);
     let whole = links.len() == run.built.len();

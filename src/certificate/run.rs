@@ -1,10 +1,9 @@
 //! One run of OpenSSL's own verification, under demands that are stated one by one.
 
-use super::chain::Link;
+use super::judge::Presented;
 use super::trust::Authority;
 use crate::clock::Timestamp;
 use crate::tls::error::ErrorStack;
-use crate::tls::stack::Stack;
 use crate::tls::x509::store::{X509Store, X509StoreBuilder};
 use crate::tls::x509::verify::{X509VerifyFlags, X509VerifyParam};
 use crate::tls::x509::{X509, X509PurposeId, X509StoreContext};
@@ -65,15 +64,11 @@ pub(super) struct Run {
     pub(super) outcome: Result<(), Fault>,
 }
 
-/// Verifies `leaf` under one authority. `others` are not trusted, and serve to build the chain.
-pub(super) fn run(
-    authority: &Authority,
-    demands: Demands,
-    leaf: &Link,
-    others: &Stack<X509>,
-) -> Run {
-    let result = store(authority, demands).and_then(|store| {
-        X509StoreContext::new()?.init(&store, &leaf.x509, others, |context| {
+/// Verifies what was presented under one authority.
+pub(super) fn run(authority: &Authority, demands: Demands, presented: &Presented<'_>) -> Run {
+    let (leaf, others) = (&presented.leaf.x509, &presented.others);
+    let result = store(authority, demands, presented.now).and_then(|store| {
+        X509StoreContext::new()?.init(&store, leaf, others, |context| {
             let good = context.verify_cert()?;
             let built = context
                 .chain()
@@ -107,7 +102,7 @@ pub(super) fn run(
 
 /// A store that holds this authority's anchors and nothing else. It is made anew for each run,
 /// since the safe bindings take the time and the demands only here; that costs microseconds.
-fn store(authority: &Authority, demands: Demands) -> Result<X509Store, ErrorStack> {
+fn store(authority: &Authority, demands: Demands, now: Timestamp) -> Result<X509Store, ErrorStack> {
     let mut param = X509VerifyParam::new()?;
     let mut flags = X509VerifyFlags::TRUSTED_FIRST;
     match demands.valid_at {
@@ -131,7 +126,8 @@ fn store(authority: &Authority, demands: Demands) -> Result<X509Store, ErrorStac
     }
     let mut builder = X509StoreBuilder::new()?;
     builder.set_param(&param)?;
-    for anchor in &authority.anchors {
+    let anchors = &authority.anchors;
+    for anchor in anchors.iter().filter(|anchor| anchor.counts(anchors, now)) {
         builder.add_cert(anchor.x509.clone())?;
     }
     Ok(builder.build())

@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::content::Content;
+use super::chain::Link;
 use super::{CaIndex, Fingerprint, name};
 use crate::clock::Timestamp;
 use crate::tls::x509::{X509, X509Name};
+
+/// How many certificate authorities there may be: a chain is tried under each of them.
+const MOST_CAS: usize = 256;
 
 /// A certificate authority as the operator wrote it down.
 #[derive(Clone, Debug)]
@@ -32,17 +35,11 @@ pub struct TrustError {
     pub problems: Vec<String>,
 }
 
-/// One certificate that is trusted.
-pub(super) struct Anchor {
-    pub(super) x509: X509,
-    pub(super) fingerprint: Fingerprint,
-    pub(super) content: Content,
-}
-
 /// One certificate authority, ready to verify with.
 pub(super) struct Authority {
     pub(super) name: String,
-    pub(super) anchors: Vec<Anchor>,
+    /// The certificates that are trusted.
+    pub(super) anchors: Vec<Link>,
     /// Whether an anchor is an intermediate whose root is not there. Only then may a chain end
     /// at a certificate that is not self-signed, and only in this authority's own store, which
     /// holds nothing but what the operator wrote down.
@@ -72,8 +69,12 @@ impl Trust {
         let mut problems = Vec::new();
         let mut owners: HashMap<Fingerprint, usize> = HashMap::new();
         let mut authorities = Vec::with_capacity(cas.len());
-        if cas.len() > usize::from(u16::MAX) {
-            problems.push("there are more than 65535 certificate authorities".to_owned());
+        if cas.len() > MOST_CAS {
+            problems.push(format!(
+                "there are {} certificate authorities, more than the {MOST_CAS} that can be told \
+                 apart at a reasonable cost; put those with the same exceptions into one file",
+                cas.len()
+            ));
         }
         for (index, ca) in cas.into_iter().enumerate() {
             let authority = authority(ca, &mut problems);
@@ -128,7 +129,7 @@ impl Trust {
             .filter_map(|anchor| anchor.x509.subject_name().to_owned().ok())
     }
 
-    pub(super) fn anchors(&self) -> impl Iterator<Item = &Anchor> {
+    pub(super) fn anchors(&self) -> impl Iterator<Item = &Link> {
         self.authorities
             .iter()
             .flat_map(|authority| &authority.anchors)
@@ -153,11 +154,11 @@ impl Trust {
 
 fn authority(ca: Ca, problems: &mut Vec<String>) -> Authority {
     let mut problem = |text: &str| problems.push(format!("ca {:?}: {text}", ca.name));
-    let mut anchors: Vec<Anchor> = Vec::new();
+    let mut anchors: Vec<Link> = Vec::new();
     match certificates(&ca.pem) {
         Ok(found) => {
             for x509 in found {
-                match anchor(x509) {
+                match anchor(&x509) {
                     Ok(anchor) if anchors.iter().any(|a| a.fingerprint == anchor.fingerprint) => {}
                     Ok(anchor) => anchors.push(anchor),
                     Err(text) => problem(&text),
@@ -208,32 +209,23 @@ fn certificates(pem: &[u8]) -> Result<Vec<X509>, &'static str> {
     }
 }
 
-fn anchor(x509: X509) -> Result<Anchor, String> {
-    let read = |x509: &X509| {
-        let der = x509.to_der().ok()?;
-        Some((Fingerprint::of(&der), Content::read(&der).ok()?))
-    };
-    let (fingerprint, content) = read(&x509)
-        .ok_or("a certificate in the file is not DER as in RFC 5280, and cannot be trusted")?;
-    if !content.ca || content.may_issue == Some(false) {
+fn anchor(x509: &X509) -> Result<Link, String> {
+    let link = Link::read(x509).map_err(|unfit| unfit.detail)?;
+    if !link.content.ca || link.content.may_issue == Some(false) {
         return Err(format!(
             "'{}' is not the certificate of an authority (CA:TRUE and, where there is a key usage, \
              keyCertSign); name the authority that issued it instead",
-            content.facts.subject
+            link.content.facts.subject
         ));
     }
-    Ok(Anchor {
-        x509,
-        fingerprint,
-        content,
-    })
+    Ok(link)
 }
 
 /// Whether the way from this anchor leads to a self-signed one within the same file.
-fn has_root(anchor: &Anchor, all: &[Anchor]) -> bool {
+fn has_root(anchor: &Link, all: &[Link]) -> bool {
     let mut at = anchor;
     for _ in 0..=all.len() {
-        let signed_by = |issuer: &&Anchor| {
+        let signed_by = |issuer: &&Link| {
             issuer.content.subject == at.content.issuer
                 && issuer
                     .x509

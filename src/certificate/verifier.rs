@@ -5,16 +5,16 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
 
+use super::chain::Link;
 use super::judge::judge;
 use super::{Chain, Fingerprint, Trust, Verdict};
 use crate::clock::Timestamp;
-use crate::tls::x509::X509;
 
 /// How many good verdicts are remembered, and how many others; apart, so that a flood of bad
 /// certificates cannot push out the good ones.
 const MOST_GOOD: usize = 16_384;
 const MOST_BAD: usize = 1_024;
-/// How many intermediates of good chains are remembered for resumed sessions.
+/// How many intermediates of good chains are remembered to explain by, and for resumed sessions.
 const MOST_KNOWN: usize = 256;
 
 /// Another set of certificate authorities must have another generation, since verdicts are
@@ -33,9 +33,10 @@ pub struct Verifier {
     bad: Cache<Key, Arc<Verdict>>,
     /// The last good verdict of each certificate: a resumed session knows nothing else.
     leaves: Cache<(Fingerprint, u64), Arc<Verdict>>,
-    /// Intermediates of good chains, to verify a resumed session with when its verdict is
-    /// forgotten. They are not trusted: a chain through one must verify as any other.
-    known: Cache<Fingerprint, X509>,
+    /// Intermediates of good chains: to tell which one is missing, and to verify a resumed
+    /// session with when its verdict is forgotten. They are not trusted: a chain through one must
+    /// verify as any other.
+    known: Cache<Fingerprint, Arc<Link>>,
 }
 
 impl Verifier {
@@ -65,11 +66,7 @@ impl Verifier {
         if let Some(verdict) = remembered.filter(|verdict| verdict.holds(now)) {
             return verdict;
         }
-        let known: Vec<X509> = if chain.is_resumed() {
-            self.known.iter().map(|(_, x509)| x509).collect()
-        } else {
-            Vec::new()
-        };
+        let known: Vec<_> = self.known.iter().map(|(_, link)| link).collect();
         let (verdict, links) = judge(&trust, chain, &known, now);
         let verdict = Arc::new(verdict);
         match (verdict.is_good(), chain.is_resumed()) {
@@ -80,7 +77,7 @@ impl Verifier {
                 }
                 let between = links.len().saturating_sub(2);
                 for link in links.into_iter().skip(1).take(between) {
-                    self.known.insert(link.fingerprint, link.x509);
+                    self.known.insert(link.fingerprint, Arc::new(link));
                 }
             }
             (false, false) => self.bad.insert(key, Arc::clone(&verdict)),

@@ -3,6 +3,11 @@
 
 mod attacks;
 mod bounds;
+mod caching;
+mod handshake;
+mod names;
+mod properties;
+mod trust;
 
 use super::*;
 use crate::clock::Timestamp;
