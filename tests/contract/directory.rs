@@ -1,11 +1,15 @@
 //! The directory over each store.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use keyferry::client::ClientId;
+use async_trait::async_trait;
+use keyferry::client::{ClientId, Sighting};
 use keyferry::directory::Directory;
-use keyferry::store::Epoch;
+use keyferry::store::{Change, CommitError, Epoch, Follow, RecordId, Store, StoreError, Versioned};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::adapter::{Kind, Rig};
@@ -14,8 +18,8 @@ use super::records::{client, client_id, count_up, create, disabled, replace};
 const SOON: Duration = Duration::from_secs(10);
 
 /// A directory that follows the store, like a replica's.
-struct Replica {
-    directory: Arc<Directory>,
+pub(crate) struct Replica {
+    pub(crate) directory: Arc<Directory>,
     following: JoinHandle<()>,
 }
 
@@ -26,8 +30,12 @@ impl Drop for Replica {
 }
 
 impl Replica {
-    async fn start(rig: &Rig) -> Self {
-        let directory = Arc::new(Directory::new(rig.handle().await));
+    pub(crate) async fn start(rig: &Rig) -> Self {
+        Self::over(rig.handle().await).await
+    }
+
+    async fn over(store: Arc<dyn Store>) -> Self {
+        let directory = Arc::new(Directory::new(store));
         let follower = Arc::clone(&directory);
         let following = tokio::spawn(async move { follower.follow().await });
         let replica = Self {
@@ -38,7 +46,7 @@ impl Replica {
         replica
     }
 
-    async fn until(&self, holds: impl Fn(&Directory) -> bool) {
+    pub(crate) async fn until(&self, holds: impl Fn(&Directory) -> bool) {
         let waiting = async {
             while !holds(&self.directory) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -47,7 +55,7 @@ impl Replica {
         tokio::time::timeout(SOON, waiting).await.unwrap();
     }
 
-    fn active(&self, client: &str) -> Option<bool> {
+    pub(crate) fn active(&self, client: &str) -> Option<bool> {
         let id: ClientId = client_id(client);
         self.directory.view().is_client_active(&id)
     }
@@ -99,21 +107,92 @@ pub(crate) async fn a_directory_that_fell_behind_the_kept_events_loads_again(kin
     following.abort();
 }
 
-/// Whoever asks the store first may go away before the answer; those who wait for the same answer
-/// must not be given an older one.
+/// A store whose answers for the epoch are held back until they are let through.
+struct Held {
+    store: Arc<dyn Store>,
+    asked: Semaphore,
+    let_through: Semaphore,
+}
+
+#[async_trait]
+impl Store for Held {
+    async fn epoch(&self) -> Result<Epoch, StoreError> {
+        let epoch = self.store.epoch().await;
+        self.asked.add_permits(1);
+        self.let_through.acquire().await.unwrap().forget();
+        epoch
+    }
+
+    async fn commit(&self, change: &Change) -> Result<Epoch, CommitError> {
+        self.store.commit(change).await
+    }
+
+    async fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
+        self.store.get(id).await
+    }
+
+    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError> {
+        self.store.load(each).await
+    }
+
+    async fn follow(&self, after: Epoch, _: Duration) -> Result<Follow, StoreError> {
+        // Slow to follow, so that only catching up brings what is new.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        self.store.follow(after, Duration::ZERO).await
+    }
+
+    async fn saw(&self, sightings: &[Sighting]) -> Result<(), StoreError> {
+        self.store.saw(sightings).await
+    }
+
+    async fn sightings(&self) -> Result<Vec<Sighting>, StoreError> {
+        self.store.sightings().await
+    }
+}
+
+/// Whoever asks the store may go away before the answer. Those who wait for that answer must not be
+/// given the one before, which is older than they are: a new key would be unknown to them.
 pub(crate) async fn catching_up_survives_that_the_asker_goes_away(kind: Kind) {
     let rig = Rig::start(kind).await;
-    let replica = Replica::start(&rig).await;
-    replica.directory.catch_up().await.unwrap();
-    let store = rig.handle().await;
-    for n in 0..50 {
-        let name = format!("c{n}");
-        let directory = Arc::clone(&replica.directory);
-        let gone = tokio::spawn(async move { directory.catch_up().await });
-        tokio::task::yield_now().await;
-        store.commit(&create(client(&name))).await.unwrap();
-        gone.abort();
-        replica.directory.catch_up().await.unwrap();
-        assert_eq!(replica.active(&name), Some(true));
+    let held = Arc::new(Held {
+        store: rig.handle().await,
+        asked: Semaphore::new(0),
+        let_through: Semaphore::new(0),
+    });
+    let replica = Replica::over(Arc::clone(&held) as Arc<dyn Store>).await;
+    let mut askers = [(); 3].map(|()| Box::pin(replica.directory.catch_up()));
+    let [first, goes_away, waits] = &mut askers;
+    // The first asks, and is told that there is nothing.
+    until_asked(&held, first).await;
+    rig.handle()
+        .await
+        .commit(&create(client("a")))
+        .await
+        .unwrap();
+    // After the change come two who wait for the first, since its answer may be too old for them.
+    assert!(begin(goes_away).await.is_none() && begin(waits).await.is_none());
+    held.let_through.add_permits(1);
+    first.await.unwrap();
+    // One of them asks for both, and goes away.
+    until_asked(&held, goes_away).await;
+    *goes_away = Box::pin(replica.directory.catch_up());
+    held.let_through.add_permits(1);
+    waits.await.unwrap();
+    assert_eq!(replica.active("a"), Some(true));
+}
+
+async fn until_asked<T>(held: &Held, asker: &mut Pin<Box<impl Future<Output = T>>>) {
+    tokio::select! {
+        _ = asker => panic!("it was answered"),
+        permit = held.asked.acquire() => permit.unwrap().forget(),
     }
+}
+
+/// Runs `future` until it first waits.
+async fn begin<T>(future: &mut Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+    std::future::poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }

@@ -15,9 +15,11 @@ mod adapter;
 mod cases;
 mod death;
 mod directory;
+mod down;
 mod records;
 #[path = "../support/redis.rs"]
 mod redis_server;
+mod socket;
 
 macro_rules! contract {
     ($($module:ident: $($case:ident)*;)*) => {

@@ -3,7 +3,7 @@
 use keyferry::certificate::{CertificateRecord, Fingerprint, Mapping, Source};
 use keyferry::client::{ClientId, ClientRecord, ClientStatus};
 use keyferry::clock::Timestamp;
-use keyferry::key::KeyRecord;
+use keyferry::key::{KeyId, KeyRecord};
 use keyferry::store::{Action, Actor, Change, CommitError, Epoch, Record, RecordId, Store, Write};
 
 pub(crate) const NOW: Timestamp = Timestamp::from_unix(1_795_418_999);
@@ -60,9 +60,9 @@ pub(crate) fn replace(version: Epoch, record: impl Into<Record>) -> Change {
 
 /// The first sight of a certificate: a client, a key id and the mapping, all new.
 pub(crate) fn enrolment(fingerprint: Fingerprint) -> Change {
-    let mut key = KeyRecord::reserved(client_id("unnamed"), NOW);
-    let client = ClientId::suggest(Some("acme"), key.id);
-    key.client = client.clone();
+    let id = KeyId::generate();
+    let client = ClientId::suggest(Some("acme"), id);
+    let key = KeyRecord::reserved(id, client.clone(), NOW);
     let certificate = CertificateRecord {
         fingerprint,
         mapping: Mapping::Mapped {

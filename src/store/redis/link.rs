@@ -221,8 +221,13 @@ const ADVICE: [(&str, &str); 12] = [
 pub(super) fn explain(error: &RedisError) -> StoreError {
     let code = error.code().unwrap_or_default();
     let detail = error.detail().unwrap_or_default();
-    // Redis 6 wraps what a script ran into: `ERR Error running script …: -OOM command …`.
-    let meant = |known: &str| code == known || detail.contains(&format!("-{known} "));
+    // Redis 6 wraps what a script ran into: `ERR Error running script …: -OOM command …`. And a
+    // long question is refused before the password is asked for.
+    let meant = |known: &str| {
+        code == known
+            || detail.contains(&format!("-{known} "))
+            || (known == "NOAUTH" && detail.contains("unauthenticated"))
+    };
     let advice = ADVICE.iter().find(|(known, _)| meant(known));
     let text = match advice {
         Some((known, advice)) => format!("{advice} ({known})"),

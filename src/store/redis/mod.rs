@@ -108,7 +108,8 @@ impl Redis {
             .as_str()
             .into_connection_info()
             .map_err(unusable)?;
-        let mut login = info.redis_settings().clone();
+        // It only shows the library's name in CLIENT LIST, and a user would need leave for it.
+        let mut login = info.redis_settings().clone().set_skip_set_lib_name();
         if login.password().is_some() {
             return Err(SettingsError::PasswordInUrl);
         }

@@ -1,0 +1,295 @@
+//! A store that is down says so, never that something is absent, and comes back by itself.
+
+use std::time::Duration;
+
+use keyferry::clock;
+use keyferry::store::{CommitError, Epoch, Store, StoreError};
+
+use super::adapter::{Kind, Rig};
+use super::directory::Replica;
+use super::records::{client, create, id, replace};
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// Every question ends with [`StoreError::Unavailable`]; gives what it says.
+async fn all_unavailable(store: &dyn Store) -> String {
+    let committed = match store.commit(&create(client("b"))).await {
+        Err(CommitError::Store(error)) => Err(error),
+        other => panic!("{other:?}"),
+    };
+    let results = [
+        committed,
+        store.get(&id("a")).await.map(drop),
+        store.get(&id("nobody")).await.map(drop),
+        store.load(&mut |_| ()).await.map(drop),
+        store.follow(Epoch(1), Duration::ZERO).await.map(drop),
+        store.epoch().await.map(drop),
+        store.sightings().await.map(drop),
+    ];
+    let [first, ..] = results.map(|result| match result {
+        Err(StoreError::Unavailable(why)) => why,
+        other => panic!("{other:?}"),
+    });
+    first
+}
+
+async fn a_store_that_is_down_is_unavailable_and_comes_back(kind: Kind) {
+    let mut rig = Rig::start(kind).await;
+    let store = rig.handle().await;
+    let version = store.commit(&create(client("a"))).await.unwrap();
+    let replica = Replica::start(&rig).await;
+
+    rig.close().await;
+    let begun = clock::monotonic();
+    all_unavailable(&*store).await;
+    assert!(begun.elapsed() < SOON);
+    assert!(replica.directory.catch_up().await.is_err());
+    assert_eq!(replica.active("a"), Some(true), "what is known stays known");
+    replica.until(|directory| !directory.is_reachable()).await;
+
+    rig.open().await;
+    let next = replace(version, client("a"));
+    let coming_back = async {
+        while store.epoch().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        store.commit(&next).await.unwrap()
+    };
+    let version = tokio::time::timeout(SOON, coming_back).await.unwrap();
+    replica
+        .until(|directory| directory.epoch() == version)
+        .await;
+    replica.directory.catch_up().await.unwrap();
+    assert!(replica.directory.is_reachable());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_down() {
+    a_store_that_is_down_is_unavailable_and_comes_back(Kind::Local).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_down() {
+    a_store_that_is_down_is_unavailable_and_comes_back(Kind::Redis).await;
+}
+
+mod redis {
+    //! Ways of being down that only Redis has.
+
+    use keyferry::secret::Secret;
+    use keyferry::store::Follow;
+    use keyferry::store::redis::{Redis, Settings};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::super::redis_server::RedisServer;
+    use super::*;
+
+    fn store(server: &RedisServer) -> Redis {
+        Redis::new(&Settings::new(server.url())).unwrap()
+    }
+
+    fn with_password(url: String, password: &str) -> Redis {
+        let settings = Settings {
+            password: Some(Secret::new(password.to_owned())),
+            ..Settings::new(url)
+        };
+        Redis::new(&settings).unwrap()
+    }
+
+    fn tell(server: &RedisServer, command: &str) {
+        let mut words = command.split(' ');
+        let mut told = ::redis::cmd(words.next().unwrap());
+        words.for_each(|word| {
+            told.arg(word);
+        });
+        let () = told.query(&mut server.connection()).unwrap();
+    }
+
+    async fn not_committed(store: &Redis, what: &str) {
+        match store.commit(&create(client("b"))).await {
+            Err(CommitError::Store(StoreError::Unavailable(why))) if why.contains(what) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whatever comes back instead of an answer is not an absent record.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_error_is_never_an_absent_record() {
+        for (reply, what) in [
+            ("-LOADING Redis is loading the dataset in memory", "loading"),
+            ("-MASTERDOWN Link with MASTER is down", "primary"),
+            ("-CLUSTERDOWN The cluster is down", "cluster"),
+            ("-MOVED 3999 127.0.0.1:6381", "cluster"),
+            ("-NOAUTH Authentication required.", "password_file"),
+            (
+                "-ERR Error running script: @user_script:12: -OOM command not allowed",
+                "maxmemory",
+            ),
+            ("-ERR unknown command", "unknown command"),
+            ("garbage", "Redis"),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("redis://{}", listener.local_addr().unwrap());
+            let answering = tokio::spawn(async move {
+                loop {
+                    let (mut stream, _) = listener.accept().await.unwrap();
+                    let mut heard = [0; 4096];
+                    while stream.read(&mut heard).await.is_ok_and(|length| length > 0) {
+                        // Enough for whatever the library says before the first question.
+                        let _ = stream
+                            .write_all(format!("{reply}\r\n").repeat(3).as_bytes())
+                            .await;
+                    }
+                }
+            });
+            let why = all_unavailable(&Redis::new(&Settings::new(url)).unwrap()).await;
+            assert!(why.contains(what), "{reply}: {why}");
+            answering.abort();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_server_that_is_silent_is_given_up_in_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let store = Redis::new(&Settings::new(url)).unwrap();
+        let begun = clock::monotonic();
+        assert!(matches!(
+            store.get(&id("a")).await,
+            Err(StoreError::Unavailable(_))
+        ));
+        assert!(begun.elapsed() < Duration::from_secs(2));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_server_that_hangs_and_recovers_is_used_again() {
+        let server = RedisServer::start(&[]).await;
+        let store = store(&server);
+        store.commit(&create(client("a"))).await.unwrap();
+        tell(&server, "CLIENT PAUSE 1500 ALL");
+        assert!(matches!(
+            store.epoch().await,
+            Err(StoreError::Unavailable(_))
+        ));
+        let back = async { while store.epoch().await.is_err() {} };
+        tokio::time::timeout(SOON, back).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn without_the_right_password_nothing_is_told() {
+        let server = RedisServer::start(&["--requirepass", "right"]).await;
+        let why = all_unavailable(&store(&server)).await;
+        assert!(why.contains("store.password_file"), "{why}");
+        let why = all_unavailable(&with_password(server.url(), "canary")).await;
+        assert!(
+            why.contains("store.password_file") && !why.contains("canary"),
+            "{why}"
+        );
+        let store = with_password(server.url(), "right");
+        assert!(store.get(&id("a")).await.unwrap().is_none());
+        store.commit(&create(client("a"))).await.unwrap();
+    }
+
+    /// The rule is the one of docs/STORE.md.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_user_with_only_what_is_documented_can_do_everything() {
+        let page = std::fs::read_to_string("docs/STORE.md").unwrap();
+        let rule = page
+            .lines()
+            .find(|line| line.starts_with("ACL SETUSER keyferry"))
+            .unwrap();
+        let server = RedisServer::start(&[]).await;
+        tell(&server, &rule.replace("PASSWORD", "right"));
+        let url = server.url().replace("//", "//keyferry@");
+        let store = with_password(url, "right");
+        let version = store.commit(&create(client("a"))).await.unwrap();
+        assert!(store.get(&id("a")).await.unwrap().is_some());
+        assert_eq!(store.load(&mut |_| ()).await.unwrap(), version);
+        store
+            .follow(version, Duration::from_millis(1))
+            .await
+            .unwrap();
+        store.saw(&[]).await.unwrap();
+        assert!(store.sightings().await.unwrap().is_empty());
+
+        tell(&server, "ACL SETUSER keyferry -@all");
+        let why = all_unavailable(&store).await;
+        assert!(why.contains("docs/STORE.md"), "{why}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_change_that_redis_refuses_leaves_nothing() {
+        let server = RedisServer::start(&[]).await;
+        let store = store(&server);
+        store.commit(&create(client("a"))).await.unwrap();
+        for (refuse, allow, what) in [
+            (
+                "CONFIG SET maxmemory 1",
+                "CONFIG SET maxmemory 0",
+                "maxmemory",
+            ),
+            ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "replica"),
+            (
+                "RENAME kf:{kf}:epoch away",
+                "RENAME away kf:{kf}:epoch",
+                "Redis",
+            ),
+            (
+                "SET kf:{kf}:epoch many",
+                "SET kf:{kf}:epoch 1",
+                "not a number",
+            ),
+            (
+                "RENAME kf:{kf}:events away",
+                "RENAME away kf:{kf}:events",
+                "something else",
+            ),
+        ] {
+            tell(&server, refuse);
+            if what == "something else" {
+                tell(&server, "SET kf:{kf}:events text");
+            }
+            not_committed(&store, what).await;
+            tell(&server, allow);
+            assert!(store.get(&id("b")).await.unwrap().is_none(), "{refuse}");
+            assert_eq!(store.epoch().await.unwrap(), Epoch(1), "{refuse}");
+        }
+        assert_eq!(store.commit(&create(client("b"))).await.unwrap(), Epoch(2));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_lost_epoch_is_a_gap_and_a_strange_one_an_error() {
+        let server = RedisServer::start(&[]).await;
+        let store = store(&server);
+        store.commit(&create(client("a"))).await.unwrap();
+        tell(&server, "DEL kf:{kf}:epoch");
+        let told = store.follow(Epoch(1), SOON).await.unwrap();
+        assert!(matches!(told, Follow::Gap { now: Epoch::NONE }), "{told:?}");
+        tell(&server, "SET kf:{kf}:epoch many");
+        assert!(matches!(
+            store.epoch().await,
+            Err(StoreError::Unreadable(_))
+        ));
+        tell(&server, "SET kf:{kf}:epoch 1");
+        tell(&server, "DEL kf:{kf}:events");
+        let told = store.follow(Epoch::NONE, SOON).await.unwrap();
+        assert!(matches!(told, Follow::Gap { now: Epoch(1) }), "{told:?}");
+        tell(&server, "XADD kf:{kf}:events 2-0 event {}");
+        let told = store.follow(Epoch(1), SOON).await;
+        assert!(matches!(told, Err(StoreError::Unreadable(_))), "{told:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn forgotten_scripts_and_ended_connections_are_made_up_for() {
+        let server = RedisServer::start(&[]).await;
+        let store = store(&server);
+        store.commit(&create(client("a"))).await.unwrap();
+        tell(&server, "SCRIPT FLUSH");
+        store.commit(&create(client("b"))).await.unwrap();
+        tell(&server, "CLIENT KILL TYPE normal SKIPME yes");
+        // At most the one question that finds the connection ended.
+        let _ = store.epoch().await;
+        assert_eq!(store.epoch().await.unwrap(), Epoch(2));
+    }
+}
