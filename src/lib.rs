@@ -26,6 +26,7 @@ pub mod head;
 pub mod identity;
 pub mod key;
 pub mod policy;
+pub mod server;
 pub mod sign;
 pub mod store;
 pub mod telemetry;

@@ -5,6 +5,7 @@
 
 mod check;
 mod out;
+mod run;
 mod schema;
 
 use std::ffi::OsString;
@@ -68,6 +69,7 @@ impl Globals {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    Run(run::Args),
     Schema(schema::Args),
 }
 
@@ -87,6 +89,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let (globals, out_ref) = (&cli.globals, &mut out);
     let done = match cli.command {
         Command::Check(args) => check::run(&args, globals, out_ref),
+        Command::Run(args) => run::run(&args, globals, out_ref),
         Command::Schema(args) => schema::run(&args, globals, out_ref),
     };
     done.unwrap_or_else(|failure| {

@@ -22,6 +22,18 @@ pub enum Enrolment {
     Registered,
 }
 
+impl Enrolment {
+    /// The word for the file, logs and screens.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Approve => "approve",
+            Self::Registered => "registered",
+        }
+    }
+}
+
 /// The change that `mode` makes at the first sight of `certificate`; none when it makes none.
 ///
 /// The certificate's record must not exist yet, so of many replicas that see it at once, one makes

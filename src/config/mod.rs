@@ -16,12 +16,13 @@ use std::fs;
 use std::path::Path;
 
 use crate::certificate::Ca;
+use crate::client::Enrolment;
 use crate::policy::Route;
 pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
 pub use settings::{
-    Address, Backend, BackendTls, ClientCertificates, Enrolment, HealthCheck, Keys, Listener, Pem,
-    Protocol, SelfService, ServerCertificate, StoreSettings, Telemetry, TlsVersion,
+    Address, Backend, BackendTls, HealthCheck, Keys, Listener, Pem, SelfService, ServerCertificate,
+    StoreSettings, Telemetry,
 };
 
 /// A configuration with which the gateway can start.

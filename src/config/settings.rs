@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use super::file::{ClientCertificates, EnrolmentMode as Enrolment, Protocol, TlsVersion};
+use crate::door::{ClientCertificates, MinimumTls};
 use crate::key::{Format, Peppers};
 use crate::secret::SecretBytes;
 use crate::sign::SigningKey;
 use crate::store::redis;
+use crate::upstream::Protocol;
 
 /// The public listener.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct Listener {
     /// How long the TLS handshake may take.
     pub handshake_timeout: Duration,
     /// The oldest version of TLS that is spoken.
-    pub minimum_tls: TlsVersion,
+    pub minimum_tls: MinimumTls,
     /// Whether HTTP/2 is offered.
     pub http2: bool,
     /// At least one; the first is the default.

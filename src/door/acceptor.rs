@@ -49,9 +49,10 @@ pub enum ClientCertificates {
 }
 
 /// The oldest version of TLS that is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum MinimumTls {
     /// TLS 1.2 (RFC 5246).
+    #[default]
     #[serde(rename = "1.2")]
     Tls12,
     /// TLS 1.3 (RFC 8446).

@@ -10,6 +10,8 @@ use pingora::prelude::HttpPeer;
 use pingora::protocols::ALPN;
 use pingora::utils::tls::CertKey;
 use prometheus::{Histogram, IntCounter};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::discovery::Names;
 use crate::secret::SecretBytes;
@@ -48,9 +50,11 @@ pub struct Settings {
 }
 
 /// What a backend speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// HTTP/1.1.
+    #[default]
     Http1,
     /// HTTP/2, by prior knowledge when there is no TLS.
     Http2,

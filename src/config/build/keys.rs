@@ -1,9 +1,10 @@
 //! How clients come to be known, and how their keys look.
 
 use super::{Builder, Built, all};
+use crate::client::Enrolment;
 use crate::config::file;
 use crate::config::problem::KeyPath;
-use crate::config::settings::{Enrolment, Keys};
+use crate::config::settings::Keys;
 use crate::key::{Format, Pepper, Peppers};
 
 impl Builder {

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use super::{Builder, Built, all};
 use crate::certificate::{Ca, Trust};
-use crate::config::file::{self, ClientCertificates, Exception, File};
+use crate::config::file::{self, Exception, File};
 use crate::config::problem::KeyPath;
 use crate::config::settings::{Listener, SelfService, Telemetry};
+use crate::door::ClientCertificates;
 
 /// Longer chains are not found in practice, and every certificate costs a signature to check.
 const DEEPEST: u8 = 16;

@@ -5,9 +5,10 @@ use std::net::Ipv6Addr;
 
 use super::{Builder, Built, Noted, all, text};
 use crate::certificate::CaIndex;
-use crate::config::file::{self, ClientCertificates, File};
+use crate::config::file::{self, File};
 use crate::config::problem::{KeyPath, Place};
 use crate::config::typed::one_of;
+use crate::door::ClientCertificates;
 use crate::key::{NotAScope, Scope};
 use crate::policy::{Accept, HostPattern, Route};
 

@@ -5,37 +5,15 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::client;
+
 /// What happens with a verified certificate that is not yet known.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Enrolment {
     /// How it becomes a client.
     #[schemars(required)]
-    pub mode: Option<EnrolmentMode>,
-}
-
-/// How a verified but unknown certificate becomes a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum EnrolmentMode {
-    /// A client is made at first sight.
-    Auto,
-    /// It is listed and waits for the operator.
-    Approve,
-    /// It is refused: only what the operator has registered is known.
-    Registered,
-}
-
-impl EnrolmentMode {
-    /// The word for the file, logs and screens.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Approve => "approve",
-            Self::Registered => "registered",
-        }
-    }
+    pub mode: Option<client::Enrolment>,
 }
 
 /// How API keys look and how they are stored.

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::config::period::Period;
+use crate::door::{ClientCertificates, MinimumTls};
 
 /// Where clients connect.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -23,7 +24,7 @@ pub struct Listener {
     pub handshake_timeout: Period,
     /// The oldest version of TLS that is spoken.
     #[serde(default)]
-    pub minimum_tls: TlsVersion,
+    pub minimum_tls: MinimumTls,
     /// Whether HTTP/2 is offered beside HTTP/1.1.
     #[serde(default = "yes")]
     pub http2: bool,
@@ -32,30 +33,6 @@ pub struct Listener {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub certificate: Vec<ServerCertificate>,
-}
-
-/// Whether clients are asked for a certificate in the handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientCertificates {
-    /// They are asked, and may also come without one.
-    Optional,
-    /// They are not asked; only API keys are accepted.
-    Off,
-}
-
-/// The oldest version of TLS that is spoken.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
-)]
-pub enum TlsVersion {
-    /// TLS 1.2 and 1.3.
-    #[default]
-    #[serde(rename = "1.2")]
-    V1_2,
-    /// TLS 1.3 only.
-    #[serde(rename = "1.3")]
-    V1_3,
 }
 
 /// A certificate of the server.

@@ -8,9 +8,9 @@ mod key;
 mod listener;
 mod route;
 
-pub use key::{Enrolment, EnrolmentMode, Key, Pepper, Store, StoreKind};
-pub use listener::{Ca, ClientCertificates, Exception, Listener, ServerCertificate, TlsVersion};
-pub use route::{Backend, BackendTls, HealthCheck, Protocol, Route, Signing};
+pub use key::{Enrolment, Key, Pepper, Store, StoreKind};
+pub use listener::{Ca, Exception, Listener, ServerCertificate};
+pub use route::{Backend, BackendTls, HealthCheck, Route, Signing};
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::config::period::Period;
 use crate::policy::Accept;
+use crate::upstream::Protocol;
 
 /// A service behind the gateway.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -35,17 +36,6 @@ pub struct Backend {
     pub tls: Option<BackendTls>,
     /// Asks every address regularly whether it is well. Without it, only failing requests tell.
     pub health_check: Option<HealthCheck>,
-}
-
-/// How the gateway speaks to a backend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// HTTP/1.1.
-    #[default]
-    Http1,
-    /// HTTP/2, without TLS by prior knowledge.
-    Http2,
 }
 
 /// The secret that the identity is signed with.

@@ -1,0 +1,88 @@
+//! Metrics and health, on a listener of their own.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{Method, Response};
+use pingora::apps::http_app::ServeHttp;
+use pingora::protocols::http::ServerSession;
+
+use crate::directory::Directory;
+use crate::telemetry::Metrics;
+
+/// Answers `/metrics`, `/livez` and `/readyz`.
+pub(super) struct Health {
+    metrics: Metrics,
+    directory: Arc<Directory>,
+}
+
+impl Health {
+    pub(super) const fn new(metrics: Metrics, directory: Arc<Directory>) -> Self {
+        Self { metrics, directory }
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> (u16, Vec<u8>) {
+        match (method, path) {
+            (&Method::GET | &Method::HEAD, "/livez") => (200, b"ok\n".to_vec()),
+            (&Method::GET | &Method::HEAD, "/readyz") => self.ready(),
+            (&Method::GET | &Method::HEAD, "/metrics") => self.expose(),
+            (&Method::GET | &Method::HEAD, _) => {
+                (404, b"here are /metrics, /livez and /readyz\n".to_vec())
+            }
+            _ => (405, b"ask with GET\n".to_vec()),
+        }
+    }
+
+    /// Ready once everything was loaded. Losing the store later is no reason to take every replica
+    /// out of service at once: known clients are still served.
+    fn ready(&self) -> (u16, Vec<u8>) {
+        if self.directory.is_loaded() {
+            (200, b"ready\n".to_vec())
+        } else {
+            (
+                503,
+                b"the directory was not loaded from the store yet\n".to_vec(),
+            )
+        }
+    }
+
+    fn expose(&self) -> (u16, Vec<u8>) {
+        let (metrics, directory) = (&self.metrics, &self.directory);
+        metrics.store_up.set(i64::from(directory.is_reachable()));
+        metrics
+            .store_epoch
+            .set(i64::try_from(directory.epoch().0).unwrap_or(i64::MAX));
+        metrics.directory_age.set(directory.age().as_secs_f64());
+        for (kind, count) in directory.view().len() {
+            metrics
+                .directory_entries
+                .with_label_values(&[kind])
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        match metrics.expose() {
+            Ok(text) => (200, text),
+            Err(error) => (
+                500,
+                format!("the metrics cannot be written: {error}\n").into_bytes(),
+            ),
+        }
+    }
+}
+
+#[async_trait]
+impl ServeHttp for Health {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let request = session.req_header();
+        let (status, body) = self.answer(&request.method, request.uri.path());
+        let head_only = request.method == Method::HEAD;
+        let answer = Response::builder()
+            .status(status)
+            .header(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")
+            .header(CACHE_CONTROL, "no-store")
+            .header(http::header::CONTENT_LENGTH, body.len());
+        answer
+            .body(if head_only { Vec::new() } else { body })
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,124 @@
+//! Puts the parts together and runs them.
+
+mod health;
+mod parts;
+mod tasks;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::listeners::ListenerConfig;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::{Opt, ServerConf};
+use pingora::server::{RunArgs, Server};
+use pingora::services::background::background_service;
+use pingora::services::listening::Service;
+
+use crate::certificate::TrustError;
+use crate::config::Config;
+use crate::door::{AcceptorError, Door};
+use crate::gateway::Gateway;
+use crate::store::{embedded, local, redis};
+use crate::upstream::BackendError;
+
+/// How long requests under way may still take when the gateway is told to stop.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often a request is sent to a backend at most: once, and once more where that is safe.
+const ATTEMPTS: usize = 2;
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store's file cannot be opened.
+    #[error(transparent)]
+    Embedded(#[from] embedded::OpenError),
+    /// The store's address cannot be used.
+    #[error(transparent)]
+    Redis(#[from] redis::SettingsError),
+    /// Commands could not reach the store.
+    #[error(transparent)]
+    Local(#[from] local::BindError),
+    /// Nobody would be trusted.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// A backend cannot be talked to.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The listener cannot speak TLS.
+    #[error(transparent)]
+    Tls(#[from] AcceptorError),
+    /// An address is taken or not ours.
+    #[error("cannot listen on {0}: {1}; is another program there? (ss -ltnp shows it)")]
+    Listen(std::net::SocketAddr, io::Error),
+    /// Two metrics have one name.
+    #[error("the metrics cannot be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Runs the gateway until it is told to stop, by SIGTERM (it finishes what is under way) or SIGINT.
+///
+/// # Errors
+///
+/// [`StartError`]; nothing listens then.
+pub fn run(config: Config) -> Result<(), StartError> {
+    let (public, telemetry) = (config.listener.address, config.telemetry.address);
+    for address in [public, telemetry] {
+        free(address)?;
+    }
+    let opened = parts::open(config)?;
+    let mut server = Server::new_with_opt_and_conf(None::<Opt>, server_conf());
+
+    let follow = server.add_service(background_service("directory", opened.follow));
+    for backend in &opened.parts.backends {
+        server.add_service(pingora::services::background::GenBackgroundService::new(
+            format!("backend {}", backend.name()),
+            backend.balancer(),
+        ));
+    }
+    if let Some(commands) = opened.commands {
+        server.add_service(background_service("commands", commands));
+    }
+    server.add_service(background_service("sightings", opened.sightings));
+
+    let mut health = Service::new("telemetry".to_owned(), opened.health);
+    health.threads = Some(1);
+    health.add_tcp(&telemetry.to_string());
+    server.add_service(health);
+
+    let (metrics, verifier) = (
+        opened.parts.metrics.clone(),
+        Arc::clone(&opened.parts.verifier),
+    );
+    let mut proxy = HttpProxy::new(
+        Gateway::new(opened.parts),
+        Arc::clone(&server.configuration),
+    );
+    proxy.handle_init_modules();
+    let door = Door::new(&opened.door, verifier, proxy, metrics)?;
+    let mut gateway = Service::new("gateway".to_owned(), door);
+    gateway.add_listener(ListenerConfig::tcp(public.to_string()));
+    // Nobody is let in before it is known who is known.
+    server.add_service(gateway).add_dependency(follow);
+
+    tracing::info!(%public, %telemetry, version = env!("CARGO_PKG_VERSION"), "starting");
+    server.bootstrap();
+    server.run(RunArgs::default());
+    Ok(())
+}
+
+/// Pingora would panic on an address that cannot be had; this tells instead.
+fn free(address: std::net::SocketAddr) -> Result<(), StartError> {
+    std::net::TcpListener::bind(address)
+        .map(drop)
+        .map_err(|error| StartError::Listen(address, error))
+}
+
+fn server_conf() -> ServerConf {
+    ServerConf {
+        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        grace_period_seconds: Some(GRACE.as_secs()),
+        graceful_shutdown_timeout_seconds: Some(GRACE.as_secs()),
+        max_retries: ATTEMPTS,
+        ..ServerConf::default()
+    }
+}

@@ -1,0 +1,124 @@
+//! From the configuration to the parts of the gateway.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::StartError;
+use super::health::Health;
+use super::tasks::{Commands, Follow, KeepSightings};
+use crate::certificate::{Trust, Verifier};
+use crate::config::{self, Config, StoreSettings};
+use crate::directory::{Directory, Sightings};
+use crate::door;
+use crate::gateway::{Parts, SelfService};
+use crate::policy::Routes;
+use crate::sign::{Names, Signer};
+use crate::store::embedded::Embedded;
+use crate::store::redis::Redis;
+use crate::store::{Store, local};
+use crate::telemetry::Metrics;
+use crate::upstream::{self, Backend};
+
+/// How long the directory is believed without a word from the store.
+const MAX_STALE: Duration = Duration::from_secs(600);
+
+/// Everything that runs.
+pub(super) struct Opened {
+    pub(super) parts: Parts,
+    pub(super) door: door::Settings,
+    pub(super) follow: Follow,
+    pub(super) sightings: KeepSightings,
+    pub(super) commands: Option<Commands>,
+    pub(super) health: Health,
+}
+
+/// Opens the store and makes every part.
+pub(super) fn open(config: Config) -> Result<Opened, StartError> {
+    let metrics = Metrics::new()?;
+    let (store, commands) = store(&config.store)?;
+    let directory = Arc::new(Directory::new(Arc::clone(&store)));
+    let sightings = Arc::new(Sightings::default());
+    let verifier = Arc::new(Verifier::new(Trust::new(1, config.cas)?));
+    let backends: Result<Vec<_>, _> = config
+        .backends
+        .into_iter()
+        .map(|backend| Backend::new(upstream(backend), &metrics))
+        .collect();
+    Ok(Opened {
+        follow: Follow(Arc::clone(&directory)),
+        sightings: KeepSightings::new(&sightings, &store, &directory, &metrics),
+        health: Health::new(metrics.clone(), Arc::clone(&directory)),
+        door: door(config.listener),
+        commands,
+        parts: Parts {
+            routes: Routes::new(config.routes),
+            backends: backends?,
+            directory,
+            store,
+            sightings,
+            verifier,
+            format: config.keys.format,
+            peppers: config.keys.peppers,
+            enrolment: config.enrolment,
+            names: Names::default(),
+            keep_ambiguous_headers: false,
+            self_service: SelfService {
+                path: config.self_service.path,
+                retry_window: config.self_service.retry_window,
+            },
+            max_stale: MAX_STALE,
+            metrics,
+        },
+    })
+}
+
+/// The store, and for the embedded one the socket by which commands reach it meanwhile.
+fn store(settings: &StoreSettings) -> Result<(Arc<dyn Store>, Option<Commands>), StartError> {
+    match settings {
+        StoreSettings::Embedded { path } => {
+            let embedded = Arc::new(Embedded::open(path)?);
+            let commands = Commands::new(local::Listener::bind(Arc::clone(&embedded))?);
+            Ok((embedded, Some(commands)))
+        }
+        StoreSettings::Redis(settings) => Ok((Arc::new(Redis::new(settings)?), None)),
+    }
+}
+
+fn door(listener: config::Listener) -> door::Settings {
+    let certificate = |certificate: config::ServerCertificate| door::ServerCertificate {
+        chain_pem: certificate.chain.as_bytes().to_vec(),
+        key_pem: certificate.key,
+    };
+    door::Settings {
+        client_certificates: listener.client_certificates,
+        handshake_timeout: listener.handshake_timeout,
+        minimum_tls: listener.minimum_tls,
+        http2: listener.http2,
+        certificates: listener.certificates.into_iter().map(certificate).collect(),
+    }
+}
+
+fn upstream(backend: config::Backend) -> upstream::Settings {
+    let tls = |tls: config::BackendTls| upstream::Tls {
+        ca_pem: tls.ca.as_bytes().to_vec(),
+        server_name: tls.server_name,
+        identity: tls
+            .certificate
+            .map(|own| (own.chain.as_bytes().to_vec(), own.key)),
+    };
+    upstream::Settings {
+        name: backend.name,
+        addresses: backend.addresses.iter().map(ToString::to_string).collect(),
+        protocol: backend.protocol,
+        tls: backend.tls.map(tls),
+        connect_timeout: backend.connect_timeout,
+        read_timeout: backend.read_timeout,
+        signer: backend
+            .signing
+            .map(|key| Signer::new(key, Names::default())),
+        health_check: backend.health_check.map(|check| upstream::HealthCheck {
+            path: check.path,
+            interval: check.interval,
+        }),
+    }
+}

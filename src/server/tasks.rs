@@ -1,0 +1,131 @@
+//! What goes on beside the requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::server::ShutdownWatch;
+use pingora::services::ServiceReadyNotifier;
+use pingora::services::background::BackgroundService;
+use tokio::sync::Mutex;
+
+use crate::client::Stage;
+use crate::clock;
+use crate::directory::{Directory, Sightings};
+use crate::store::{Store, local};
+use crate::telemetry::Metrics;
+
+/// How often sightings are written and gauges are set.
+const KEEP_EVERY: Duration = Duration::from_secs(5);
+/// How far back a certificate counts as still in use beside a key.
+const WINDOW: Duration = Duration::from_secs(7 * 86_400);
+
+/// Follows the store.
+pub(super) struct Follow(pub(super) Arc<Directory>);
+
+#[async_trait]
+impl BackgroundService for Follow {
+    async fn start_with_ready_notifier(
+        &self,
+        mut shutdown: ShutdownWatch,
+        ready: ServiceReadyNotifier,
+    ) {
+        ready.notify_ready();
+        tokio::select! {
+            () = self.0.follow() => {}
+            _ = shutdown.changed() => {}
+        }
+    }
+}
+
+/// Serves the embedded store to commands while the gateway holds its file.
+pub(super) struct Commands(Mutex<Option<local::Listener>>);
+
+impl Commands {
+    pub(super) fn new(server: local::Listener) -> Self {
+        Self(Mutex::new(Some(server)))
+    }
+}
+
+#[async_trait]
+impl BackgroundService for Commands {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let Some(server) = self.0.lock().await.take() else {
+            return;
+        };
+        let stop = async move {
+            let _ = shutdown.changed().await;
+        };
+        if let Err(error) = server.serve(stop).await {
+            tracing::error!(%error, "commands can no longer reach the store");
+        }
+    }
+}
+
+/// Writes sightings to the store now and then, and sets the gauges that come of them.
+pub(super) struct KeepSightings {
+    sightings: Arc<Sightings>,
+    store: Arc<dyn Store>,
+    directory: Arc<Directory>,
+    metrics: Metrics,
+}
+
+impl KeepSightings {
+    pub(super) fn new(
+        sightings: &Arc<Sightings>,
+        store: &Arc<dyn Store>,
+        directory: &Arc<Directory>,
+        metrics: &Metrics,
+    ) -> Self {
+        Self {
+            sightings: Arc::clone(sightings),
+            store: Arc::clone(store),
+            directory: Arc::clone(directory),
+            metrics: metrics.clone(),
+        }
+    }
+
+    async fn keep(&self) {
+        let told = match self.sightings.flush(self.store.as_ref()).await {
+            Ok(()) => self.sightings.load(self.store.as_ref()).await,
+            failed => failed,
+        };
+        if let Err(error) = told {
+            tracing::warn!(%error, "sightings are kept in memory until the store takes them");
+        }
+        self.count_stages();
+    }
+
+    fn count_stages(&self) {
+        let now = clock::now();
+        let mut counts = [0i64; Stage::ALL.len()];
+        self.directory
+            .view()
+            .clients(now, |client, active, issued| {
+                let stage = Stage::of(active, issued, self.sightings.of(client), WINDOW, now);
+                for (known, count) in Stage::ALL.iter().zip(&mut counts) {
+                    *count = count.saturating_add(i64::from(*known == stage));
+                }
+            });
+        for (stage, count) in Stage::ALL.iter().zip(counts) {
+            self.metrics
+                .clients
+                .with_label_values(&[stage.as_str()])
+                .set(count);
+        }
+    }
+}
+
+#[async_trait]
+impl BackgroundService for KeepSightings {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        loop {
+            self.keep().await;
+            tokio::select! {
+                () = tokio::time::sleep(KEEP_EVERY) => {}
+                _ = shutdown.changed() => break,
+            }
+        }
+        self.keep().await;
+    }
+}
