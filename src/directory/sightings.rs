@@ -7,34 +7,42 @@ use papaya::HashMap;
 
 use crate::client::{ClientId, Seen, Sighting};
 use crate::clock::Timestamp;
-use crate::identity::{Identity, Proof};
 use crate::store::{Store, StoreError};
 
 /// The last time of each kind for every client. Noting one takes no lock and no store write.
 #[derive(Debug, Default)]
 pub struct Sightings(HashMap<ClientId, Times, RandomState>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Times {
+    seen: Latest,
+    /// As far as the store knows it.
+    told: Latest,
+}
+
+/// A [`Seen`] that many threads raise.
+#[derive(Debug)]
+struct Latest {
     by_certificate: AtomicI64,
     by_key: AtomicI64,
-    /// The latest of both that the store was told.
-    flushed: AtomicI64,
 }
 
 const NEVER: i64 = i64::MIN;
 
-impl Times {
-    fn new(seen: Seen, flushed: i64) -> Self {
-        let or_never = |at: Option<Timestamp>| AtomicI64::new(at.map_or(NEVER, Timestamp::as_unix));
+/// How many the store is told at a time.
+const BATCH: usize = 1000;
+
+impl Default for Latest {
+    fn default() -> Self {
         Self {
-            by_certificate: or_never(seen.by_certificate),
-            by_key: or_never(seen.by_key),
-            flushed: AtomicI64::new(flushed),
+            by_certificate: AtomicI64::new(NEVER),
+            by_key: AtomicI64::new(NEVER),
         }
     }
+}
 
-    fn seen(&self) -> Seen {
+impl Latest {
+    fn get(&self) -> Seen {
         let at = |cell: &AtomicI64| {
             Some(cell.load(Ordering::Relaxed))
                 .filter(|at| *at != NEVER)
@@ -46,7 +54,7 @@ impl Times {
         }
     }
 
-    fn merge(&self, seen: Seen) {
+    fn raise(&self, seen: Seen) {
         let raise = |cell: &AtomicI64, at: Option<Timestamp>| {
             // Most requests fall into a second that is noted already, and only read.
             if let Some(at) = at
@@ -62,23 +70,9 @@ impl Times {
 }
 
 impl Sightings {
-    /// Notes that `identity` called at `now`.
-    pub fn note(&self, identity: &Identity, now: Timestamp) {
-        let seen = match identity.proof() {
-            Proof::Certificate(_) => Seen {
-                by_certificate: Some(now),
-                by_key: None,
-            },
-            Proof::Key => Seen {
-                by_certificate: None,
-                by_key: Some(now),
-            },
-            Proof::Both(_) => Seen {
-                by_certificate: Some(now),
-                by_key: Some(now),
-            },
-        };
-        self.merge(identity.client(), seen);
+    /// Notes that `client` was `seen`.
+    pub fn note(&self, client: &ClientId, seen: Seen) {
+        self.with(client, |times| times.seen.raise(seen));
     }
 
     /// When `client` was seen.
@@ -87,7 +81,7 @@ impl Sightings {
         self.0
             .pin()
             .get(client)
-            .map(Times::seen)
+            .map(|times| times.seen.get())
             .unwrap_or_default()
     }
 
@@ -97,8 +91,8 @@ impl Sightings {
     ///
     /// When the store cannot tell.
     pub async fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
-        for Sighting { client, seen } in store.sightings().await? {
-            self.merge(&client, seen);
+        for sighting in store.sightings().await? {
+            self.is_told(&sighting);
         }
         Ok(())
     }
@@ -109,41 +103,93 @@ impl Sightings {
     ///
     /// When the store did not take it.
     pub async fn flush(&self, store: &dyn Store) -> Result<(), StoreError> {
+        for batch in self.news().chunks(BATCH) {
+            store.saw(batch).await?;
+            for sighting in batch {
+                self.is_told(sighting);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the store does not know yet.
+    fn news(&self) -> Vec<Sighting> {
         let mut news = Vec::new();
         for (client, times) in &self.0.pin() {
-            let seen = times.seen();
-            if latest(seen) > times.flushed.load(Ordering::Relaxed) {
+            let seen = times.seen.get();
+            if seen != times.told.get() {
                 news.push(Sighting {
                     client: client.clone(),
                     seen,
                 });
             }
         }
-        for batch in news.chunks(1000) {
-            store.saw(batch).await?;
-            let map = self.0.pin();
-            for Sighting { client, seen } in batch {
-                if let Some(times) = map.get(client) {
-                    times.flushed.fetch_max(latest(*seen), Ordering::Relaxed);
-                }
-            }
-        }
-        Ok(())
+        news
     }
 
-    fn merge(&self, client: &ClientId, seen: Seen) {
+    /// Takes in what the store knows.
+    fn is_told(&self, Sighting { client, seen }: &Sighting) {
+        self.with(client, |times| {
+            // In this order: what is told was seen, whoever looks in between.
+            times.seen.raise(*seen);
+            times.told.raise(*seen);
+        });
+    }
+
+    fn with(&self, client: &ClientId, then: impl FnOnce(&Times)) {
         let map = self.0.pin();
         match map.get(client) {
-            Some(times) => times.merge(seen),
-            None => map
-                .get_or_insert_with(client.clone(), || Times::new(seen, NEVER))
-                .merge(seen),
+            Some(times) => then(times),
+            None => then(map.get_or_insert_with(client.clone(), Times::default)),
         }
     }
 }
 
-fn latest(seen: Seen) -> i64 {
-    seen.by_certificate
-        .max(seen.by_key)
-        .map_or(NEVER, Timestamp::as_unix)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by_key(at: i64) -> Seen {
+        Seen {
+            by_certificate: None,
+            by_key: Some(Timestamp::from_unix(at)),
+        }
+    }
+
+    fn by_certificate(at: i64) -> Seen {
+        Seen {
+            by_certificate: Some(Timestamp::from_unix(at)),
+            by_key: None,
+        }
+    }
+
+    #[test]
+    fn each_kind_is_told_once_even_within_one_second() {
+        let client: ClientId = "a".parse().unwrap();
+        let sightings = Sightings::default();
+        sightings.note(&client, by_key(100));
+        for told in sightings.news() {
+            sightings.is_told(&told);
+        }
+        assert!(sightings.news().is_empty());
+
+        sightings.note(&client, by_certificate(100));
+        let news = sightings.news();
+        assert_eq!(news.len(), 1);
+        assert_eq!(news[0].seen, by_key(100).merge(by_certificate(100)));
+    }
+
+    #[test]
+    fn what_comes_from_the_store_is_not_told_back_to_it() {
+        let client: ClientId = "a".parse().unwrap();
+        let sightings = Sightings::default();
+        sightings.is_told(&Sighting {
+            client: client.clone(),
+            seen: by_key(100),
+        });
+        assert!(sightings.news().is_empty());
+        assert_eq!(sightings.of(&client), by_key(100));
+        sightings.note(&client, by_key(99));
+        assert!(sightings.news().is_empty());
+    }
 }

@@ -177,6 +177,7 @@ impl Gateway {
 
     /// Notes that somebody was seen, without a store write.
     fn saw(&self, identity: &Identity, now: Timestamp) {
-        self.parts.sightings.note(identity, now);
+        let seen = identity.proof().seen(now);
+        self.parts.sightings.note(identity.client(), seen);
     }
 }

@@ -1,7 +1,7 @@
 //! Who calls: from what was presented to one identity, the same by certificate and by key.
 
 use crate::certificate::{CaIndex, Fingerprint, Mapping, Reason, Rejected, Verified};
-use crate::client::ClientId;
+use crate::client::{ClientId, Seen};
 use crate::clock::Timestamp;
 use crate::credential::{Presented, PresentedCertificate, PresentedKey};
 use crate::directory::View;
@@ -26,6 +26,22 @@ pub enum Proof {
     Key,
     /// By a certificate of this authority and by a key of the same client.
     Both(CaIndex),
+}
+
+impl Proof {
+    /// What was seen of a client that proved itself so at `now`.
+    #[must_use]
+    pub const fn seen(self, now: Timestamp) -> Seen {
+        let (by_certificate, by_key) = match self {
+            Self::Certificate(_) => (Some(now), None),
+            Self::Key => (None, Some(now)),
+            Self::Both(_) => (Some(now), Some(now)),
+        };
+        Seen {
+            by_certificate,
+            by_key,
+        }
+    }
 }
 
 impl Identity {
