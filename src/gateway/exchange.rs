@@ -1,5 +1,6 @@
 //! One request and its answer, as they go through the phases.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use pingora::http::RequestHeader;
@@ -12,7 +13,7 @@ use crate::clock::{self, Timestamp};
 use crate::head::Head;
 use crate::identity::{Identity, Proof};
 use crate::key::{Format, KeyId};
-use crate::policy::Permit;
+use crate::policy::{Permit, Route};
 
 /// How much of a path the log shows.
 const LOGGED_PATH: usize = 256;
@@ -25,6 +26,7 @@ pub struct Exchange {
     pub(super) request_id: String,
     pub(super) authority: String,
     pub(super) path: String,
+    pub(super) route: Option<Arc<Route>>,
     pub(super) permit: Option<Permit>,
     pub(super) caller: Option<(ClientId, KeyId)>,
     pub(super) auth: &'static str,
@@ -43,6 +45,7 @@ impl Exchange {
             request_id: String::new(),
             authority: String::new(),
             path: String::new(),
+            route: None,
             permit: None,
             caller: None,
             auth: "none",
@@ -95,6 +98,9 @@ impl Exchange {
     /// Notes that it was refused.
     pub(super) fn note_refusal(&mut self, refusal: &Refusal) {
         self.refusal = Some((refusal.told().reason, refusal.for_log()));
+        if self.caller.is_none() {
+            self.auth = refusal.auth();
+        }
         self.certificate_problem = refusal.rejected().map(crate::certificate::Rejected::reason);
     }
 }

@@ -1,5 +1,6 @@
 //! The phases of pingora-proxy: each does one thing, and hands over through the [`Exchange`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -204,10 +205,7 @@ impl ProxyHttp for Gateway {
             method: session.req_header().method.as_str(),
             host: &exchange.authority,
             path: &exchange.path,
-            route: exchange
-                .permit
-                .as_ref()
-                .map(|permit| permit.route().name.as_str()),
+            route: exchange.route.as_ref().map(|route| route.name.as_str()),
             status,
             reason: exchange.refusal.as_ref().map(|(reason, _)| *reason),
             detail: exchange
@@ -256,6 +254,7 @@ impl Gateway {
                 Err(_) => Err(Refusal::Internal("the client went away")),
             };
         }
+        exchange.route = self.route(&head).ok().cloned();
         let admit = |freshness| self.admit(&head, connection, freshness, now);
         let permit = self.decide_confirmed(now, admit).await?;
         if let Some(identity) = permit.identity() {
@@ -298,12 +297,9 @@ impl Gateway {
             (None, _) if failed => Outcome::Error,
             (None, _) => Outcome::Allow,
         };
-        let route = exchange.permit.as_ref().and_then(|permit| {
-            self.parts
-                .routes
-                .iter()
-                .zip(&self.counts)
-                .find(|(route, _)| std::sync::Arc::ptr_eq(route, permit.route()))
+        let route = exchange.route.as_ref().and_then(|route| {
+            let mut counted = self.parts.routes.iter().zip(&self.counts);
+            counted.find(|(known, _)| Arc::ptr_eq(known, route))
         });
         route.map_or(&self.own_counts, |(_, counts)| counts).count(
             exchange.auth,

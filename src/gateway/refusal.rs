@@ -223,6 +223,39 @@ impl Refusal {
         }
     }
 
+    /// The kind of credential that was refused, for counting.
+    #[must_use]
+    pub const fn auth(&self) -> &'static str {
+        match self {
+            Self::Identity(refused) => match refused {
+                Refused::KeyMalformed(_) | Refused::KeyInvalid { .. } => "key",
+                Refused::CertificateRejected(_)
+                | Refused::Unregistered(_)
+                | Refused::ApprovalPending(_) => "certificate",
+                Refused::Conflict { .. } => "both",
+                Refused::Unconfirmed | Refused::ClientDisabled(_) => "none",
+            },
+            Self::Policy(Denial::CertificateRetired | Denial::CertificateAuthority) => {
+                "certificate"
+            }
+            Self::Ambiguous(_) | Self::Policy(Denial::ScopeMissing(_)) => "key",
+            Self::Malformed(_)
+            | Self::Token(_)
+            | Self::RouteNotFound
+            | Self::Policy(Denial::CredentialMissing(_))
+            | Self::StoreUnavailable
+            | Self::Overloaded
+            | Self::BackendUnavailable
+            | Self::ResourceNotFound
+            | Self::MethodNotAllowed(_)
+            | Self::KeyAlreadyIssued(_)
+            | Self::CertificateRequired
+            | Self::HandshakeRequired
+            | Self::CrossSite
+            | Self::Internal(_) => "none",
+        }
+    }
+
     /// The certificate that it is about, for the client that proved to hold it.
     #[must_use]
     pub fn rejected(&self) -> Option<&Rejected> {

@@ -1,5 +1,6 @@
 //! Puts the parts together and runs them.
 
+mod echo;
 mod health;
 mod parts;
 mod tasks;
@@ -14,6 +15,8 @@ use pingora::server::configuration::{Opt, ServerConf};
 use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
+
+pub use echo::echo;
 
 use crate::certificate::TrustError;
 use crate::config::Config;
