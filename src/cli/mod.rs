@@ -32,7 +32,7 @@ struct Cli {
 /// What every command takes.
 #[derive(Debug, clap::Args)]
 pub struct Globals {
-    /// The configuration [default: $KEYFERRY_CONFIG, or keyferry.toml]
+    /// The configuration [default: `$KEYFERRY_CONFIG`, or keyferry.toml]
     #[arg(short, long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How data is printed

@@ -236,9 +236,9 @@ fn step_into(node: &mut Value, path: &KeyPath, segment: &str) -> Result<KeyPath,
         (_, _) if segment.is_empty() => Err(unusable()),
         (Value::Table(_), _) => Ok(path.key(segment)),
         (Value::Array(array), Some(index)) if index <= array.len() => Ok(path.index(index)),
-        (Value::Array(array), Some(_)) => Err((
-            format!("{path} has {} elements, counted from 0", array.len()),
-            format!("use {} for the next one", array.len()),
+        (Value::Array(array), Some(index)) => Err((
+            format!("{path} has no element {index}"),
+            format!("count from 0; the next new one is {}", array.len()),
         )),
         (Value::Array(_), None) => Err((
             format!("{path} is a list and has no {segment:?}"),

@@ -78,3 +78,6 @@ impl Config {
         build::config(document, folder, file, problems)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,8 +104,8 @@ mod tests {
         let parse = |text| Period::parse(text).map(Period::as_duration);
         assert_eq!(parse("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(parse("10s"), Some(Duration::from_secs(10)));
-        assert_eq!(parse("5m"), Some(Duration::from_secs(300)));
-        assert_eq!(parse("24h"), Some(Duration::from_secs(86_400)));
+        assert_eq!(parse("5m"), Some(Duration::from_mins(5)));
+        assert_eq!(parse("24h"), Some(Duration::from_hours(24)));
         for wrong in ["", "10", "s", "0s", "-1s", "1.5s", "1 s", "1S", "5m30s"] {
             assert_eq!(parse(wrong), None, "{wrong:?}");
         }

@@ -57,21 +57,21 @@ fn describe(document: &Document, path: &KeyPath, message: &str) -> Problem {
         let use_one = format!("use {}", one_of(&known));
         (format!("unknown value {typed:?}"), use_one)
     } else {
-        let is = document.value(path).map_or("missing", kind);
+        let is = format!("is {}", document.value(path).map_or("missing", kind));
         match message.split_once("expected ") {
             // Thus TOML speaks of a word that must be one of a few.
-            Some((_, "string only")) => (format!("is {is}"), "write a word in quotes".to_owned()),
+            None | Some((_, "string only")) => (is, "write a word in quotes".to_owned()),
+            Some((_, "a boolean")) => (is, "use true or false".to_owned()),
             Some((_, expected)) if expected.starts_with("struct") => {
-                (format!("is {is}"), "write a table".to_owned())
+                (is, "write a table".to_owned())
             }
             Some((before, expected)) if before.starts_with("invalid type") => {
-                (format!("is {is}"), format!("use {expected}"))
+                (is, format!("use {expected}"))
             }
-            Some((before, expected)) => (
-                before.trim_end_matches([' ', ',']).to_owned(),
-                format!("use {expected}"),
-            ),
-            None => (format!("is {is}"), "write a word in quotes".to_owned()),
+            Some((before, expected)) => {
+                let wrong = before.trim_end_matches([' ', ',']).to_owned();
+                (wrong, format!("use {expected}"))
+            }
         }
     };
     Problem {

@@ -134,7 +134,8 @@ impl Builder {
             return Err(Noted(()));
         }
         let wrong = format!("there is no {what} {name:?}");
-        let names: Vec<_> = known.iter().flatten().map(|n| format!("{n:?}")).collect();
+        let mut names: Vec<_> = known.iter().flatten().map(|n| format!("{n:?}")).collect();
+        names.dedup();
         let write = if names.is_empty() {
             format!("write a table [[{what}]] with that name")
         } else {

@@ -1,0 +1,92 @@
+//! What `check` says, word for word.
+
+use super::{Folder, MINIMAL, with};
+
+const WRONG: &str = include_str!("wrong.toml");
+
+const SAID: &str = include_str!("wrong.txt");
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    let folder = Folder::new();
+    folder.write("empty.pem", b"");
+    let ca = std::fs::read(folder.path("clients-ca.pem")).unwrap();
+    folder.write("cut-off.pem", &ca[..ca.len() - 40]);
+    folder.secret("other.key", &crate::pki::root("x").self_signed().key_pem());
+    folder.secret("short.key", b"short\n");
+    folder.write("open.key", b"0123456789abcdef0123456789abcdef");
+    folder.mode("open.key", 0o644);
+    let said = folder.problems(WRONG);
+    for (said, expected) in said.lines().zip(SAID.lines()) {
+        assert_eq!(said, expected);
+    }
+    assert_eq!(said.lines().count(), SAID.lines().count(), "{said}");
+}
+
+#[test]
+fn what_is_not_toml_is_said_with_its_line() {
+    let folder = Folder::new();
+    let text = with(MINIMAL, "mode = \"auto\"", "mode = auto");
+    let text = with(&text, "version = 1", "version = ");
+    assert_eq!(
+        folder.problems(&text),
+        "keyferry.toml:18: this is not TOML: string values must be quoted, expected literal \
+         string; see https://toml.io/en/v1.0.0\n\
+         keyferry.toml:21: this is not TOML: string values must be quoted, expected literal \
+         string; see https://toml.io/en/v1.0.0"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_said() {
+    let folder = Folder::new();
+    let missing = super::Config::load(&folder.path("missing.toml"), std::iter::empty());
+    assert_eq!(
+        folder.shown(&missing.unwrap_err()),
+        "missing.toml: cannot be read: No such file or directory (os error 2); name the \
+         configuration with --config, or make one with: keyferry init"
+    );
+}
+
+#[test]
+fn a_route_for_certificates_needs_a_listener_that_asks() {
+    let folder = Folder::new();
+    let off = with(MINIMAL, "\"optional\"", "\"off\"");
+    assert_eq!(folder.problems(&off), "");
+    assert_eq!(
+        folder.problems(&with(&off, "\"either\"", "\"certificate\"")),
+        "keyferry.toml:36: route[0].accept: no client can present a certificate while \
+         listener.client_certificates is \"off\"; write \"key\" here, or \"optional\" there"
+    );
+}
+
+#[test]
+fn asking_for_certificates_needs_an_authority() {
+    let folder = Folder::new();
+    let none = with(
+        MINIMAL,
+        "[[ca]]\nname = \"clients\"\nfile = \"clients-ca.pem\"\n",
+        "",
+    );
+    assert_eq!(
+        folder.problems(&none),
+        "keyferry.toml:1: ca: missing; write a table [[ca]] with name and file, or \
+         listener.client_certificates = \"off\""
+    );
+}
+
+#[test]
+fn only_an_open_route_does_without_a_signature() {
+    let folder = Folder::new();
+    let signing = "signing = { key_id = \"orders-1\", secret_file = \"orders.key\" }\n";
+    let unsigned = with(MINIMAL, signing, "");
+    assert_eq!(
+        folder.problems(&unsigned),
+        "keyferry.toml:28: backend[0].signing: missing, and route \"orders\" leads identities \
+         here; write signing = { key_id = \"…\", secret_file = \"…\" }"
+    );
+    assert_eq!(
+        folder.problems(&with(&unsigned, "\"either\"", "\"none\"")),
+        ""
+    );
+}
