@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
@@ -120,9 +121,11 @@ impl Builder<'_> {
         self.set("store.kind", "redis").set("store.url", url)
     }
 
-    /// Puts a file beside the configuration.
+    /// Puts a file beside the configuration, for the owner's eyes only, as secrets have to be.
     pub(crate) fn file(self, name: &str, contents: impl AsRef<[u8]>) -> Self {
-        fs::write(self.folder.path().join(name), contents).expect("a file in our own folder");
+        let path = self.folder.path().join(name);
+        fs::write(&path, contents).expect("a file in our own folder");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("our own file");
         self
     }
 
