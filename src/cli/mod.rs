@@ -4,6 +4,8 @@
 //! configuration is wrong.
 
 mod check;
+mod demo;
+mod development;
 mod out;
 mod run;
 mod schema;
@@ -69,6 +71,7 @@ impl Globals {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    Demo(demo::Args),
     Run(run::Args),
     Schema(schema::Args),
 }
@@ -89,6 +92,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let (globals, out_ref) = (&cli.globals, &mut out);
     let done = match cli.command {
         Command::Check(args) => check::run(&args, globals, out_ref),
+        Command::Demo(args) => demo::run(&args, globals, out_ref),
         Command::Run(args) => run::run(&args, globals, out_ref),
         Command::Schema(args) => schema::run(&args, globals, out_ref),
     };

@@ -15,8 +15,10 @@ use crate::directory::{Directory, Sightings};
 use crate::store::{Store, local};
 use crate::telemetry::Metrics;
 
-/// How often sightings are written and gauges are set.
-const KEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often new sightings are written and gauges are set.
+const KEEP_EVERY: Duration = Duration::from_secs(2);
+/// How often the sightings of other replicas are read: only counts and stages need them.
+const LOAD_EVERY: Duration = Duration::from_secs(60);
 /// How far back a certificate counts as still in use beside a key.
 const WINDOW: Duration = Duration::from_secs(7 * 86_400);
 
@@ -86,14 +88,16 @@ impl KeepSightings {
     }
 
     async fn keep(&self) {
-        let told = match self.sightings.flush(self.store.as_ref()).await {
-            Ok(()) => self.sightings.load(self.store.as_ref()).await,
-            failed => failed,
-        };
-        if let Err(error) = told {
+        if let Err(error) = self.sightings.flush(self.store.as_ref()).await {
             tracing::warn!(%error, "sightings are kept in memory until the store takes them");
         }
         self.count_stages();
+    }
+
+    async fn load(&self) {
+        if let Err(error) = self.sightings.load(self.store.as_ref()).await {
+            tracing::warn!(%error, "the sightings of other replicas cannot be read now");
+        }
     }
 
     fn count_stages(&self) {
@@ -119,10 +123,12 @@ impl KeepSightings {
 #[async_trait]
 impl BackgroundService for KeepSightings {
     async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut load = tokio::time::interval(LOAD_EVERY);
+        let mut keep = tokio::time::interval(KEEP_EVERY);
         loop {
-            self.keep().await;
             tokio::select! {
-                () = tokio::time::sleep(KEEP_EVERY) => {}
+                _ = load.tick() => self.load().await,
+                _ = keep.tick() => self.keep().await,
                 _ = shutdown.changed() => break,
             }
         }

@@ -1,0 +1,35 @@
+//! `keyferry demo`: a migration from start to end, with real programs and real requests.
+
+mod scene;
+mod story;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use super::{Failure, Globals, Out};
+use crate::server;
+
+/// Show a migration from certificate to key, on this machine and with real requests
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// End after the story, instead of staying up to be tried
+    #[arg(long)]
+    once: bool,
+    /// Only be the backend of the story, which answers with what it was sent
+    #[arg(long, hide = true, value_name = "ADDRESS")]
+    backend: Option<SocketAddr>,
+}
+
+pub(super) fn run(args: &Args, _: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
+    if let Some(address) = args.backend {
+        server::echo(address);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let scene = scene::Scene::set()?;
+    story::tell(&scene, out)?;
+    if !args.once {
+        out.line(story::farewell(&scene))?;
+        scene.wait()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
