@@ -56,50 +56,57 @@ fn under(
 ) -> Vec<Problem> {
     let mut problems = rules::problems(chain, Exceptions::of(authority), true);
     problems.extend(forgeries(chain));
-    if let Some(fault) = fault {
+    relaxed(authority, presented, chain, fault, &mut problems);
+    if problems.is_empty()
+        && let Err(fault) = run(authority, Demands::of(authority, None), presented).outcome
+    {
         add(&mut problems, chain, fault, Reason::Invalid);
-    }
-    let exact = Demands::of(authority, None);
-    let classes = [
-        (
-            Reason::Weak,
-            Demands {
-                strong: exact.strong,
-                ..Demands::LEAST
-            },
-        ),
-        (
-            Reason::Invalid,
-            Demands {
-                strict: exact.strict,
-                ..Demands::LEAST
-            },
-        ),
-        (
-            Reason::WrongPurpose,
-            Demands {
-                for_clients: exact.for_clients,
-                ..Demands::LEAST
-            },
-        ),
-        (Reason::Invalid, exact),
-    ];
-    for (reason, demands) in classes {
-        let run = run(authority, demands, presented);
-        if let Err(found) = run.outcome
-            && Some(found) != fault
-        {
-            let all_at_once = demands.strict && demands.for_clients;
-            if !all_at_once || problems.is_empty() {
-                add(&mut problems, chain, found, reason);
-            }
-        }
     }
     if problems.is_empty() {
         // It was refused, so it stays refused, even if no run says why.
         problems.push(Problem::new(0, Reason::Invalid, explain::UNREADABLE.into()));
     }
     in_order(problems)
+}
+
+/// Runs OpenSSL with all demands but one kind relaxed, one kind after the other, since it stops at
+/// the first thing it finds. `fault` is what it finds with all of them relaxed.
+fn relaxed(
+    authority: &Authority,
+    presented: &Presented<'_>,
+    chain: &[Link],
+    fault: Option<Fault>,
+    problems: &mut Vec<Problem>,
+) {
+    let (exact, least) = (Demands::of(authority, None), Demands::LEAST);
+    let strong = exact.strong;
+    let kinds = [
+        (Reason::Weak, Demands { strong, ..least }),
+        (
+            Reason::Invalid,
+            Demands {
+                strict: true,
+                ..least
+            },
+        ),
+        (
+            Reason::WrongPurpose,
+            Demands {
+                for_clients: true,
+                ..least
+            },
+        ),
+    ];
+    if let Some(fault) = fault {
+        add(problems, chain, fault, Reason::Invalid);
+    }
+    for (reason, demands) in kinds {
+        if let Err(found) = run(authority, demands, presented).outcome
+            && Some(found) != fault
+        {
+            add(problems, chain, found, reason);
+        }
+    }
 }
 
 /// Adds what OpenSSL found, unless our own rules told of it in better words.
@@ -154,6 +161,10 @@ fn nowhere(trust: &Trust, presented: &Presented<'_>, chain: &[Link]) -> Vec<Prob
     let mut problems = rules::problems(chain, Exceptions::NONE, false);
     problems.extend(forgeries(chain));
     let top = chain.last().unwrap_or(&presented.leaf);
+    // What else would be wrong if its top were trusted; this only ever adds problems.
+    let stand_in = Authority::stand_in(top);
+    let fault = run(&stand_in, Demands::LEAST, presented).outcome.err();
+    relaxed(&stand_in, presented, chain, fault, &mut problems);
     let issued = |link: &&Link| {
         link.content.subject == top.content.issuer && link.fingerprint != top.fingerprint
     };

@@ -49,6 +49,21 @@ pub(super) struct Authority {
     pub(super) max_depth: u32,
 }
 
+impl Authority {
+    /// An authority without exceptions that trusts this one certificate: to look for problems,
+    /// never to accept.
+    pub(super) fn stand_in(top: &Link) -> Self {
+        Self {
+            name: String::new(),
+            anchors: vec![top.clone()],
+            partial: true,
+            allow_missing_client_auth: false,
+            allow_weak: false,
+            max_depth: u32::MAX,
+        }
+    }
+}
+
 /// All certificate authorities of one generation. It never changes; another one takes its place.
 /// The system's own certificate authorities are never part of it.
 pub struct Trust {

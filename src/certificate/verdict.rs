@@ -214,8 +214,26 @@ impl Problem {
     }
 }
 
-/// A certificate that is good at the moment it was asked about. Only [`super::Verdict::at`] makes
-/// one, and only one of these can become an identity.
+/// A certificate that is good at the moment it was asked about. Only [`Verdict::at`] makes one, and
+/// only one of these can become an identity.
+///
+/// It reads like this from outside:
+///
+/// ```
+/// fn fingerprint(good: &keyferry::certificate::Verified) -> String {
+///     good.fingerprint().to_string()
+/// }
+/// ```
+///
+/// and cannot be made there, not even out of all that it is made of:
+///
+/// ```compile_fail,E0451
+/// use keyferry::certificate::{CaIndex, Facts, Fingerprint, Verified};
+///
+/// fn forge(fingerprint: Fingerprint, facts: std::sync::Arc<Facts>) -> Verified {
+///     Verified { fingerprint, facts, ca: CaIndex(0) }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Verified {
     pub(super) fingerprint: Fingerprint,
@@ -251,6 +269,30 @@ impl fmt::Debug for Verified {
 
 /// A certificate whose holder proved to have its key, and that is not good. It explains itself and
 /// can do nothing else: no function takes it to an identity.
+///
+/// ```
+/// fn explain(bad: &keyferry::certificate::Rejected) -> &str {
+///     &bad.problems()[0].detail
+/// }
+/// ```
+///
+/// A [`Verified`] is something else, and there is no way from the one to the other:
+///
+/// ```compile_fail,E0308
+/// use keyferry::certificate::{Rejected, Verified};
+///
+/// fn pass(bad: Rejected) -> Verified {
+///     bad
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// use keyferry::certificate::{Rejected, Verified};
+///
+/// fn convert(bad: Rejected) -> Verified {
+///     bad.into()
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Rejected {
     pub(super) fingerprint: Fingerprint,

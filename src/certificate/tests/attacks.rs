@@ -147,6 +147,7 @@ fn v6_client_auth_must_be_said() {
     accepted(&strict, &both);
 
     let absent = leaf("acme").no_purposes().signed_by(&root);
+    assert_eq!(openssl_alone(&root, &absent), Ok(()));
     let problem = refused(&strict, &absent, Reason::WrongPurpose);
     assert!(problem.detail.contains("clientAuth"), "{}", problem.detail);
     accepted(&lax, &absent);
@@ -170,8 +171,16 @@ fn v6_client_auth_must_be_said() {
     );
     // OpenSSL alone would take key agreement for enough.
     let agree = leaf("acme").key_usage(&["keyAgreement"]).signed_by(&root);
+    assert_eq!(openssl_alone(&root, &agree), Ok(()));
     refused(&strict, &agree, Reason::WrongPurpose);
     accepted(&strict, &leaf("acme").no_key_usage().signed_by(&root));
+    // Only OpenSSL still knows Netscape's certificate type: this one says "server".
+    let netscape = |kind| {
+        let spec = leaf("acme").extension("2.16.840.1.113730.1.1", false, &[3, 2, 6, kind]);
+        spec.signed_by(&root)
+    };
+    accepted(&strict, &netscape(0xc0));
+    refused(&strict, &netscape(0x40), Reason::WrongPurpose);
     // An intermediate for servers makes no clients.
     let servers = intermediate("Servers")
         .purposes(&["serverAuth"])
@@ -193,6 +202,7 @@ fn v7_an_authority_is_no_client() {
         .ca(true)
         .key_usage(&["digitalSignature", "keyCertSign"])
         .signed_by(&root);
+    assert_eq!(openssl_alone(&root, &authority), Ok(()));
     let problem = refused(&verifier, &authority, Reason::WrongPurpose);
     assert!(problem.detail.contains("CA:TRUE"), "{}", problem.detail);
     // The anchor itself.

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use openssl::hash::MessageDigest;
+use openssl::rsa::Padding;
+use openssl::sign::{RsaPssSaltlen, Signer};
+use openssl::x509::X509;
 
+use super::der::Reader;
 use super::*;
 use crate::pki::{Kind, intermediate, leaf, root};
 
@@ -26,6 +30,7 @@ fn v8_a_chain_is_as_deep_as_allowed() {
             if depth <= most {
                 accepted(&verifier, leaf);
             } else {
+                assert_eq!(openssl_alone(&root, leaf), Ok(()));
                 let problem = refused(&verifier, leaf, Reason::Invalid);
                 assert!(
                     problem.detail.contains("are accepted"),
@@ -130,7 +135,11 @@ fn v16_all_problems_are_told_gravest_first() {
             .purposes(&["serverAuth"])
             .digest(MessageDigest::sha1())
     };
-    // OpenSSL by itself stops at one of them.
+    // OpenSSL alone stops at the purpose (26), and once that is right it tells of the date (10) and
+    // never of the signature: who forgives an expired certificate forgives what it hides.
+    assert_eq!(openssl_alone(&root, &bad().signed_by(&root)), Err(26));
+    let client = bad().purposes(&["clientAuth"]).signed_by(&root);
+    assert_eq!(openssl_alone(&root, &client), Err(10));
     let result = judge(&verifier, &bad().signed_by(&root));
     assert_eq!(
         reasons(&result),
@@ -178,6 +187,7 @@ fn v18_weak_keys_and_signatures_need_the_exception() {
         leaf("acme").kind(Kind::Rsa(1024)),
     ] {
         let weak = weak.signed_by(&root);
+        assert_eq!(openssl_alone(&root, &weak), Ok(()));
         refused(&strict, &weak, Reason::Weak);
         accepted(&lax, &weak);
     }
@@ -247,4 +257,65 @@ fn a_rule_of_rfc_5280_that_is_broken_makes_it_invalid() {
     );
     let outside = leaf("a").names(&["a.example.org"]).signed_by(&narrow);
     refused(&verifier, &outside, Reason::Invalid);
+}
+
+#[test]
+fn v18_a_weak_digest_within_parameters_is_found_too() {
+    // RSASSA-PSS names its digest in parameters, which only OpenSSL reads.
+    let root = root("Root").kind(Kind::Rsa(2048)).self_signed();
+    let verifier = verifier(vec![ca(&[&root])]);
+    let plain = leaf("acme").signed_by(&root);
+    for (digest, oid, expected) in [
+        (
+            MessageDigest::sha256(),
+            &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1][..],
+            None,
+        ),
+        (
+            MessageDigest::sha1(),
+            &[0x2b, 0x0e, 3, 2, 0x1a],
+            Some(Reason::Weak),
+        ),
+    ] {
+        let mut issued = plain.clone();
+        issued.x509 = pss(&plain, &root, digest, oid);
+        match expected {
+            None => drop(accepted(&verifier, &issued)),
+            Some(reason) => drop(refused(&verifier, &issued, reason)),
+        }
+    }
+}
+
+/// The same certificate, signed again with RSASSA-PSS (RFC 4055 section 3.1).
+fn pss(client: &Issued, issuer: &Issued, digest: MessageDigest, oid: &[u8]) -> X509 {
+    use pki::tlv;
+    let hash = tlv(0x30, &[tlv(6, oid), vec![5, 0]].concat());
+    let mgf1 = tlv(6, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 8]);
+    let size = u8::try_from(digest.size()).unwrap();
+    let params = [
+        tlv(0xa0, &hash),
+        tlv(0xa1, &tlv(0x30, &[mgf1, hash.clone()].concat())),
+        tlv(0xa2, &[2, 1, size]),
+    ];
+    let id = tlv(6, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10]);
+    let algorithm = tlv(0x30, &[id, tlv(0x30, &params.concat())].concat());
+
+    let der = client.x509.to_der().unwrap();
+    let mut parts = Reader(&der).enter(0x30).unwrap().enter(0x30).unwrap();
+    let mut tbs = Vec::new();
+    for place in 0.. {
+        let Ok(part) = parts.next() else { break };
+        // The version, the serial number, and then the algorithm.
+        tbs.extend_from_slice(if place == 2 { &algorithm } else { part.whole });
+    }
+    let tbs = tlv(0x30, &tbs);
+    let mut signer = Signer::new(digest, &issuer.key).unwrap();
+    signer.set_rsa_padding(Padding::PKCS1_PSS).unwrap();
+    signer
+        .set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH)
+        .unwrap();
+    signer.set_rsa_mgf1_md(digest).unwrap();
+    let signature = signer.sign_oneshot_to_vec(&tbs).unwrap();
+    let bits = tlv(3, &[vec![0], signature].concat());
+    X509::from_der(&tlv(0x30, &[tbs, algorithm, bits].concat())).unwrap()
 }

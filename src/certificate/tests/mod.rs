@@ -9,6 +9,11 @@ mod names;
 mod properties;
 mod trust;
 
+use openssl::stack::Stack;
+use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::verify::X509VerifyParam;
+use openssl::x509::{X509PurposeId, X509StoreContext};
+
 use super::*;
 use crate::clock::Timestamp;
 use crate::pki::{self, Issued};
@@ -38,6 +43,30 @@ fn moment(offset: i64) -> Timestamp {
 
 fn judge(verifier: &Verifier, issued: &Issued) -> Result<Verified, Rejected> {
     verifier.verify(&chain(issued), moment(0)).at(moment(0))
+}
+
+/// What OpenSSL alone says with its defaults, for a TLS client: the control that shows what would
+/// happen without our demands. Its error is one number, whatever else is wrong.
+fn openssl_alone(root: &Issued, issued: &Issued) -> Result<(), i32> {
+    let mut param = X509VerifyParam::new().unwrap();
+    param.set_purpose(X509PurposeId::SSL_CLIENT).unwrap();
+    let mut store = X509StoreBuilder::new().unwrap();
+    store.set_param(&param).unwrap();
+    store.add_cert(root.x509.clone()).unwrap();
+    let mut others = Stack::new().unwrap();
+    for x509 in &issued.intermediates {
+        others.push(x509.clone()).unwrap();
+    }
+    let store = store.build();
+    let mut context = X509StoreContext::new().unwrap();
+    let code = context.init(&store, &issued.x509, &others, |context| {
+        context.verify_cert()?;
+        Ok(context.error().as_raw())
+    });
+    match code.unwrap() {
+        0 => Ok(()),
+        code => Err(code),
+    }
 }
 
 /// The reasons, gravest first, each once.

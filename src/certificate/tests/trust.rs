@@ -157,6 +157,17 @@ fn a_bundle_with_its_intermediates_spares_clients_to_send_them() {
     let verifier = verifier(vec![ca(&[&root, &issuing])]);
     accepted(&verifier, &leaf("acme").signed_by(&issuing).with(&[]));
     assert_eq!(verifier.trust().subjects().count(), 2);
+    // Its chain goes on to the root all the same, which has its say.
+    let ended = pki::root("Root").dates(-100, -10).self_signed();
+    let issuing = intermediate("Issuing").signed_by(&ended);
+    let client = leaf("acme").signed_by(&issuing);
+    let problem = refused(
+        &super::verifier(vec![ca(&[&ended, &issuing])]),
+        &client,
+        Reason::Expired,
+    );
+    assert_eq!(problem.depth, 2);
+    accepted(&super::verifier(vec![ca(&[&issuing])]), &client);
     assert_eq!(verifier.trust().ca_name(CaIndex(0)), "clients");
     assert_eq!(verifier.trust().ca_name(CaIndex(9)), "");
 }
