@@ -14,7 +14,8 @@ help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build-tools ## tell the whole story in the terminal, then stay up (without a terminal: end after the story)
+demo: ## tell the whole story in the terminal, then stay up (without a terminal: end after the story)
+	@tests/support/install.sh build demo
 	cargo build --locked
 	@if [ -t 1 ]; then exec target/debug/keyferry demo; else exec target/debug/keyferry demo --once; fi
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the machine lacks: with apt-get when run as root, otherwise it names the line to run.
-# Usage: install.sh build|test ...
+# Usage: install.sh build|demo|test ...
 set -euo pipefail
 
 missing=()
@@ -18,6 +18,9 @@ for part in "$@"; do
     lacks cmake cmake --version
     lacks perl perl -MFindBin -MIPC::Cmd -MFile::Compare -MTime::Piece -e 1
     ;;
+  demo)
+    lacks curl curl --version
+    ;;
   test)
     lacks curl curl --version
     lacks openssl openssl version
@@ -28,7 +31,7 @@ for part in "$@"; do
     lacks npm npm --version
     ;;
   *)
-    echo "install.sh: unknown part $part; use build or test" >&2
+    echo "install.sh: unknown part $part; use build, demo or test" >&2
     exit 64
     ;;
   esac
