@@ -15,3 +15,7 @@ mod basics;
 mod harness;
 #[cfg(test)]
 mod peers;
+#[cfg(test)]
+mod protocols;
+#[cfg(test)]
+mod replicas;

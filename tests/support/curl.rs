@@ -1,9 +1,10 @@
 //! The real curl, as a sentence: `Curl::get(url).certificate(&alice).send().expect_status(200)`.
 
 use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -18,7 +19,44 @@ pub(crate) struct Curl {
     url: String,
     body: Option<Vec<u8>>,
     upload: Option<u64>,
-    discard: bool,
+    output: Output,
+}
+
+/// Where an answer's body goes.
+enum Output {
+    Kept,
+    Discarded,
+    Streamed,
+}
+
+/// An answer's body on its way.
+pub(crate) struct Stream {
+    lines: BufReader<ChildStdout>,
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Stream {
+    /// The next line that is not empty; nothing when the body is over.
+    pub(crate) fn line(&mut self) -> Option<String> {
+        loop {
+            let mut line = String::new();
+            if self.lines.read_line(&mut line).expect("text from curl") == 0 {
+                return None;
+            }
+            let text = line.trim_end();
+            if !text.is_empty() {
+                return Some(text.to_owned());
+            }
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _ended = self.child.wait();
+    }
 }
 
 /// What came back.
@@ -46,7 +84,7 @@ impl Curl {
             url: url.to_owned(),
             body: None,
             upload: None,
-            discard: false,
+            output: Output::Kept,
         }
     }
 
@@ -112,7 +150,7 @@ impl Curl {
 
     /// Throws the answer's body away and only counts it.
     pub(crate) fn discard_body(mut self) -> Self {
-        self.discard = true;
+        self.output = Output::Discarded;
         self
     }
 
@@ -120,6 +158,25 @@ impl Curl {
         self.arguments
             .extend(arguments.iter().map(|&argument| argument.to_owned()));
         self
+    }
+
+    /// Sends it and reads the answer's body as it comes, line by line.
+    pub(crate) fn stream(mut self) -> Stream {
+        self.output = Output::Streamed;
+        let folder = TempDir::new().expect("a temporary folder");
+        let mut command = Command::new("curl");
+        command.args(["--disable", "--no-buffer"]);
+        self.arguments_into(&mut command, folder.path(), 0);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("curl; `make setup` installs it");
+        Stream {
+            lines: BufReader::new(child.stdout.take().expect("a pipe")),
+            child,
+            _folder: folder,
+        }
     }
 
     /// Sends it on a connection of its own.
@@ -161,12 +218,15 @@ impl Curl {
         let file = |kind: &str| folder.join(format!("{number}.{kind}"));
         command.args(["--silent", "--show-error", "--globoff", "--path-as-is"]);
         command.args(["--max-time", "120", "--noproxy", "*"]);
-        command.args(["--write-out", "%{json}\n"]);
         command.arg("--dump-header").arg(file("head"));
-        if self.discard {
-            command.args(["--output", "/dev/null"]);
-        } else {
-            command.arg("--output").arg(file("body"));
+        let body = match self.output {
+            Output::Kept => file("body"),
+            Output::Discarded => PathBuf::from("/dev/null"),
+            Output::Streamed => PathBuf::from("-"),
+        };
+        command.arg("--output").arg(body);
+        if !matches!(self.output, Output::Streamed) {
+            command.args(["--write-out", "%{json}\n"]);
         }
         if let Some(body) = self.body {
             fs::write(file("sent"), body).expect("a file for the body");
