@@ -41,6 +41,9 @@ pub enum Malformed {
         "the path has a '.' or '..' segment; send the path that you mean (RFC 3986 section 5.2.4)"
     )]
     DotSegment,
+    /// What HTTP forbids.
+    #[error("the request breaks a rule of HTTP (RFC 9110, RFC 9112, RFC 9113)")]
+    Http,
     /// A key in the URL.
     #[error(
         "the URL carries an API key, and URLs end up in logs; send it as 'Authorization: Bearer', and rotate this one"

@@ -159,7 +159,7 @@ impl ProxyHttp for Gateway {
                 ErrorSource::Downstream,
                 ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed,
             ) => None,
-            (ErrorSource::Downstream, _) => Some(Refusal::Malformed(Malformed::Target)),
+            (ErrorSource::Downstream, _) => Some(Refusal::Malformed(Malformed::Http)),
             (ErrorSource::Upstream, _) | (_, ErrorType::ConnectNoRoute) => {
                 Some(Refusal::BackendUnavailable)
             }

@@ -15,8 +15,10 @@ use crate::directory::{Directory, Sightings};
 use crate::store::{Store, local};
 use crate::telemetry::Metrics;
 
-/// How often new sightings are written and gauges are set.
-const KEEP_EVERY: Duration = Duration::from_secs(2);
+/// How often new sightings are written.
+const FLUSH_EVERY: Duration = Duration::from_secs(2);
+/// How often clients are counted by stage.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// How often the sightings of other replicas are read: only counts and stages need them.
 const LOAD_EVERY: Duration = Duration::from_secs(60);
 /// How far back a certificate counts as still in use beside a key.
@@ -87,11 +89,10 @@ impl KeepSightings {
         }
     }
 
-    async fn keep(&self) {
+    async fn flush(&self) {
         if let Err(error) = self.sightings.flush(self.store.as_ref()).await {
             tracing::warn!(%error, "sightings are kept in memory until the store takes them");
         }
-        self.count_stages();
     }
 
     async fn load(&self) {
@@ -124,14 +125,16 @@ impl KeepSightings {
 impl BackgroundService for KeepSightings {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let mut load = tokio::time::interval(LOAD_EVERY);
-        let mut keep = tokio::time::interval(KEEP_EVERY);
+        let mut flush = tokio::time::interval(FLUSH_EVERY);
+        let mut count = tokio::time::interval(COUNT_EVERY);
         loop {
             tokio::select! {
                 _ = load.tick() => self.load().await,
-                _ = keep.tick() => self.keep().await,
+                _ = flush.tick() => self.flush().await,
+                _ = count.tick() => self.count_stages(),
                 _ = shutdown.changed() => break,
             }
         }
-        self.keep().await;
+        self.flush().await;
     }
 }
