@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use super::chain::Link;
 use super::{CaIndex, Fingerprint, name};
 use crate::clock::Timestamp;
+use crate::tls::error::ErrorStack;
 use crate::tls::x509::{X509, X509Name};
 
 /// How many certificate authorities there may be: a chain is tried under each of them.
@@ -107,6 +108,8 @@ impl Trust {
             }
             authorities.push(authority);
         }
+        // What is left in the thread's error queue would be taken for an error of a connection.
+        let _ = ErrorStack::get();
         if !problems.is_empty() {
             return Err(TrustError { problems });
         }
