@@ -5,13 +5,14 @@
 
 mod check;
 mod demo;
-mod development;
+pub mod development;
+mod init;
 mod out;
 mod run;
 mod schema;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -59,19 +60,24 @@ impl Globals {
     ///
     /// Everything that is wrong with it.
     pub fn load_config(&self) -> Result<Config, Problems> {
-        let text = |(name, value): (OsString, OsString)| {
-            // A value that is no text stays recognizably wrong, instead of being passed over.
-            let name = name.into_string().ok()?;
-            Some((name, value.to_string_lossy().into_owned()))
-        };
-        Config::load(&self.config_file(), std::env::vars_os().filter_map(text))
+        load(&self.config_file())
     }
+}
+
+fn load(file: &Path) -> Result<Config, Problems> {
+    let text = |(name, value): (OsString, OsString)| {
+        // A value that is no text stays recognizably wrong, instead of being passed over.
+        let name = name.into_string().ok()?;
+        Some((name, value.to_string_lossy().into_owned()))
+    };
+    Config::load(file, std::env::vars_os().filter_map(text))
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
     Demo(demo::Args),
+    Init(Box<init::Args>),
     Run(run::Args),
     Schema(schema::Args),
 }
@@ -93,6 +99,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match cli.command {
         Command::Check(args) => check::run(&args, globals, out_ref),
         Command::Demo(args) => demo::run(&args, globals, out_ref),
+        Command::Init(args) => init::run(&args, globals, out_ref),
         Command::Run(args) => run::run(&args, globals, out_ref),
         Command::Schema(args) => schema::run(&args, globals, out_ref),
     };

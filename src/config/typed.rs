@@ -61,6 +61,17 @@ fn describe(document: &Document, path: &KeyPath, message: &str) -> Problem {
         match message.split_once("expected ") {
             // Thus TOML speaks of a word that must be one of a few.
             None | Some((_, "string only")) => (is, "write a word in quotes".to_owned()),
+            Some((before, "u8" | "u32")) => {
+                let wrong = if before.starts_with("invalid value") {
+                    "is out of range"
+                } else {
+                    &is
+                };
+                (
+                    wrong.to_owned(),
+                    "use a whole number from 0 on, and not a large one".to_owned(),
+                )
+            }
             Some((_, "a boolean")) => (is, "use true or false".to_owned()),
             Some((_, expected)) if expected.starts_with("struct") => {
                 (is, "write a table".to_owned())

@@ -38,6 +38,22 @@ fn what_is_not_toml_is_said_with_its_line() {
 }
 
 #[test]
+fn a_number_out_of_range_is_said() {
+    let folder = Folder::new();
+    let text = with(MINIMAL, "version = 1", "version = -1");
+    let text = with(
+        &text,
+        "name = \"clients\"",
+        "name = \"clients\"\nmax_depth = 256",
+    );
+    assert_eq!(
+        folder.problems(&text),
+        "keyferry.toml:15: ca[0].max_depth: is out of range; use a whole number from 0 on, and not a large one\n\
+         keyferry.toml:22: key.pepper[0].version: is out of range; use a whole number from 0 on, and not a large one"
+    );
+}
+
+#[test]
 fn a_file_that_is_not_there_is_said() {
     let folder = Folder::new();
     let missing = super::Config::load(&folder.path("missing.toml"), std::iter::empty());
