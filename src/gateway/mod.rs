@@ -10,6 +10,7 @@ mod problem;
 mod proxy;
 mod refusal;
 mod self_service;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use exchange::Exchange;
-pub use refusal::{Refusal, Told};
+pub use refusal::Refusal;
+pub use told::Told;
 
 use crate::certificate::Verifier;
 use crate::client::Enrolment;

@@ -8,7 +8,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde::Serialize;
 
-use super::refusal::{Refusal, Told};
+use super::{Refusal, Told};
 
 /// What every reason means and what to do about it; served under `problems/`.
 const REASONS: &str = include_str!("../../docs/PROBLEMS.md");
