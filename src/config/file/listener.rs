@@ -13,7 +13,7 @@ use crate::door::{ClientCertificates, MinimumTls};
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Listener")]
 pub struct Listener {
-    /// IP address and port, for instance "0.0.0.0:8443" or "[::]:8443".
+    /// IP address and port, for instance `0.0.0.0:8443` or `[::]:8443`.
     #[schemars(required)]
     pub address: Option<String>,
     /// Whether clients are asked for a certificate in the handshake.
