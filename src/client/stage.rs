@@ -57,6 +57,9 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// How far back a certificate counts as still in use beside a key.
+    pub const WINDOW: Duration = Duration::from_hours(7 * 24);
+
     /// Every stage, in the order of the way.
     pub const ALL: [Self; 6] = [
         Self::Registered,

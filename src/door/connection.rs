@@ -47,7 +47,7 @@ impl Connection {
     pub fn certificate(&self, verifier: &Verifier, now: Timestamp) -> PresentedCertificate {
         match self.verdict(verifier, now).map(|verdict| verdict.at(now)) {
             None => PresentedCertificate::Absent,
-            Some(Ok(verified)) => PresentedCertificate::Verified(verified),
+            Some(Ok(good)) => PresentedCertificate::Verified(good),
             Some(Err(rejected)) => PresentedCertificate::Rejected(Box::new(rejected)),
         }
     }

@@ -67,7 +67,7 @@ impl Failure {
         let reasons: Vec<String> = stack
             .errors()
             .iter()
-            .filter_map(|error| error.reason())
+            .filter_map(crate::tls::error::Error::reason)
             .map(str::to_ascii_lowercase)
             .collect();
         let fits = |words: &str| reasons.iter().any(|reason| reason.contains(words));

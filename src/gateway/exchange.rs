@@ -97,7 +97,7 @@ impl Exchange {
 
     /// Notes that it was refused.
     pub(super) fn note_refusal(&mut self, refusal: &Refusal) {
-        self.refusal = Some((refusal.told().reason, refusal.for_log()));
+        self.refusal = Some((refusal.code().as_str(), refusal.for_log()));
         if self.caller.is_none() {
             self.auth = refusal.auth();
         }

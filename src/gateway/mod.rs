@@ -4,6 +4,7 @@
 //! the phases of pingora-proxy, `self_service` answers the clients' own calls, and `problem` tells
 //! every refusal.
 
+mod code;
 mod enrol;
 mod exchange;
 mod problem;
@@ -17,9 +18,9 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+pub use code::Code;
 pub use exchange::Exchange;
 pub use refusal::Refusal;
-pub use told::Told;
 
 use crate::certificate::Verifier;
 use crate::client::Enrolment;

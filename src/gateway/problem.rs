@@ -8,7 +8,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde::Serialize;
 
-use super::{Refusal, Told};
+use super::{Code, Refusal};
 
 /// What every reason means and what to do about it; served under `problems/`.
 const REASONS: &str = include_str!("../../docs/PROBLEMS.md");
@@ -47,19 +47,19 @@ pub(super) async fn answer(
     links: Links<'_>,
     request_id: &str,
 ) -> pingora::Result<()> {
-    let told = refusal.told();
+    let (code, detail) = (refusal.code(), refusal.detail());
     let problem = Problem {
-        r#type: format!("{}problems/{}", links.base_url(), told.reason),
-        title: told.title,
-        status: told.status,
-        detail: &told.detail,
-        reason: told.reason,
+        r#type: format!("{}problems/{}", links.base_url(), code.as_str()),
+        title: code.title(),
+        status: code.status(),
+        detail: &detail,
+        reason: code.as_str(),
         request_id,
         problems: refusal
             .rejected()
             .map(|rejected| rejected.problems().iter().collect())
             .unwrap_or_default(),
-        next_step: next_step(&told, links),
+        next_step: next_step(code, links),
     };
     let (body, content_type) = if prefers_text(session) {
         (problem.to_text(), "text/plain; charset=utf-8")
@@ -69,12 +69,12 @@ pub(super) async fn answer(
             "application/problem+json",
         )
     };
-    let mut head = ResponseHeader::build(told.status, Some(8))?;
+    let mut head = ResponseHeader::build(code.status(), Some(8))?;
     head.insert_header(CONTENT_TYPE, content_type)?;
-    if told.status == 401 {
+    if code.status() == 401 {
         head.insert_header(WWW_AUTHENTICATE, Refusal::challenge())?;
     }
-    if let Some(after) = told.retry_after {
+    if let Some(after) = code.retry_after() {
         head.insert_header(RETRY_AFTER, after.as_secs())?;
     }
     if let Refusal::MethodNotAllowed(allowed) = refusal {
@@ -151,14 +151,16 @@ fn prefers_text(session: &Session) -> bool {
     accept.contains("text/plain") && !accept.contains("json")
 }
 
-fn next_step(told: &Told, links: Links<'_>) -> String {
+fn next_step(code: Code, links: Links<'_>) -> String {
     let base = links.base_url();
-    match told.reason {
-        "credential_missing" => format!("curl --cert client.pem --key client.key {base}whoami"),
-        "certificate_retired" | "key_invalid" => {
+    match code {
+        Code::CredentialMissing => {
+            format!("curl --cert client.pem --key client.key {base}whoami")
+        }
+        Code::CertificateRetired | Code::KeyInvalid => {
             format!("curl --cert client.pem --key client.key -X POST {base}key")
         }
-        reason => format!("{base}problems/{reason}"),
+        code => format!("{base}problems/{}", code.as_str()),
     }
 }
 
@@ -167,12 +169,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_certificate_reason_is_documented() {
-        for reason in crate::certificate::Reason::ALL {
+    fn every_code_is_documented() {
+        for code in Code::ALL.map(Code::as_str) {
+            let section = documentation(code);
             assert!(
-                documentation(reason.code()).is_some(),
-                "docs/PROBLEMS.md has no section {}",
-                reason.code()
+                section.is_some_and(|text| text.len() > 40),
+                "docs/PROBLEMS.md: {code}"
             );
         }
         assert_eq!(documentation("no_such_reason"), None);

@@ -167,7 +167,9 @@ impl ProxyHttp for Gateway {
                 Some(Refusal::Internal("see the error of this request"))
             }
         };
-        let error_code = refusal.as_ref().map_or(0, |refusal| refusal.told().status);
+        let error_code = refusal
+            .as_ref()
+            .map_or(0, |refusal| refusal.code().status());
         if let Some(refusal) = refusal {
             tracing::warn!(%error, request_id = exchange.request_id, "a request failed");
             if session.response_written().is_none() {

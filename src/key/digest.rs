@@ -53,7 +53,7 @@ pub struct Pepper {
 impl Pepper {
     /// The pepper `secret`, known as `version`.
     #[must_use]
-    pub fn new(version: PepperVersion, secret: SecretBytes) -> Self {
+    pub fn new(version: PepperVersion, secret: &SecretBytes) -> Self {
         Self {
             version,
             state: keyed(secret.expose()),
@@ -151,7 +151,7 @@ mod tests {
     use crate::secret::Secret;
 
     fn pepper(version: PepperVersion, byte: u8) -> Pepper {
-        Pepper::new(version, Secret::new(vec![byte; 32]))
+        Pepper::new(version, &Secret::new(vec![byte; 32]))
     }
 
     #[test]

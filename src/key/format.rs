@@ -209,7 +209,7 @@ mod tests {
     fn the_vector_of_the_protocol_comes_out() {
         let key = ApiKey::parse(VECTOR.as_bytes(), &live()).unwrap();
         assert_eq!(key.id().to_string(), "0197f3c2a1b27c3d8e4f5a6b7c8d9e0f");
-        let peppers = Peppers::new(Pepper::new(1, Secret::new(vec![0; 32])), []);
+        let peppers = Peppers::new(Pepper::new(1, &Secret::new(vec![0; 32])), []);
         assert_eq!(
             key.digest(&peppers).to_hex(),
             "fcba6f01062ebffa11e2bb540e5b6ddaaebe2d00b49106f7caaff30732ff8718"

@@ -20,7 +20,7 @@ use crate::telemetry::Metrics;
 use crate::upstream::{self, Backend};
 
 /// How long the directory is believed without a word from the store.
-const MAX_STALE: Duration = Duration::from_secs(600);
+const MAX_STALE: Duration = Duration::from_mins(10);
 
 /// Everything that runs.
 pub(super) struct Opened {

@@ -20,9 +20,7 @@ const FLUSH_EVERY: Duration = Duration::from_secs(2);
 /// How often clients are counted by stage.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// How often the sightings of other replicas are read: only counts and stages need them.
-const LOAD_EVERY: Duration = Duration::from_secs(60);
-/// How far back a certificate counts as still in use beside a key.
-const WINDOW: Duration = Duration::from_secs(7 * 86_400);
+const LOAD_EVERY: Duration = Duration::from_mins(1);
 
 /// Follows the store.
 pub(super) struct Follow(pub(super) Arc<Directory>);
@@ -107,7 +105,13 @@ impl KeepSightings {
         self.directory
             .view()
             .clients(now, |client, active, issued| {
-                let stage = Stage::of(active, issued, self.sightings.of(client), WINDOW, now);
+                let stage = Stage::of(
+                    active,
+                    issued,
+                    self.sightings.of(client),
+                    Stage::WINDOW,
+                    now,
+                );
                 for (known, count) in Stage::ALL.iter().zip(&mut counts) {
                     *count = count.saturating_add(i64::from(*known == stage));
                 }

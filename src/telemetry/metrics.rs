@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
-    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// From half a millisecond to half a minute.
@@ -43,8 +43,6 @@ pub struct Metrics {
     pub store_epoch: IntGauge,
     /// `keyferry_directory_age_seconds`.
     pub directory_age: Gauge,
-    /// `keyferry_tls_certificate_not_after_timestamp_seconds{name}`.
-    pub certificate_not_after: GaugeVec,
 }
 
 /// How a request ended, for counting.
@@ -100,102 +98,26 @@ impl Metrics {
     /// # Errors
     ///
     /// When two metrics have one name.
+    #[rustfmt::skip]
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let build = IntGaugeVec::new(
-            opts("build_info", "The version that runs; always 1."),
-            &["version"],
-        )?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        registry.register(Box::new(build))?;
-        #[cfg(target_os = "linux")]
-        registry.register(Box::new(
-            prometheus::process_collector::ProcessCollector::for_self(),
-        ))?;
-        let counters = |name, help, labels: &[&str]| {
-            register(&registry, IntCounterVec::new(opts(name, help), labels)?)
-        };
-        let gauges = |name, help, labels: &[&str]| {
-            register(&registry, IntGaugeVec::new(opts(name, help), labels)?)
-        };
-        let histograms = |name: &str, help: &str, labels: &[&str]| {
-            let opts =
-                HistogramOpts::new(format!("keyferry_{name}"), help).buckets(SECONDS.to_vec());
-            register(&registry, HistogramVec::new(opts, labels)?)
-        };
+        let make = Maker(&registry);
+        make.build_info()?;
         Ok(Self {
-            requests: counters(
-                "requests_total",
-                "Requests by route, kind of credential and outcome.",
-                &["route", "auth", "outcome"],
-            )?,
-            request_seconds: histograms(
-                "request_duration_seconds",
-                "From a request's head to its answer's end.",
-                &["route"],
-            )?,
-            decisions: counters(
-                "auth_decisions_total",
-                "Decisions on credentials, with the reason of refusals.",
-                &["method", "decision", "reason"],
-            )?,
-            certificate_problems: counters(
-                "certificate_problems_total",
-                "Certificates that were not accepted, by their gravest problem.",
-                &["reason"],
-            )?,
-            handshakes: counters(
-                "tls_handshakes_total",
-                "TLS handshakes by result and version.",
-                &["result", "version"],
-            )?,
-            handshake_failures: counters(
-                "tls_handshake_failures_total",
-                "TLS handshakes that failed, by reason.",
-                &["reason"],
-            )?,
-            connections: gauges("connections", "Open client connections.", &["state"])?,
-            upstream_seconds: histograms(
-                "upstream_duration_seconds",
-                "From sending a request to a backend to the head of its answer.",
-                &["backend"],
-            )?,
-            upstream_failures: counters(
-                "upstream_failures_total",
-                "Attempts that a backend did not answer.",
-                &["backend"],
-            )?,
-            clients: gauges("clients", "Clients by stage.", &["stage"])?,
-            directory_entries: gauges(
-                "directory_entries",
-                "Records in memory by kind.",
-                &["kind"],
-            )?,
-            store_up: register(
-                &registry,
-                IntGauge::with_opts(opts("store_up", "1 while the store answers."))?,
-            )?,
-            store_epoch: register(
-                &registry,
-                IntGauge::with_opts(opts("store_epoch", "The last change that is known here."))?,
-            )?,
-            directory_age: register(
-                &registry,
-                Gauge::with_opts(opts(
-                    "directory_age_seconds",
-                    "Seconds since the store last confirmed what is known here.",
-                ))?,
-            )?,
-            certificate_not_after: register(
-                &registry,
-                GaugeVec::new(
-                    opts(
-                        "tls_certificate_not_after_timestamp_seconds",
-                        "When a certificate of ours ends.",
-                    ),
-                    &["name"],
-                )?,
-            )?,
+            requests: make.counters("requests_total", "Requests by route, kind of credential and outcome.", &["route", "auth", "outcome"])?,
+            request_seconds: make.histograms("request_duration_seconds", "From a request's head to its answer's end.", &["route"])?,
+            decisions: make.counters("auth_decisions_total", "Decisions on credentials, with the reason of refusals.", &["method", "decision", "reason"])?,
+            certificate_problems: make.counters("certificate_problems_total", "Certificates that were not accepted, by their gravest problem.", &["reason"])?,
+            handshakes: make.counters("tls_handshakes_total", "TLS handshakes by result and version.", &["result", "version"])?,
+            handshake_failures: make.counters("tls_handshake_failures_total", "TLS handshakes that failed, by reason.", &["reason"])?,
+            connections: make.gauges("connections", "Open client connections.", &["state"])?,
+            upstream_seconds: make.histograms("upstream_duration_seconds", "From sending a request to a backend to the head of its answer.", &["backend"])?,
+            upstream_failures: make.counters("upstream_failures_total", "Attempts that a backend did not answer.", &["backend"])?,
+            clients: make.gauges("clients", "Clients by stage.", &["stage"])?,
+            directory_entries: make.gauges("directory_entries", "Records in memory by kind.", &["kind"])?,
+            store_up: make.register(IntGauge::with_opts(opts("store_up", "1 while the store answers."))?)?,
+            store_epoch: make.register(IntGauge::with_opts(opts("store_epoch", "The last change that is known here."))?)?,
+            directory_age: make.register(Gauge::with_opts(opts("directory_age_seconds", "Seconds since the store last confirmed what is known here."))?)?,
             registry,
         })
     }
@@ -237,10 +159,55 @@ fn opts(name: &str, help: &str) -> Opts {
     Opts::new(format!("keyferry_{name}"), help)
 }
 
-fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    metric: C,
-) -> Result<C, prometheus::Error> {
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
+/// Makes metrics and registers them.
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.register(IntCounterVec::new(opts(name, help), labels)?)
+    }
+
+    fn gauges(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntGaugeVec, prometheus::Error> {
+        self.register(IntGaugeVec::new(opts(name, help), labels)?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let opts = HistogramOpts::new(format!("keyferry_{name}"), help).buckets(SECONDS.to_vec());
+        self.register(HistogramVec::new(opts, labels)?)
+    }
+
+    /// The version that runs, and what the process uses.
+    fn build_info(&self) -> Result<(), prometheus::Error> {
+        let build = self.gauges(
+            "build_info",
+            "The version that runs; always 1.",
+            &["version"],
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        #[cfg(target_os = "linux")]
+        self.0.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
+        Ok(())
+    }
+
+    fn register<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
 }

@@ -64,7 +64,11 @@ impl Scene {
         &self.folder
     }
 
-    /// Waits for Ctrl-C.
+    /// Stays as it is until Ctrl-C.
+    #[expect(
+        clippy::unused_self,
+        reason = "the scene must be there while one waits"
+    )]
     pub(super) fn wait(&self) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

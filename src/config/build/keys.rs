@@ -64,7 +64,7 @@ impl Builder {
             let secret = self
                 .required(&at, typed.file.as_deref(), write)
                 .and_then(|path| self.secret(&at, path));
-            Ok((version?, Pepper::new(version?, secret?)))
+            Ok((version?, Pepper::new(version?, &secret?)))
         }));
         let mut peppers = peppers?;
         peppers.sort_by_key(|(version, _)| *version);

@@ -17,7 +17,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRIES: usize = 4;
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct KeyOnce<'a> {
     key: &'a str,
     key_id: KeyId,
     client_id: &'a ClientId,
@@ -146,7 +146,7 @@ fn shown(call: &Call<'_>, identity: &Identity, key: &ApiKey) -> Result<Answer, R
     let (authority, base) = (&call.head.authority, &call.gateway.parts.self_service.path);
     json(
         201,
-        &Shown {
+        &KeyOnce {
             key: key.reveal(),
             key_id: key.id(),
             client_id: identity.client(),

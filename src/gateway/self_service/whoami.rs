@@ -1,16 +1,11 @@
 //! `GET whoami`: who the gateway takes the caller for, and how far it has moved.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::{Answer, Call, json};
 use crate::client::{ClientId, Stage};
 use crate::gateway::{Exchange, Refusal};
 use crate::key::{KeyId, Scope};
-
-/// How far back a certificate counts as still in use beside a key.
-const WINDOW: Duration = Duration::from_secs(7 * 86_400);
 
 #[derive(Serialize)]
 struct WhoAmI<'a> {
@@ -63,7 +58,7 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
             client_id: identity.client(),
             key_id: identity.key(),
             proven_by: exchange.auth,
-            stage: Stage::of(true, !keys.is_empty(), seen, WINDOW, exchange.now),
+            stage: Stage::of(true, !keys.is_empty(), seen, Stage::WINDOW, exchange.now),
             scopes: identity.scopes(),
             certificate: certificate.map(|certificate| CertificateOf {
                 sha256: certificate.fingerprint().to_string(),
