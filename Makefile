@@ -11,7 +11,7 @@ NODE := target/node
 
 .PHONY: help
 help: ## what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## tell the whole story in the terminal, then stay up (without a terminal: end after the story)
@@ -88,3 +88,14 @@ advisories: ## known vulnerabilities of dependencies; needs the advisory databas
 .PHONY: install-deny
 install-deny: ## compile cargo-deny, for `make deny` and `make advisories`
 	cargo install --locked cargo-deny
+
+# ---------------------------------------------------------------- benchmarks, by hand (docs/PERFORMANCE.md)
+
+.PHONY: bench
+bench: build-tools ## what the core costs a request
+	cargo bench --locked --bench core
+
+.PHONY: bench-compare
+bench-compare: build-tools ## Keyferry and HAProxy at the same job, in turns (ARGUMENTS="--rounds 5 --seconds 3")
+	cargo build --locked --release --bin keyferry --example compare
+	python3 benches/compare/compare.py $(ARGUMENTS)

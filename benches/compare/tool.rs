@@ -1,0 +1,27 @@
+//! The tool of `make bench-compare`: prepares what both gateways need, and makes load.
+
+mod identities;
+mod load;
+#[path = "../../tests/support/pki.rs"]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a fixture of the tests, where that is fine"
+)]
+mod pki;
+mod seed;
+
+use clap::Parser;
+
+/// Prepare and measure the comparison of two gateways; compare.py runs it
+#[derive(Debug, Parser)]
+enum Tool {
+    Seed(seed::Args),
+    Load(load::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Tool::parse() {
+        Tool::Seed(args) => seed::run(&args),
+        Tool::Load(args) => load::run(&args),
+    }
+}
