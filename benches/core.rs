@@ -166,7 +166,7 @@ impl World {
         let runtime = Runtime::new()?;
         let folder = TempDir::new()?;
         let format = Format::new("kf", "live")?;
-        let peppers = Peppers::new(Pepper::new(1, Secret::new(vec![7; 32])), []);
+        let peppers = Peppers::new(Pepper::new(1, &Secret::new(vec![7; 32])), []);
         let now = clock::now();
 
         let authority = pki::root("Clients Root").self_signed();

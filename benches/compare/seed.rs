@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     lists(folder, &identities)?;
 
     let peppers = Peppers::new(
-        Pepper::new(1, secret::from_file_contents(PEPPER.to_vec())?),
+        Pepper::new(1, &secret::from_file_contents(PEPPER.to_vec())?),
         [],
     );
     let store = Embedded::open(&folder.join("keyferry.redb"))?;
