@@ -105,14 +105,13 @@ mod tests {
 
     #[test]
     fn a_client_walks_through_the_stages() {
-        let week = Duration::from_secs(7 * 86_400);
         let day = |n: i64| Timestamp::from_unix(n * 86_400);
         let stage = |issued, certificate: Option<i64>, key: Option<i64>| {
             let seen = Seen {
                 by_certificate: certificate.map(day),
                 by_key: key.map(day),
             };
-            Stage::of(true, issued, seen, week, day(100))
+            Stage::of(true, issued, seen, Stage::WINDOW, day(100))
         };
         assert_eq!(stage(false, None, None), Stage::Registered);
         assert_eq!(stage(false, Some(99), None), Stage::CertOnly);
@@ -120,7 +119,7 @@ mod tests {
         assert_eq!(stage(true, Some(99), Some(100)), Stage::Dual);
         assert_eq!(stage(true, Some(92), Some(100)), Stage::KeyOnly);
         assert_eq!(
-            Stage::of(false, true, Seen::default(), week, day(1)),
+            Stage::of(false, true, Seen::default(), Stage::WINDOW, day(1)),
             Stage::Retired
         );
     }

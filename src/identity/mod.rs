@@ -7,7 +7,14 @@ use crate::credential::{Presented, PresentedCertificate, PresentedKey};
 use crate::directory::View;
 use crate::key::{ApiKey, KeyFault, KeyId, Malformed, Peppers, Scope};
 
-/// Somebody whom the directory knows, and how that was proven. Only [`resolve`] makes one.
+/// Somebody whom the directory knows, and how that was proven. Only [`resolve`] makes one:
+///
+/// ```compile_fail,E0451
+/// use keyferry::identity::{Identity, Proof};
+/// fn forged(other: Identity) -> Identity {
+///     Identity { proof: Proof::Key, ..other }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Identity {
     client: ClientId,
@@ -262,3 +269,6 @@ impl Lookup<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

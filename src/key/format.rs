@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_key_is_found_wherever_it_stands() {
         let text = |s: &str| live().occurs_in(s.as_bytes());
-        assert!(text(&format!("a=1&k={VECTOR}&b")) && text(&VECTOR[..20]));
+        assert!(text(&format!("a=1&k={VECTOR}&b")) && text(VECTOR.split_at(20).0));
         assert!(!text("kf_live_") && !text("kf_live_orders") && !text("kf_test_0197f3c2a1b2"));
     }
 

@@ -9,7 +9,14 @@ pub use route::{Accept, HostPattern, NotAHost, Route, Routes};
 use crate::identity::{Caller, Identity, Proof};
 use crate::key::Scope;
 
-/// Leave to forward one request along one route. Only [`decide`] and [`open`] give it.
+/// Leave to forward one request along one route. Only [`decide`] and [`open`] give it:
+///
+/// ```compile_fail,E0451
+/// use keyferry::policy::{Permit, Route};
+/// fn forged(route: std::sync::Arc<Route>) -> Permit {
+///     Permit { route, identity: None }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Permit {
     route: Arc<Route>,

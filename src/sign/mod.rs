@@ -17,3 +17,6 @@ pub const TAG: &str = "keyferry";
 pub const ALGORITHM: &str = "hmac-sha256";
 /// How long a signature is good, in seconds: for the way to the backend, not for keeping.
 pub const LIFETIME: i64 = 60;
+
+#[cfg(test)]
+mod tests;

@@ -112,6 +112,15 @@ impl Signer {
     /// The headers for `message` in the name of whom `permit` names, good for [`LIFETIME`] seconds
     /// from `now`; none at all when it names nobody. `nonce` must be new for every attempt.
     ///
+    /// An identity alone is not enough; policy has to permit the request first:
+    ///
+    /// ```compile_fail,E0308
+    /// use keyferry::{clock, identity::Identity, sign::{Message, Signer}};
+    /// fn unpermitted(signer: &Signer, message: &Message<'_>, identity: &Identity) {
+    ///     let _ = signer.sign(message, identity, uuid::Uuid::nil(), clock::now());
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`SignError::Value`] when a part of the message cannot stand in a signature base, such as a
@@ -134,7 +143,7 @@ impl Signer {
         self.sign_as(message, &caller, nonce, now)
     }
 
-    fn sign_as(
+    pub(super) fn sign_as(
         &self,
         message: &Message<'_>,
         caller: &Covered<'_>,
@@ -187,7 +196,7 @@ pub(super) struct Covered<'a> {
 }
 
 impl<'a> Covered<'a> {
-    fn of(key: KeyId, client_id: &'a str, scopes: &[Scope]) -> Self {
+    pub(super) fn of(key: KeyId, client_id: &'a str, scopes: &[Scope]) -> Self {
         let scopes: Vec<_> = scopes.iter().map(Scope::as_str).collect();
         let scopes = (!scopes.is_empty()).then(|| scopes.join(" "));
         Self {

@@ -1,0 +1,236 @@
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+
+use super::signer::Covered;
+use super::*;
+use crate::clock::Timestamp;
+use crate::secret::{Secret, SecretBytes};
+
+const NOW: Timestamp = Timestamp::from_unix(1_795_418_999);
+const ORDERS: Message<'static> = Message {
+    method: "GET",
+    authority: "api.example.com",
+    path: "/v1/orders",
+    query: Some("limit=10"),
+    content_digest: None,
+};
+
+fn secret(byte: u8) -> SecretBytes {
+    Secret::new(vec![byte; 32])
+}
+
+fn key(id: &str, byte: u8) -> SigningKey {
+    SigningKey::new(id, &secret(byte)).unwrap()
+}
+
+fn verifier() -> Verifier {
+    Verifier::new(vec![key("new", 1), key("old", 2)], Names::default())
+}
+
+/// The headers of a request that was signed in the name of `acme`, with a scope.
+fn signed(message: &Message<'_>, with: SigningKey) -> HeaderMap {
+    let scopes = ["orders:read".parse().unwrap()];
+    let id = "0197f3c2a1b27c3d8e4f5a6b7c8d9e0f".parse().unwrap();
+    let caller = Covered::of(id, "acme", &scopes);
+    let signer = Signer::new(with, Names::default());
+    let made = signer
+        .sign_as(message, &caller, uuid::Uuid::now_v7(), NOW)
+        .unwrap();
+    made.into_headers().collect()
+}
+
+fn verify(message: &Message<'_>, headers: &HeaderMap) -> Result<(), Invalid> {
+    verifier().verify(message, headers, NOW).map(drop)
+}
+
+fn changed(headers: &HeaderMap, name: &str, change: impl Fn(&str) -> String) -> HeaderMap {
+    let mut headers = headers.clone();
+    let name: HeaderName = name.parse().unwrap();
+    let value = change(headers[&name].to_str().unwrap());
+    headers.insert(name, HeaderValue::from_str(&value).unwrap());
+    headers
+}
+
+#[test]
+fn what_the_signer_makes_the_verifier_believes() {
+    let (client, id) = verifier()
+        .verify(&ORDERS, &signed(&ORDERS, key("new", 1)), NOW)
+        .unwrap();
+    assert_eq!(
+        (client.as_str(), id.to_string().as_str()),
+        ("acme", "0197f3c2a1b27c3d8e4f5a6b7c8d9e0f")
+    );
+}
+
+#[test]
+fn s2_every_change_of_the_request_is_noticed() {
+    let headers = signed(&ORDERS, key("new", 1));
+    assert_eq!(verify(&ORDERS, &headers), Ok(()));
+    for message in [
+        Message {
+            method: "POST",
+            ..ORDERS
+        },
+        Message {
+            authority: "api.example.org",
+            ..ORDERS
+        },
+        Message {
+            path: "/v1/order",
+            ..ORDERS
+        },
+        Message {
+            query: Some("limit=11"),
+            ..ORDERS
+        },
+        Message {
+            query: None,
+            ..ORDERS
+        },
+    ] {
+        assert_eq!(
+            verify(&message, &headers),
+            Err(Invalid::Mismatch),
+            "{message:?}"
+        );
+    }
+}
+
+#[test]
+fn s2_every_change_of_one_character_of_a_header_is_noticed() {
+    let headers = signed(&ORDERS, key("new", 1));
+    for name in [
+        "x-key-id",
+        "x-client-id",
+        "x-key-scopes",
+        "signature",
+        "signature-input",
+    ] {
+        for at in 0..headers[name].len() {
+            let flip = |value: &str| {
+                let mut bytes = value.as_bytes().to_vec();
+                bytes[at] = if bytes[at] == b'a' { b'b' } else { b'a' };
+                String::from_utf8(bytes).unwrap()
+            };
+            assert!(
+                verify(&ORDERS, &changed(&headers, name, flip)).is_err(),
+                "{name} at {at}"
+            );
+        }
+    }
+}
+
+#[test]
+fn s6_another_algorithm_label_or_key_is_refused() {
+    let headers = signed(&ORDERS, key("new", 1));
+    for (from, to) in [
+        ("hmac-sha256", "none"),
+        ("hmac-sha256", "ed25519"),
+        (";alg=\"hmac-sha256\"", ""),
+        ("gw=", "gw2="),
+        ("tag=\"keyferry\"", "tag=\"other\""),
+        (";tag=\"keyferry\"", ""),
+        ("\"@path\" ", ""),
+        ("\"@method\" \"@authority\"", "\"@authority\" \"@method\""),
+        ("\"@method\"", "\"@method\" \"@method\""),
+        (" \"x-key-scopes\"", ""),
+    ] {
+        let input = changed(&headers, "signature-input", |value| {
+            value.replacen(from, to, 1)
+        });
+        assert_ne!(input, headers, "{from}");
+        assert_eq!(verify(&ORDERS, &input), Err(Invalid::Form), "{from} → {to}");
+    }
+    let unknown = changed(&headers, "signature-input", |value| {
+        value.replace("\"new\"", "\"other\"")
+    });
+    assert_eq!(verify(&ORDERS, &unknown), Err(Invalid::UnknownKey));
+    let swapped = changed(&headers, "signature-input", |value| {
+        value.replace("\"new\"", "\"old\"")
+    });
+    assert_eq!(verify(&ORDERS, &swapped), Err(Invalid::Mismatch));
+}
+
+#[test]
+fn s6_a_second_signature_or_a_second_header_is_refused() {
+    let headers = signed(&ORDERS, key("new", 1));
+    for name in ["signature-input", "signature"] {
+        let twice = changed(&headers, name, |value| {
+            format!("{value}, {}", value.replace("gw=", "gw2="))
+        });
+        assert_eq!(verify(&ORDERS, &twice), Err(Invalid::Form), "{name}");
+    }
+    for name in [
+        "signature-input",
+        "signature",
+        "x-key-id",
+        "x-client-id",
+        "x-key-scopes",
+    ] {
+        let mut twice = headers.clone();
+        let name: HeaderName = name.parse().unwrap();
+        twice.append(name.clone(), headers[&name].clone());
+        assert!(
+            matches!(verify(&ORDERS, &twice), Err(Invalid::Header(_))),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn s8_without_any_of_the_headers_nobody_is_believed() {
+    let headers = signed(&ORDERS, key("new", 1));
+    for name in ["signature-input", "signature", "x-key-id", "x-client-id"] {
+        let mut without = headers.clone();
+        without.remove(name);
+        assert!(
+            matches!(verify(&ORDERS, &without), Err(Invalid::Header(_))),
+            "{name}"
+        );
+    }
+    assert!(verify(&ORDERS, &HeaderMap::new()).is_err());
+}
+
+#[test]
+fn s3_and_s4_a_signature_is_of_now_give_or_take_the_clocks() {
+    let headers = signed(&ORDERS, key("new", 1));
+    let at = |offset: i64| {
+        let now = Timestamp::from_unix(NOW.as_unix() + offset);
+        verifier().verify(&ORDERS, &headers, now).map(drop)
+    };
+    assert_eq!((at(-5), at(0), at(LIFETIME + 5)), (Ok(()), Ok(()), Ok(())));
+    assert_eq!(
+        (at(-6), at(LIFETIME + 6)),
+        (Err(Invalid::Time), Err(Invalid::Time))
+    );
+}
+
+#[test]
+fn s9_two_secrets_are_believed_during_a_rotation_and_no_third() {
+    for (with, outcome) in [
+        (key("new", 1), Ok(())),
+        (key("old", 2), Ok(())),
+        (key("new", 3), Err(Invalid::Mismatch)),
+        (key("older", 2), Err(Invalid::UnknownKey)),
+    ] {
+        assert_eq!(
+            verify(&ORDERS, &signed(&ORDERS, with.clone())),
+            outcome,
+            "{with:?}"
+        );
+    }
+}
+
+#[test]
+fn s10_a_content_digest_is_covered_and_cannot_be_left_out() {
+    let digest = Message {
+        content_digest: Some("sha-256=:abc=:"),
+        ..ORDERS
+    };
+    let mut headers = signed(&digest, key("new", 1));
+    assert!(verify(&ORDERS, &headers).is_err());
+    headers.insert("content-digest", HeaderValue::from_static("sha-256=:abc=:"));
+    assert_eq!(verify(&ORDERS, &headers), Ok(()));
+    headers.insert("content-digest", HeaderValue::from_static("sha-256=:abd=:"));
+    assert_eq!(verify(&ORDERS, &headers), Err(Invalid::Mismatch));
+}
