@@ -2,12 +2,20 @@
 
 use std::borrow::Cow;
 
-use http::header::HOST;
+use http::header::{HOST, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
 use crate::key::Format;
+use crate::sign::header::CONTENT_DIGEST;
+
+/// More than any method that is registered (RFC 9110 section 16.1).
+const LONGEST_METHOD: usize = 32;
+/// A host name has 253 characters at most (RFC 1035 section 2.3.4), and a port six.
+const LONGEST_AUTHORITY: usize = 260;
+/// How often a path is decoded: some backends do it more than once.
+const DECODINGS: usize = 3;
 
 /// A request's head that has exactly one reading.
 #[derive(Debug)]
@@ -80,6 +88,9 @@ impl<'a> Head<'a> {
             .any(|segment| segment == "." || segment == "..")
         {
             return Err(Malformed::DotSegment);
+        }
+        if request.method.as_str().len() > LONGEST_METHOD || !covered_is_text(&request.headers) {
+            return Err(Malformed::Http);
         }
         let decoded: Cow<'_, [u8]> = percent_decode_str(target).into();
         if format.occurs_in(&decoded) {
@@ -156,7 +167,7 @@ fn authority(request: &Parts, named: Option<&str>) -> Result<String, Malformed> 
         return Err(Malformed::TwoHosts);
     }
     let parsed: http::uri::Authority = first.parse().map_err(|_| Malformed::Host)?;
-    if parsed.host().is_empty() || first.contains('@') {
+    if parsed.host().is_empty() || first.contains('@') || first.len() > LONGEST_AUTHORITY {
         return Err(Malformed::Host);
     }
     let lower = first.to_ascii_lowercase();
@@ -166,15 +177,25 @@ fn authority(request: &Parts, named: Option<&str>) -> Result<String, Malformed> 
     Ok(plain.map_or_else(|| lower.clone(), str::to_owned))
 }
 
-/// `path` with percent-encoding undone, `\` as `/`, path parameters dropped and empty segments
+/// Whether the header that is signed besides ours can stand in a signature base.
+fn covered_is_text(headers: &HeaderMap) -> bool {
+    let visible = |value: &HeaderValue| value.as_bytes().iter().all(|b| (b' '..0x7f).contains(b));
+    headers.get_all(CONTENT_DIGEST).iter().all(visible)
+}
+
+/// `path` with percent-encoding undone, however often it was done, `\` as `/`, path parameters dropped and empty segments
 /// merged.
 fn canonical(path: &str) -> Cow<'_, str> {
     if !path.contains(['%', '\\', ';']) && !path.contains("//") {
         return Cow::Borrowed(path);
     }
-    let decoded = percent_decode_str(path)
-        .decode_utf8_lossy()
-        .replace('\\', "/");
+    let mut decoded = path.to_owned();
+    for _ in 0..DECODINGS {
+        decoded = percent_decode_str(&decoded)
+            .decode_utf8_lossy()
+            .into_owned();
+    }
+    let decoded = decoded.replace('\\', "/");
     let mut canonical = String::with_capacity(decoded.len());
     for segment in decoded.split('/') {
         let name = segment.split(';').next().unwrap_or_default();
@@ -241,6 +262,8 @@ mod tests {
             "/a/..%2fb",
             "/a\\..\\b",
             "/a/..;x/b",
+            "/a/%252e%252e/b",
+            "/a/%25252e./b",
         ] {
             assert_eq!(read(path, &["a"]), Err(Malformed::DotSegment), "{path}");
         }

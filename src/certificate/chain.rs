@@ -6,6 +6,7 @@ use super::content::Content;
 use super::{Facts, Fingerprint};
 use crate::clock::Timestamp;
 use crate::tls::error::ErrorStack;
+use crate::tls::nid::Nid;
 use crate::tls::ssl::SslRef;
 use crate::tls::x509::{X509, X509Ref};
 
@@ -261,10 +262,16 @@ fn key_within_bounds(x509: &X509Ref) -> Result<(), &'static str> {
     {
         return Err("has an RSA key with an outsized exponent; use 65537");
     }
+    // Other curves have no fast arithmetic in OpenSSL: a signature costs a hundred times as much.
+    let known = [
+        Some(Nid::X9_62_PRIME256V1),
+        Some(Nid::SECP384R1),
+        Some(Nid::SECP521R1),
+    ];
     if let Ok(ec) = key.ec_key()
-        && ec.group().curve_name().is_none()
+        && !known.contains(&ec.group().curve_name())
     {
-        return Err("describes its own curve; use a named one, such as P-256");
+        return Err("has a key on a curve that is not accepted; use P-256, P-384 or P-521");
     }
     let _ = ErrorStack::get();
     Ok(())

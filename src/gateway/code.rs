@@ -32,6 +32,7 @@ pub enum Code {
     ApprovalPending,
     ScopeMissing,
     CertificateRequired,
+    KeyRequired,
     HandshakeRequired,
     CrossSiteRequest,
     RouteNotFound,
@@ -46,7 +47,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::RequestMalformed,
         Self::CredentialAmbiguous,
         Self::CredentialMissing,
@@ -68,6 +69,7 @@ impl Code {
         Self::ApprovalPending,
         Self::ScopeMissing,
         Self::CertificateRequired,
+        Self::KeyRequired,
         Self::HandshakeRequired,
         Self::CrossSiteRequest,
         Self::RouteNotFound,
@@ -105,6 +107,7 @@ impl Code {
             Self::ApprovalPending => (403, "approval_pending", "Waiting for approval"),
             Self::ScopeMissing => (403, "scope_missing", "The key may not do this"),
             Self::CertificateRequired => (403, "certificate_required", "Only with a certificate"),
+            Self::KeyRequired => (403, "key_required", "Only with a key"),
             Self::HandshakeRequired => (403, "handshake_required", "Prove the certificate again"),
             Self::CrossSiteRequest => (403, "cross_site_request", "Not from another site"),
             Self::RouteNotFound => (404, "route_not_found", "Nothing is served here"),

@@ -1,11 +1,16 @@
 //! What memory does not tell: ask the store once, and enrol who comes for the first time.
 
+use std::time::Duration;
+
 use super::{Freshness, Gateway, Refusal};
 use crate::certificate::Verified;
 use crate::client;
 use crate::clock::Timestamp;
 use crate::identity::Refused;
 use crate::store::{CommitError, Epoch};
+
+/// How long a first sight waits for its turn.
+const TURN: Duration = Duration::from_secs(1);
 
 impl Gateway {
     /// Decides with what is in memory; only when that knows too little, catches up with the store
@@ -39,7 +44,8 @@ impl Gateway {
         let Some(change) = client::at_first_sight(self.parts.enrolment, certificate, now) else {
             return Ok(());
         };
-        let Ok(_turn) = self.enrolments.try_acquire() else {
+        let turn = tokio::time::timeout(TURN, self.enrolments.acquire()).await;
+        let Ok(Ok(turn)) = turn else {
             return Err(Refusal::Overloaded);
         };
         let known_by: Epoch = match self.parts.store.commit(&change).await {
@@ -50,6 +56,7 @@ impl Gateway {
                 return Err(Refusal::StoreUnavailable);
             }
         };
+        drop(turn);
         tracing::info!(
             certificate = %certificate.fingerprint(), subject = certificate.facts().subject,
             action = ?change.action, epoch = known_by.0, "a certificate was seen for the first time"

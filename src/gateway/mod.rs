@@ -136,6 +136,10 @@ impl Gateway {
         let routes = &self.parts.routes;
         let route = routes.find(head.host(), head.path);
         let canonical = head.canonical_path();
+        if canonical.starts_with(&self.parts.self_service.path) {
+            // Also in disguise, the reserved paths reach no backend.
+            return Err(Malformed::AmbiguousPath.into());
+        }
         let reading = if *canonical == *head.path {
             route
         } else {

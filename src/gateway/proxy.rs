@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::Method;
 use http::header::{HeaderMap, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
@@ -21,6 +22,9 @@ use crate::head::{Head, Malformed};
 use crate::sign::header;
 use crate::telemetry::{AccessLine, Outcome};
 use crate::upstream;
+
+/// What `Allow` names when only CONNECT and TRACE are not (RFC 9110 section 9.1, RFC 5789).
+const EVERY_OTHER_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 #[async_trait]
 impl ProxyHttp for Gateway {
@@ -88,6 +92,9 @@ impl ProxyHttp for Gateway {
             names: &self.parts.names,
             format: &self.parts.format,
             keep_ambiguous: self.parts.keep_ambiguous_headers,
+            peer: session
+                .client_addr()
+                .and_then(|address| Some(address.as_inet()?.ip())),
         };
         exchange.sent = Some(clock::monotonic());
         upstream::rewrite(
@@ -241,6 +248,10 @@ impl Gateway {
     ) -> Result<bool, Refusal> {
         let head = self.head(session)?;
         exchange.note_head(&head);
+        if *head.method == Method::TRACE {
+            // It would show the identity and its signature to the client (RFC 9110 section 9.3.8).
+            return Err(Refusal::MethodNotAllowed(EVERY_OTHER_METHOD));
+        }
         let connection = connection(session)
             .ok_or(Refusal::Internal("the connection was not made by the door"))?;
         let now = exchange.now;

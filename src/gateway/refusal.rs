@@ -37,6 +37,8 @@ pub enum Refusal {
     KeyAlreadyIssued(String),
     /// Only a certificate that was proven on this connection may do this.
     CertificateRequired,
+    /// Only a key may do this.
+    KeyRequired,
     /// The certificate must be proven anew, in a full handshake.
     HandshakeRequired,
     /// A browser sent it for another site.
@@ -84,6 +86,7 @@ impl Refusal {
             | Self::MethodNotAllowed(_)
             | Self::KeyAlreadyIssued(_)
             | Self::CertificateRequired
+            | Self::KeyRequired
             | Self::HandshakeRequired
             | Self::CrossSite => None,
         }
@@ -116,6 +119,7 @@ impl Refusal {
             | Self::MethodNotAllowed(_)
             | Self::KeyAlreadyIssued(_)
             | Self::CertificateRequired
+            | Self::KeyRequired
             | Self::HandshakeRequired
             | Self::CrossSite
             | Self::Internal(_) => "none",

@@ -24,6 +24,7 @@ impl Refusal {
             Self::MethodNotAllowed(_) => Code::MethodNotAllowed,
             Self::KeyAlreadyIssued(_) => Code::KeyAlreadyIssued,
             Self::CertificateRequired => Code::CertificateRequired,
+            Self::KeyRequired => Code::KeyRequired,
             Self::HandshakeRequired => Code::HandshakeRequired,
             Self::CrossSite => Code::CrossSiteRequest,
             Self::Internal(_) => Code::InternalError,
@@ -51,6 +52,7 @@ impl Refusal {
                 format!("This client fetched its key {when}. {SHOWN_ONCE}")
             }
             Self::CertificateRequired => CERTIFICATE_REQUIRED.to_owned(),
+            Self::KeyRequired => KEY_REQUIRED.to_owned(),
             Self::HandshakeRequired => HANDSHAKE_REQUIRED.to_owned(),
             Self::CrossSite => "A browser sent this request on behalf of another site.".to_owned(),
             Self::Internal(_) => INTERNAL.to_owned(),
@@ -66,6 +68,8 @@ const SHOWN_ONCE: &str = "A key is shown once: use it, or ask the operator to re
     fetch a new one.";
 const CERTIFICATE_REQUIRED: &str =
     "A key is fetched with the client certificate; this connection proved none.";
+const KEY_REQUIRED: &str =
+    "A key is revoked with a key; a certificate alone does not do. The operator can, too.";
 const HANDSHAKE_REQUIRED: &str = "This connection resumed an earlier TLS session; connect again \
     without resumption and repeat the request.";
 const INTERNAL: &str =

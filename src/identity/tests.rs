@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use super::*;
 use crate::certificate::{Ca, CertificateRecord, Chain, Source, Trust, Verifier};
 use crate::client::ClientRecord;
-use crate::key::{ApiKey, Format, KeyRecord, KeyStatus, Pepper};
+use crate::key::{ApiKey, Format, KeyRecord, KeyStatus, Pepper, RevokedBy};
 use crate::pki::{Issued, leaf, root};
 use crate::secret::Secret;
 use crate::store::{Epoch, Record, Versioned};
@@ -232,8 +232,10 @@ fn k13_every_fault_of_a_key_is_told_apart_for_the_log() {
         KeyFault::Expired
     );
     assert_eq!(
-        with(&mut world, |key| key.status =
-            KeyStatus::Revoked { at: NOW }),
+        with(&mut world, |key| key.status = KeyStatus::Revoked {
+            at: NOW,
+            by: RevokedBy::Operator
+        }),
         KeyFault::Revoked
     );
 }

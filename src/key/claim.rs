@@ -4,7 +4,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce};
 
-use super::{ApiKey, Format, KeyId, KeyRecord, Peppers, Receipt};
+use super::{ApiKey, Format, KeyId, KeyRecord, KeyStatus, Peppers, Receipt, RevokedBy};
 use crate::certificate::{CertificateRecord, Fingerprint, Mapping};
 use crate::client::ClientId;
 use crate::clock::Timestamp;
@@ -68,8 +68,9 @@ pub enum Claimed {
 }
 
 impl Claim<'_> {
-    /// Decides the claim at `now`. A reserved key id gets its key; a revoked or expired one is
-    /// followed by a new id, to which the client's certificates then map.
+    /// Decides the claim at `now`. A reserved key id gets its key. A key that the operator revoked
+    /// is followed by one with a new id, to which the client's certificates then map. Every other
+    /// key that was fetched stays the only one: whoever holds an old certificate gets none.
     ///
     /// # Errors
     ///
@@ -81,55 +82,64 @@ impl Claim<'_> {
         now: Timestamp,
     ) -> Result<Claimed, getrandom::Error> {
         let (version, record) = &self.key;
-        let usable = record.usable(now).is_ok();
-        if usable && record.is_issued() {
-            return Ok(self.repeat(record, format, peppers, now));
-        }
-        let mut writes = Vec::new();
-        let id = if usable { record.id } else { KeyId::generate() };
-        let key = ApiKey::generate(id, format)?;
+        let (expected, record) = match record.status {
+            KeyStatus::Revoked {
+                by: RevokedBy::Operator,
+                ..
+            } => {
+                let next = KeyRecord::reserved(KeyId::generate(), self.client.clone(), now);
+                (
+                    Epoch::NONE,
+                    KeyRecord {
+                        scopes: record.scopes.clone(),
+                        ..next
+                    },
+                )
+            }
+            KeyStatus::Active if !record.is_issued() => (*version, record.clone()),
+            KeyStatus::Active
+            | KeyStatus::Revoked {
+                by: RevokedBy::Client,
+                ..
+            } => {
+                return Ok(self.repeat(record, format, peppers, now));
+            }
+        };
+        let key = ApiKey::generate(record.id, format)?;
         let issued = KeyRecord {
             digest: Some(key.digest(peppers)),
             issued_at: Some(now),
-            scopes: record.scopes.clone(),
             receipt: self.receipt(&key, peppers)?,
-            ..if usable {
-                record.clone()
-            } else {
-                KeyRecord::reserved(id, self.client.clone(), now)
-            }
+            ..record
         };
-        writes.push(Write {
-            expected: if usable { *version } else { Epoch::NONE },
+        let mut writes = vec![Write {
+            expected,
             record: issued.into(),
-        });
-        if !usable {
-            let mapping = Mapping::Mapped {
-                client: self.client.clone(),
-                key: id,
-            };
-            writes.extend(self.certificates.iter().map(|(version, certificate)| {
-                Write::replace(
-                    *version,
-                    CertificateRecord {
-                        mapping: mapping.clone(),
-                        ..certificate.clone()
-                    },
-                )
-            }));
-        }
+        }];
+        // Also when they stay as they are: so a certificate that is taken away meanwhile claims nothing.
+        let mapping = Mapping::Mapped {
+            client: self.client.clone(),
+            key: key.id(),
+        };
+        writes.extend(self.certificates.iter().map(|(version, certificate)| {
+            Write::replace(
+                *version,
+                CertificateRecord {
+                    mapping: mapping.clone(),
+                    ..certificate.clone()
+                },
+            )
+        }));
         let actor = Actor::Client {
             id: self.client.clone(),
         };
-        Ok(Claimed::Issued(
-            key,
-            Box::new(Change {
-                action: Action::KeyClaimed,
-                actor,
-                at: now,
-                writes,
-            }),
-        ))
+        let change = Change {
+            action: Action::KeyClaimed,
+            actor,
+            at: now,
+            writes,
+        };
+        Ok(Claimed::Issued(key, Box::new(change)))
     }
 
     fn repeat(
@@ -142,7 +152,7 @@ impl Claim<'_> {
         let opened = record
             .receipt
             .as_ref()
-            .filter(|receipt| now < receipt.until)
+            .filter(|receipt| now < receipt.until && record.usable(now).is_ok())
             .zip(self.token)
             .and_then(|(receipt, token)| self.open(receipt, record.id, token, peppers))
             .and_then(|text| ApiKey::parse(text.expose(), format).ok());
@@ -213,7 +223,7 @@ impl Claim<'_> {
 mod tests {
     use super::*;
     use crate::certificate::Source;
-    use crate::key::{KeyStatus, Pepper};
+    use crate::key::Pepper;
     use crate::store::Record;
 
     const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -290,7 +300,7 @@ mod tests {
         let (key, writes) = world.issue(&reserved, None);
         assert_eq!(
             (key.id(), writes.len(), writes[0].expected),
-            (reserved.id, 1, Epoch(3))
+            (reserved.id, 2, Epoch(3))
         );
         assert!(key.matches(written(&writes).digest.as_ref(), &world.peppers));
     }
@@ -328,10 +338,13 @@ mod tests {
     }
 
     #[test]
-    fn after_a_revocation_a_new_id_takes_the_certificates_along() {
+    fn after_the_operator_revoked_a_key_a_new_id_takes_the_certificates_along() {
         let world = World::new();
         let mut revoked = world.reserved();
-        revoked.status = KeyStatus::Revoked { at: NOW };
+        revoked.status = KeyStatus::Revoked {
+            at: NOW,
+            by: RevokedBy::Operator,
+        };
         let (key, writes) = world.issue(&revoked, None);
         assert_ne!(key.id(), revoked.id);
         assert_eq!(
@@ -346,6 +359,31 @@ mod tests {
             key: key.id(),
         };
         assert_eq!(certificate.mapping, mapping);
+    }
+
+    #[test]
+    fn c6_a_certificate_alone_gets_no_key_after_one_that_its_client_gave_up_or_that_expired() {
+        let world = World::new();
+        let (_, writes) = world.issue(&world.reserved(), None);
+        let fetched = written(&writes);
+        let given_up = KeyRecord {
+            status: KeyStatus::Revoked {
+                at: NOW,
+                by: RevokedBy::Client,
+            },
+            ..fetched.clone()
+        };
+        let expired = KeyRecord {
+            expires_at: Some(NOW),
+            ..fetched
+        };
+        for record in [given_up, expired] {
+            let refused = world.claim(&record, b"certificate", None, NOW);
+            assert!(
+                matches!(refused, Claimed::AlreadyIssued { .. }),
+                "{record:?}"
+            );
+        }
     }
 
     #[test]

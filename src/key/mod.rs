@@ -16,4 +16,4 @@ pub(crate) use digest::keyed;
 pub use digest::{Digest, Pepper, PepperVersion, Peppers};
 pub use format::{ApiKey, Format, Malformed, NotAFormat};
 pub use id::{KeyId, NotAKeyId};
-pub use record::{KeyFault, KeyRecord, KeyStatus, NotAScope, Receipt, Scope};
+pub use record::{KeyFault, KeyRecord, KeyStatus, NotAScope, Receipt, RevokedBy, Scope};

@@ -47,7 +47,20 @@ pub enum KeyStatus {
     Revoked {
         /// Since when.
         at: Timestamp,
+        /// By whom.
+        by: RevokedBy,
     },
+}
+
+/// Who revoked a key. After the operator did, the client may claim another; after the client did,
+/// it may not by itself: whoever stole its certificate could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevokedBy {
+    /// The operator.
+    Operator,
+    /// The client, with the key.
+    Client,
 }
 
 /// The issued key, sealed under a key that only the pepper together with the client's idempotency

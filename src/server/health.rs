@@ -1,6 +1,7 @@
 //! Metrics and health, on a listener of their own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -15,11 +16,20 @@ use crate::telemetry::Metrics;
 pub(super) struct Health {
     metrics: Metrics,
     directory: Arc<Directory>,
+    max_stale: Duration,
 }
 
 impl Health {
-    pub(super) const fn new(metrics: Metrics, directory: Arc<Directory>) -> Self {
-        Self { metrics, directory }
+    pub(super) const fn new(
+        metrics: Metrics,
+        directory: Arc<Directory>,
+        max_stale: Duration,
+    ) -> Self {
+        Self {
+            metrics,
+            directory,
+            max_stale,
+        }
     }
 
     fn answer(&self, method: &Method, path: &str) -> (u16, Vec<u8>) {
@@ -34,15 +44,15 @@ impl Health {
         }
     }
 
-    /// Ready once everything was loaded. Losing the store later is no reason to take every replica
-    /// out of service at once: known clients are still served.
+    /// Ready once everything was loaded, for as long as it is believed. That the store is lost for a
+    /// while is no reason to take every replica out of service at once: known clients are served.
     fn ready(&self) -> (u16, Vec<u8>) {
-        if self.directory.is_loaded() {
+        if self.directory.is_loaded() && self.directory.age() <= self.max_stale {
             (200, b"ready\n".to_vec())
         } else {
             (
                 503,
-                b"the directory was not loaded from the store yet\n".to_vec(),
+                b"what the store knows is not known here, or no longer for sure\n".to_vec(),
             )
         }
     }

@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pingora::apps::HttpServerOptions;
 use pingora::listeners::ListenerConfig;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::{Opt, ServerConf};
@@ -27,6 +28,8 @@ use crate::upstream::BackendError;
 
 /// How long requests under way may still take when the gateway is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a client's connection may be idle; Pingora gives HTTP/1.1 the same.
+const IDLE: Duration = Duration::from_mins(1);
 /// How often a request is sent to a backend at most: once, and once more where that is safe.
 const ATTEMPTS: usize = 2;
 /// Why the gateway does not start.
@@ -71,7 +74,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
     let opened = parts::open(config)?;
     let mut server = Server::new_with_opt_and_conf(None::<Opt>, server_conf());
 
-    let follow = server.add_service(background_service("directory", opened.follow));
+    server.add_service(background_service("directory", opened.follow));
     for backend in &opened.parts.backends {
         server.add_service(pingora::services::background::GenBackgroundService::new(
             format!("backend {}", backend.name()),
@@ -97,11 +100,14 @@ pub fn run(config: Config) -> Result<(), StartError> {
         Arc::clone(&server.configuration),
     );
     proxy.handle_init_modules();
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(IDLE);
+    proxy.server_options = Some(options);
     let door = Door::new(&opened.door, verifier, proxy, metrics)?;
     let mut gateway = Service::new("gateway".to_owned(), door);
     gateway.add_listener(ListenerConfig::tcp(public.to_string()));
-    // Nobody is let in before it is known who is known.
-    server.add_service(gateway).add_dependency(follow);
+    // It answers at once; until the directory is loaded, credentials get 503.
+    server.add_service(gateway);
 
     tracing::info!(%public, %telemetry, version = env!("CARGO_PKG_VERSION"), "starting");
     server.bootstrap();

@@ -47,7 +47,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
     Ok(Opened {
         follow: Follow(Arc::clone(&directory)),
         sightings: KeepSightings::new(&sightings, &store, &directory, &metrics),
-        health: Health::new(metrics.clone(), Arc::clone(&directory)),
+        health: Health::new(metrics.clone(), Arc::clone(&directory), MAX_STALE),
         door: door(config.listener),
         commands,
         parts: Parts {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
-use pingora::services::ServiceReadyNotifier;
 use pingora::services::background::BackgroundService;
 use tokio::sync::Mutex;
 
@@ -27,12 +26,7 @@ pub(super) struct Follow(pub(super) Arc<Directory>);
 
 #[async_trait]
 impl BackgroundService for Follow {
-    async fn start_with_ready_notifier(
-        &self,
-        mut shutdown: ShutdownWatch,
-        ready: ServiceReadyNotifier,
-    ) {
-        ready.notify_ready();
+    async fn start(&self, mut shutdown: ShutdownWatch) {
         tokio::select! {
             () = self.0.follow() => {}
             _ = shutdown.changed() => {}

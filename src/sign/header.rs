@@ -35,7 +35,12 @@ impl Default for Names {
 
 /// Headers that a backend could take for an identity, whole names. `X-Request-Id` is not among
 /// them: a client's own is passed on.
-const RESERVED: [&str; 17] = [
+const RESERVED: [&str; 22] = [
+    "remote-user",
+    "x-remote-user",
+    "x-client-dn",
+    "x-client-subject",
+    "x-ssl-client",
     "signature",
     "signature-input",
     "x-api-key",
@@ -55,7 +60,26 @@ const RESERVED: [&str; 17] = [
     "x-client-verify",
 ];
 
-/// The beginnings of further such names.
+/// Headers by which a backend would take the request for another than the one that was decided on
+/// and signed, or for one from elsewhere. The gateway sets what backends need of these itself.
+const MISLEADING: [&str; 11] = [
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+];
+
+/// The beginning of further such names; `X-Forwarded-For` and `-Proto` the gateway sets.
+const MISLEADING_PREFIX: &str = "x-forwarded-";
+
+/// The beginnings of further names that mean identity.
 const RESERVED_PREFIXES: [&str; 9] = [
     "x-ssl-client-",
     "ssl-client-",
@@ -77,10 +101,21 @@ pub fn is_reserved(name: &str, names: &Names) -> bool {
     let own = [&names.key_id, &names.client_id, &names.key_scopes];
     RESERVED.iter().any(|reserved| folds_to(name, reserved))
         || own.iter().any(|own| folds_to(name, own.as_str()))
-        || RESERVED_PREFIXES.iter().any(|prefix| {
-            name.get(..prefix.len())
-                .is_some_and(|start| folds_to(start, prefix))
-        })
+        || RESERVED_PREFIXES.iter().any(|prefix| begins(name, prefix))
+}
+
+/// Whether `name` could make a backend take the request for another; compared like the reserved ones.
+#[must_use]
+pub fn is_misleading(name: &str) -> bool {
+    MISLEADING
+        .iter()
+        .any(|misleading| folds_to(name, misleading))
+        || begins(name, MISLEADING_PREFIX)
+}
+
+fn begins(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len())
+        .is_some_and(|start| folds_to(start, prefix))
 }
 
 /// Whether `name` has a character that some backends fold into `-`.
@@ -115,7 +150,10 @@ mod tests {
             "x-key",
             "digest",
         ] {
-            assert!(!is_reserved(name, &Names::default()), "{name}");
+            assert!(
+                !is_reserved(name, &Names::default()) && !is_misleading(name),
+                "{name}"
+            );
         }
     }
 
@@ -130,9 +168,10 @@ mod tests {
 
     /// Every whole name, and every beginning with something after it.
     fn names() -> Vec<(&'static str, &'static str)> {
-        let whole = RESERVED.iter().map(|name| (*name, ""));
+        let whole = RESERVED.iter().chain(&MISLEADING).map(|name| (*name, ""));
         whole
             .chain(RESERVED_PREFIXES.iter().map(|name| (*name, "anything")))
+            .chain([(MISLEADING_PREFIX, "for")])
             .collect()
     }
 
@@ -151,7 +190,8 @@ mod tests {
                 c => c.to_string(),
             }).collect();
             let spelled = format!("{spelled}{tail}");
-            prop_assert!(is_reserved(&spelled, &Names::default()), "{}", spelled);
+            let removed = is_reserved(&spelled, &Names::default()) || is_misleading(&spelled);
+            prop_assert!(removed, "{}", spelled);
         }
     }
 }

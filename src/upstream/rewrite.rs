@@ -1,5 +1,7 @@
 //! What a backend is sent: stripped first, then the one identity inserted.
 
+use std::net::IpAddr;
+
 use http::header::{AUTHORIZATION, HOST, HeaderName};
 use pingora::http::RequestHeader;
 use uuid::Uuid;
@@ -21,6 +23,8 @@ pub struct Rules<'a> {
     pub format: &'a Format,
     /// Whether headers with `_` or `.` in their names are passed on.
     pub keep_ambiguous: bool,
+    /// The address that the request came from.
+    pub peer: Option<IpAddr>,
 }
 
 /// Why a request cannot be sent.
@@ -63,6 +67,11 @@ pub fn rewrite(
     request.insert_header(HOST, head.authority.as_str())?;
     request.insert_header(rules.names.request_id.clone(), request_id)?;
 
+    if let Some(peer) = rules.peer {
+        request.insert_header("X-Forwarded-For", peer.to_string())?;
+    }
+    request.insert_header("X-Forwarded-Proto", "https")?;
+
     let digest = request
         .headers
         .get(header::CONTENT_DIGEST)
@@ -94,6 +103,7 @@ fn strip(request: &mut RequestHeader, rules: &Rules<'_>) {
         .iter()
         .filter(|(name, value)| {
             header::is_reserved(name.as_str(), rules.names)
+                || header::is_misleading(name.as_str())
                 || (!rules.keep_ambiguous && header::is_ambiguous(name.as_str()))
                 || (**name == AUTHORIZATION && credential::is_our_bearer(value, rules.format))
                 || rules.format.occurs_in(value.as_bytes())

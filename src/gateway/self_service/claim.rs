@@ -58,7 +58,8 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
             }
             Claimed::Issued(key, change) => match parts.store.commit(&change).await {
                 Ok(epoch) => {
-                    parts.directory.wait_for(epoch).await?;
+                    // Committed is issued: it must be shown now, even if this replica lags behind.
+                    let _ = parts.directory.wait_for(epoch).await;
                     tracing::info!(client = %identity.client(), key_id = %key.id(), "a client fetched its key");
                     return shown(call, &identity, &key);
                 }

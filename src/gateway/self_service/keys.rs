@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{Answer, CANNOT_ANSWER, Call, built, json};
 use crate::gateway::{Exchange, Refusal};
+use crate::identity::Proof;
 use crate::key::{self, KeyId, KeyStatus, Scope};
 use crate::store::{Actor, CommitError, Record, RecordId};
 
@@ -60,6 +61,10 @@ pub(super) async fn revoke(
 ) -> Result<Answer, Refusal> {
     call.same_site()?;
     let identity = call.identity(exchange).await?;
+    if let Proof::Certificate(_) = identity.proof() {
+        // Else whoever stole the certificate could take the key away, and claim the next.
+        return Err(Refusal::KeyRequired);
+    }
     let id: KeyId = id.parse().map_err(|_| Refusal::ResourceNotFound)?;
     let parts = &call.gateway.parts;
     for _ in 0..TRIES {
@@ -83,6 +88,7 @@ pub(super) async fn revoke(
             .await
         {
             Ok(epoch) => {
+                tracing::warn!(client = %identity.client(), key_id = %id, "a client revoked its key");
                 parts.directory.wait_for(epoch).await?;
                 let mut head = built(204)?;
                 head.insert_header(CONTENT_LENGTH, 0)
