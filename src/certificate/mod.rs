@@ -1,12 +1,14 @@
 //! Certificates: what they say, whether they are good, and why not.
 
 mod chain;
+mod change;
 mod content;
 mod der;
 mod diagnose;
 mod explain;
 mod facts;
 mod fingerprint;
+mod handed;
 mod judge;
 mod name;
 mod record;
@@ -17,8 +19,10 @@ mod verdict;
 mod verifier;
 
 pub use chain::Chain;
+pub use change::{AlreadyMapped, NotGiven, approve, give, remove};
 pub use facts::{Facts, Unreadable};
 pub use fingerprint::{Fingerprint, NotAFingerprint};
+pub use handed::{Handed, NotHanded};
 pub use record::{CertificateRecord, Mapping, Source};
 pub use trust::{Ca, Trust, TrustError};
 pub use verdict::{CaIndex, Problem, Reason, Rejected, Verdict, Verified};

@@ -8,6 +8,7 @@ mod claim;
 mod digest;
 mod format;
 mod id;
+mod issue;
 mod record;
 
 pub use change::revoke;
@@ -16,4 +17,5 @@ pub(crate) use digest::keyed;
 pub use digest::{Digest, Pepper, PepperVersion, Peppers};
 pub use format::{ApiKey, Format, Malformed, NotAFormat};
 pub use id::{KeyId, NotAKeyId};
+pub use issue::{NotIssued, Wish, issue};
 pub use record::{KeyFault, KeyRecord, KeyStatus, NotAScope, Receipt, RevokedBy, Scope};

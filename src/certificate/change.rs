@@ -1,0 +1,326 @@
+//! What the operator does to certificates.
+
+use super::{CertificateRecord, Facts, Fingerprint, Handed, Mapping, Source};
+use crate::client::{ClientId, ClientRecord, Disabled, Holdings};
+use crate::clock::Timestamp;
+use crate::key::{KeyId, KeyRecord};
+use crate::store::{Action, Actor, Change, Epoch, Write};
+
+/// Why a certificate was not given to a client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotGiven {
+    /// The client is disabled.
+    #[error(transparent)]
+    Disabled(#[from] Disabled),
+    /// It is somebody else's.
+    #[error(transparent)]
+    AlreadyMapped(#[from] AlreadyMapped),
+}
+
+/// The certificate belongs to another client, and a certificate names exactly one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the certificate {fingerprint} belongs to the client {by}; \
+     to take it away from there: keyferry certificate remove {fingerprint}"
+)]
+pub struct AlreadyMapped {
+    /// The certificate.
+    pub fingerprint: Fingerprint,
+    /// The client.
+    pub by: ClientId,
+}
+
+/// Gives a certificate to a client. `known` is its record, when there is one: a certificate that
+/// waits for approval, or that was removed, can be given like any other. None when the client has
+/// it already.
+///
+/// It maps to the key that was issued to the client last, or else to the key id that is reserved
+/// for it, or else to a new one. The client's other certificates do not follow to a new one: its
+/// keys have ended, and an old certificate shall not claim the next.
+///
+/// # Errors
+///
+/// [`NotGiven`].
+pub fn give(
+    handed: &Handed,
+    known: Option<(Epoch, CertificateRecord)>,
+    to: &Holdings,
+    actor: Actor,
+    now: Timestamp,
+) -> Result<Option<Change>, NotGiven> {
+    to.expect_active()?;
+    if let Some((_, record)) = &known
+        && let Mapping::Mapped { client, .. } = &record.mapping
+    {
+        return if client == to.id() {
+            Ok(None)
+        } else {
+            let (fingerprint, by) = (record.fingerprint, client.clone());
+            Err(AlreadyMapped { fingerprint, by }.into())
+        };
+    }
+    let mut writes = vec![to.hold()];
+    let usable = to.newest_issued(now).or_else(|| to.reserved(now));
+    let key = match usable {
+        Some((_, key)) => key.id,
+        None => KeyId::generate(),
+    };
+    if usable.is_none() {
+        writes.push(Write::create(KeyRecord::reserved(
+            key,
+            to.id().clone(),
+            now,
+        )));
+    }
+    writes.push(mapped(handed, known, (to.id().clone(), key), now));
+    Ok(Some(Change {
+        action: Action::CertificateAdded,
+        actor,
+        at: now,
+        writes,
+    }))
+}
+
+/// Makes a client of its own, with a reserved key id, for a certificate that waits for approval.
+/// The client is named after what the certificate calls itself.
+#[must_use]
+pub fn approve(
+    (version, record): (Epoch, CertificateRecord),
+    actor: Actor,
+    now: Timestamp,
+) -> Change {
+    let key = KeyId::generate();
+    let handed = Handed::from(&record);
+    let facts = handed.facts.as_ref();
+    let name = facts.and_then(Facts::common_name);
+    let client = ClientId::suggest(name.as_deref(), key);
+    let description = facts.map(|facts| facts.subject.clone());
+    let writes = vec![
+        Write::create(ClientRecord::new(client.clone(), description, now)),
+        Write::create(KeyRecord::reserved(key, client.clone(), now)),
+        mapped(&handed, Some((version, record)), (client, key), now),
+    ];
+    Change {
+        action: Action::CertificateAdded,
+        actor,
+        at: now,
+        writes,
+    }
+}
+
+/// Takes the certificate that was read away from whoever it identifies. Its record stays, so that
+/// it does not enrol again. None when it was removed before.
+#[must_use]
+pub fn remove(
+    (version, record): (Epoch, CertificateRecord),
+    actor: Actor,
+    now: Timestamp,
+) -> Option<Change> {
+    if matches!(record.mapping, Mapping::Removed { .. }) {
+        return None;
+    }
+    let removed = CertificateRecord {
+        mapping: Mapping::Removed { at: now },
+        ..record
+    };
+    Some(Change {
+        action: Action::CertificateRemoved,
+        actor,
+        at: now,
+        writes: vec![Write::replace(version, removed)],
+    })
+}
+
+fn mapped(
+    handed: &Handed,
+    known: Option<(Epoch, CertificateRecord)>,
+    (client, key): (ClientId, KeyId),
+    now: Timestamp,
+) -> Write {
+    let mapping = Mapping::Mapped { client, key };
+    let facts = handed.facts.clone();
+    match known {
+        Some((version, record)) => Write::replace(
+            version,
+            CertificateRecord {
+                mapping,
+                facts: facts.or(record.facts),
+                ..record
+            },
+        ),
+        None => Write::create(CertificateRecord {
+            fingerprint: handed.fingerprint,
+            mapping,
+            source: Source::Operator,
+            facts,
+            created_at: now,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key;
+    use crate::pki;
+    use crate::store::Record;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_795_418_999);
+
+    fn handed(name: &str) -> Handed {
+        let issued = pki::leaf(name).self_signed();
+        Handed::read(&issued.pem()).unwrap()
+    }
+
+    fn client(name: &str, keys: Vec<(Epoch, KeyRecord)>) -> Holdings {
+        Holdings {
+            client: (
+                Epoch(1),
+                ClientRecord::new(name.parse().unwrap(), None, NOW),
+            ),
+            certificates: Vec::new(),
+            keys,
+        }
+    }
+
+    fn reserved() -> (Epoch, KeyRecord) {
+        let record = KeyRecord::reserved(KeyId::generate(), "acme".parse().unwrap(), NOW);
+        (Epoch(2), record)
+    }
+
+    fn certificates(change: &Change) -> Vec<(Epoch, CertificateRecord)> {
+        let records = change
+            .writes
+            .iter()
+            .filter_map(|write| match &write.record {
+                Record::Certificate(record) => Some((write.expected, record.clone())),
+                _ => None,
+            });
+        records.collect()
+    }
+
+    fn keys(change: &Change) -> Vec<KeyId> {
+        let records = change
+            .writes
+            .iter()
+            .filter_map(|write| match &write.record {
+                Record::Key(record) => Some(record.id),
+                _ => None,
+            });
+        records.collect()
+    }
+
+    fn key_of(record: &CertificateRecord) -> KeyId {
+        match &record.mapping {
+            Mapping::Mapped { key, .. } => *key,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn given(known: Option<(Epoch, CertificateRecord)>, to: &Holdings) -> Change {
+        give(&handed("alice"), known, to, Actor::Gateway, NOW)
+            .unwrap()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_certificate_maps_to_the_issued_key_else_the_reserved_one_else_a_new_one() {
+        let (version, mut issued) = reserved();
+        issued.issued_at = Some(NOW);
+        issued.digest = serde_json::from_value(serde_json::json!({
+            "pepper": 1, "bytes": "00".repeat(32)
+        }))
+        .unwrap();
+        let issued = (version, issued);
+        let waiting = reserved();
+        let change = key::revoke(issued.clone(), Actor::Gateway, NOW);
+        let Record::Key(revoked) = change.writes[0].record.clone() else {
+            panic!("{change:?}");
+        };
+        let revoked = (Epoch(4), revoked);
+
+        let both = client("acme", vec![issued.clone(), waiting.clone()]);
+        let change = given(None, &both);
+        assert_eq!(key_of(&certificates(&change)[0].1), issued.1.id);
+        assert_eq!(keys(&change), []);
+
+        let one = client("acme", vec![revoked.clone(), waiting.clone()]);
+        let change = given(None, &one);
+        assert_eq!(key_of(&certificates(&change)[0].1), waiting.1.id);
+
+        let change = given(None, &client("acme", vec![revoked.clone()]));
+        assert_eq!(keys(&change), [key_of(&certificates(&change)[0].1)]);
+        assert_ne!(keys(&change), [revoked.1.id]);
+    }
+
+    /// C6: else whoever holds an old certificate could claim the key that comes after one that
+    /// its client gave up.
+    #[test]
+    fn an_old_certificate_does_not_follow_to_a_new_key_id() {
+        let mut acme = client("acme", Vec::new());
+        let first = certificates(&given(None, &acme)).remove(0);
+        acme.certificates = vec![(Epoch(5), first.1.clone())];
+        let second = give(&handed("bob"), None, &acme, Actor::Gateway, NOW);
+        let written = certificates(&second.unwrap().unwrap());
+        assert_eq!(written.len(), 1);
+        assert_ne!(key_of(&written[0].1), key_of(&first.1));
+    }
+
+    #[test]
+    fn a_certificate_belongs_to_one_client() {
+        let acme = client("acme", vec![reserved()]);
+        let (_, record) = certificates(&given(None, &acme)).remove(0);
+        let known = Some((Epoch(3), record.clone()));
+        let handed = Handed::from(&record);
+        let again = |to| give(&handed, known.clone(), to, Actor::Gateway, NOW);
+        assert!(again(&acme).unwrap().is_none(), "it has it already");
+        let refused = again(&client("other", Vec::new())).unwrap_err();
+        assert!(matches!(refused, NotGiven::AlreadyMapped(by) if by.by.as_str() == "acme"));
+    }
+
+    #[test]
+    fn what_was_removed_or_waits_can_be_given_and_keeps_its_facts() {
+        let acme = client("acme", vec![reserved()]);
+        let (_, record) = certificates(&given(None, &acme)).remove(0);
+        let removed = remove((Epoch(3), record.clone()), Actor::Gateway, NOW).unwrap();
+        let (_, removed) = certificates(&removed).remove(0);
+        assert!(remove((Epoch(4), removed.clone()), Actor::Gateway, NOW).is_none());
+        let mut pending = removed.clone();
+        pending.mapping = Mapping::Pending;
+        for before in [removed, pending] {
+            let handed = Handed {
+                fingerprint: record.fingerprint,
+                facts: None,
+                others: 0,
+            };
+            let known = Some((Epoch(4), before));
+            let change = give(&handed, known, &acme, Actor::Gateway, NOW);
+            let (expected, after) = certificates(&change.unwrap().unwrap()).remove(0);
+            assert_eq!((expected, &after), (Epoch(4), &record));
+        }
+    }
+
+    #[test]
+    fn an_approved_certificate_gets_a_client_of_its_own() {
+        let alice = handed("Alice GmbH");
+        let pending = CertificateRecord {
+            fingerprint: alice.fingerprint,
+            mapping: Mapping::Pending,
+            source: Source::FirstSight,
+            facts: alice.facts,
+            created_at: NOW,
+        };
+        let change = approve((Epoch(6), pending), Actor::Gateway, NOW);
+        let (expected, record) = certificates(&change).remove(0);
+        assert!(
+            matches!(&record.mapping, Mapping::Mapped { client, .. } if client.as_str().starts_with("alice-gmbh-")),
+            "{record:?}"
+        );
+        assert_eq!((expected, keys(&change)), (Epoch(6), vec![key_of(&record)]));
+        assert!(
+            record
+                .facts
+                .is_some_and(|facts: Facts| facts.subject.contains("Alice"))
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! A client with everything that is its own.
+
+use super::{ClientId, ClientRecord};
+use crate::certificate::{CertificateRecord, Mapping};
+use crate::clock::Timestamp;
+use crate::key::{KeyId, KeyRecord};
+use crate::store::{Epoch, Write};
+
+/// A client, its certificates and its keys, each with the version that was read.
+#[derive(Clone, Debug)]
+pub struct Holdings {
+    /// The client.
+    pub client: (Epoch, ClientRecord),
+    /// Every certificate that maps to it.
+    pub certificates: Vec<(Epoch, CertificateRecord)>,
+    /// Every key id that is or was its own.
+    pub keys: Vec<(Epoch, KeyRecord)>,
+}
+
+/// The client is disabled, so nothing that it is given would be of use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the client {0} is disabled; enable it first, with: keyferry client enable {0}")]
+pub struct Disabled(pub ClientId);
+
+impl Holdings {
+    /// The client's id.
+    #[must_use]
+    pub const fn id(&self) -> &ClientId {
+        &self.client.1.id
+    }
+
+    /// The key that was issued last of those that can be used.
+    #[must_use]
+    pub fn newest_issued(&self, now: Timestamp) -> Option<&(Epoch, KeyRecord)> {
+        let usable = |(_, key): &&(Epoch, KeyRecord)| key.is_issued() && key.usable(now).is_ok();
+        let keys = self.keys.iter().filter(usable);
+        keys.max_by_key(|(_, key)| (key.issued_at, key.id))
+    }
+
+    /// The key id that waits for its key.
+    #[must_use]
+    pub fn reserved(&self, now: Timestamp) -> Option<&(Epoch, KeyRecord)> {
+        let usable = |(_, key): &&(Epoch, KeyRecord)| !key.is_issued() && key.usable(now).is_ok();
+        let keys = self.keys.iter().filter(usable);
+        keys.max_by_key(|(_, key)| (key.created_at, key.id))
+    }
+
+    /// That the client is active.
+    ///
+    /// # Errors
+    ///
+    /// [`Disabled`].
+    pub fn expect_active(&self) -> Result<(), Disabled> {
+        if self.client.1.is_active() {
+            Ok(())
+        } else {
+            Err(Disabled(self.id().clone()))
+        }
+    }
+
+    /// Writes the client again as it is. Of two changes to what a client has, decided at the same
+    /// time, only one then passes, though they write different certificates and keys.
+    pub(crate) fn hold(&self) -> Write {
+        Write::replace(self.client.0, self.client.1.clone())
+    }
+
+    /// Lets all certificates of the client map to `key`.
+    pub(crate) fn map_to(&self, key: KeyId) -> Vec<Write> {
+        let mapping = Mapping::Mapped {
+            client: self.id().clone(),
+            key,
+        };
+        let others = self.certificates.iter();
+        let others = others.filter(|(_, certificate)| certificate.mapping != mapping);
+        others
+            .map(|(version, certificate)| {
+                let mapping = mapping.clone();
+                Write::replace(
+                    *version,
+                    CertificateRecord {
+                        mapping,
+                        ..certificate.clone()
+                    },
+                )
+            })
+            .collect()
+    }
+}
