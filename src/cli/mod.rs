@@ -1,15 +1,24 @@
 //! The commands. Each has a file of its own with `Args` and `run`.
 //!
-//! Exit status: 0 done, 64 called wrongly, 69 something needed does not answer, 70 internal, 78 the
-//! configuration is wrong.
+//! Exit status: 0 done (or nothing to do), 1 refused (there is no such client, certificate or key,
+//! or what there is does not allow it), 64 called wrongly, 69 something needed does not answer, 70
+//! internal, 78 the configuration is wrong.
 
+mod certificate;
 mod check;
+mod client;
 mod demo;
 pub mod development;
 mod init;
+mod key;
+mod open;
 mod out;
+mod records;
 mod run;
 mod schema;
+mod status;
+mod table;
+mod view;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -75,11 +84,18 @@ fn load(file: &Path) -> Result<Config, Problems> {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(subcommand)]
+    Certificate(certificate::Command),
     Check(check::Args),
+    #[command(subcommand)]
+    Client(client::Command),
     Demo(demo::Args),
     Init(Box<init::Args>),
+    #[command(subcommand)]
+    Key(key::Command),
     Run(run::Args),
     Schema(schema::Args),
+    Status(status::Args),
 }
 
 /// Runs the command that `args` name, and says with which status the program ends.
@@ -97,11 +113,15 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut out = Out::new(cli.globals.output);
     let (globals, out_ref) = (&cli.globals, &mut out);
     let done = match cli.command {
+        Command::Certificate(command) => certificate::run(command, globals, out_ref),
         Command::Check(args) => check::run(&args, globals, out_ref),
+        Command::Client(command) => client::run(command, globals, out_ref),
         Command::Demo(args) => demo::run(&args, globals, out_ref),
         Command::Init(args) => init::run(&args, globals, out_ref),
+        Command::Key(command) => key::run(command, globals, out_ref),
         Command::Run(args) => run::run(&args, globals, out_ref),
         Command::Schema(args) => schema::run(&args, globals, out_ref),
+        Command::Status(args) => status::run(&args, globals, out_ref),
     };
     done.unwrap_or_else(|failure| {
         out.failure(&failure);

@@ -98,6 +98,9 @@ fn quiet(written: io::Result<()>) -> io::Result<()> {
 /// Why a command came to nothing. Each kind has its exit status (sysexits.h).
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
+    /// What the store holds does not allow it, or there is no such thing: 1.
+    #[error("{0}")]
+    Refused(String),
     /// It was called in a way that makes no sense: 64.
     #[error("{0}")]
     Usage(String),
@@ -117,6 +120,7 @@ impl Failure {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
+            Self::Refused(_) => 1,
             Self::Usage(_) => 64,
             Self::Unavailable(_) => 69,
             Self::Internal(_) => 70,

@@ -1,0 +1,80 @@
+//! `keyferry certificate add`.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::{after, show_given};
+use crate::certificate::{self, Handed};
+use crate::cli::open::{DryRun, Operator};
+use crate::cli::{Failure, Out};
+use crate::client::ClientId;
+use crate::store::Action;
+
+/// No certificate, with all of its chain, is larger.
+const LARGEST: u64 = 1 << 20;
+
+/// Give a certificate to a client
+///
+/// It is not verified here: that is done whenever it is presented. A client may have several, for
+/// instance its present one and the next.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The client that it identifies from now on
+    #[arg(long, value_name = "ID")]
+    client: ClientId,
+    /// A file (PEM or DER), or the SHA-256 of the certificate in hex, with or without colons
+    #[arg(value_name = "FILE|FINGERPRINT")]
+    certificate: String,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
+    let handed = handed(&args.certificate)?;
+    let decide = async || {
+        let records = operator.records().await?;
+        let to = records.holdings(&args.client)?;
+        let known = records.certificates.get(&handed.fingerprint);
+        let (actor, now) = (operator.actor.clone(), operator.now);
+        let change = certificate::give(&handed, known.cloned(), &to, actor, now)
+            .map_err(|error| Failure::Refused(error.to_string()))?;
+        let before = known.map(|(_, record)| record);
+        let certificate = after(change.as_ref(), before, handed.fingerprint, args.dry_run)?;
+        Ok((change, certificate))
+    };
+    let (did, certificate) = operator
+        .change(Action::CertificateAdded, args.dry_run, decide)
+        .await?;
+    if handed.others > 0 && !out.is_json() {
+        out.note(format!(
+            "{} holds {} certificates; this is the client's own, the others issued it",
+            args.certificate,
+            handed.others.saturating_add(1)
+        ));
+    }
+    show_given(did, &certificate, operator, out)
+}
+
+/// The certificate that `text` names. What looks like a fingerprint is one, also beside a file of
+/// that name.
+fn handed(text: &str) -> Result<Handed, Failure> {
+    let named = Handed::named(text).map_err(|error| Failure::Usage(error.to_string()))?;
+    if let Some(handed) = named {
+        return Ok(handed);
+    }
+    let path = Path::new(text);
+    let contents = read(path).map_err(|error| {
+        Failure::Usage(format!(
+            "{text} cannot be read ({error}); name a file, or the 64 hex digits of a SHA-256"
+        ))
+    })?;
+    Handed::read(&contents).map_err(|error| Failure::Usage(format!("{text}: {error}")))
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut contents = Vec::new();
+    let mut file = File::open(path)?.take(LARGEST);
+    file.read_to_end(&mut contents)?;
+    Ok(contents)
+}

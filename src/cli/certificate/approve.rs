@@ -1,0 +1,70 @@
+//! `keyferry certificate approve`.
+
+use super::{after, show_given};
+use crate::certificate::{self, AlreadyMapped, CertificateRecord, Handed, Mapping};
+use crate::cli::open::{DryRun, Operator};
+use crate::cli::records::Records;
+use crate::cli::{Failure, Out};
+use crate::client::ClientId;
+use crate::store::{Action, Change, Epoch};
+
+/// Accept a certificate that waits for your word
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Its SHA-256, or a beginning of it that no other has
+    #[arg(value_name = "FINGERPRINT")]
+    fingerprint: String,
+    /// The client that it identifies [default: a new one, named after the certificate's subject]
+    #[arg(long, value_name = "ID")]
+    client: Option<ClientId>,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
+    let decide = async || {
+        let records = operator.records().await?;
+        let known = records.certificate(&args.fingerprint)?;
+        let change = approve(args, &records, known, operator)?;
+        let certificate = after(
+            change.as_ref(),
+            Some(&known.1),
+            known.1.fingerprint,
+            args.dry_run,
+        )?;
+        Ok((change, certificate))
+    };
+    let (did, certificate) = operator
+        .change(Action::CertificateAdded, args.dry_run, decide)
+        .await?;
+    show_given(did, &certificate, operator, out)
+}
+
+fn approve(
+    args: &Args,
+    records: &Records,
+    known: &(Epoch, CertificateRecord),
+    operator: &Operator,
+) -> Result<Option<Change>, Failure> {
+    let (actor, now) = (operator.actor.clone(), operator.now);
+    let fingerprint = known.1.fingerprint;
+    match (&known.1.mapping, &args.client) {
+        (Mapping::Removed { at }, _) => Err(Failure::Refused(format!(
+            "the certificate {fingerprint} was removed ({at}); to accept it all the same: \
+             keyferry certificate add --client ID {fingerprint}"
+        ))),
+        (Mapping::Mapped { client, .. }, Some(asked)) if client != asked => {
+            let by = client.clone();
+            let error = AlreadyMapped { fingerprint, by };
+            Err(Failure::Refused(error.to_string()))
+        }
+        (Mapping::Mapped { .. }, _) => Ok(None),
+        (Mapping::Pending, Some(client)) => {
+            let handed = Handed::from(&known.1);
+            let to = records.holdings(client)?;
+            certificate::give(&handed, Some(known.clone()), &to, actor, now)
+                .map_err(|error| Failure::Refused(error.to_string()))
+        }
+        (Mapping::Pending, None) => Ok(Some(certificate::approve(known.clone(), actor, now))),
+    }
+}

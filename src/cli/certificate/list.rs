@@ -1,0 +1,64 @@
+//! `keyferry certificate list`.
+
+use serde::Serialize;
+
+use crate::cli::open::Operator;
+use crate::cli::table::{relative_or, table};
+use crate::cli::view::CertificateView;
+use crate::cli::{Failure, Out};
+use crate::client::ClientId;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Only those that wait for your word
+    #[arg(long, conflicts_with = "client")]
+    pending: bool,
+    /// Only those of this client
+    #[arg(long, value_name = "ID")]
+    client: Option<ClientId>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    certificates: Vec<CertificateView>,
+}
+
+pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
+    let records = operator.records().await?;
+    if let Some(client) = &args.client {
+        records.holdings(client)?;
+    }
+    let is_asked_for = |certificate: &CertificateView| {
+        let of_client = args.client.is_none() || certificate.client_id == args.client;
+        of_client && (!args.pending || certificate.status == "pending")
+    };
+    let certificates = records.certificates.values();
+    let views = certificates.map(|(_, record)| CertificateView::of(record));
+    let certificates = views.filter(is_asked_for).collect();
+    let report = Report { certificates };
+    if report.certificates.is_empty() && !out.is_json() {
+        out.note("no such certificate");
+        return Ok(());
+    }
+    let header = [
+        "certificate",
+        "status",
+        "client",
+        "expires",
+        "subject",
+        "issuer",
+    ];
+    let rows = report.certificates.iter().map(|certificate| {
+        let client = certificate.client_id.as_ref();
+        [
+            certificate.short(),
+            certificate.status.to_owned(),
+            client.map(ToString::to_string).unwrap_or_default(),
+            relative_or(certificate.not_after, operator.now, "unknown"),
+            certificate.subject.clone().unwrap_or_default(),
+            certificate.issuer.clone().unwrap_or_default(),
+        ]
+    });
+    out.show(&report, table(header, rows))?;
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! `keyferry client list`.
+
+use std::collections::HashMap;
+
+use clap::builder::PossibleValuesParser;
+use serde::Serialize;
+
+use crate::certificate::Mapping;
+use crate::cli::open::Operator;
+use crate::cli::table::{relative_or, table};
+use crate::cli::view::{ClientView, Progress};
+use crate::cli::{Failure, Out};
+use crate::client::{ClientId, Stage};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Only clients at this stage
+    #[arg(long, value_parser = PossibleValuesParser::new(Stage::ALL.map(Stage::as_str)))]
+    stage: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    clients: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    #[serde(flatten)]
+    client: ClientView,
+    /// How many certificates identify it.
+    certificates: usize,
+    /// How many keys it can use.
+    keys: usize,
+}
+
+pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
+    let records = operator.records().await?;
+    let progress = Progress::read(operator, &records).await?;
+    let mut certificates = HashMap::<&ClientId, usize>::new();
+    for (_, certificate) in records.certificates.values() {
+        if let Mapping::Mapped { client, .. } = &certificate.mapping {
+            count(&mut certificates, client);
+        }
+    }
+    let mut keys = HashMap::<&ClientId, usize>::new();
+    for (_, key) in records.keys.values() {
+        if key.is_issued() && key.usable(operator.now).is_ok() {
+            count(&mut keys, &key.client);
+        }
+    }
+    let is_asked_for = |client: &ClientView| {
+        let stage = args.stage.as_deref();
+        stage.is_none_or(|stage| stage == client.stage.as_str())
+    };
+    let views = records
+        .clients
+        .values()
+        .map(|(_, client)| progress.view(client));
+    let lines = views.filter(is_asked_for).map(|client| Line {
+        certificates: certificates.get(&client.client_id).copied().unwrap_or(0),
+        keys: keys.get(&client.client_id).copied().unwrap_or(0),
+        client,
+    });
+    let report = Report {
+        clients: lines.collect(),
+    };
+    if report.clients.is_empty() && !out.is_json() {
+        out.note("no such client");
+        return Ok(());
+    }
+    out.show(&report, text(&report, operator))?;
+    Ok(())
+}
+
+fn count<'a>(counts: &mut HashMap<&'a ClientId, usize>, client: &'a ClientId) {
+    let count = counts.entry(client).or_default();
+    *count = count.saturating_add(1);
+}
+
+fn text(report: &Report, operator: &Operator) -> String {
+    let header = [
+        "client",
+        "stage",
+        "by certificate",
+        "by key",
+        "certificates",
+        "keys",
+        "description",
+    ];
+    let rows = report.clients.iter().map(|line| {
+        let seen = line.client.last_seen;
+        [
+            line.client.client_id.to_string(),
+            line.client.stage.as_str().to_owned(),
+            relative_or(seen.by_certificate, operator.now, "never"),
+            relative_or(seen.by_key, operator.now, "never"),
+            line.certificates.to_string(),
+            line.keys.to_string(),
+            line.client.description.clone().unwrap_or_default(),
+        ]
+    });
+    table(header, rows)
+}

@@ -1,0 +1,108 @@
+//! `keyferry client show`.
+
+use serde::Serialize;
+
+use crate::cli::open::Operator;
+use crate::cli::table::{fields, relative, relative_or};
+use crate::cli::view::{CertificateView, ClientView, KeyView, Progress};
+use crate::cli::{Failure, Out};
+use crate::client::ClientId;
+use crate::clock::Timestamp;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The client
+    #[arg(value_name = "ID")]
+    id: ClientId,
+}
+
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    client: ClientView,
+    certificates: Vec<CertificateView>,
+    keys: Vec<KeyView>,
+}
+
+pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
+    let records = operator.records().await?;
+    let holdings = records.holdings(&args.id)?;
+    let progress = Progress::read(operator, &records).await?;
+    let certificates = holdings.certificates.iter();
+    let keys = holdings.keys.iter();
+    let report = Report {
+        client: progress.view(&holdings.client.1),
+        certificates: certificates
+            .map(|(_, record)| CertificateView::of(record))
+            .collect(),
+        keys: keys
+            .map(|(_, record)| KeyView::of(record, operator.now))
+            .collect(),
+    };
+    out.show(&report, text(&report, operator.now))?;
+    Ok(())
+}
+
+fn text(report: &Report, now: Timestamp) -> String {
+    let client = &report.client;
+    let seen = client.last_seen;
+    let mut parts = vec![fields([
+        ("client", client.client_id.to_string()),
+        (
+            "description",
+            client.description.clone().unwrap_or_default(),
+        ),
+        ("status", since(client.status, client.disabled_at, now)),
+        ("stage", client.stage.as_str().to_owned()),
+        ("known since", moment(client.created_at, now)),
+        (
+            "by certificate",
+            relative_or(seen.by_certificate, now, "never"),
+        ),
+        ("by key", relative_or(seen.by_key, now, "never")),
+    ])];
+    parts.extend(report.certificates.iter().map(|certificate| {
+        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
+        fields([
+            ("certificate", certificate.fingerprint.to_string()),
+            ("  subject", text(&certificate.subject)),
+            ("  issuer", text(&certificate.issuer)),
+            ("  serial", text(&certificate.serial)),
+            ("  valid from", moment(certificate.not_before, now)),
+            ("  valid until", moment(certificate.not_after, now)),
+            ("  known since", moment(certificate.created_at, now)),
+            (
+                "  key id",
+                certificate
+                    .key_id
+                    .map_or_else(String::new, |id| id.to_string()),
+            ),
+        ])
+    }));
+    parts.extend(report.keys.iter().map(|key| {
+        fields([
+            ("key", key.key_id.to_string()),
+            ("  status", since(key.status, key.revoked_at, now)),
+            ("  issued", moment_or(key.issued_at, now, "never")),
+            ("  expires", moment_or(key.expires_at, now, "never")),
+            ("  scopes", key.scopes()),
+        ])
+    }));
+    parts.join("\n\n")
+}
+
+fn since(status: &str, at: Option<Timestamp>, now: Timestamp) -> String {
+    let since = at.map(|at| format!(" since {at} ({})", relative(at, now)));
+    format!("{status}{}", since.unwrap_or_default())
+}
+
+fn moment(at: Option<Timestamp>, now: Timestamp) -> String {
+    moment_or(at, now, "unknown")
+}
+
+fn moment_or(at: Option<Timestamp>, now: Timestamp, otherwise: &str) -> String {
+    at.map_or_else(
+        || otherwise.to_owned(),
+        |at| format!("{at} ({})", relative(at, now)),
+    )
+}

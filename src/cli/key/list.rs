@@ -1,0 +1,50 @@
+//! `keyferry key list`.
+
+use serde::Serialize;
+
+use crate::cli::open::Operator;
+use crate::cli::table::{relative_or, table};
+use crate::cli::view::KeyView;
+use crate::cli::{Failure, Out};
+use crate::client::ClientId;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Only those of this client
+    #[arg(long, value_name = "ID")]
+    client: Option<ClientId>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    keys: Vec<KeyView>,
+}
+
+pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
+    let records = operator.records().await?;
+    if let Some(client) = &args.client {
+        records.holdings(client)?;
+    }
+    let keys = records.keys.values().map(|(_, record)| record);
+    let keys = keys.filter(|key| args.client.as_ref().is_none_or(|id| *id == key.client));
+    let report = Report {
+        keys: keys.map(|key| KeyView::of(key, operator.now)).collect(),
+    };
+    if report.keys.is_empty() && !out.is_json() {
+        out.note("no such key");
+        return Ok(());
+    }
+    let header = ["key", "client", "status", "issued", "expires", "scopes"];
+    let rows = report.keys.iter().map(|key| {
+        [
+            key.key_id.to_string(),
+            key.client_id.to_string(),
+            key.status.to_owned(),
+            relative_or(key.issued_at, operator.now, "never"),
+            relative_or(key.expires_at, operator.now, "never"),
+            key.scopes(),
+        ]
+    });
+    out.show(&report, table(header, rows))?;
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! `keyferry key`: API keys.
+
+mod issue;
+mod list;
+mod revoke;
+mod term;
+
+use std::process::ExitCode;
+
+use super::open::operate;
+use super::{Failure, Globals, Out};
+
+/// Keys: issue, show and revoke them
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    Issue(issue::Args),
+    /// Show all keys, without their secrets
+    List(list::Args),
+    Revoke(revoke::Args),
+}
+
+pub(super) fn run(command: Command, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
+    operate(globals, async |operator| match command {
+        Command::Issue(args) => issue::run(&args, operator, out).await,
+        Command::List(args) => list::run(&args, operator, out).await,
+        Command::Revoke(args) => revoke::run(&args, operator, out).await,
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,200 @@
+//! What the operator's commands work with: the store of the configuration, and who asks.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::records::Records;
+use super::{Failure, Globals};
+use crate::client::{ClientId, Sighting};
+use crate::clock::{self, Timestamp};
+use crate::config::{Config, StoreSettings};
+use crate::key::KeyId;
+use crate::store::redis::Redis;
+use crate::store::{
+    self, Action, Actor, Change, CommitError, Epoch, Record, RecordId, Store, StoreError,
+};
+
+/// How often a change is decided again that another change got ahead of.
+const TRIES: usize = 5;
+
+/// What every command that writes takes.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct DryRun {
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl DryRun {
+    /// Whether nothing is to be changed.
+    pub(super) const fn is_dry(self) -> bool {
+        self.dry_run
+    }
+}
+
+/// The store, and who asks it.
+pub(super) struct Operator {
+    pub(super) config: Config,
+    pub(super) actor: Actor,
+    pub(super) now: Timestamp,
+    store: Arc<dyn Store>,
+}
+
+/// What came of a change; the beginning of what `--output json` prints of it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Did {
+    pub(super) action: Action,
+    /// Whether anything changed, or would change. All may be as it should be already.
+    pub(super) changed: bool,
+    pub(super) dry_run: bool,
+    /// The number of the change, once it was made.
+    epoch: Option<Epoch>,
+}
+
+/// Opens the store that the configuration names, and does `work` with it.
+pub(super) fn operate<T>(
+    globals: &Globals,
+    work: impl AsyncFnOnce(&Operator) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let config = globals.load_config()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let operator = Operator::open(config).await?;
+        work(&operator).await
+    })
+}
+
+impl Operator {
+    async fn open(config: Config) -> Result<Self, Failure> {
+        let opened: anyhow::Result<Arc<dyn Store>> = match &config.store {
+            StoreSettings::Embedded { path } => {
+                store::open_embedded(path).await.map_err(Into::into)
+            }
+            StoreSettings::Redis(settings) => match Redis::new(settings) {
+                Ok(redis) => Ok(Arc::new(redis)),
+                Err(error) => Err(error.into()),
+            },
+        };
+        Ok(Self {
+            store: opened.map_err(Failure::Unavailable)?,
+            config,
+            actor: Actor::Operator { name: login_name() },
+            now: clock::now(),
+        })
+    }
+
+    /// Every record as it is now.
+    pub(super) async fn records(&self) -> Result<Records, Failure> {
+        let mut records = Records::default();
+        let loaded = self.store.load(&mut |record| records.take(record)).await;
+        records.epoch = loaded.map_err(|error| self.cannot_tell(&error))?;
+        Ok(records)
+    }
+
+    /// When each client was seen.
+    pub(super) async fn sightings(&self) -> Result<Vec<Sighting>, Failure> {
+        let sightings = self.store.sightings().await;
+        sightings.map_err(|error| self.cannot_tell(&error))
+    }
+
+    /// The client's record alone.
+    pub(super) async fn client(
+        &self,
+        id: &ClientId,
+    ) -> Result<Option<(Epoch, crate::client::ClientRecord)>, Failure> {
+        match self.get(&RecordId::Client(id.clone())).await? {
+            Some((version, Record::Client(record))) => Ok(Some((version, record))),
+            _ => Ok(None),
+        }
+    }
+
+    /// The key's record alone.
+    pub(super) async fn key(
+        &self,
+        id: KeyId,
+    ) -> Result<Option<(Epoch, crate::key::KeyRecord)>, Failure> {
+        match self.get(&RecordId::Key(id)).await? {
+            Some((version, Record::Key(record))) => Ok(Some((version, record))),
+            _ => Ok(None),
+        }
+    }
+
+    async fn get(&self, id: &RecordId) -> Result<Option<(Epoch, Record)>, Failure> {
+        let found = self.store.get(id).await;
+        let found = found.map_err(|error| self.cannot_tell(&error))?;
+        Ok(found.map(|found| (found.version, found.record)))
+    }
+
+    /// Makes the change that `decide` decides on, unless the run is dry or there is nothing to
+    /// change. When somebody else was quicker, `decide` is asked again.
+    pub(super) async fn change<T>(
+        &self,
+        action: Action,
+        DryRun { dry_run }: DryRun,
+        mut decide: impl AsyncFnMut() -> Result<(Option<Change>, T), Failure>,
+    ) -> Result<(Did, T), Failure> {
+        for _ in 0..TRIES {
+            let (change, outcome) = decide().await?;
+            let mut did = Did {
+                action,
+                changed: change.is_some(),
+                dry_run,
+                epoch: None,
+            };
+            let Some(change) = change.filter(|_| !dry_run) else {
+                return Ok((did, outcome));
+            };
+            match self.store.commit(&change).await {
+                Ok(epoch) => {
+                    did.epoch = Some(epoch);
+                    return Ok((did, outcome));
+                }
+                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Store(error)) => {
+                    return Err(Failure::Unavailable(anyhow::anyhow!(
+                        "{error} (store: {}); whether the change was made is not known: look with \
+                         keyferry client list or show, then do it again if need be",
+                        self.config.store
+                    )));
+                }
+            }
+        }
+        Err(Failure::Unavailable(anyhow::anyhow!(
+            "others change the same records all the time; try again in a moment"
+        )))
+    }
+
+    fn cannot_tell(&self, error: &StoreError) -> Failure {
+        let advice = match error {
+            StoreError::Unavailable(_) => "see that it runs, then try again",
+            StoreError::Unreadable(_) => "use the version that wrote it, or restore a backup",
+        };
+        let store = &self.config.store;
+        Failure::Unavailable(anyhow::anyhow!("{error} (store: {store}); {advice}"))
+    }
+}
+
+impl Did {
+    /// The word for it: what was done, or what would be.
+    pub(super) fn word<'a>(self, done: &'a str, would: &'a str) -> &'a str {
+        if self.dry_run { would } else { done }
+    }
+}
+
+/// Who runs the command: the person behind `sudo`, else the user, else the number of the user.
+fn login_name() -> String {
+    let named = |variable| {
+        let value = std::env::var_os(variable)?.into_string().ok()?;
+        (!value.is_empty()).then_some(value)
+    };
+    let number = || fs::metadata("/proc/self").map(|own| format!("uid {}", own.uid()));
+    named("SUDO_USER")
+        .or_else(|| named("USER"))
+        .or_else(|| number().ok())
+        .unwrap_or_else(|| "unknown".to_owned())
+}

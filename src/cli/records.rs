@@ -1,0 +1,139 @@
+//! Every record of the store, as commands look through them.
+
+use std::collections::BTreeMap;
+
+use super::Failure;
+use crate::certificate::{CertificateRecord, Fingerprint, Handed, Mapping};
+use crate::client::{ClientId, ClientRecord, Holdings};
+use crate::key::{KeyId, KeyRecord};
+use crate::store::{Epoch, Record, Versioned};
+
+/// The fewest digits by which a certificate can be named.
+const FEWEST_DIGITS: usize = 8;
+
+/// All that the store holds, with versions.
+#[derive(Default)]
+pub(super) struct Records {
+    pub(super) clients: BTreeMap<ClientId, (Epoch, ClientRecord)>,
+    pub(super) certificates: BTreeMap<Fingerprint, (Epoch, CertificateRecord)>,
+    pub(super) keys: BTreeMap<KeyId, (Epoch, KeyRecord)>,
+    pub(super) epoch: Epoch,
+}
+
+impl Records {
+    pub(super) fn take(&mut self, Versioned { version, record }: Versioned) {
+        match record {
+            Record::Client(record) => {
+                self.clients.insert(record.id.clone(), (version, record));
+            }
+            Record::Certificate(record) => {
+                self.certificates
+                    .insert(record.fingerprint, (version, record));
+            }
+            Record::Key(record) => {
+                self.keys.insert(record.id, (version, record));
+            }
+        }
+    }
+
+    /// Whether there is such a client and its credentials are accepted.
+    pub(super) fn is_active(&self, client: &ClientId) -> bool {
+        let client = self.clients.get(client);
+        client.is_some_and(|(_, client)| client.is_active())
+    }
+
+    /// The client `id` with everything that is its own.
+    pub(super) fn holdings(&self, id: &ClientId) -> Result<Holdings, Failure> {
+        let client = self.clients.get(id).cloned();
+        let client = client.ok_or_else(|| no_client(id))?;
+        let is_mapped = |record: &CertificateRecord| matches!(&record.mapping, Mapping::Mapped { client, .. } if client == id);
+        let certificates = self.certificates.values();
+        let keys = self.keys.values();
+        Ok(Holdings {
+            client,
+            certificates: certificates
+                .filter(|(_, record)| is_mapped(record))
+                .cloned()
+                .collect(),
+            keys: keys.filter(|(_, key)| key.client == *id).cloned().collect(),
+        })
+    }
+
+    /// The one certificate whose fingerprint is or begins like `text`.
+    pub(super) fn certificate(&self, text: &str) -> Result<&(Epoch, CertificateRecord), Failure> {
+        let refused = |why: String| Failure::Refused(why);
+        let named = Handed::named(text).map_err(|error| Failure::Usage(error.to_string()))?;
+        if let Some(Handed { fingerprint, .. }) = named {
+            return self.certificates.get(&fingerprint).ok_or_else(|| {
+                refused(format!(
+                    "there is no certificate {fingerprint}; see: keyferry certificate list"
+                ))
+            });
+        }
+        let begin = text.replace(':', "").to_ascii_lowercase();
+        if begin.len() < FEWEST_DIGITS || !begin.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(Failure::Usage(format!(
+                "{text:?} is no fingerprint: name the 64 hex digits of its SHA-256, or the first \
+                 {FEWEST_DIGITS} or more"
+            )));
+        }
+        let mut found = self.certificates.values();
+        let mut found = found.by_ref().filter(|(_, record)| {
+            let fingerprint = record.fingerprint.to_string();
+            fingerprint.starts_with(&begin)
+        });
+        match (found.next(), found.next()) {
+            (Some(one), None) => Ok(one),
+            (Some(_), Some(_)) => Err(refused(format!(
+                "several certificates begin with {begin}; name more digits"
+            ))),
+            (None, _) => Err(refused(format!(
+                "there is no certificate that begins with {begin}; see: keyferry certificate list"
+            ))),
+        }
+    }
+}
+
+/// There is no such client.
+pub(super) fn no_client(id: &ClientId) -> Failure {
+    Failure::Refused(format!(
+        "there is no client {id}; see: keyferry client list"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::Source;
+    use crate::clock::Timestamp;
+
+    #[test]
+    fn a_certificate_is_named_by_a_beginning_that_no_other_has() {
+        let mut records = Records::default();
+        let fingerprints =
+            ["aaaaaaaa1", "aaaaaaaa2", "bbbbbbbb1"].map(|begin| format!("{begin:0<64}"));
+        for fingerprint in &fingerprints {
+            records.take(Versioned {
+                version: Epoch(1),
+                record: Record::Certificate(CertificateRecord {
+                    fingerprint: fingerprint.parse().unwrap(),
+                    mapping: Mapping::Pending,
+                    source: Source::FirstSight,
+                    facts: None,
+                    created_at: Timestamp::from_unix(1),
+                }),
+            });
+        }
+        for text in ["BB:BB:BB:BB", "bbbbbbbb1", &fingerprints[2], "aaaaaaaa1"] {
+            assert!(records.certificate(text).is_ok(), "{text}");
+        }
+        for text in ["aaaaaaaa", "cccccccc", &"c".repeat(64)] {
+            let found = records.certificate(text);
+            assert!(matches!(found, Err(Failure::Refused(_))), "{text}");
+        }
+        for text in ["", "bbbbbbb", "client.pem", &"c".repeat(40)] {
+            let found = records.certificate(text);
+            assert!(matches!(found, Err(Failure::Usage(_))), "{text}");
+        }
+    }
+}

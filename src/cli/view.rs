@@ -1,0 +1,202 @@
+//! Records as commands show them. The names of the fields are what scripts rely on.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::Failure;
+use super::open::Operator;
+use super::records::Records;
+use crate::certificate::{CertificateRecord, Fingerprint, Mapping, Source};
+use crate::client::{ClientId, ClientRecord, ClientStatus, Seen, Stage};
+use crate::clock::Timestamp;
+use crate::key::{KeyId, KeyRecord, KeyStatus, Scope};
+
+/// A client with how far it has moved.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct ClientView {
+    pub(super) client_id: ClientId,
+    pub(super) status: &'static str,
+    pub(super) stage: Stage,
+    pub(super) description: Option<String>,
+    #[serde(serialize_with = "rfc_3339")]
+    pub(super) created_at: Option<Timestamp>,
+    #[serde(serialize_with = "rfc_3339")]
+    pub(super) disabled_at: Option<Timestamp>,
+    pub(super) last_seen: SeenView,
+}
+
+/// When a client last called with each kind of credential.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct SeenView {
+    #[serde(serialize_with = "rfc_3339")]
+    pub(super) by_certificate: Option<Timestamp>,
+    #[serde(serialize_with = "rfc_3339")]
+    pub(super) by_key: Option<Timestamp>,
+}
+
+/// A certificate and whom it identifies.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct CertificateView {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) status: &'static str,
+    pub(super) client_id: Option<ClientId>,
+    pub(super) key_id: Option<KeyId>,
+    pub(super) source: Source,
+    #[serde(serialize_with = "rfc_3339")]
+    pub(super) created_at: Option<Timestamp>,
+    #[serde(serialize_with = "rfc_3339")]
+    pub(super) removed_at: Option<Timestamp>,
+    pub(super) subject: Option<String>,
+    pub(super) issuer: Option<String>,
+    pub(super) serial: Option<String>,
+    #[serde(serialize_with = "rfc_3339")]
+    pub(super) not_before: Option<Timestamp>,
+    #[serde(serialize_with = "rfc_3339")]
+    pub(super) not_after: Option<Timestamp>,
+}
+
+/// A key, without its secret.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct KeyView {
+    pub(super) key_id: KeyId,
+    pub(super) client_id: ClientId,
+    pub(super) status: &'static str,
+    pub(super) scopes: Vec<Scope>,
+    #[serde(serialize_with = "rfc_3339")]
+    pub(super) created_at: Option<Timestamp>,
+    #[serde(serialize_with = "rfc_3339")]
+    pub(super) issued_at: Option<Timestamp>,
+    #[serde(serialize_with = "rfc_3339")]
+    pub(super) expires_at: Option<Timestamp>,
+    #[serde(serialize_with = "rfc_3339")]
+    pub(super) revoked_at: Option<Timestamp>,
+}
+
+/// How far the clients are: what is in use and when each was seen.
+pub(super) struct Progress {
+    seen: HashMap<ClientId, Seen>,
+    /// Those with a key that was issued and can be used.
+    issued: std::collections::HashSet<ClientId>,
+    now: Timestamp,
+}
+
+/// A moment as `2026-11-23T14:44:00Z`, or null.
+#[expect(
+    clippy::ref_option,
+    reason = "serde hands over a reference to the field"
+)]
+pub(super) fn rfc_3339<S: serde::Serializer>(
+    at: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    at.map(|at| at.to_string()).serialize(serializer)
+}
+
+impl Progress {
+    pub(super) async fn read(operator: &Operator, records: &Records) -> Result<Self, Failure> {
+        let now = operator.now;
+        let usable = |key: &KeyRecord| key.is_issued() && key.usable(now).is_ok();
+        let keys = records.keys.values().map(|(_, key)| key);
+        let sightings = operator.sightings().await?;
+        Ok(Self {
+            seen: sightings.into_iter().map(|s| (s.client, s.seen)).collect(),
+            issued: keys
+                .filter(|key| usable(key))
+                .map(|key| key.client.clone())
+                .collect(),
+            now,
+        })
+    }
+
+    /// When `client` was seen.
+    pub(super) fn seen(&self, client: &ClientId) -> Seen {
+        self.seen.get(client).copied().unwrap_or_default()
+    }
+
+    /// How far `client` has moved.
+    pub(super) fn stage(&self, client: &ClientRecord) -> Stage {
+        let issued = self.issued.contains(&client.id);
+        let seen = self.seen(&client.id);
+        Stage::of(client.is_active(), issued, seen, Stage::WINDOW, self.now)
+    }
+
+    /// `client` as it is shown.
+    pub(super) fn view(&self, client: &ClientRecord) -> ClientView {
+        let seen = self.seen(&client.id);
+        let (status, disabled_at) = match client.status {
+            ClientStatus::Active => ("active", None),
+            ClientStatus::Disabled { at } => ("disabled", Some(at)),
+        };
+        ClientView {
+            client_id: client.id.clone(),
+            status,
+            stage: self.stage(client),
+            description: client.description.clone(),
+            created_at: Some(client.created_at),
+            disabled_at,
+            last_seen: SeenView {
+                by_certificate: seen.by_certificate,
+                by_key: seen.by_key,
+            },
+        }
+    }
+}
+
+impl CertificateView {
+    pub(super) fn of(record: &CertificateRecord) -> Self {
+        let (status, mapped, removed_at) = match &record.mapping {
+            Mapping::Mapped { client, key } => ("mapped", Some((client.clone(), *key)), None),
+            Mapping::Pending => ("pending", None, None),
+            Mapping::Removed { at } => ("removed", None, Some(*at)),
+        };
+        let (client_id, key_id) = mapped.unzip();
+        let facts = record.facts.clone();
+        Self {
+            fingerprint: record.fingerprint,
+            status,
+            client_id,
+            key_id,
+            source: record.source,
+            created_at: Some(record.created_at),
+            removed_at,
+            not_before: facts.as_ref().map(|facts| facts.not_before),
+            not_after: facts.as_ref().map(|facts| facts.not_after),
+            subject: facts.as_ref().map(|facts| facts.subject.clone()),
+            issuer: facts.as_ref().map(|facts| facts.issuer.clone()),
+            serial: facts.map(|facts| facts.serial),
+        }
+    }
+
+    /// As much of the fingerprint as names it in tables and to commands.
+    pub(super) fn short(&self) -> String {
+        self.fingerprint.to_string().chars().take(16).collect()
+    }
+}
+
+impl KeyView {
+    pub(super) fn of(record: &KeyRecord, now: Timestamp) -> Self {
+        let (status, revoked_at) = match (record.status, record.is_issued()) {
+            (KeyStatus::Revoked { at, .. }, _) => ("revoked", Some(at)),
+            (KeyStatus::Active, false) => ("reserved", None),
+            (KeyStatus::Active, true) if record.usable(now).is_err() => ("expired", None),
+            (KeyStatus::Active, true) => ("active", None),
+        };
+        Self {
+            key_id: record.id,
+            client_id: record.client.clone(),
+            status,
+            scopes: record.scopes.clone(),
+            created_at: Some(record.created_at),
+            issued_at: record.issued_at,
+            expires_at: record.expires_at,
+            revoked_at,
+        }
+    }
+
+    /// The scopes in one cell.
+    pub(super) fn scopes(&self) -> String {
+        let scopes: Vec<_> = self.scopes.iter().map(Scope::as_str).collect();
+        scopes.join(" ")
+    }
+}
