@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 
 use super::chain::Link;
 use super::{Facts, Fingerprint, explain};
@@ -15,8 +15,7 @@ pub struct CaIndex(pub u16);
 
 /// Why a certificate is not accepted, in the order of weight: what comes first decides the answer
 /// when there are several problems, so that a mild one never hides a grave one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// It was revoked by its issuer.
     Revoked,
@@ -66,6 +65,13 @@ impl Reason {
             Self::NotYetValid => "certificate_not_yet_valid",
             Self::Expired => "certificate_expired",
         }
+    }
+}
+
+impl Serialize for Reason {
+    /// As its code, like everywhere else.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
     }
 }
 

@@ -13,6 +13,7 @@ mod support;
 mod basics;
 #[cfg(test)]
 mod harness;
+mod hostile;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]
