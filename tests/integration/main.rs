@@ -12,6 +12,8 @@ mod support;
 #[cfg(test)]
 mod basics;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod harness;
 mod hostile;
 #[cfg(test)]
