@@ -2,8 +2,12 @@
 
 use pingora::Error;
 
-use crate::tls::error::ErrorStack;
-use crate::tls::ssl;
+/// What OpenSSL said of a failed handshake. Pingora keeps only the text of its error, as the context
+/// of its own.
+pub(super) fn words(error: &Error) -> String {
+    let context = error.context.as_ref();
+    context.map_or_else(String::new, |context| context.as_str().to_owned())
+}
 
 /// Why a handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +25,7 @@ pub(super) enum Failure {
 }
 
 /// The words of OpenSSL's reasons, and what they mean. The first that fits counts.
-const REASONS: [(&str, Failure); 24] = [
+const REASONS: [(&str, Failure); 27] = [
     ("no shared cipher", Failure::NoSharedCipher),
     ("no suitable key share", Failure::NoSharedCipher),
     ("no suitable signature algorithm", Failure::NoSharedCipher),
@@ -46,34 +50,18 @@ const REASONS: [(&str, Failure); 24] = [
     ("digest check failed", Failure::BadSignature),
     ("alert", Failure::ClientAlert),
     ("unexpected eof", Failure::Closed),
+    ("session has been shut down", Failure::Closed),
+    ("connection reset", Failure::Closed),
+    ("broken pipe", Failure::Closed),
 ];
 
 impl Failure {
-    pub(super) fn of(error: &Error) -> Self {
-        let Some(error) = error.root_cause().downcast_ref::<ssl::Error>() else {
-            return Self::Other;
-        };
-        if let Some(stack) = error.ssl_error() {
-            return Self::by_reason(stack);
-        }
-        match error.io_error() {
-            Some(_) => Self::Closed,
-            None if error.code() == ssl::ErrorCode::ZERO_RETURN => Self::Closed,
-            None => Self::Other,
-        }
-    }
-
-    fn by_reason(stack: &ErrorStack) -> Self {
-        let reasons: Vec<String> = stack
-            .errors()
-            .iter()
-            .filter_map(crate::tls::error::Error::reason)
-            .map(str::to_ascii_lowercase)
-            .collect();
-        let fits = |words: &str| reasons.iter().any(|reason| reason.contains(words));
+    /// What OpenSSL's words mean.
+    pub(super) fn of(words: &str) -> Self {
+        let words = words.to_ascii_lowercase();
         REASONS
             .iter()
-            .find(|(words, _)| fits(words))
+            .find(|(known, _)| words.contains(known))
             .map_or(Self::Other, |(_, failure)| *failure)
     }
 
@@ -127,12 +115,13 @@ impl Failure {
         }
     }
 
-    /// One line for the operator.
-    pub(super) fn log(self, peer: &str) {
+    /// One line for the operator, with OpenSSL's own words where there are any.
+    pub(super) fn log(self, peer: &str, words: &str) {
         tracing::info!(
             peer,
             reason = self.reason(),
             meaning = self.meaning(),
+            openssl = Some(words).filter(|words| !words.is_empty()),
             "TLS handshake failed"
         );
     }

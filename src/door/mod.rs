@@ -66,13 +66,16 @@ impl Door {
         })
     }
 
-    /// The handshake, or why there is none.
-    async fn handshake(&self, tcp: TcpStream) -> Result<Stream, Failure> {
+    /// The handshake, or why there is none, with OpenSSL's words.
+    async fn handshake(&self, tcp: TcpStream) -> Result<Stream, (Failure, String)> {
         let handshake = handshake_with_callback(&self.acceptor, tcp, self);
         match tokio::time::timeout(self.deadline, handshake).await {
             Ok(Ok(tls)) => Ok(Box::new(tls)),
-            Ok(Err(error)) => Err(Failure::of(&error)),
-            Err(_) => Err(Failure::Deadline),
+            Ok(Err(error)) => {
+                let words = failure::words(&error);
+                Err((Failure::of(&words), words))
+            }
+            Err(_) => Err((Failure::Deadline, String::new())),
         }
     }
 }
@@ -115,7 +118,7 @@ impl ServerApp for Door {
                     next = self.proxy.process_new(stream, shutdown).await;
                 }
             }
-            Err(failure) => {
+            Err((failure, words)) => {
                 self.metrics
                     .handshakes
                     .with_label_values(&["failed", ""])
@@ -124,7 +127,7 @@ impl ServerApp for Door {
                     .handshake_failures
                     .with_label_values(&[failure.reason()])
                     .inc();
-                failure.log(&peer);
+                failure.log(&peer, &words);
             }
         }
         None
