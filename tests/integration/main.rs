@@ -12,13 +12,24 @@ mod support;
 #[cfg(test)]
 mod basics;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
+mod claim;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod enrolment;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod keys;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]
 mod protocols;
 #[cfg(test)]
 mod replicas;
+#[cfg(test)]
+mod tls;

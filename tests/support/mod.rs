@@ -9,12 +9,15 @@
 pub(crate) mod backend;
 pub(crate) mod curl;
 pub(crate) mod gateway;
+pub(crate) mod key;
+pub(crate) mod log;
 pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod redis;
 pub(crate) mod s_client;
 pub(crate) mod signature;
+pub(crate) mod store;
 pub(crate) mod world;
 
 use std::net::{SocketAddr, TcpListener};

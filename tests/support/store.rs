@@ -1,0 +1,102 @@
+//! A Redis that gateways share, and the store in it as the operator's commands use it: for what no
+//! client can do to itself.
+
+use keyferry::certificate::CertificateRecord;
+use keyferry::client::ClientRecord;
+use keyferry::clock;
+use keyferry::key::KeyRecord;
+use keyferry::store::redis::{Redis, Settings};
+use keyferry::store::{Action, Actor, Change, Record, RecordId, Store as _, Versioned, Write};
+use tokio::runtime::Runtime;
+
+use super::redis::RedisServer;
+
+/// A Redis of the test's own that keeps what it was told over a restart.
+pub(crate) struct SharedStore {
+    // Ends first: a connection needs it.
+    store: Redis,
+    server: RedisServer,
+    runtime: Runtime,
+}
+
+impl SharedStore {
+    pub(crate) fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let server = runtime.block_on(RedisServer::start(&["--appendonly", "yes"]));
+        let store = Redis::new(&Settings::new(server.url())).expect("an address");
+        Self {
+            store,
+            server,
+            runtime,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Ends Redis as a crash would.
+    pub(crate) fn stop(&mut self) {
+        self.server.stop();
+    }
+
+    /// Starts it again with all that it had acknowledged.
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.runtime.block_on(self.server.start_again()));
+    }
+
+    /// Looks behind the store's back.
+    pub(crate) fn connection(&self) -> redis::Connection {
+        self.server.connection()
+    }
+
+    /// Changes what the store remembers of a client.
+    pub(crate) fn edit_client(&self, id: &str, edit: impl FnOnce(&mut ClientRecord)) {
+        let id = RecordId::Client(id.parse().expect("a client id"));
+        self.edit(&id, Action::ClientDisabled, |record| match record {
+            Record::Client(client) => edit(client),
+            other => panic!("{other:?} is no client"),
+        });
+    }
+
+    /// Changes what the store remembers of a key.
+    pub(crate) fn edit_key(&self, id: &str, edit: impl FnOnce(&mut KeyRecord)) {
+        let id = RecordId::Key(id.parse().expect("a key id"));
+        self.edit(&id, Action::KeyIssued, |record| match record {
+            Record::Key(key) => edit(key),
+            other => panic!("{other:?} is no key"),
+        });
+    }
+
+    /// Gives a certificate to a client.
+    pub(crate) fn add_certificate(&self, record: CertificateRecord) {
+        self.commit(Action::CertificateAdded, Write::create(record));
+    }
+
+    fn edit(&self, id: &RecordId, action: Action, edit: impl FnOnce(&mut Record)) {
+        let found = self.runtime.block_on(self.store.get(id));
+        let Versioned {
+            version,
+            mut record,
+        } = found.expect("a store").expect("a record");
+        edit(&mut record);
+        self.commit(action, Write::replace(version, record));
+    }
+
+    fn commit(&self, action: Action, write: Write) {
+        let change = Change {
+            action,
+            actor: Actor::Operator {
+                name: "test".to_owned(),
+            },
+            at: clock::now(),
+            writes: vec![write],
+        };
+        let done = self.runtime.block_on(self.store.commit(&change));
+        done.expect("a change that nobody got ahead of");
+    }
+}
