@@ -25,7 +25,7 @@ fn subject(name: &str) -> String {
 
 pub(super) fn expired(name: &str, not_after: Timestamp, now: Timestamp) -> String {
     let action = if name.is_empty() {
-        "Renew it, or claim an API key"
+        "Renew it, or ask the operator for an API key"
     } else {
         "Ask your certificate authority for a chain that is valid now"
     };

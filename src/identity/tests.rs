@@ -1,3 +1,5 @@
+//! Who is who, and who is nobody.
+
 #![expect(
     clippy::arithmetic_side_effects,
     reason = "a test that overflows fails"

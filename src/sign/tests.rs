@@ -1,3 +1,5 @@
+//! What the signer makes, and whatever else somebody sends.
+
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 

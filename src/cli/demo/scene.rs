@@ -115,8 +115,8 @@ impl Drop for Scene {
     clippy::disallowed_methods,
     reason = "a command that waits for its children has no worker to block"
 )]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(50));
+pub(super) fn pause() {
+    std::thread::sleep(Duration::from_millis(100));
 }
 
 fn is_ready(telemetry: SocketAddr) -> bool {

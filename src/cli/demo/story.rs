@@ -78,7 +78,9 @@ pub(super) fn tell(scene: &Scene, out: &mut Out) -> anyhow::Result<()> {
     ))?;
 
     teller.chapter("The operator sees who has moved")?;
-    teller.keyferry(&["status"])
+    teller.wait_for_sightings()?;
+    teller.keyferry(&["status"])?;
+    teller.keyferry(&["client", "list"])
 }
 
 /// What to try while everything stays up.
@@ -133,6 +135,21 @@ impl Teller<'_> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let printed = self.output(Command::new(program).args(args), "keyferry")?;
         self.say(printed.trim_end())
+    }
+
+    /// The gateway writes down when clients were seen every other second.
+    fn wait_for_sightings(&self) -> anyhow::Result<()> {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        for _ in 0..100 {
+            let args = ["status", "--output", "json"];
+            let status: Value =
+                serde_json::from_str(&self.output(Command::new(&program).args(args), "keyferry")?)?;
+            if status.pointer("/clients/by_stage/dual") == Some(&Value::from(1)) {
+                return Ok(());
+            }
+            super::scene::pause();
+        }
+        bail!("the client is not shown as one that used both")
     }
 
     fn output(&self, command: &mut Command, name: &str) -> anyhow::Result<String> {

@@ -1,0 +1,179 @@
+//! Claims, decided.
+
+use super::*;
+use crate::certificate::Source;
+use crate::key::Pepper;
+use crate::store::Record;
+
+const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+const LATER: Timestamp = Timestamp::from_unix(1_800_000_600);
+
+struct World {
+    client: ClientId,
+    format: Format,
+    peppers: Peppers,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            client: "acme".parse().unwrap(),
+            format: Format::new("kf", "live").unwrap(),
+            peppers: Peppers::new(Pepper::new(1, &Secret::new(vec![9; 32])), []),
+        }
+    }
+
+    fn reserved(&self) -> KeyRecord {
+        KeyRecord::reserved(KeyId::generate(), self.client.clone(), NOW)
+    }
+
+    fn claim(
+        &self,
+        key: &KeyRecord,
+        certificate: &[u8],
+        token: Option<&str>,
+        now: Timestamp,
+    ) -> Claimed {
+        let token: Option<IdempotencyToken> = token.map(|token| token.parse().unwrap());
+        let own = CertificateRecord {
+            fingerprint: Fingerprint::of(certificate),
+            mapping: Mapping::Mapped {
+                client: self.client.clone(),
+                key: key.id,
+            },
+            source: Source::FirstSight,
+            facts: None,
+            created_at: NOW,
+        };
+        let claim = Claim {
+            client: &self.client,
+            certificate: own.fingerprint,
+            key: (Epoch(3), key.clone()),
+            certificates: vec![(Epoch(4), own)],
+            token: token.as_ref(),
+            repeat_until: LATER,
+        };
+        claim.decide(&self.format, &self.peppers, now).unwrap()
+    }
+
+    /// The key and the records that a claim which must succeed writes.
+    fn issue(&self, key: &KeyRecord, token: Option<&str>) -> (ApiKey, Vec<Write>) {
+        match self.claim(key, b"certificate", token, NOW) {
+            Claimed::Issued(key, change) => (key, change.writes),
+            other => panic!("not issued: {other:?}"),
+        }
+    }
+}
+
+fn written(writes: &[Write]) -> KeyRecord {
+    match &writes[0].record {
+        Record::Key(record) => record.clone(),
+        other => panic!("not a key: {other:?}"),
+    }
+}
+
+#[test]
+fn a_reserved_id_gets_its_key_and_keeps_its_name() {
+    let world = World::new();
+    let reserved = world.reserved();
+    let (key, writes) = world.issue(&reserved, None);
+    assert_eq!(
+        (key.id(), writes.len(), writes[0].expected),
+        (reserved.id, 2, Epoch(3))
+    );
+    assert!(key.matches(written(&writes).digest.as_ref(), &world.peppers));
+}
+
+#[test]
+fn c6_a_key_that_was_fetched_is_not_shown_again() {
+    let world = World::new();
+    let (_, writes) = world.issue(&world.reserved(), None);
+    let again = world.claim(&written(&writes), b"certificate", None, NOW);
+    assert!(matches!(again, Claimed::AlreadyIssued { .. }));
+}
+
+#[test]
+fn c4_the_same_token_and_certificate_see_the_same_key_until_the_window_ends() {
+    let world = World::new();
+    let token = "0123456789abcdef";
+    let (key, writes) = world.issue(&world.reserved(), Some(token));
+    let issued = written(&writes);
+    match world.claim(&issued, b"certificate", Some(token), NOW) {
+        Claimed::Repeated(again) => assert_eq!(again.reveal(), key.reveal()),
+        other => panic!("not repeated: {other:?}"),
+    }
+    for (certificate, token, now) in [
+        (&b"certificate"[..], Some("another-token-0123"), NOW),
+        (b"certificate", None, NOW),
+        (b"another", Some(token), NOW),
+        (b"certificate", Some(token), LATER),
+    ] {
+        let refused = world.claim(&issued, certificate, token, now);
+        assert!(
+            matches!(refused, Claimed::AlreadyIssued { .. }),
+            "{token:?} {now}"
+        );
+    }
+}
+
+#[test]
+fn after_the_operator_revoked_a_key_a_new_id_takes_the_certificates_along() {
+    let world = World::new();
+    let mut revoked = world.reserved();
+    revoked.status = KeyStatus::Revoked {
+        at: NOW,
+        by: RevokedBy::Operator,
+    };
+    let (key, writes) = world.issue(&revoked, None);
+    assert_ne!(key.id(), revoked.id);
+    assert_eq!(
+        (writes[0].expected, writes[1].expected),
+        (Epoch::NONE, Epoch(4))
+    );
+    let Record::Certificate(certificate) = &writes[1].record else {
+        panic!("no certificate")
+    };
+    let mapping = Mapping::Mapped {
+        client: world.client.clone(),
+        key: key.id(),
+    };
+    assert_eq!(certificate.mapping, mapping);
+}
+
+#[test]
+fn c6_a_certificate_alone_gets_no_key_after_one_that_its_client_gave_up_or_that_expired() {
+    let world = World::new();
+    let (_, writes) = world.issue(&world.reserved(), None);
+    let fetched = written(&writes);
+    let given_up = KeyRecord {
+        status: KeyStatus::Revoked {
+            at: NOW,
+            by: RevokedBy::Client,
+        },
+        ..fetched.clone()
+    };
+    let expired = KeyRecord {
+        expires_at: Some(NOW),
+        ..fetched
+    };
+    for record in [given_up, expired] {
+        let refused = world.claim(&record, b"certificate", None, NOW);
+        assert!(
+            matches!(refused, Claimed::AlreadyIssued { .. }),
+            "{record:?}"
+        );
+    }
+}
+
+#[test]
+fn a_token_is_long_enough_not_to_be_guessed() {
+    for bad in [
+        "",
+        "short",
+        "0123456789abcde",
+        "0123456789abcde\n",
+        "0123456789 abcdef",
+    ] {
+        assert!(bad.parse::<IdempotencyToken>().is_err(), "{bad:?}");
+    }
+}
