@@ -49,6 +49,11 @@ pub enum Malformed {
         "the path has a '.' or '..' segment; send the path that you mean (RFC 3986 section 5.2.4)"
     )]
     DotSegment,
+    /// A character that ends the path for some readers.
+    #[error(
+        "the path has a control character such as '%00', where some backends cut it off; send the path that you mean (RFC 3986 section 7.3)"
+    )]
+    ControlCharacter,
     /// What HTTP forbids.
     #[error("the request breaks a rule of HTTP (RFC 9110, RFC 9112, RFC 9113)")]
     Http,
@@ -91,6 +96,9 @@ impl<'a> Head<'a> {
         }
         if request.method.as_str().len() > LONGEST_METHOD || !covered_is_text(&request.headers) {
             return Err(Malformed::Http);
+        }
+        if canonical.bytes().any(|b| b.is_ascii_control()) {
+            return Err(Malformed::ControlCharacter);
         }
         let decoded: Cow<'_, [u8]> = percent_decode_str(target).into();
         if format.occurs_in(&decoded) {
@@ -268,6 +276,18 @@ mod tests {
             assert_eq!(read(path, &["a"]), Err(Malformed::DotSegment), "{path}");
         }
         assert!(read("/a/...b/..c", &["a"]).is_ok());
+    }
+
+    #[test]
+    fn h9_a_path_that_some_backends_would_cut_off_is_refused() {
+        for path in ["/a%00", "/a%00/b", "/a%0ab", "/a%7F"] {
+            assert_eq!(
+                read(path, &["a"]),
+                Err(Malformed::ControlCharacter),
+                "{path}"
+            );
+        }
+        assert!(read("/a%20b?c=%00", &["a"]).is_ok());
     }
 
     #[test]
