@@ -95,10 +95,10 @@ impl Builder<'_> {
     pub(crate) fn backend_like(self, name: &str, address: SocketAddr, mut entry: Table) -> Self {
         let file = format!("{name}.secret");
         let builder = self.file(&file, secret(name));
-        let signing = toml::toml! { key_id = "test-1" };
-        let signing = signing
-            .into_iter()
-            .chain([("secret_file".to_owned(), Value::from(file))]);
+        // Every backend has a signing key of its own, and so a name of its own for it.
+        let signing = [("key_id", name.to_owned()), ("secret_file", file)]
+            .map(|(setting, value)| (setting.to_owned(), Value::from(value)))
+            .into_iter();
         entry.insert("name".to_owned(), name.into());
         entry.insert("addresses".to_owned(), vec![address.to_string()].into());
         entry.insert("signing".to_owned(), Value::Table(signing.collect()));
