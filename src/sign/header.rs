@@ -35,7 +35,7 @@ impl Default for Names {
 
 /// Headers that a backend could take for an identity, whole names. `X-Request-Id` is not among
 /// them: a client's own is passed on.
-const RESERVED: [&str; 22] = [
+pub const RESERVED: [&str; 22] = [
     "remote-user",
     "x-remote-user",
     "x-client-dn",
@@ -62,7 +62,7 @@ const RESERVED: [&str; 22] = [
 
 /// Headers by which a backend would take the request for another than the one that was decided on
 /// and signed, or for one from elsewhere. The gateway sets what backends need of these itself.
-const MISLEADING: [&str; 11] = [
+pub const MISLEADING: [&str; 11] = [
     "x-original-url",
     "x-original-uri",
     "x-rewrite-url",
@@ -80,7 +80,7 @@ const MISLEADING: [&str; 11] = [
 const MISLEADING_PREFIX: &str = "x-forwarded-";
 
 /// The beginnings of further names that mean identity.
-const RESERVED_PREFIXES: [&str; 9] = [
+pub const RESERVED_PREFIXES: [&str; 9] = [
     "x-ssl-client-",
     "ssl-client-",
     "x-forwarded-tls-client-cert",

@@ -22,6 +22,8 @@ mod enrolment;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod headers;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod keys;
@@ -31,5 +33,7 @@ mod peers;
 mod protocols;
 #[cfg(test)]
 mod replicas;
+#[cfg(test)]
+mod targets;
 #[cfg(test)]
 mod tls;
