@@ -34,6 +34,8 @@ mod protocols;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
+mod signature;
+#[cfg(test)]
 mod targets;
 #[cfg(test)]
 mod tls;
