@@ -39,3 +39,5 @@ mod signature;
 mod targets;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod upstream;

@@ -61,10 +61,11 @@ async fn echo<'a, S: AsyncWrite + Unpin>(
     request: &Recorded,
 ) -> Result<()> {
     let body = serde_json::to_vec(request)?;
-    let mut head = format!(
-        "HTTP/1.1 {status} As-Asked\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
-        body.len()
-    );
+    let mut head = format!("HTTP/1.1 {status} As-Asked\r\nContent-Type: application/json\r\n");
+    // Never with 204 (RFC 9110 section 8.6): clients that speak HTTP/2 refuse that.
+    if status != 204 {
+        write!(head, "Content-Length: {}\r\n", body.len()).expect("text takes it");
+    }
     for (name, value) in headers {
         write!(head, "{name}: {value}\r\n").expect("text takes it");
     }
