@@ -36,6 +36,8 @@ mod replicas;
 #[cfg(test)]
 mod signature;
 #[cfg(test)]
+mod streaming;
+#[cfg(test)]
 mod targets;
 #[cfg(test)]
 mod tls;

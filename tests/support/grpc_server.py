@@ -3,7 +3,8 @@
 /keyferry.test.Echo/Unary      one message back, after its metadata as JSON in the initial metadata
 /keyferry.test.Echo/Stream     every message back, as it comes
 /keyferry.test.Echo/Fail       the status FAILED_PRECONDITION with the message as its text
-Every answer ends with the trailer x-messages: how many messages came. Writes `port N`.
+Every answer ends with the trailer x-messages: how many messages came; that of Stream also with the
+metadata trail-NAME of the call as NAME. Writes `port N`.
 """
 
 import json
@@ -28,7 +29,8 @@ def stream(messages, context):
     for message in messages:
         count += 1
         yield message
-    context.set_trailing_metadata([("x-messages", str(count))])
+    asked = [(k[6:], v) for k, v in context.invocation_metadata() if k.startswith("trail-")]
+    context.set_trailing_metadata([("x-messages", str(count)), *asked])
 
 
 def fail(message, context):
