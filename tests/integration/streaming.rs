@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::backend::{Backend, Recorded};
+use crate::support::curl::Curl;
 use crate::support::gateway::{Gateway, secret};
+use crate::support::pki::server;
 use crate::support::process::Process;
 use crate::support::python::{Server, run};
 use crate::support::signature::verify;
@@ -101,6 +103,36 @@ fn grpc_goes_through_with_its_streams_and_trailers() {
 }
 
 #[test]
+fn grpc_goes_to_a_backend_over_tls() {
+    let world = World::new();
+    let behind = world.files(server("orders.internal").signed_by(&world.servers));
+    let server = Server::start_with("grpc_server.py", &[&behind.chain, &behind.key]);
+    let entry = toml::toml! {
+        protocol = "http2"
+        tls = { ca_file = "servers.pem", server_name = "orders.internal" }
+    };
+    let gateway = Gateway::builder(&world)
+        .file("servers.pem", world.servers.pem())
+        .backend_like("live", server.address(), entry)
+        .route("/", "live", "either")
+        .start();
+    let alice = world.client("alice");
+    let messages = ["one", "two"];
+    let answer = call(
+        &world,
+        &gateway,
+        Some(&alice),
+        "Stream",
+        &messages,
+        &json!([]),
+    );
+    assert_eq!(answer["code"], "OK", "{answer:#}");
+    assert_eq!(answer["messages"], json!(messages));
+    assert_eq!(answer["trailing"], json!([["x-messages", "2"]]));
+    assert_eq!(verify(&seen(&answer, "Stream"), &secret("live")), Ok(()));
+}
+
+#[test]
 fn grpc_by_key_is_the_same_client_and_without_a_credential_nobody() {
     let world = World::new();
     let server = Server::start("grpc_server.py");
@@ -163,6 +195,31 @@ fn h12_trailers_that_imitate_the_gateway_are_removed() {
     let trailing = answer["trailing"].to_string();
     assert!(!trailing.contains("forged-value"), "{answer:#}");
     assert!(trailing.contains(r#"["app","kept-value"]"#), "{answer:#}");
+}
+
+/// H12: HTTP/1.1 has no trailers that clients look at, and none are passed on: the answer is whole
+/// without them.
+#[test]
+fn h12_trailers_of_an_http1_backend_are_left_out() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::start(&world, &backend);
+    let alice = world.client("alice");
+    let path = "/trailers?X-Key-Id=forged-value&App=kept-value";
+    // The attack: without the gateway they arrive.
+    let directly = Curl::get(&format!("http://{}{path}", backend.address())).send();
+    assert_eq!(directly.trailers.len(), 2);
+    let requests = [
+        gateway.curl(path).http1().certificate(&alice),
+        gateway.curl(path).http2().certificate(&alice),
+    ];
+    for request in requests {
+        let answer = request.send().expect_status(200);
+        assert_eq!(
+            (answer.text().as_str(), answer.error.as_str()),
+            ("body", "")
+        );
+        assert!(!format!("{:?}{:?}", answer.headers, answer.trailers).contains("forged-value"));
+    }
 }
 
 fn websocket(

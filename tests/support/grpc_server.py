@@ -4,10 +4,12 @@
 /keyferry.test.Echo/Stream     every message back, as it comes
 /keyferry.test.Echo/Fail       the status FAILED_PRECONDITION with the message as its text
 Every answer ends with the trailer x-messages: how many messages came; that of Stream also with the
-metadata trail-NAME of the call as NAME. Writes `port N`.
+metadata trail-NAME of the call as NAME. Writes `port N`. Speaks TLS when given a certificate chain
+and its key, in PEM files.
 """
 
 import json
+import sys
 from concurrent import futures
 
 import grpc
@@ -51,7 +53,12 @@ server.add_generic_rpc_handlers(
         )
     ]
 )
-port = server.add_insecure_port("127.0.0.1:0")
+if len(sys.argv) > 1:
+    chain, key = (open(path, "rb").read() for path in sys.argv[1:])
+    credentials = grpc.ssl_server_credentials([(key, chain)])
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+else:
+    port = server.add_insecure_port("127.0.0.1:0")
 server.start()
 print(f"port {port}", flush=True)
 server.wait_for_termination()

@@ -48,8 +48,16 @@ impl Server {
     /// Starts `script`, which writes `port N` once it listens.
     #[track_caller]
     pub(crate) fn start(script: &str) -> Self {
+        Self::start_with(script, &[])
+    }
+
+    /// The same, with files that it takes as arguments.
+    #[track_caller]
+    pub(crate) fn start_with(script: &str, files: &[&Path]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let mut process = Process::start(&mut command(script), &folder.path().join("log"));
+        let mut command = command(script);
+        command.args(files);
+        let mut process = Process::start(&mut command, &folder.path().join("log"));
         let port: u16 = wait_for(script, || {
             let log = process.log();
             assert!(process.ended().is_none(), "{script} ended: {log}");
