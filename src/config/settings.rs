@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::door::{ClientCertificates, MinimumTls};
 use crate::key::{Format, Peppers};
 use crate::secret::SecretBytes;
-use crate::sign::SigningKey;
+use crate::sign::{Names, SigningKey};
 use crate::store::redis;
 use crate::upstream::Protocol;
 
@@ -174,6 +174,15 @@ pub struct SelfService {
     pub path: String,
     /// How long the answer to a claim can be repeated.
     pub retry_window: Duration,
+}
+
+/// The headers that carry the identity to backends.
+#[derive(Clone, Debug)]
+pub struct Headers {
+    /// Their names.
+    pub names: Names,
+    /// Whether headers with `_` or `.` in their names are passed on.
+    pub keep_ambiguous: bool,
 }
 
 /// Metrics, health and logs.

@@ -42,7 +42,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
     let backends: Result<Vec<_>, _> = config
         .backends
         .into_iter()
-        .map(|backend| Backend::new(upstream(backend), &metrics))
+        .map(|backend| Backend::new(upstream(backend, &config.headers.names), &metrics))
         .collect();
     Ok(Opened {
         follow: Follow(Arc::clone(&directory)),
@@ -60,8 +60,8 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
             format: config.keys.format,
             peppers: config.keys.peppers,
             enrolment: config.enrolment,
-            names: Names::default(),
-            keep_ambiguous_headers: false,
+            names: config.headers.names.clone(),
+            keep_ambiguous_headers: config.headers.keep_ambiguous,
             self_service: SelfService {
                 path: config.self_service.path,
                 retry_window: config.self_service.retry_window,
@@ -98,7 +98,7 @@ fn door(listener: config::Listener) -> door::Settings {
     }
 }
 
-fn upstream(backend: config::Backend) -> upstream::Settings {
+fn upstream(backend: config::Backend, names: &Names) -> upstream::Settings {
     let tls = |tls: config::BackendTls| upstream::Tls {
         ca_pem: tls.ca.as_bytes().to_vec(),
         server_name: tls.server_name,
@@ -113,9 +113,7 @@ fn upstream(backend: config::Backend) -> upstream::Settings {
         tls: backend.tls.map(tls),
         connect_timeout: backend.connect_timeout,
         read_timeout: backend.read_timeout,
-        signer: backend
-            .signing
-            .map(|key| Signer::new(key, Names::default())),
+        signer: backend.signing.map(|key| Signer::new(key, names.clone())),
         health_check: backend.health_check.map(|check| upstream::HealthCheck {
             path: check.path,
             interval: check.interval,

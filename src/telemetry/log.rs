@@ -20,18 +20,21 @@ pub enum LogError {
     Start(#[from] TryInitError),
 }
 
-/// Starts the logs of this process at `level`; what libraries say is kept to warnings.
+/// Starts the logs of this process. `levels` is a level for the gateway, or a list that names
+/// levels by module; what libraries say is kept to warnings unless the list names them.
 ///
 /// # Errors
 ///
-/// [`LogError`] for an unknown level, or when called twice.
-pub fn start(level: &str) -> Result<(), LogError> {
-    if !["error", "warn", "info", "debug", "trace"].contains(&level) {
-        return Err(LogError::Level(level.to_owned()));
-    }
+/// [`LogError`] when `levels` cannot be read, or when called twice.
+pub fn start(levels: &str) -> Result<(), LogError> {
+    let ours = levels.split(',').map(|level| match level.split_once('=') {
+        Some(_) => level.to_owned(),
+        None => format!("keyferry={},access={}", level.trim(), level.trim()),
+    });
+    let directives: Vec<_> = std::iter::once(LIBRARIES.to_owned()).chain(ours).collect();
     let filter = EnvFilter::builder()
-        .parse(format!("{LIBRARIES},keyferry={level},access=info"))
-        .map_err(|_| LogError::Level(level.to_owned()))?;
+        .parse(directives.join(","))
+        .map_err(|_| LogError::Level(levels.to_owned()))?;
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)

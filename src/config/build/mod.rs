@@ -5,6 +5,7 @@
 
 mod backend;
 mod files;
+mod headers;
 mod keys;
 mod listener;
 mod route;
@@ -49,6 +50,7 @@ pub(super) fn config(
     };
     let routes = builder.routes(&file);
     let telemetry = builder.telemetry(&file);
+    let headers = builder.headers(&file.headers);
     let self_service = builder.self_service(&file.self_service);
     let cas = builder.cas(&file);
     let listener = builder.listener(file.listener);
@@ -67,6 +69,7 @@ pub(super) fn config(
             backends: backends?,
             routes: routes?,
             self_service: self_service?,
+            headers: headers?,
             telemetry: telemetry?,
         })
     };

@@ -4,10 +4,12 @@
 //! that one missing key does not hide what is wrong with the others; the schema names it as
 //! required. The comments become the descriptions in the JSON Schema, for editors.
 
+mod headers;
 mod key;
 mod listener;
 mod route;
 
+pub use headers::Headers;
 pub use key::{Enrolment, Key, Pepper, Store, StoreKind};
 pub use listener::{Ca, Exception, Listener, ServerCertificate};
 pub use route::{Backend, BackendTls, HealthCheck, Route, Signing};
@@ -52,6 +54,9 @@ pub struct File {
     /// The endpoints by which clients help themselves.
     #[serde(default)]
     pub self_service: SelfService,
+    /// The headers that carry the identity to backends.
+    #[serde(default)]
+    pub headers: Headers,
     /// Metrics, health and logs.
     #[serde(default)]
     pub telemetry: Telemetry,
