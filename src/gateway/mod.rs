@@ -16,7 +16,6 @@ mod told;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
 use tokio::sync::Semaphore;
 
 pub use code::Code;
@@ -40,9 +39,6 @@ use crate::upstream::Backend;
 
 /// How many first sights are written to the store at a time.
 const ENROLMENTS_AT_ONCE: usize = 32;
-/// The usual methods that are passed on, and any other but two: `TRACE` reflects what it is sent,
-/// and the identity is for the backend alone (RFC 9110 section 9.3.8); `CONNECT` is refused before.
-const FORWARDED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// What the gateway is made of.
 pub struct Parts {
@@ -128,9 +124,6 @@ impl Gateway {
         now: Timestamp,
     ) -> Result<Permit, Refusal> {
         let route = self.route(head)?;
-        if *head.method == Method::TRACE {
-            return Err(Refusal::MethodNotAllowed(FORWARDED));
-        }
         if let Some(permit) = policy::open(route) {
             return Ok(permit);
         }
