@@ -7,6 +7,7 @@ use serde_json::json;
 use toml::{Table, Value};
 
 use crate::support::backend::{Backend, BackendTls, Recorded};
+use crate::support::curl::Curl;
 use crate::support::gateway::{Builder, Gateway, secret};
 use crate::support::pki::{leaf, root, server};
 use crate::support::python::{Server, run};
@@ -100,6 +101,37 @@ fn h11_a_retry_is_signed_anew() {
     for name in ["x-request-id", "x-key-id", "x-client-id"] {
         assert_eq!(first.header(name), second.header(name));
     }
+}
+
+/// H11: the second attempt goes to another address, where it is as good as the first.
+#[test]
+fn h11_a_retry_goes_to_the_second_address() {
+    let world = World::new();
+    let (one, other) = (Backend::start(), Backend::start());
+    let addresses = [one.address(), other.address()];
+    let gateway = gateway(&world, &addresses, Table::new()).start();
+    let alice = world.client("alice");
+    let send = |path| gateway.curl(path).certificate(&alice).send();
+    // A connection to each is open; from now on only the first backend drops a request.
+    send("/").expect_status(200);
+    send("/").expect_status(200);
+    let direct = format!("http://{}/drop?times=1", other.address());
+    assert_eq!(Curl::get(&direct).send().status, 0);
+    send("/drop?times=1").expect_status(200);
+    send("/drop?times=1").expect_status(200);
+    let (dropped, repeated) = (one.requests(), other.requests());
+    let pairs: Vec<_> = dropped
+        .iter()
+        .flat_map(|first| repeated.iter().map(move |second| (first, second)))
+        .filter(|(first, second)| first.all("x-request-id") == second.all("x-request-id"))
+        .collect();
+    let [(first, second)] = pairs[..] else {
+        panic!("{pairs:#?}");
+    };
+    assert_ne!(nonce(first), nonce(second));
+    assert_eq!(verify(first, &secret("echo")), Ok(()));
+    assert_eq!(verify(second, &secret("echo")), Ok(()));
+    assert_eq!(first.header("host"), second.header("host"));
 }
 
 /// H11: what may have had an effect is not sent again (RFC 9110 section 9.2.2).
