@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use http::header::{HOST, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{percent_decode, percent_decode_str};
 
 use crate::key::Format;
 use crate::sign::header::CONTENT_DIGEST;
 
 /// More than any method that is registered (RFC 9110 section 16.1).
-const LONGEST_METHOD: usize = 32;
+pub(crate) const LONGEST_METHOD: usize = 32;
 /// A host name has 253 characters at most (RFC 1035 section 2.3.4), and a port six.
 const LONGEST_AUTHORITY: usize = 260;
 /// How often a path is decoded: some backends do it more than once.
@@ -100,8 +100,7 @@ impl<'a> Head<'a> {
         if canonical.bytes().any(|b| b.is_ascii_control()) {
             return Err(Malformed::ControlCharacter);
         }
-        let decoded: Cow<'_, [u8]> = percent_decode_str(target).into();
-        if format.occurs_in(&decoded) {
+        if holds_key(target, format) || format.occurs_in(authority.as_bytes()) {
             return Err(Malformed::KeyInUrl);
         }
         Ok(Self {
@@ -131,6 +130,21 @@ impl<'a> Head<'a> {
     pub fn canonical_path(&self) -> Cow<'a, str> {
         canonical(self.path)
     }
+}
+
+/// Whether one of our keys stands in `target`, however often it was percent-encoded.
+fn holds_key(target: &str, format: &Format) -> bool {
+    if !target.contains('%') {
+        return format.occurs_in(target.as_bytes());
+    }
+    let mut decoded = target.as_bytes().to_owned();
+    for _ in 0..DECODINGS {
+        decoded = percent_decode(&decoded).collect();
+        if format.occurs_in(&decoded) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The authority of an absolute target, and the rest from the path on.
@@ -299,6 +313,8 @@ mod tests {
             format!("/?k={}", key.replace('_', "%5f")),
         ] {
             assert_eq!(read(&target, &["a"]), Err(Malformed::KeyInUrl), "{target}");
+            let twice = target.replace('_', "%5F").replace('%', "%25");
+            assert_eq!(read(&twice, &["a"]), Err(Malformed::KeyInUrl), "{twice}");
         }
     }
 

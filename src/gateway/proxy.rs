@@ -18,7 +18,7 @@ use super::refusal::Refusal;
 use super::{Gateway, self_service};
 use crate::clock;
 use crate::door::Connection;
-use crate::head::{Head, Malformed};
+use crate::head::{Head, LONGEST_METHOD, Malformed};
 use crate::sign::header;
 use crate::telemetry::{AccessLine, Outcome};
 use crate::upstream;
@@ -211,7 +211,7 @@ impl ProxyHttp for Gateway {
         AccessLine {
             request_id: &exchange.request_id,
             peer: &peer,
-            method: session.req_header().method.as_str(),
+            method: logged_method(&session.req_header().method),
             host: &exchange.authority,
             path: &exchange.path,
             route: exchange.route.as_ref().map(|route| route.name.as_str()),
@@ -335,6 +335,16 @@ impl Gateway {
                 .with_label_values(&[problem.code()])
                 .inc();
         }
+    }
+}
+
+/// A method that could be one; whatever else stands in its place, a key for instance, is not logged.
+fn logged_method(method: &Method) -> &str {
+    let method = method.as_str();
+    if method.len() > LONGEST_METHOD {
+        "?"
+    } else {
+        method
     }
 }
 
