@@ -1,10 +1,13 @@
 //! Cases V: who is let in by certificate, over the wire, and what everybody else is told.
 
+use openssl::hash::MessageDigest;
 use serde_json::Value;
 
 use crate::support::backend::Backend;
+use crate::support::curl::Curl;
 use crate::support::gateway::Gateway;
-use crate::support::pki::{Issued, Spec, intermediate, leaf, root, server, tlv};
+use crate::support::pki::{Issued, Kind, Spec, intermediate, leaf, root, server, tlv};
+use crate::support::wait_for;
 use crate::support::world::{HOST, Identity, World};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n\r\n";
@@ -346,18 +349,29 @@ fn v10_and_v11_dates_are_told_with_both_clocks() {
     assert!(metric("certificate_not_yet_valid") >= 2.0);
 }
 
-/// V11, R16: it ends on an open connection, and on a resumed one, to the second.
+/// R16, R3: the connection is open when the certificate ends, and the session is resumed after.
 #[test]
-fn v11_a_certificate_that_ends_on_an_open_connection_is_refused_at_its_next_request() {
+fn v11_a_certificate_that_ends_while_it_is_in_use_is_refused_at_the_next_request() {
     let scene = Scene::new();
-    let brief = scene.world.client_like(leaf("brief").dates(-60, 4));
+    let brief = scene.world.client_like(leaf("brief").dates(-60, 5));
     let session = scene.world.path("session");
     let first = scene.gateway.s_client().certificate(&brief);
     let first = first.keep_session(&session).send(REQUEST);
     assert_eq!(first.status(), Some(200), "{first:#?}");
-    crate::support::wait_for("the certificate's end", || {
-        (scene.gateway.curl("/").certificate(&brief).send().status == 401).then_some(())
+    let ask = |path: &str| scene.gateway.curl(path).certificate(&brief);
+    let answers = std::thread::scope(|scope| {
+        let open = [ask("/"), ask("/slow"), ask("/")];
+        let open = scope.spawn(move || Curl::send_on_one_connection(open));
+        wait_for("the certificate's end", || {
+            (ask("/").send().status == 401).then_some(())
+        });
+        scene.backend.proceed();
+        open.join().unwrap()
     });
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [200, 200, 401]);
+    assert_eq!(answers[2].connects, 0, "it was the same connection");
+
     let resumed = scene.gateway.s_client().certificate(&brief);
     let resumed = resumed.resume_session(&session).send(REQUEST);
     assert!(resumed.was_resumed(), "{resumed:#?}");
@@ -384,6 +398,36 @@ fn v16_of_several_problems_the_worst_decides_and_all_are_told() {
             "certificate_expired",
         ],
     );
+}
+
+/// curl would not use such certificates; `s_client` can be told to.
+#[test]
+fn v18_a_weak_key_or_signature_is_refused_unless_it_is_a_named_exception() {
+    let scene = Scene::new();
+    let lax = toml::toml! { name = "clients" file = "clients-root.pem" allow = ["weak"] };
+    let lax = Gateway::builder(&scene.world)
+        .set("ca", vec![lax])
+        .backend("echo", scene.backend.address())
+        .route("/", "echo", "either")
+        .start();
+    let ask = |gateway: &Gateway, who: &Identity| {
+        let connect = gateway.s_client().certificate(who);
+        let connect = connect.option("-cipher").option("DEFAULT@SECLEVEL=0");
+        connect.send(REQUEST)
+    };
+    let strong = ask(&scene.gateway, &scene.world.client("strong"));
+    assert_eq!(strong.status(), Some(200), "{strong:#?}");
+    for weak in [
+        leaf("weak").kind(Kind::Rsa(1024)),
+        leaf("weak").digest(MessageDigest::sha1()),
+    ] {
+        let weak = scene.world.client_like(weak);
+        let refused = ask(&scene.gateway, &weak);
+        assert_eq!(refused.status(), Some(401), "{refused:#?}");
+        let reason = r#""reason":"certificate_weak""#;
+        assert!(refused.output.contains(reason), "{refused:#?}");
+        assert_eq!(ask(&lax, &weak).status(), Some(200));
+    }
 }
 
 /// The names that V20 is about.

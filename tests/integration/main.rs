@@ -32,7 +32,11 @@ mod peers;
 #[cfg(test)]
 mod protocols;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod replicas;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod signature;
 #[cfg(test)]

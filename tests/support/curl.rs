@@ -154,6 +154,11 @@ impl Curl {
         self
     }
 
+    /// Any other option of curl.
+    pub(crate) fn option(self, option: &str) -> Self {
+        self.with(&[option])
+    }
+
     fn with(mut self, arguments: &[&str]) -> Self {
         self.arguments
             .extend(arguments.iter().map(|&argument| argument.to_owned()));

@@ -1,0 +1,355 @@
+//! Every refusal that a client can cause, in full form (PROTOCOL 4, RFC 9457).
+
+use std::collections::BTreeSet;
+
+use keyferry::clock;
+use keyferry::key::KeyId;
+
+use crate::support::backend::Backend;
+use crate::support::curl::{Answer, Curl};
+use crate::support::free_addresses;
+use crate::support::gateway::{Gateway, secret};
+use crate::support::key::forged;
+use crate::support::pki::{intermediate, leaf, root};
+use crate::support::store::SharedStore;
+use crate::support::wait_for;
+use crate::support::world::{HOST, Identity, World};
+
+const BASE: &str = "/.well-known/keyferry";
+
+/// A request that is refused, made anew each time it is sent.
+struct Case<'a> {
+    status: u16,
+    reason: &'static str,
+    ask: Box<dyn Fn() -> Curl + 'a>,
+}
+
+fn case<'a>(status: u16, reason: &'static str, ask: impl Fn() -> Curl + 'a) -> Case<'a> {
+    Case {
+        status,
+        reason,
+        ask: Box::new(ask),
+    }
+}
+
+/// The answer in JSON, with everything that is promised of every refusal.
+#[track_caller]
+fn expect_problem(gateway: &Gateway, case: &Case<'_>, answer: Answer) -> Answer {
+    let answer = answer.expect_refusal(case.status, case.reason);
+    let problem = answer.json();
+    let text = |member: &str| problem[member].as_str().unwrap().to_owned();
+    assert_eq!(answer.header("x-request-id"), text("request_id"));
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    let line = gateway.access_line(&text("request_id"));
+    assert_eq!(line["reason"], case.reason, "{line:#}");
+    assert_eq!(line["status"], case.status, "{line:#}");
+    assert!(text("detail").ends_with('.'), "a sentence: {problem:#}");
+    let comes_again = [429, 503].contains(&case.status);
+    assert_eq!(!answer.all("retry-after").is_empty(), comes_again);
+    assert!(answer.all("server").is_empty(), "{answer:#?}");
+    answer
+}
+
+/// The page that `type` names says what the reason means.
+#[track_caller]
+fn expect_documentation(gateway: &Gateway, case: &Case<'_>, answer: &Answer) {
+    let url = answer.json()["type"].as_str().unwrap().to_owned();
+    let here = format!("https://{HOST}:{}", gateway.address().port());
+    // Of a request that cannot be read it is not known for whom it is.
+    let path = match url.strip_prefix(&here) {
+        None if case.reason == "request_malformed" => &url,
+        path => path.expect("an absolute URL"),
+    };
+    assert!(path.starts_with('/'), "{url}");
+    let page = gateway.curl(path).send().expect_status(200);
+    assert!(page.header("content-type").starts_with("text/markdown"));
+    assert!(page.text().len() > 40, "{}: {}", case.reason, page.text());
+}
+
+/// For who prefers text there is text, with the same facts.
+#[track_caller]
+fn expect_text(gateway: &Gateway, case: &Case<'_>) {
+    let answer = (case.ask)().header("Accept: text/plain").send();
+    let answer = answer.expect_status(case.status);
+    assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(
+        answer.all("www-authenticate").is_empty(),
+        case.status != 401
+    );
+    let text = answer.text();
+    assert!(text.contains(case.reason), "{text}");
+    assert!(text.contains(answer.header("x-request-id")), "{text}");
+    assert!(text.contains("Next step: "), "{text}");
+    gateway.access_line(answer.header("x-request-id"));
+}
+
+#[track_caller]
+fn check(gateway: &Gateway, cases: &[Case<'_>]) {
+    for case in cases {
+        let answer = (case.ask)().send();
+        let answer = expect_problem(gateway, case, answer);
+        expect_documentation(gateway, case, &answer);
+        expect_text(gateway, case);
+    }
+}
+
+/// A gateway with a route for each rule, and clients that it knows.
+struct Scene {
+    world: World,
+    backend: Backend,
+    store: SharedStore,
+    gateway: Gateway,
+    alice: Identity,
+    key: String,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+        let [nobody] = free_addresses();
+        let mut gone = toml::toml! {
+            name = "gone"
+            signing = { key_id = "test-2", secret_file = "gone.secret" }
+        };
+        gone.insert("addresses".to_owned(), vec![nobody.to_string()].into());
+        let scoped = toml::toml! {
+            name = "scoped" path = "/scoped" backend = "echo" accept = "either"
+            scopes = ["orders:read"]
+        };
+        let gateway = Gateway::builder(&world)
+            .redis(&store.url())
+            .backend("echo", backend.address())
+            .file("gone.secret", secret("gone"))
+            .push("backend", gone)
+            .route("/", "echo", "either")
+            .route("/gone", "gone", "either")
+            .route("/keys", "echo", "key")
+            .route("/certificates", "echo", "certificate")
+            .push("route", scoped)
+            .start();
+        let alice = world.client("alice");
+        let key = gateway.claim_key(&alice);
+        gateway.curl("/").key(&key).send().expect_status(200);
+        Self {
+            world,
+            backend,
+            store,
+            gateway,
+            alice,
+            key,
+        }
+    }
+
+    fn get(&self, path: &str) -> Curl {
+        self.gateway.curl(path)
+    }
+
+    fn by_key(&self, path: &str) -> Curl {
+        self.get(path).key(&self.key)
+    }
+
+    fn by_certificate(&self, path: &str) -> Curl {
+        self.get(path).certificate(&self.alice)
+    }
+
+    fn claim(&self) -> Curl {
+        self.by_certificate(&format!("{BASE}/key")).method("POST")
+    }
+
+    /// Another client that has its key.
+    fn client(&self, name: &str) -> Identity {
+        let client = self.world.client(name);
+        self.gateway.claim_key(&client);
+        client
+    }
+
+    /// A client that is disabled.
+    fn disabled(&self) -> Identity {
+        let off = self.client("off");
+        let ask = || self.get("/").certificate(&off).send();
+        ask().expect_status(200);
+        let id = self.backend.last().header("x-client-id").to_owned();
+        self.store.edit_client(&id, |client| {
+            client.status = keyferry::client::ClientStatus::Disabled { at: clock::now() };
+        });
+        wait_for("the gateway to follow", || {
+            (ask().status == 403).then_some(())
+        });
+        off
+    }
+
+    /// All of them have their full form, and none gets through.
+    #[track_caller]
+    fn check(&self, cases: &[Case<'_>]) {
+        let before = self.backend.requests().len();
+        check(&self.gateway, cases);
+        assert_eq!(self.backend.requests().len(), before, "it got through");
+    }
+}
+
+#[test]
+fn every_refusal_of_a_request_has_its_full_form() {
+    let scene = Scene::new();
+    let in_url = format!("/?key={}", scene.key);
+    scene.check(&[
+        case(400, "request_malformed", || scene.by_key("/x/../keys")),
+        case(400, "request_malformed", || scene.by_key("/%2e%2e/keys")),
+        case(400, "request_malformed", || scene.by_key("//keys")),
+        case(400, "request_malformed", || scene.get(&in_url)),
+        case(405, "method_not_allowed", || {
+            scene.by_key("/").method("TRACE")
+        }),
+        case(503, "backend_unavailable", || scene.by_key("/gone")),
+    ]);
+}
+
+#[test]
+fn every_refusal_of_a_key_has_its_full_form() {
+    let scene = Scene::new();
+    let (bob, off) = (scene.client("bob"), scene.disabled());
+    let twice = format!("X-API-Key: {}", scene.key);
+    let unknown = forged(&KeyId::generate().to_string());
+    scene.check(&[
+        case(400, "credential_ambiguous", || {
+            scene.by_key("/").header(&twice)
+        }),
+        case(401, "credential_missing", || scene.get("/")),
+        case(401, "credential_missing", || scene.by_key("/certificates")),
+        case(401, "key_malformed", || scene.get("/").key("kf_live_x")),
+        case(401, "key_invalid", || scene.get("/").key(&unknown)),
+        case(401, "certificate_retired", || scene.by_certificate("/keys")),
+        case(403, "credential_conflict", || {
+            scene.by_key("/").certificate(&bob)
+        }),
+        case(403, "client_disabled", || scene.get("/").certificate(&off)),
+        case(403, "scope_missing", || scene.by_key("/scoped")),
+    ]);
+}
+
+#[test]
+fn every_refusal_of_self_service_has_its_full_form() {
+    let scene = Scene::new();
+    let base = |path: &str| format!("{BASE}/{path}");
+    let own = base(&format!("keys/{}", scene.key.split('_').nth(2).unwrap()));
+    scene.check(&[
+        case(400, "request_malformed", || {
+            scene.claim().header("Idempotency-Key: x")
+        }),
+        case(403, "certificate_required", || {
+            scene.by_key(&base("key")).method("POST")
+        }),
+        case(403, "key_required", || {
+            scene.by_certificate(&own).method("DELETE")
+        }),
+        case(403, "cross_site_request", || {
+            scene.claim().header("Origin: https://evil.example")
+        }),
+        case(404, "resource_not_found", || scene.by_key(&base("nothing"))),
+        case(404, "resource_not_found", || {
+            scene.get(&base("problems/nothing"))
+        }),
+        case(405, "method_not_allowed", || scene.claim().method("GET")),
+        case(409, "key_already_issued", || scene.claim()),
+    ]);
+}
+
+#[test]
+fn every_refusal_of_a_certificate_has_its_full_form() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::start(&world, &backend);
+    let alice = world.client("alice");
+    gateway
+        .curl("/")
+        .certificate(&alice)
+        .send()
+        .expect_status(200);
+    let stranger = root("Stranger").self_signed();
+    let issuing = intermediate("Issuing").signed_by(&world.clients);
+    let below_a_client = leaf("x").signed_by(&alice.issued);
+    let bad = [
+        (
+            "certificate_expired",
+            world.client_like(leaf("x").dates(-60, -1)),
+        ),
+        (
+            "certificate_not_yet_valid",
+            world.client_like(leaf("x").dates(60, 120)),
+        ),
+        (
+            "certificate_untrusted",
+            world.files(leaf("x").signed_by(&stranger).with(&[&stranger.x509])),
+        ),
+        (
+            "certificate_chain_incomplete",
+            world.files(leaf("x").signed_by(&issuing).with(&[])),
+        ),
+        (
+            "certificate_wrong_purpose",
+            world.client_like(leaf("x").purposes(&["serverAuth"])),
+        ),
+        ("certificate_invalid", world.files(below_a_client)),
+    ];
+    let cases: Vec<_> = bad
+        .iter()
+        .map(|(reason, who)| case(401, reason, || gateway.curl("/").certificate(who)))
+        .collect();
+    check(&gateway, &cases);
+    assert_eq!(backend.requests().len(), 1, "none of them got through");
+}
+
+#[test]
+fn every_refusal_of_an_enrolment_has_its_full_form() {
+    let (world, backend) = (World::new(), Backend::start());
+    let alice = world.client("alice");
+    for (mode, reason) in [
+        ("approve", "approval_pending"),
+        ("registered", "client_unregistered"),
+    ] {
+        let gateway = Gateway::builder(&world)
+            .set("enrolment.mode", mode)
+            .backend("echo", backend.address())
+            .push(
+                "route",
+                toml::toml! { name = "one" host = "api.example.com" backend = "echo" accept = "either" },
+            )
+            .start();
+        let cases = [case(403, reason, || gateway.curl("/").certificate(&alice))];
+        check(&gateway, &cases);
+        // A host that no route serves has the documentation of its refusals as well.
+        let stray = gateway
+            .curl_at("other.example.com", "/")
+            .certificate(&alice);
+        let stray = stray.option("--insecure").send();
+        let stray = stray.expect_refusal(404, "route_not_found").json();
+        let prefix = format!("https://other.example.com:{}/", gateway.address().port());
+        assert!(
+            stray["type"].as_str().unwrap().starts_with(&prefix),
+            "{stray:#}"
+        );
+    }
+}
+
+/// A client's own request id is passed on when it is harmless, and replaced when it is not.
+#[test]
+fn a_request_id_of_the_client_is_kept_when_it_is_well_formed() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::start(&world, &backend);
+    let alice = world.client("alice");
+    let ask = |id: &str| {
+        let ask = gateway.curl("/").certificate(&alice);
+        ask.header(&format!("X-Request-Id: {id}")).send()
+    };
+    let kept = ask("trace-1.2_3").expect_status(200);
+    assert_eq!(kept.header("x-request-id"), "trace-1.2_3");
+    assert_eq!(backend.last().header("x-request-id"), "trace-1.2_3");
+    let mut made = BTreeSet::new();
+    let long = "a".repeat(129);
+    for bad in ["a b", "a\"b", "a{b}", "<b>", "\u{e9}", &long] {
+        let answer = ask(bad).expect_status(200);
+        let id = answer.header("x-request-id").to_owned();
+        assert_ne!(id, bad);
+        assert_eq!(backend.last().header("x-request-id"), id);
+        assert!(made.insert(id), "another for every request");
+    }
+}
