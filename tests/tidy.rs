@@ -244,6 +244,31 @@ fn links_in_the_documents_lead_to_files() {
     }
 }
 
+/// docs/ARCHITECTURE.md names the tests that keep each invariant; a test that was renamed or deleted
+/// would leave an invariant that nobody keeps.
+#[test]
+fn the_invariants_name_tests_that_exist() {
+    let architecture = read("docs/ARCHITECTURE.md");
+    let (_, table) = architecture.split_once("## Invariants").expect("a section");
+    let (table, _) = table.split_once("\n## ").expect("a section after it");
+    let named = table.lines().filter_map(|line| line.split('|').nth(2));
+    let named: Vec<_> = named
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter(|name| name.chars().all(is_word) && name.contains('_') && *name != "compile_fail")
+        .collect();
+    assert!(named.len() > 10, "the table was not read: {named:?}");
+    let all: String = files()
+        .filter(|file| file.is_a("rs"))
+        .map(|file| file.text)
+        .collect();
+    for name in named {
+        assert!(
+            all.contains(&format!("fn {name}(")),
+            "docs/ARCHITECTURE.md: there is no test {name}; name the one that keeps the invariant"
+        );
+    }
+}
+
 #[test]
 fn the_changelog_has_an_entry_for_this_version() {
     let version = env!("CARGO_PKG_VERSION");
