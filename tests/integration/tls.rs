@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
+use keyferry::certificate::Fingerprint;
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::nid::Nid;
@@ -93,6 +94,41 @@ fn r1_six_connections_in_a_row_succeed() {
     });
 }
 
+/// R3: what the operator takes away is gone from sessions that were proven before, too.
+#[test]
+fn r3_a_certificate_that_was_removed_is_refused_on_a_resumed_session() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::start(&world, &backend);
+    for version in ["1.2", "1.3"] {
+        let client = world.client("client");
+        let session = world.path(&format!("session-{version}"));
+        let connect = || gateway.s_client().certificate(&client).tls(version);
+        let resume = || connect().resume_session(&session).send(&request("GET /"));
+        let first = connect().keep_session(&session).send(&request("GET /"));
+        assert_eq!(first.status(), Some(200), "{first:#?}");
+        assert_eq!(resume().status(), Some(200));
+        let id = backend.last().header("x-client-id").to_owned();
+        let fingerprint = Fingerprint::of(&client.issued.x509.to_der().unwrap());
+        let before = backend.requests().len();
+
+        gateway.cli(&["client", "disable", &id]).expect_success();
+        let refused = resume();
+        assert!(refused.was_resumed(), "{refused:#?}");
+        assert_refusal(&refused, 403, "client_disabled");
+        gateway.cli(&["client", "enable", &id]).expect_success();
+        assert_eq!(resume().status(), Some(200));
+
+        let remove = ["certificate", "remove", &fingerprint.to_string()];
+        gateway.cli(&remove).expect_success();
+        let refused = resume();
+        assert!(refused.was_resumed(), "{refused:#?}");
+        assert_refusal(&refused, 403, "client_unregistered");
+        let afresh = connect().send(&request("GET /"));
+        assert_refusal(&afresh, 403, "client_unregistered");
+        assert_eq!(backend.requests().len(), before + 1, "only while enabled");
+    }
+}
+
 #[test]
 fn r4_a_session_that_began_without_a_certificate_never_gets_one() {
     let (world, backend) = (World::new(), Backend::start());
@@ -161,6 +197,88 @@ fn r8_a_ticket_of_another_gateway_is_not_taken() {
                 (Some(200), resumed),
                 "{again:#?}"
             );
+        }
+    }
+}
+
+/// Sends its first record, the `ClientHello`, as many small ones, each in a packet of its own.
+#[derive(Debug)]
+struct Fragmenting {
+    tcp: TcpStream,
+    begun: bool,
+}
+
+impl Read for Fragmenting {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.tcp.read(buffer)
+    }
+}
+
+impl Write for Fragmenting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.begun {
+            return self.tcp.write(bytes);
+        }
+        self.begun = true;
+        for part in bytes[5..].chunks(7) {
+            let length = u8::try_from(part.len()).expect("a small part");
+            let record = [&[0x16, 3, 1, 0, length], part].concat();
+            self.tcp.write_all(&record)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.flush()
+    }
+}
+
+#[test]
+fn r11_a_client_hello_in_many_records_is_judged_like_one_in_one() {
+    let (world, backend) = (World::new(), Backend::start());
+    let partners = root("Partners Root").self_signed();
+    let builder = Gateway::builder(&world)
+        .file("partners.pem", partners.pem())
+        .push(
+            "ca",
+            toml::toml! { name = "partners" file = "partners.pem" },
+        );
+    let gateway = hosts(with_names(builder, &world), &backend).start();
+    let client = world.client("client");
+    let ask = |who: Option<&Identity>, fragment: bool, host: &str| {
+        let mut connector = SslConnector::builder(SslMethod::tls()).unwrap();
+        connector.set_ca_file(&world.authority).unwrap();
+        if let Some(who) = who {
+            connector.set_certificate_chain_file(&who.chain).unwrap();
+            let pem = openssl::ssl::SslFiletype::PEM;
+            connector.set_private_key_file(&who.key, pem).unwrap();
+        }
+        let tcp = TcpStream::connect(gateway.address()).unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let stream = Fragmenting {
+            tcp,
+            begun: !fragment,
+        };
+        let mut tls = connector
+            .build()
+            .connect("two.example.com", stream)
+            .unwrap();
+        let ask = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        tls.write_all(ask.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        // A connection that ends without TLS's farewell has still answered.
+        let _farewell = tls.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer[9..12]).into_owned()
+    };
+    for (who, host, status) in [
+        (Some(&client), "clients.example.com", "200"),
+        (Some(&client), "partners.example.com", "401"),
+        (Some(&client), "keys.example.com", "401"),
+        (None, "clients.example.com", "401"),
+        (None, "open.example.com", "200"),
+    ] {
+        for fragment in [false, true] {
+            assert_eq!(ask(who, fragment, host), status, "{host}");
         }
     }
 }
