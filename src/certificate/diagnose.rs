@@ -2,10 +2,9 @@
 
 use super::chain::Link;
 use super::explain;
-use super::judge::{Presented, ends_in_anchor, links};
 use super::name::short;
 use super::rules::{self, Exceptions};
-use super::run::{Demands, Fault, run};
+use super::run::{Demands, Fault, Presented, ends_in_anchor, links, run};
 use super::trust::{Authority, Trust};
 use super::verdict::{Problem, Reason, in_order};
 use crate::tls::error::ErrorStack;

@@ -2,29 +2,16 @@
 
 use std::sync::Arc;
 
+use super::CaIndex;
 use super::chain::{Chain, Link};
 use super::diagnose::diagnose;
 use super::rules::{self, Exceptions};
-use super::run::{Demands, run};
+use super::run::{Demands, Presented, ends_in_anchor, links, run};
 use super::trust::{Authority, Trust};
 use super::verdict::{Dates, Outcome, Problem, Reason, Verdict};
-use super::{CaIndex, Fingerprint};
 use crate::clock::Timestamp;
 use crate::tls::stack::Stack;
 use crate::tls::x509::X509;
-
-/// What a peer presented, read and within bounds.
-pub(super) struct Presented<'a> {
-    pub(super) leaf: Link,
-    pub(super) sent: Vec<Link>,
-    /// Everything that may serve to build a chain: what was sent, and for a resumed session what
-    /// earlier chains left. None of it is trusted.
-    pub(super) others: Stack<X509>,
-    /// Intermediates of earlier good chains.
-    pub(super) known: &'a [Arc<Link>],
-    pub(super) resumed: bool,
-    pub(super) now: Timestamp,
-}
 
 /// Verifies a chain; gives the certificates that the verdict is about as well. `known` are
 /// intermediates of earlier good chains.
@@ -120,19 +107,6 @@ fn accept(
     let anchored = links.len() > 1 && ends_in_anchor(authority, &links);
     let good = rules::problems(&links, Exceptions::of(authority), true).is_empty();
     (whole && own && anchored && good).then_some(links)
-}
-
-/// The certificates of a built chain, as far as they can be read.
-pub(super) fn links(built: &[X509]) -> Vec<Link> {
-    built
-        .iter()
-        .map_while(|x509| Link::read(x509).ok())
-        .collect()
-}
-
-pub(super) fn ends_in_anchor(authority: &Authority, links: &[Link]) -> bool {
-    let is = |print: Fingerprint| authority.anchors.iter().any(|a| a.fingerprint == print);
-    links.last().is_some_and(|last| is(last.fingerprint))
 }
 
 /// The moment nearest to now at which all certificates are valid together.

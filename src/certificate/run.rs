@@ -1,9 +1,13 @@
 //! One run of OpenSSL's own verification, under demands that are stated one by one.
 
-use super::judge::Presented;
+use std::sync::Arc;
+
+use super::Fingerprint;
+use super::chain::Link;
 use super::trust::Authority;
 use crate::clock::Timestamp;
 use crate::tls::error::ErrorStack;
+use crate::tls::stack::Stack;
 use crate::tls::x509::store::{X509Store, X509StoreBuilder};
 use crate::tls::x509::verify::{X509VerifyFlags, X509VerifyParam};
 use crate::tls::x509::{X509, X509PurposeId, X509StoreContext};
@@ -12,6 +16,19 @@ use crate::tls::x509::{X509, X509PurposeId, X509StoreContext};
 const STRONG: i32 = 2;
 /// More than any chain that [`super::Chain`] lets through.
 const ANY_DEPTH: i32 = 16;
+
+/// What a peer presented, read and within bounds.
+pub(super) struct Presented<'a> {
+    pub(super) leaf: Link,
+    pub(super) sent: Vec<Link>,
+    /// Everything that may serve to build a chain: what was sent, and for a resumed session what
+    /// earlier chains left. None of it is trusted.
+    pub(super) others: Stack<X509>,
+    /// Intermediates of earlier good chains.
+    pub(super) known: &'a [Arc<Link>],
+    pub(super) resumed: bool,
+    pub(super) now: Timestamp,
+}
 
 /// What a run demands beside an unbroken chain of signatures to an anchor.
 #[derive(Clone, Copy)]
@@ -131,4 +148,17 @@ fn store(authority: &Authority, demands: Demands, now: Timestamp) -> Result<X509
         builder.add_cert(anchor.x509.clone())?;
     }
     Ok(builder.build())
+}
+
+/// The certificates of a built chain, as far as they can be read.
+pub(super) fn links(built: &[X509]) -> Vec<Link> {
+    built
+        .iter()
+        .map_while(|x509| Link::read(x509).ok())
+        .collect()
+}
+
+pub(super) fn ends_in_anchor(authority: &Authority, links: &[Link]) -> bool {
+    let is = |print: Fingerprint| authority.anchors.iter().any(|a| a.fingerprint == print);
+    links.last().is_some_and(|last| is(last.fingerprint))
 }

@@ -20,7 +20,6 @@ use pingora::listeners::TlsAccept;
 use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as TcpStream;
 use pingora::protocols::tls::server::handshake_with_callback;
-use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use prometheus::IntGauge;
 
@@ -29,22 +28,21 @@ pub use connection::Connection;
 
 use crate::certificate::Verifier;
 use crate::clock;
-use crate::gateway::Gateway;
 use crate::telemetry::Metrics;
 use crate::tls::ssl::{SslAcceptor, SslRef};
 use failure::Failure;
 
-/// The application of the public listener.
-pub struct Door {
+/// The application of the public listener, in front of the application `A` that speaks HTTP.
+pub struct Door<A> {
     acceptor: SslAcceptor,
     deadline: Duration,
     verifier: Arc<Verifier>,
-    proxy: Arc<HttpProxy<Gateway>>,
+    proxy: Arc<A>,
     metrics: Metrics,
     open: IntGauge,
 }
 
-impl Door {
+impl<A: ServerApp + Send + Sync> Door<A> {
     /// A door with `settings`, in front of `proxy`.
     ///
     /// # Errors
@@ -53,7 +51,7 @@ impl Door {
     pub fn new(
         settings: &Settings,
         verifier: Arc<Verifier>,
-        proxy: HttpProxy<Gateway>,
+        proxy: A,
         metrics: Metrics,
     ) -> Result<Self, AcceptorError> {
         Ok(Self {
@@ -81,7 +79,7 @@ impl Door {
 }
 
 #[async_trait]
-impl TlsAccept for Door {
+impl<A: Send + Sync> TlsAccept for Door<A> {
     /// Runs once the peer has proven to hold the key of the certificate that it sent.
     async fn handshake_complete_callback(
         &self,
@@ -96,7 +94,7 @@ impl TlsAccept for Door {
 }
 
 #[async_trait]
-impl ServerApp for Door {
+impl<A: ServerApp + Send + Sync> ServerApp for Door<A> {
     async fn process_new(
         self: &Arc<Self>,
         stream: Stream,
