@@ -127,6 +127,8 @@ fn cpu_ticks(pid: u32) -> Result<u64> {
 /// One client: a connection at a time.
 struct Client<'a> {
     args: &'a Args,
+    /// Which of the connections it is.
+    number: u32,
     connector: SslConnector,
     /// Comes round to every key before it takes the first again, at another place in each client.
     keys: Box<dyn Iterator<Item = &'a str> + 'a>,
@@ -149,6 +151,7 @@ impl<'a> Client<'a> {
         let keys = keys.iter().cycle().skip(number.saturating_mul(far));
         Ok(Self {
             args,
+            number: u32::try_from(number)?,
             connector: connector.build(),
             keys: Box::new(keys.copied()),
             open: None,
@@ -172,7 +175,14 @@ impl<'a> Client<'a> {
             Duration::ZERO
         };
         let seconds = Duration::from_secs_f64(self.args.seconds);
-        let (mut latencies, mut due) = (Vec::new(), begun);
+        // Not all at once: each begins at its own part of the interval.
+        let part = interval
+            .saturating_mul(self.number)
+            .checked_div(self.args.connections);
+        let mut due = begun
+            .checked_add(part.unwrap_or_default())
+            .context("the end of time")?;
+        let mut latencies = Vec::new();
         while due.duration_since(begun) < seconds {
             wait_until(due);
             self.request()?;
