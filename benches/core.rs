@@ -301,7 +301,7 @@ fn door(
     verifier: &Arc<Verifier>,
     server: &pki::Issued,
     metrics: Metrics,
-) -> Result<Door> {
+) -> Result<Door<HttpProxy<Gateway>>> {
     let settings = door::Settings {
         client_certificates: ClientCertificates::Optional,
         handshake_timeout: LONG,
@@ -319,7 +319,7 @@ fn door(
 /// A real handshake, over a pair of sockets, and what the door makes of it. Only the door makes
 /// connections.
 async fn enter(
-    door: &Door,
+    door: &Door<HttpProxy<Gateway>>,
     server: &pki::Issued,
     client: Option<&pki::Issued>,
 ) -> Result<Arc<Connection>> {

@@ -5,4 +5,4 @@
 pub use pingora::tls::*;
 
 // What Pingora's own list leaves out; the very same library.
-pub use openssl::{asn1, bn, stack};
+pub use openssl::{asn1, bn, ecdsa, stack};

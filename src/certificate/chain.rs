@@ -7,6 +7,7 @@ use super::{Facts, Fingerprint};
 use crate::clock::Timestamp;
 use crate::tls::error::ErrorStack;
 use crate::tls::nid::Nid;
+use crate::tls::pkey::Id;
 use crate::tls::ssl::SslRef;
 use crate::tls::x509::{X509, X509Ref};
 
@@ -254,6 +255,9 @@ fn key_within_bounds(x509: &X509Ref) -> Result<(), &'static str> {
     let Ok(key) = key else {
         return Err("has a key of an unknown kind; use RSA or ECDSA");
     };
+    if ![Id::RSA, Id::RSA_PSS, Id::EC, Id::ED25519, Id::ED448].contains(&key.id()) {
+        return Err("has a key of a kind that is not accepted; use RSA or ECDSA");
+    }
     if key.bits() > MOST_KEY_BITS {
         return Err("has a key of more than 8192 bits; use a smaller one");
     }

@@ -8,6 +8,7 @@ use super::diagnose::diagnose;
 use super::rules::{self, Exceptions};
 use super::run::{Demands, Presented, ends_in_anchor, links, run};
 use super::trust::{Authority, Trust};
+use super::twin::twin;
 use super::verdict::{Dates, Outcome, Problem, Reason, Verdict};
 use crate::clock::Timestamp;
 use crate::tls::stack::Stack;
@@ -26,6 +27,7 @@ pub(super) fn judge(
         generation: trust.generation(),
         facts: None,
         outcome: Outcome::Bad(Vec::new()),
+        twin: None,
         dates: Vec::new(),
         span: (
             Timestamp::from_unix(i64::MIN),
@@ -61,6 +63,9 @@ pub(super) fn judge(
     };
     let links = if let Some((ca, links)) = accepted(trust, &presented) {
         verdict.outcome = Outcome::Good(ca);
+        if let [leaf, issuer, ..] = links.as_slice() {
+            verdict.twin = twin(&leaf.x509, &issuer.x509);
+        }
         links
     } else {
         let (problems, links) = diagnose(trust, &presented);
@@ -72,12 +77,14 @@ pub(super) fn judge(
     (verdict, links)
 }
 
-/// The first authority under which the chain is good, if need be at another time than now.
+/// The authority under which the chain is good, if need be at another time than now: of several,
+/// the one that is nearest to the client's certificate, whatever the order in the configuration.
 fn accepted(trust: &Trust, presented: &Presented<'_>) -> Option<(CaIndex, Vec<Link>)> {
     let now = presented.now;
     let authorities = || (0..).map(CaIndex).zip(&trust.authorities);
     let at_once = authorities()
-        .find_map(|(ca, authority)| Some((ca, accept(authority, presented, Some(now))?)));
+        .filter_map(|(ca, authority)| Some((ca, accept(authority, presented, Some(now))?)))
+        .min_by_key(|(_, links)| links.len());
     at_once.or_else(|| {
         authorities().find_map(|(ca, authority)| {
             let links = accept(authority, presented, None)?;

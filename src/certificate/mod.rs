@@ -15,6 +15,7 @@ mod record;
 mod rules;
 mod run;
 mod trust;
+mod twin;
 mod verdict;
 mod verifier;
 

@@ -37,6 +37,12 @@ pub enum Mapping {
     },
     /// Nobody yet: it waits for the operator's word.
     Pending,
+    /// Nobody: it is the other form of a certificate that was seen before, and whoever shows it
+    /// tries to be somebody new.
+    Twin {
+        /// The certificate that was seen.
+        of: Fingerprint,
+    },
     /// Nobody any more. The record stays, so that the certificate does not enrol again.
     Removed {
         /// Since when.

@@ -121,7 +121,7 @@ pub(super) fn run(authority: &Authority, demands: Demands, presented: &Presented
 /// since the safe bindings take the time and the demands only here; that costs microseconds.
 fn store(authority: &Authority, demands: Demands, now: Timestamp) -> Result<X509Store, ErrorStack> {
     let mut param = X509VerifyParam::new()?;
-    let mut flags = X509VerifyFlags::TRUSTED_FIRST;
+    let mut flags = X509VerifyFlags::TRUSTED_FIRST | X509VerifyFlags::POLICY_CHECK;
     match demands.valid_at {
         // OpenSSL lets a set time prevail over NO_CHECK_TIME, so it is one or the other.
         Some(moment) => param.set_time(moment.as_unix()),

@@ -94,6 +94,8 @@ pub struct Verdict {
     pub(super) generation: u64,
     pub(super) facts: Option<Arc<Facts>>,
     pub(super) outcome: Outcome,
+    /// The other form of a good certificate, when there is one.
+    pub(super) twin: Option<Fingerprint>,
     /// The dates of every certificate of the chain, the client's first.
     pub(super) dates: Vec<Dates>,
     /// No certificate that could be an issuer begins or ends within this span, so that another
@@ -166,6 +168,7 @@ impl Verdict {
                             fingerprint: self.fingerprint,
                             facts: Arc::clone(facts),
                             ca: *ca,
+                            twin: self.twin,
                         });
                     }
                     (None, _) => vec![Problem::new(0, Reason::Invalid, explain::UNREADABLE.into())],
@@ -245,6 +248,7 @@ pub struct Verified {
     pub(super) fingerprint: Fingerprint,
     pub(super) facts: Arc<Facts>,
     pub(super) ca: CaIndex,
+    pub(super) twin: Option<Fingerprint>,
 }
 
 impl Verified {
@@ -258,6 +262,13 @@ impl Verified {
     #[must_use]
     pub const fn facts(&self) -> &Arc<Facts> {
         &self.facts
+    }
+
+    /// The SHA-256 of the certificate's other form: with ECDSA, whoever has a certificate can make
+    /// a second one of it that is as good. What is decided about one holds for both.
+    #[must_use]
+    pub const fn twin(&self) -> Option<&Fingerprint> {
+        self.twin.as_ref()
     }
 
     /// The certificate authority that its chain leads to.

@@ -148,6 +148,7 @@ impl CertificateView {
         let (status, mapped, removed_at) = match &record.mapping {
             Mapping::Mapped { client, key } => ("mapped", Some((client.clone(), *key)), None),
             Mapping::Pending => ("pending", None, None),
+            Mapping::Twin { .. } => ("twin", None, None),
             Mapping::Removed { at } => ("removed", None, Some(*at)),
         };
         let (client_id, key_id) = mapped.unzip();

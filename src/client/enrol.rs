@@ -41,7 +41,7 @@ impl Enrolment {
 #[must_use]
 pub fn at_first_sight(mode: Enrolment, certificate: &Verified, now: Timestamp) -> Option<Change> {
     let (fingerprint, facts) = (*certificate.fingerprint(), certificate.facts());
-    let (action, writes) = match mode {
+    let (action, mut writes) = match mode {
         Enrolment::Auto => (
             Action::CertificateEnrolled,
             new_client(fingerprint, facts, now),
@@ -52,6 +52,12 @@ pub fn at_first_sight(mode: Enrolment, certificate: &Verified, now: Timestamp) -
         }
         Enrolment::Registered => return None,
     };
+    if let Some(twin) = certificate.twin() {
+        // It must not be known either, and never enrols from now on.
+        let mut record = seen(*twin, facts, Mapping::Twin { of: fingerprint }, now);
+        record.facts = None;
+        writes.push(Write::create(record));
+    }
     Some(Change {
         action,
         actor: Actor::Gateway,

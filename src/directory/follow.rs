@@ -16,14 +16,18 @@ impl Directory {
     /// Follows the store for ever. Run it in one task; drop that task to stop.
     pub async fn follow(&self) {
         let mut pause = FIRST_PAUSE;
+        // After a failure it is not known which store answers next: one that lost changes counts
+        // again from an epoch that was seen already. So everything is loaded anew.
+        let mut trusted = false;
         loop {
-            let step = if self.is_loaded() {
+            let step = if trusted {
                 self.next_events().await
             } else {
                 self.load().await
             };
             match step {
                 Ok(()) => {
+                    trusted = true;
                     if pause != FIRST_PAUSE {
                         tracing::info!(epoch = self.epoch().0, "the store answers again");
                     }
@@ -31,6 +35,7 @@ impl Directory {
                     self.touch();
                 }
                 Err(error) => {
+                    trusted = false;
                     tracing::warn!(%error, retry_in_ms = pause.as_millis(), "cannot follow the store");
                     self.set_reachable(false);
                     tokio::time::sleep(jittered(pause)).await;
@@ -74,6 +79,8 @@ impl Directory {
                     store = now.0,
                     "events are missing; loading everything again"
                 );
+                // A store that contradicts itself must not keep every replica loading.
+                tokio::time::sleep(jittered(FIRST_PAUSE)).await;
                 self.load().await
             }
         }

@@ -1,6 +1,7 @@
 //! What is known: the records, reduced to what a request needs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
 use papaya::HashMap;
@@ -17,6 +18,8 @@ pub struct View {
     clients: HashMap<ClientId, ClientEntry, RandomState>,
     keys: HashMap<KeyId, Arc<KeyEntry>, RandomState>,
     certificates: HashMap<Fingerprint, CertificateEntry, RandomState>,
+    /// How many of the certificates are only the other forms of others.
+    twins: AtomicUsize,
     /// What each client has or had; never fewer than it has.
     belongings: HashMap<ClientId, Belongings, RandomState>,
 }
@@ -120,7 +123,12 @@ impl View {
     pub fn len(&self) -> [(&'static str, usize); 3] {
         [
             ("client", self.clients.len()),
-            ("certificate", self.certificates.len()),
+            (
+                "certificate",
+                self.certificates
+                    .len()
+                    .saturating_sub(self.twins.load(Ordering::Relaxed)),
+            ),
             ("key", self.keys.len()),
         ]
     }
@@ -156,6 +164,13 @@ impl View {
                 let certificates = self.certificates.pin();
                 let known = certificates.get(&certificate.fingerprint);
                 if known.is_none_or(|known| known.version < version) {
+                    let was =
+                        known.is_some_and(|known| matches!(known.mapping, Mapping::Twin { .. }));
+                    match (was, matches!(certificate.mapping, Mapping::Twin { .. })) {
+                        (false, true) => _ = self.twins.fetch_add(1, Ordering::Relaxed),
+                        (true, false) => _ = self.twins.fetch_sub(1, Ordering::Relaxed),
+                        (true, true) | (false, false) => {}
+                    }
                     if let Mapping::Mapped { client, .. } = &certificate.mapping {
                         self.note(client, |has| &mut has.certificates, certificate.fingerprint);
                     }

@@ -213,7 +213,7 @@ impl Lookup<'_> {
         let unregistered = || Refused::Unregistered(certificate.clone());
         match self.view.certificate(certificate.fingerprint()) {
             None => Err(self.confirmed(unregistered())),
-            Some(Mapping::Removed { .. }) => Err(unregistered()),
+            Some(Mapping::Removed { .. } | Mapping::Twin { .. }) => Err(unregistered()),
             Some(Mapping::Pending) => Err(Refused::ApprovalPending(*certificate.fingerprint())),
             Some(Mapping::Mapped { client, key }) => {
                 let Some(entry) = self
@@ -249,7 +249,9 @@ impl Lookup<'_> {
                 certificate: client,
                 key: identity.client,
             }),
-            None | Some(Mapping::Pending | Mapping::Removed { .. }) => Ok(identity),
+            None | Some(Mapping::Pending | Mapping::Removed { .. } | Mapping::Twin { .. }) => {
+                Ok(identity)
+            }
         }
     }
 

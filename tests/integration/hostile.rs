@@ -3,13 +3,16 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use openssl::bn::{BigNum, BigNumContext};
+use openssl::ecdsa::EcdsaSig;
+use openssl::x509::X509;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::backend::Backend;
 use crate::support::curl::Curl;
 use crate::support::gateway::Gateway;
-use crate::support::pki::{leaf, root};
+use crate::support::pki::{Issued, leaf, root, tlv};
 use crate::support::world::{HOST, World};
 
 const KEY: &str = "/.well-known/keyferry/key";
@@ -50,6 +53,72 @@ fn c6_a_stolen_certificate_does_not_take_over_a_client_that_has_moved() {
         .send()
         .expect_refusal(401, "key_invalid");
     claim().expect_refusal(409, "key_already_issued");
+}
+
+/// Of a certificate that is signed with ECDSA anybody can make a second one, as good and with
+/// another fingerprint. It must not bring back whom the operator shut out.
+#[test]
+fn k11_the_twin_of_a_certificate_does_not_enrol_as_somebody_new() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::start(&world, &backend);
+    let alice = world.client("alice");
+    let twin = world.files(twin(&alice.issued, &world.clients));
+    assert_ne!(
+        alice.issued.x509.to_der().unwrap(),
+        twin.issued.x509.to_der().unwrap()
+    );
+    // The attack: to whoever has not seen the first form, the second is a good certificate.
+    let unseen = Gateway::start(&world, &backend);
+    unseen
+        .curl("/")
+        .certificate(&twin)
+        .send()
+        .expect_status(200);
+
+    gateway
+        .curl("/")
+        .certificate(&alice)
+        .send()
+        .expect_status(200);
+    gateway
+        .curl("/")
+        .certificate(&twin)
+        .send()
+        .expect_refusal(403, "client_unregistered");
+    let client = backend.last().header("x-client-id").to_owned();
+    gateway
+        .cli(&["client", "disable", &client])
+        .expect_success();
+    for identity in [&alice, &twin] {
+        let status = gateway.curl("/").certificate(identity).send().status;
+        assert_eq!(status, 403);
+    }
+    unseen
+        .curl("/")
+        .certificate(&alice)
+        .send()
+        .expect_refusal(403, "client_unregistered");
+}
+
+/// The other form of a certificate: its signature (r, s) as (r, n - s).
+fn twin(issued: &Issued, authority: &Issued) -> Issued {
+    let mut context = BigNumContext::new().unwrap();
+    let (mut order, mut other) = (BigNum::new().unwrap(), BigNum::new().unwrap());
+    let key = authority.x509.public_key().unwrap().ec_key().unwrap();
+    key.group().order(&mut order, &mut context).unwrap();
+    let signature = EcdsaSig::from_der(issued.x509.signature().as_slice()).unwrap();
+    other.checked_sub(&order, signature.s()).unwrap();
+    let other = EcdsaSig::from_private_components(signature.r().to_owned().unwrap(), other);
+    let other = other.unwrap().to_der().unwrap();
+
+    let der = issued.x509.to_der().unwrap();
+    let old = issued.x509.signature().as_slice();
+    let signed = &der[4..der.len() - old.len() - 3];
+    let bits = tlv(3, &[&[0], other.as_slice()].concat());
+    let x509 = X509::from_der(&tlv(0x30, &[signed, bits.as_slice()].concat())).unwrap();
+    let mut made = issued.clone();
+    made.x509 = x509;
+    made
 }
 
 /// Reserved paths reach no backend, however they are written.

@@ -53,6 +53,9 @@ fn approve(
             "the certificate {fingerprint} was removed ({at}); to accept it all the same: \
              keyferry certificate add --client ID {fingerprint}"
         ))),
+        (Mapping::Twin { of }, _) => Err(Failure::Refused(format!(
+            "the certificate {fingerprint} is the other form of {of}, which is known; approve that"
+        ))),
         (Mapping::Mapped { client, .. }, Some(asked)) if client != asked => {
             let by = client.clone();
             let error = AlreadyMapped { fingerprint, by };

@@ -30,7 +30,9 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     }
     let is_asked_for = |certificate: &CertificateView| {
         let of_client = args.client.is_none() || certificate.client_id == args.client;
-        of_client && (!args.pending || certificate.status == "pending")
+        // The other form of a certificate that is listed itself.
+        let twin = certificate.status == "twin";
+        !twin && of_client && (!args.pending || certificate.status == "pending")
     };
     let certificates = records.certificates.values();
     let views = certificates.map(|(_, record)| CertificateView::of(record));
