@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::records::Records;
-use super::{Failure, Globals};
+use super::{Failure, Globals, Out};
 use crate::client::{ClientId, Sighting};
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, StoreSettings};
@@ -54,19 +54,25 @@ pub(super) struct Did {
     epoch: Option<Epoch>,
 }
 
-/// Opens the store that the configuration names, and does `work` with it.
+/// Opens the store that the configuration names, and does `work` with it. What `work` prints is
+/// printed when the store is closed again: whoever reads it slowly must not keep others out.
 pub(super) fn operate<T>(
     globals: &Globals,
-    work: impl AsyncFnOnce(&Operator) -> Result<T, Failure>,
+    out: &mut Out,
+    work: impl AsyncFnOnce(&Operator, &mut Out) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let config = globals.load_config()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    out.hold();
+    let done = runtime.block_on(async {
         let operator = Operator::open(config).await?;
-        work(&operator).await
-    })
+        work(&operator, out).await
+    });
+    drop(runtime);
+    let printed = out.release();
+    done.and_then(|done| printed.map(|()| done))
 }
 
 impl Operator {

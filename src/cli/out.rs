@@ -22,11 +22,48 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Out {
     output: Output,
+    /// What is printed later, if it is.
+    held: Option<Vec<Piece>>,
+}
+
+/// A line, and where it goes.
+#[derive(Debug)]
+enum Piece {
+    Line(String),
+    Note(String),
 }
 
 impl Out {
     pub(super) const fn new(output: Output) -> Self {
-        Self { output }
+        Self { output, held: None }
+    }
+
+    /// Keeps what is printed from now on until [`Self::release`].
+    pub(super) fn hold(&mut self) {
+        self.held = Some(Vec::new());
+    }
+
+    /// Prints what was kept, in the order in which it came.
+    pub(super) fn release(&mut self) -> Result<(), Failure> {
+        for piece in self.held.take().unwrap_or_default() {
+            self.piece(piece)?;
+        }
+        Ok(())
+    }
+
+    fn piece(&mut self, piece: Piece) -> io::Result<()> {
+        if let Some(held) = &mut self.held {
+            held.push(piece);
+            return Ok(());
+        }
+        match piece {
+            Piece::Line(text) => quiet(writeln!(io::stdout().lock(), "{text}")),
+            Piece::Note(text) => {
+                // There is nobody left to tell when this fails.
+                let _ = writeln!(io::stderr().lock(), "{text}");
+                Ok(())
+            }
+        }
     }
 
     /// Whether programs read along: print one JSON document and nothing else.
@@ -41,7 +78,7 @@ impl Out {
     ///
     /// When standard output cannot be written to.
     pub fn line(&mut self, text: impl Display) -> io::Result<()> {
-        quiet(writeln!(io::stdout().lock(), "{text}"))
+        self.piece(Piece::Line(text.to_string()))
     }
 
     /// Prints `value` as one JSON document.
@@ -69,8 +106,8 @@ impl Out {
 
     /// Prints a line beside the output, on standard error: for hints that are no data.
     pub fn note(&mut self, text: impl Display) {
-        // There is nobody left to tell when this fails.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        // A note that is lost is no failure.
+        let _ = self.piece(Piece::Note(text.to_string()));
     }
 
     /// Says on standard error why a command failed.
@@ -138,5 +175,23 @@ impl From<io::Error> for Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Internal(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_waits_in_its_order() {
+        let mut out = Out::new(Output::Text);
+        out.hold();
+        out.note("first");
+        out.line("second").unwrap();
+        let held = out.held.take().unwrap();
+        assert!(matches!(
+            &held[..],
+            [Piece::Note(first), Piece::Line(second)] if first == "first" && second == "second"
+        ));
     }
 }

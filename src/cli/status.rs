@@ -59,7 +59,7 @@ struct Keys {
 }
 
 pub(super) fn run(_: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
-    operate(globals, async |operator| {
+    operate(globals, out, async |operator, out| {
         let report = report(operator).await?;
         out.show(&report, text(&report))?;
         Ok(())

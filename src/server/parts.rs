@@ -1,5 +1,6 @@
 //! From the configuration to the parts of the gateway.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,13 +8,14 @@ use super::StartError;
 use super::health::Health;
 use super::tasks::{Commands, Follow, KeepSightings};
 use crate::certificate::{Trust, Verifier};
+use crate::clock;
 use crate::config::{self, Config, StoreSettings};
 use crate::directory::{Directory, Sightings};
 use crate::door;
 use crate::gateway::{Parts, SelfService};
 use crate::policy::Routes;
 use crate::sign::{Names, Signer};
-use crate::store::embedded::Embedded;
+use crate::store::embedded::{Embedded, OpenError};
 use crate::store::redis::Redis;
 use crate::store::{Store, local};
 use crate::telemetry::Metrics;
@@ -21,6 +23,11 @@ use crate::upstream::{self, Backend};
 
 /// How long the directory is believed without a word from the store.
 const MAX_STALE: Duration = Duration::from_mins(10);
+
+/// How long a command that has the store open is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long until it is looked again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Everything that runs.
 pub(super) struct Opened {
@@ -76,11 +83,32 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
 fn store(settings: &StoreSettings) -> Result<(Arc<dyn Store>, Option<Commands>), StartError> {
     match settings {
         StoreSettings::Embedded { path } => {
-            let embedded = Arc::new(Embedded::open(path)?);
+            // Nothing runs yet: this runtime only waits.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .map_err(|source| OpenError::Io {
+                    path: path.clone(),
+                    source,
+                })?;
+            let embedded = Arc::new(runtime.block_on(embedded(path))?);
             let commands = Commands::new(local::Listener::bind(Arc::clone(&embedded))?);
             Ok((embedded, Some(commands)))
         }
         StoreSettings::Redis(settings) => Ok((Arc::new(Redis::new(settings)?), None)),
+    }
+}
+
+/// The store in the file `path`, once no command has it open any more.
+async fn embedded(path: &Path) -> Result<Embedded, OpenError> {
+    let begun = clock::monotonic();
+    loop {
+        match Embedded::open(path) {
+            Err(OpenError::InUse { .. }) if begun.elapsed() < PATIENCE => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            opened => return opened,
+        }
     }
 }
 
@@ -118,5 +146,20 @@ fn upstream(backend: config::Backend, names: &Names) -> upstream::Settings {
             path: check.path,
             interval: check.interval,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_has_the_store_open_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keyferry.redb");
+        let command = Embedded::open(&path).unwrap();
+        // The command ends when it was found in use.
+        let (opened, ()) = tokio::join!(embedded(&path), async { drop(command) });
+        assert!(opened.is_ok());
     }
 }

@@ -25,7 +25,7 @@ pub(super) enum Command {
 }
 
 pub(super) fn run(command: Command, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
-    operate(globals, async |operator| match command {
+    operate(globals, out, async |operator, out| match command {
         Command::Add(args) => add::run(args, operator, out).await,
         Command::List(args) => list::run(&args, operator, out).await,
         Command::Show(args) => show::run(&args, operator, out).await,

@@ -20,7 +20,7 @@ pub(super) enum Command {
 }
 
 pub(super) fn run(command: Command, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
-    operate(globals, async |operator| match command {
+    operate(globals, out, async |operator, out| match command {
         Command::Issue(args) => issue::run(&args, operator, out).await,
         Command::List(args) => list::run(&args, operator, out).await,
         Command::Revoke(args) => revoke::run(&args, operator, out).await,
