@@ -54,7 +54,10 @@ impl Chain {
         let leaf_der = leaf.to_der().unwrap_or_default();
         let mut chain = Self::empty(&leaf_der);
         chain.leaf = Some(leaf.to_owned());
-        chain.take(intermediates.into_iter());
+        let given: Vec<_> = intermediates.into_iter().collect();
+        let prints = given.iter().map(|x509| print(x509));
+        chain.sent = all_of(prints);
+        chain.take(given);
         chain
     }
 
@@ -68,11 +71,12 @@ impl Chain {
             (x509.to_der().ok()? == der).then_some(x509)
         };
         let mut chain = Self::empty(leaf);
+        chain.sent = all_of(intermediates.iter().map(|der| Fingerprint::of(der)));
         chain.leaf = read(leaf);
         let within = intermediates.iter().take(MOST_INTERMEDIATES);
         let read: Vec<_> = within.map_while(|der| read(der)).collect();
         let all_read = read.len() == intermediates.len();
-        chain.take(read.into_iter());
+        chain.take(read);
         if intermediates.len() > MOST_INTERMEDIATES {
             chain.excess = true;
         } else if !all_read {
@@ -106,25 +110,19 @@ impl Chain {
             leaf: None,
             intermediates: Vec::new(),
             fingerprint: Fingerprint::of(leaf),
-            sent: Fingerprint::of(&[]),
+            sent: all_of([].into_iter()),
             resumed: false,
             excess: false,
         }
     }
 
-    fn take(&mut self, mut intermediates: impl Iterator<Item = X509>) {
-        let mut sent = Sha256::new();
-        for x509 in intermediates.by_ref().take(MOST_INTERMEDIATES) {
-            let print = Fingerprint::of(&x509.to_der().unwrap_or_default());
-            sent.update(print.as_bytes());
-            // OpenSSL's client side counts the leaf among the others.
-            if print != self.fingerprint {
-                self.intermediates.push(x509);
-            }
-        }
-        self.excess = intermediates.next().is_some();
-        sent.update([u8::from(self.excess)]);
-        self.sent = Fingerprint::from_bytes(sent.finalize().into());
+    fn take(&mut self, given: Vec<X509>) {
+        self.excess = given.len() > MOST_INTERMEDIATES;
+        // OpenSSL's client side counts the leaf among the others.
+        let others = given.into_iter().take(MOST_INTERMEDIATES);
+        self.intermediates = others
+            .filter(|x509| print(x509) != self.fingerprint)
+            .collect();
     }
 
     /// The SHA-256 of the client's certificate.
@@ -151,7 +149,7 @@ impl Chain {
         self.resumed
     }
 
-    /// What tells apart two sets of accompanying certificates.
+    /// What tells apart two sets of accompanying certificates, with all that was not taken.
     pub(super) const fn sent(&self) -> &Fingerprint {
         &self.sent
     }
@@ -184,6 +182,18 @@ impl Chain {
             .collect::<Result<_, _>>()?;
         Ok((leaf, intermediates))
     }
+}
+
+fn print(x509: &X509Ref) -> Fingerprint {
+    Fingerprint::of(&x509.to_der().unwrap_or_default())
+}
+
+/// One fingerprint for all of them, in their order. As each has the same length, so it tells their
+/// number too.
+fn all_of(prints: impl Iterator<Item = Fingerprint>) -> Fingerprint {
+    let mut all = Sha256::new();
+    prints.for_each(|print| all.update(print.as_bytes()));
+    Fingerprint::from_bytes(all.finalize().into())
 }
 
 impl Unfit {

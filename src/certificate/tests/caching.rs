@@ -195,3 +195,35 @@ fn a_chain_out_of_der_is_the_same_chain() {
         assert_eq!(rejected.reason(), Reason::Invalid);
     }
 }
+
+#[test]
+fn a_chain_that_was_not_taken_whole_is_another_chain() {
+    let root = root("Root").self_signed();
+    let issuing = intermediate("Issuing").signed_by(&root);
+    let good = leaf("acme").signed_by(&issuing);
+    let der = good.x509.to_der().unwrap();
+    let issuing = issuing.x509.to_der().unwrap();
+    let garbage = || b"garbage".to_vec();
+    let ten = vec![issuing.clone(); 10];
+    for (whole, more) in [
+        (vec![issuing.clone()], garbage()),
+        (vec![], garbage()),
+        (vec![issuing.clone()], vec![]),
+        (ten.clone(), issuing.clone()),
+        (ten, garbage()),
+    ] {
+        let broken = [whole.clone(), vec![more]].concat();
+        let chains = [&whole, &broken].map(|sent| Chain::from_der(&der, sent));
+        let [sent, more_sent] = chains.each_ref().map(Chain::sent);
+        assert_ne!(sent, more_sent);
+        // Whichever is met first, neither gets the other's verdict.
+        for order in [[0, 1], [1, 0]] {
+            let verifier = verifier(vec![ca(&[&root])]);
+            for i in order {
+                let verdict = verifier.verify(&chains[i], moment(0)).at(moment(0));
+                let is_invalid = verdict.is_err_and(|no| no.reason() == Reason::Invalid);
+                assert_eq!(is_invalid, i == 1);
+            }
+        }
+    }
+}
