@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown, lchown};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,9 @@ use super::tables;
 
 /// How much of the file is kept in memory. The gateway reads it once, at its start.
 const CACHE_BYTES: usize = 32 << 20;
+
+/// Bits that nobody needs on the store: only its owner may do anything.
+const TOO_OPEN: u32 = 0o077;
 
 /// Why the embedded store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +52,14 @@ pub enum OpenError {
         /// What is wrong.
         why: String,
     },
+    /// Others than its owner may read or write it.
+    #[error("{path} is open to others (mode {mode:04o}); chmod 600 {path}")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// The system does not allow it.
     #[error("{path} cannot be opened: {source}")]
     Io {
@@ -61,10 +72,16 @@ pub enum OpenError {
 
 /// Opens the store in the file `path`, and makes both when there is none.
 pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
-    let file = open_file(path).map_err(|source| OpenError::Io {
+    let failed = |source| OpenError::Io {
         path: path.to_owned(),
         source,
-    })?;
+    };
+    let file = open_file(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+    if mode & TOO_OPEN != 0 {
+        let path = path.to_owned();
+        return Err(OpenError::Exposed { path, mode });
+    }
     // The database trusts its own pages and panics on some that were altered; here, where nothing
     // has begun yet, that is an answer like any other.
     let opened = catch_unwind(AssertUnwindSafe(|| {
@@ -88,27 +105,52 @@ pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
 
 /// Only the owner may read what is made here: a digest is not a key, but it is nobody's business.
 fn open_file(path: &Path) -> io::Result<File> {
-    let folder = match path.parent() {
+    let folder = folder_of(path);
+    make_folder(folder)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    let file = match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return options.open(path),
+        made => made?,
+    };
+    if let Some((user, group)) = heir(&file.metadata()?, folder)? {
+        fchown(&file, Some(user), Some(group))?;
+    }
+    // The file's name must survive a power cut as its contents do.
+    File::open(folder)?.sync_all()?;
+    Ok(file)
+}
+
+/// Makes the folder and those above it, as far as there are none.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.try_exists()? {
+        return Ok(());
+    }
+    let above = folder_of(folder);
+    make_folder(above)?;
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
+    }
+    if let Some((user, group)) = heir(&folder.symlink_metadata()?, above)? {
+        lchown(folder, Some(user), Some(group))?;
+    }
+    Ok(())
+}
+
+/// Whom a thing that root has just made in `folder` is to belong to: a command by root, before the
+/// gateway's first start, must not shut the gateway's user out.
+fn heir(made: &std::fs::Metadata, folder: &Path) -> io::Result<Option<(u32, u32)>> {
+    let folder = folder.metadata()?;
+    let is_another = made.uid() == 0 && folder.uid() != 0;
+    Ok(is_another.then(|| (folder.uid(), folder.gid())))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
-    };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    let is_new = !path.try_exists()?;
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    if is_new {
-        // The file's name must survive a power cut as its contents do.
-        File::open(folder)?.sync_all()?;
     }
-    Ok(file)
 }
 
 fn explain(path: PathBuf, error: redb::Error) -> OpenError {
@@ -143,6 +185,10 @@ mod tests {
 
     use super::*;
 
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()
     }
@@ -155,6 +201,36 @@ mod tests {
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(path.parent().unwrap()), 0o700);
+    }
+
+    #[test]
+    fn a_store_that_root_makes_belongs_to_whom_the_folder_belongs() {
+        let folder = folder();
+        if std::os::unix::fs::chown(folder.path(), Some(4711), Some(4712)).is_err() {
+            return; // Only root can give things away.
+        }
+        for name in ["keyferry.redb", "far/down/keyferry.redb"] {
+            let path = folder.path().join(name);
+            open(&path).unwrap();
+            for made in path.ancestors().take_while(|made| *made != folder.path()) {
+                let made = made.metadata().unwrap();
+                assert_eq!((made.uid(), made.gid()), (4711, 4712), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_store_that_others_may_use_is_refused() {
+        let folder = folder();
+        let path = folder.path().join("keyferry.redb");
+        for mode in [0o640, 0o620, 0o604, 0o602, 0o660, 0o644] {
+            drop(open(&path).unwrap());
+            set_mode(&path, mode);
+            let error = open(&path).unwrap_err();
+            assert!(matches!(error, OpenError::Exposed { .. }), "{error}");
+            assert!(error.to_string().contains("chmod 600 "), "{error}");
+            set_mode(&path, 0o600);
+        }
     }
 
     #[test]
@@ -177,6 +253,7 @@ mod tests {
         ] {
             let path = folder.path().join(name);
             std::fs::write(&path, &contents).unwrap();
+            set_mode(&path, 0o600);
             let error = open(&path).unwrap_err();
             assert!(
                 matches!(
@@ -204,6 +281,7 @@ mod tests {
                 .unwrap();
             transaction.commit().unwrap();
             drop(database);
+            set_mode(&path, 0o600);
             assert!(matches!(open(&path), Err(OpenError::NotAStore { .. })));
         }
     }
@@ -219,6 +297,7 @@ mod tests {
             let mut contents = whole.clone();
             contents[at] ^= 0xff;
             std::fs::write(&damaged, &contents).unwrap();
+            set_mode(&damaged, 0o600);
             // Much of a small file is unused; what counts is that an answer comes.
             let _ = open(&damaged);
         }
