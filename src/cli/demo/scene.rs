@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -19,40 +19,46 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// Everything that plays.
 pub(super) struct Scene {
-    folder: PathBuf,
     /// The port of the gateway.
     pub(super) port: u16,
-    gateway: Child,
-    backend: Child,
+    gateway: Running,
+    _backend: Running,
+    /// Last, so that it goes when nobody works in it any more.
+    folder: Folder,
 }
+
+/// A program that ends with the scene, or earlier when no scene comes of it.
+struct Running(Child);
+
+/// A folder for this user only, that goes with all that is in it. Nobody can take its name before.
+struct Folder(PathBuf);
 
 impl Scene {
     /// Makes the certificates, starts the backend and the gateway, and waits until both are ready.
     pub(super) fn set() -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("keyferry-demo-{}", std::process::id()));
-        fs::create_dir(&folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let folder = Folder::make()?;
         let [gateway, backend, telemetry] = free_addresses()?;
-        certificates(&folder)?;
-        secret(&folder.join("pepper.key"))?;
-        secret(&folder.join("orders.key"))?;
+        certificates(&folder.0)?;
+        secret(&folder.0.join("pepper.key"))?;
+        secret(&folder.0.join("orders.key"))?;
         write(
-            &folder.join("keyferry.toml"),
+            &folder.0.join("keyferry.toml"),
             configuration(gateway, backend, telemetry).as_bytes(),
         )?;
         let program = std::env::current_exe().context("cannot find this program")?;
+        let playing = start(
+            &folder.0,
+            Command::new(&program).args(["demo", "--backend", &backend.to_string()]),
+            "backend.log",
+        )?;
         let mut scene = Self {
             port: gateway.port(),
-            backend: start(
-                &folder,
-                Command::new(&program).args(["demo", "--backend", &backend.to_string()]),
-                "backend.log",
-            )?,
             gateway: start(
-                &folder,
+                &folder.0,
                 Command::new(&program).args(["run", "--config", "keyferry.toml"]),
                 "gateway.log",
             )?,
+            _backend: playing,
             folder,
         };
         scene.wait_until_ready(backend, telemetry)?;
@@ -61,7 +67,7 @@ impl Scene {
 
     /// The folder that everything is in.
     pub(super) fn folder(&self) -> &Path {
-        &self.folder
+        &self.folder.0
     }
 
     /// Stays as it is until Ctrl-C.
@@ -85,8 +91,8 @@ impl Scene {
     ) -> anyhow::Result<()> {
         let begun = clock::monotonic();
         while begun.elapsed() < READY_WITHIN {
-            if let Some(status) = self.gateway.try_wait()? {
-                let log = fs::read_to_string(self.folder.join("gateway.log")).unwrap_or_default();
+            if let Some(status) = self.gateway.0.try_wait()? {
+                let log = fs::read_to_string(self.folder.0.join("gateway.log")).unwrap_or_default();
                 bail!("the gateway ended ({status}):\n{log}");
             }
             if is_ready(telemetry) && TcpStream::connect(backend).is_ok() {
@@ -101,13 +107,29 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
+impl Folder {
+    fn make() -> anyhow::Result<Self> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        let path = std::env::temp_dir().join(format!("keyferry-demo-{}", hex::encode(bytes)));
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("cannot make the folder {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
     fn drop(&mut self) {
-        for child in [&mut self.gateway, &mut self.backend] {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -131,8 +153,8 @@ fn is_ready(telemetry: SocketAddr) -> bool {
     ask().is_ok_and(|answer| answer.contains(" 200 "))
 }
 
-fn start(folder: &Path, command: &mut Command, log: &str) -> anyhow::Result<Child> {
-    let log = fs::File::create(folder.join(log))?;
+fn start(folder: &Path, command: &mut Command, log: &str) -> anyhow::Result<Running> {
+    let log = new_file(&folder.join(log))?;
     let errors = log.try_clone()?;
     let child = command
         .current_dir(folder)
@@ -140,7 +162,8 @@ fn start(folder: &Path, command: &mut Command, log: &str) -> anyhow::Result<Chil
         .stdout(log)
         .stderr(errors)
         .spawn();
-    child.context("cannot start this program once more")
+    let child = child.context("cannot start this program once more")?;
+    Ok(Running(child))
 }
 
 /// Three ports that are free now, taken together so that they differ.
@@ -190,13 +213,18 @@ fn secret(path: &Path) -> anyhow::Result<()> {
 }
 
 fn write(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
+    new_file(path)?
+        .write_all(contents)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn new_file(path: &Path) -> anyhow::Result<fs::File> {
     let file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path);
-    file.and_then(|mut file| file.write_all(contents))
-        .with_context(|| format!("cannot write {}", path.display()))
+    file.with_context(|| format!("cannot make {}", path.display()))
 }
 
 fn configuration(gateway: SocketAddr, backend: SocketAddr, telemetry: SocketAddr) -> String {
@@ -237,4 +265,26 @@ accept = "either"
 address = "{telemetry}"
 "#
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_scene_is_for_its_user_only_and_leaves_nothing_behind() {
+        let folder = Folder::make().unwrap();
+        let other = Folder::make().unwrap();
+        assert_ne!(folder.0, other.0);
+        let path = folder.0.clone();
+        let running = start(&path, Command::new("sleep").arg("600"), "log").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&path.join("log"))), (0o700, 0o600));
+        let process = PathBuf::from(format!("/proc/{}", running.0.id()));
+        assert!(process.exists());
+        drop((running, folder));
+        assert!(!process.exists() && !path.exists());
+    }
 }
