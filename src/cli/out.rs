@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::config::Problems;
+use crate::secret::Secret;
 
 /// The form in which data is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -31,6 +32,7 @@ pub struct Out {
 enum Piece {
     Line(String),
     Note(String),
+    Secret { text: Secret<String>, lost: String },
 }
 
 impl Out {
@@ -51,13 +53,16 @@ impl Out {
         Ok(())
     }
 
-    fn piece(&mut self, piece: Piece) -> io::Result<()> {
+    fn piece(&mut self, piece: Piece) -> Result<(), Failure> {
         if let Some(held) = &mut self.held {
             held.push(piece);
             return Ok(());
         }
         match piece {
-            Piece::Line(text) => quiet(writeln!(io::stdout().lock(), "{text}")),
+            Piece::Line(text) => Ok(quiet(print(&text))?),
+            Piece::Secret { text, lost } => print(text.expose()).map_err(|error| {
+                Failure::Internal(anyhow::anyhow!("it cannot be printed ({error}); {lost}"))
+            }),
             Piece::Note(text) => {
                 // There is nobody left to tell when this fails.
                 let _ = writeln!(io::stderr().lock(), "{text}");
@@ -77,8 +82,18 @@ impl Out {
     /// # Errors
     ///
     /// When standard output cannot be written to.
-    pub fn line(&mut self, text: impl Display) -> io::Result<()> {
+    pub fn line(&mut self, text: impl Display) -> Result<(), Failure> {
         self.piece(Piece::Line(text.to_string()))
+    }
+
+    /// Prints what is shown only once. Here a reader that has left is an error too, which goes on
+    /// with `lost`: what to do when nobody has seen it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Internal`] when standard output cannot be written to.
+    pub fn secret(&mut self, text: Secret<String>, lost: String) -> Result<(), Failure> {
+        self.piece(Piece::Secret { text, lost })
     }
 
     /// Prints `value` as one JSON document.
@@ -86,8 +101,8 @@ impl Out {
     /// # Errors
     ///
     /// When standard output cannot be written to, or the value has no form in JSON.
-    pub fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
-        let text = serde_json::to_string_pretty(value)?;
+    pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
         self.line(text)
     }
 
@@ -96,7 +111,7 @@ impl Out {
     /// # Errors
     ///
     /// When standard output cannot be written to, or the value has no form in JSON.
-    pub fn show(&mut self, data: &impl Serialize, text: impl Display) -> io::Result<()> {
+    pub fn show(&mut self, data: &impl Serialize, text: impl Display) -> Result<(), Failure> {
         if self.is_json() {
             self.json(data)
         } else {
@@ -123,6 +138,12 @@ impl Out {
         };
         self.note(text);
     }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{text}")?;
+    output.flush()
 }
 
 fn quiet(written: io::Result<()>) -> io::Result<()> {

@@ -442,6 +442,33 @@ fn no_command_shows_a_key_again() {
 }
 
 #[test]
+fn a_key_that_nobody_could_read_is_a_failure() {
+    let (world, backend) = (World::new(), Backend::start());
+    let mut gateway = registered(&world, &backend);
+    gateway.stop();
+    gateway.cli(&["client", "add", "acme"]).expect_success();
+    let unread = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        gateway.cli_into(arguments, writer)
+    };
+    for output in ["text", "json"] {
+        let issue = ["key", "issue", "--client", "acme", "--output", output];
+        let told = unread(&issue);
+        let keys = ask(&gateway, &["key", "list"]);
+        let mut ids = keys["keys"].as_array().unwrap().iter();
+        expect_refusal(&told, 70, "nobody has seen it");
+        assert!(ids.any(|key| {
+            let advice = format!("keyferry key revoke {}", key["key_id"].as_str().unwrap());
+            told.errors.contains(&advice)
+        }));
+        assert!(!told.errors.contains("kf_live"), "{told:#?}");
+    }
+    // Whatever can be shown again is not missed.
+    unread(&["key", "list"]).expect_success();
+}
+
+#[test]
 fn a_key_ends_when_the_operator_said_and_has_the_scopes_that_it_was_given() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = registered(&world, &backend);

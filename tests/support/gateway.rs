@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -277,8 +277,14 @@ impl Gateway {
 
     /// Runs a command of the operator's on this gateway's configuration, as `client list`.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Told {
+        self.cli_into(arguments, Stdio::piped())
+    }
+
+    /// Like [`Self::cli`], with another standard output.
+    pub(crate) fn cli_into(&self, arguments: &[&str], output: impl Into<Stdio>) -> Told {
         let mut command = self.setup.command();
         command.args(arguments).arg("-c").arg(self.setup.config());
+        command.stdout(output);
         let output = command.output().expect("the program");
         Told {
             status: output.status,

@@ -9,6 +9,7 @@ use crate::cli::{Failure, Out};
 use crate::client::ClientId;
 use crate::clock::Timestamp;
 use crate::key::{self, ApiKey, KeyId, NotIssued, Scope, Wish};
+use crate::secret::Secret;
 use crate::store::{Action, Change, Epoch, Record};
 
 /// Issue a key to a client, and show it once
@@ -87,20 +88,35 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         expires_at,
         certificates_mapped,
     };
-    if out.is_json() {
-        out.json(&report)?;
-        return Ok(());
+    match (did.dry_run, out.is_json()) {
+        (true, true) => out.json(&report),
+        (true, false) => {
+            tell(&report, before, out);
+            Ok(())
+        }
+        (false, true) => {
+            let text = serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
+            show(text, &key, out)
+        }
+        (false, false) => {
+            tell(&report, before, out);
+            out.note("this is the only time that the key is shown:");
+            show(key.reveal().to_owned(), &key, out)
+        }
     }
-    show(&report, &key, before, out)
 }
 
-/// The key on standard output, all the rest beside it.
-fn show(
-    report: &Report<'_>,
-    key: &ApiKey,
-    before: Option<KeyId>,
-    out: &mut Out,
-) -> Result<(), Failure> {
+/// Prints `text`, which holds the key. Once lost, the key is still good.
+fn show(text: String, key: &ApiKey, out: &mut Out) -> Result<(), Failure> {
+    let id = key.id();
+    let lost = format!(
+        "the key {id} is good, and nobody has seen it; to end it: keyferry key revoke {id}"
+    );
+    out.secret(Secret::new(text), lost)
+}
+
+/// What is said beside the key, on standard error.
+fn tell(report: &Report<'_>, before: Option<KeyId>, out: &mut Out) {
     let id = report
         .key_id
         .map_or_else(|| "a new id".to_owned(), |id| id.to_string());
@@ -120,11 +136,6 @@ fn show(
             "its key {before} stays good; to end it: keyferry key revoke {before}"
         ));
     }
-    if !report.did.dry_run {
-        out.note("this is the only time that the key is shown:");
-        out.line(key.reveal())?;
-    }
-    Ok(())
 }
 
 fn is_new(change: &Change) -> bool {
