@@ -76,10 +76,7 @@ impl Config {
         let mut document = document::Document::parse(path, &text).map_err(Problems::new)?;
         let mut problems = document.override_with(env);
         let file = typed::read(&mut document, &mut problems);
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder.to_owned(),
-            _ => Path::new(".").to_owned(),
-        };
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         build::config(document, folder, file, problems)
     }
 }

@@ -62,7 +62,10 @@ impl Builder {
             let wrong = format!("{} is a folder", path.display());
             return Err(self.problem(at, wrong, "name the file in it, for instance keyferry.redb"));
         }
-        let folder = path.parent().unwrap_or(&path);
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
         if !folder.is_dir() {
             let wrong = format!("the folder {} does not exist", folder.display());
             let write = format!("make it with: mkdir -p -m 700 {}", folder.display());
