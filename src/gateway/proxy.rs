@@ -267,15 +267,22 @@ impl Gateway {
                 Err(_) => Err(Refusal::Internal("the client went away")),
             };
         }
-        exchange.route = self.route(&head).ok().cloned();
         let admit = |freshness| self.admit(&head, connection, freshness, now);
-        let permit = self.decide_confirmed(now, admit).await?;
-        if let Some(identity) = permit.identity() {
-            self.saw(identity, now);
-            exchange.note_identity(identity);
+        match self.decide_confirmed(now, admit).await {
+            Ok(permit) => {
+                if let Some(identity) = permit.identity() {
+                    self.saw(identity, now);
+                    exchange.note_identity(identity);
+                }
+                exchange.route = Some(Arc::clone(permit.route()));
+                exchange.permit = Some(permit);
+                Ok(true)
+            }
+            Err(refusal) => {
+                exchange.route = self.route(&head).ok().cloned();
+                Err(refusal)
+            }
         }
-        exchange.permit = Some(permit);
-        Ok(true)
     }
 
     async fn refuse(
