@@ -146,38 +146,27 @@ fn listed(rejected: &Rejected) -> String {
     format!("{} {}", rejected.fingerprint(), problems.join(" "))
 }
 
-impl From<Malformed> for Refusal {
-    fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed)
-    }
+/// What each stage refuses with becomes a refusal by `?`.
+macro_rules! gather {
+    ($($from:ty => $variant:ident),* $(,)?) => {
+        $(impl From<$from> for Refusal {
+            fn from(refused: $from) -> Self {
+                Self::$variant(refused)
+            }
+        })*
+    };
 }
 
-impl From<Ambiguous> for Refusal {
-    fn from(ambiguous: Ambiguous) -> Self {
-        Self::Ambiguous(ambiguous)
-    }
-}
-
-impl From<Refused> for Refusal {
-    fn from(refused: Refused) -> Self {
-        Self::Identity(refused)
-    }
-}
-
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        Self::Policy(denial)
-    }
+gather! {
+    Malformed => Malformed,
+    Ambiguous => Ambiguous,
+    Refused => Identity,
+    Denial => Policy,
+    NotAToken => Token,
 }
 
 impl From<Unavailable> for Refusal {
     fn from(_: Unavailable) -> Self {
         Self::StoreUnavailable
-    }
-}
-
-impl From<NotAToken> for Refusal {
-    fn from(malformed: NotAToken) -> Self {
-        Self::Token(malformed)
     }
 }
