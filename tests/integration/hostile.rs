@@ -13,6 +13,8 @@ use crate::support::backend::Backend;
 use crate::support::curl::Curl;
 use crate::support::gateway::Gateway;
 use crate::support::pki::{Issued, leaf, root, tlv};
+use crate::support::redis::RedisServer;
+use crate::support::wait_for;
 use crate::support::world::{HOST, World};
 
 const KEY: &str = "/.well-known/keyferry/key";
@@ -119,6 +121,35 @@ fn twin(issued: &Issued, authority: &Issued) -> Issued {
     let mut made = issued.clone();
     made.x509 = x509;
     made
+}
+
+/// A Redis that lost changes counts again from epochs that the gateway has seen. A revocation among
+/// the changes that take these numbers must not pass for something that is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn k8_a_revocation_after_redis_lost_changes_is_not_missed() {
+    let (world, backend) = (World::new(), Backend::start());
+    let mut redis = RedisServer::start(&[]).await;
+    let gateway = Gateway::builder(&world)
+        .backend("echo", backend.address())
+        .route("/", "echo", "either")
+        .redis(&redis.url())
+        .start();
+    let key = gateway.claim_key(&world.client("alice"));
+    let id = key.split('_').nth(2).unwrap();
+    let by_key = || gateway.curl("/").key(&key).send().status;
+    redis::cmd("SAVE").exec(&mut redis.connection()).unwrap();
+    gateway.cli(&["client", "add", "lost"]).expect_success();
+    assert_eq!(by_key(), 200);
+    let epoch = || gateway.metric("keyferry_store_epoch");
+    wait_for("the change to arrive", || (epoch() > 2.5).then_some(()));
+
+    // The gateway sees nothing between the loss and the revocation, which becomes change 3 again.
+    gateway.signal("STOP");
+    redis.stop();
+    assert!(redis.start_again().await);
+    gateway.cli(&["key", "revoke", id]).expect_success();
+    gateway.signal("CONT");
+    wait_for("the key to be refused", || (by_key() == 401).then_some(()));
 }
 
 /// Reserved paths reach no backend, however they are written.

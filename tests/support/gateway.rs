@@ -327,6 +327,16 @@ impl Gateway {
         number.expect("a number of kilobytes") * 1024
     }
 
+    /// Sends it the signal `name`, as `kill -NAME` does.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(pid)
+            .status();
+        assert!(status.expect("kill").success());
+    }
+
     /// Ends it as an operator would.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.process.stop()
