@@ -30,6 +30,7 @@ pub struct Head<'a> {
     pub query: Option<&'a str>,
     /// The headers as they came.
     pub headers: &'a HeaderMap,
+    canonical: Cow<'a, str>,
 }
 
 /// A head that has no reading, or two.
@@ -109,6 +110,7 @@ impl<'a> Head<'a> {
             path,
             query,
             headers: &request.headers,
+            canonical,
         })
     }
 
@@ -127,8 +129,8 @@ impl<'a> Head<'a> {
 
     /// The path as the freest of backends would read it.
     #[must_use]
-    pub fn canonical_path(&self) -> Cow<'a, str> {
-        canonical(self.path)
+    pub fn canonical_path(&self) -> &str {
+        &self.canonical
     }
 }
 

@@ -140,10 +140,10 @@ impl Gateway {
             // Also in disguise, the reserved paths reach no backend.
             return Err(Malformed::AmbiguousPath.into());
         }
-        let reading = if *canonical == *head.path {
+        let reading = if canonical == head.path {
             route
         } else {
-            routes.find(head.host(), &canonical)
+            routes.find(head.host(), canonical)
         };
         match (route, reading) {
             (Some(route), Some(reading)) if Arc::ptr_eq(route, reading) => Ok(route),
