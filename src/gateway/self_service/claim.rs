@@ -87,18 +87,17 @@ async fn read<'a>(
 ) -> Result<Claim<'a>, Refusal> {
     let parts = &gateway.parts;
     let own = certificate_record(gateway, certificate.fingerprint()).await?;
-    let key_id = match own.as_ref().map(|(_, record)| &record.mapping) {
-        Some(Mapping::Mapped { client, key }) if client == identity.client() => *key,
+    let own = own.ok_or(Refusal::CertificateRequired)?;
+    let key_id = match &own.1.mapping {
+        Mapping::Mapped { client, key } if client == identity.client() => *key,
         _ => return Err(Refusal::CertificateRequired),
     };
-    let mut certificates = Vec::new();
-    for fingerprint in parts
-        .directory
-        .view()
-        .belongings(identity.client())
-        .certificates
-    {
-        let record = certificate_record(gateway, &fingerprint).await?;
+    let known = parts.directory.view().belongings(identity.client());
+    let others = known.certificates.iter();
+    // The version that the claim was decided by, so that it fails when the mapping ends meanwhile.
+    let mut certificates = vec![own];
+    for fingerprint in others.filter(|other| *other != certificate.fingerprint()) {
+        let record = certificate_record(gateway, fingerprint).await?;
         let same = |(_, record): &(Epoch, CertificateRecord)| matches!(&record.mapping, Mapping::Mapped { key, .. } if *key == key_id);
         certificates.extend(record.filter(same));
     }
