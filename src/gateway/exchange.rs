@@ -101,6 +101,8 @@ impl Exchange {
         if self.caller.is_none() {
             self.auth = refusal.auth();
         }
-        self.certificate_problem = refusal.rejected().map(crate::certificate::Rejected::reason);
+        if let Some(rejected) = refusal.rejected() {
+            self.certificate_problem = Some(rejected.reason());
+        }
     }
 }
