@@ -139,7 +139,8 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    /// A backend that could not be reached was sent nothing: another address may be tried once.
+    /// A backend that could not be reached was sent nothing: another address may be tried, as often
+    /// as the server allows.
     fn fail_to_connect(
         &self,
         _: &mut Session,
@@ -151,7 +152,7 @@ impl ProxyHttp for Gateway {
             backend.count_failure();
         }
         tracing::warn!(backend = %peer, %error, request_id = exchange.request_id, "cannot reach a backend");
-        error.set_retry(exchange.attempts < 2);
+        error.set_retry(true);
         error
     }
 
