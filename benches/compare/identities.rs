@@ -43,17 +43,16 @@ pub(crate) async fn write(
     now: Timestamp,
 ) -> Result<()> {
     for some in identities.chunks(AT_ONCE) {
-        let change = Change {
-            action: Action::KeyIssued,
-            actor: Actor::Operator {
+        let change = Change::new(
+            Action::KeyIssued,
+            Actor::Operator {
                 name: "bench".to_owned(),
             },
-            at: now,
-            writes: some
-                .iter()
+            now,
+            some.iter()
                 .flat_map(|identity| records(identity, peppers, now))
                 .collect(),
-        };
+        );
         store.commit(&change).await.context("writing identities")?;
     }
     Ok(())

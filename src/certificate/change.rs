@@ -73,12 +73,12 @@ pub fn give(
         )));
     }
     writes.push(mapped(handed, known, (to.id().clone(), key), now));
-    Ok(Some(Change {
-        action: Action::CertificateAdded,
+    Ok(Some(Change::new(
+        Action::CertificateAdded,
         actor,
-        at: now,
+        now,
         writes,
-    }))
+    )))
 }
 
 /// Makes a client of its own, with a reserved key id, for a certificate that waits for approval.
@@ -100,12 +100,7 @@ pub fn approve(
         Write::create(KeyRecord::reserved(key, client.clone(), now)),
         mapped(&handed, Some((version, record)), (client, key), now),
     ];
-    Change {
-        action: Action::CertificateAdded,
-        actor,
-        at: now,
-        writes,
-    }
+    Change::new(Action::CertificateAdded, actor, now, writes)
 }
 
 /// Takes the certificate that was read away from whoever it identifies. Its record stays, so that
@@ -123,12 +118,12 @@ pub fn remove(
         mapping: Mapping::Removed { at: now },
         ..record
     };
-    Some(Change {
-        action: Action::CertificateRemoved,
+    Some(Change::new(
+        Action::CertificateRemoved,
         actor,
-        at: now,
-        writes: vec![Write::replace(version, removed)],
-    })
+        now,
+        vec![Write::replace(version, removed)],
+    ))
 }
 
 fn mapped(

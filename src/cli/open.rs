@@ -15,25 +15,21 @@ use crate::config::{Config, StoreSettings};
 use crate::key::KeyId;
 use crate::store::redis::Redis;
 use crate::store::{
-    self, Action, Actor, Change, CommitError, Epoch, Record, RecordId, Store, StoreError,
+    self, Action, Actor, Change, CommitError, Epoch, Reason, Record, RecordId, Store, StoreError,
 };
 
 /// How often a change is decided again that another change got ahead of.
 const TRIES: usize = 5;
 
 /// What every command that writes takes.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub(super) struct DryRun {
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Edit {
     /// Only say what would be done
     #[arg(long)]
-    dry_run: bool,
-}
-
-impl DryRun {
-    /// Whether nothing is to be changed.
-    pub(super) const fn is_dry(self) -> bool {
-        self.dry_run
-    }
+    pub(super) dry_run: bool,
+    /// Why, for the record of changes
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<Reason>,
 }
 
 /// The store, and who asks it.
@@ -142,7 +138,7 @@ impl Operator {
     pub(super) async fn change<T>(
         &self,
         action: Action,
-        DryRun { dry_run }: DryRun,
+        edit: &Edit,
         mut decide: impl AsyncFnMut() -> Result<(Option<Change>, T), Failure>,
     ) -> Result<(Did, T), Failure> {
         for _ in 0..TRIES {
@@ -150,12 +146,13 @@ impl Operator {
             let mut did = Did {
                 action,
                 changed: change.is_some(),
-                dry_run,
+                dry_run: edit.dry_run,
                 epoch: None,
             };
-            let Some(change) = change.filter(|_| !dry_run) else {
+            let Some(change) = change.filter(|_| !edit.dry_run) else {
                 return Ok((did, outcome));
             };
+            let change = change.because(edit.reason.clone());
             match self.store.commit(&change).await {
                 Ok(epoch) => {
                     did.epoch = Some(epoch);

@@ -8,12 +8,12 @@ use crate::store::{Action, Actor, Change, Epoch, Write};
 /// one: a name is never reused.
 #[must_use]
 pub fn add(id: ClientId, description: Option<String>, actor: Actor, now: Timestamp) -> Change {
-    Change {
-        action: Action::ClientAdded,
+    Change::new(
+        Action::ClientAdded,
         actor,
-        at: now,
-        writes: vec![Write::create(ClientRecord::new(id, description, now))],
-    }
+        now,
+        vec![Write::create(ClientRecord::new(id, description, now))],
+    )
 }
 
 /// Disables the client that was read: neither its certificates nor its keys are accepted any more.
@@ -41,12 +41,12 @@ fn switch(
     actor: Actor,
     now: Timestamp,
 ) -> Change {
-    Change {
+    Change::new(
         action,
         actor,
-        at: now,
-        writes: vec![Write::replace(version, ClientRecord { status, ..record })],
-    }
+        now,
+        vec![Write::replace(version, ClientRecord { status, ..record })],
+    )
 }
 
 #[cfg(test)]

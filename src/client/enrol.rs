@@ -58,12 +58,7 @@ pub fn at_first_sight(mode: Enrolment, certificate: &Verified, now: Timestamp) -
         record.facts = None;
         writes.push(Write::create(record));
     }
-    Some(Change {
-        action,
-        actor: Actor::Gateway,
-        at: now,
-        writes,
-    })
+    Some(Change::new(action, Actor::Gateway, now, writes))
 }
 
 /// A client, its key id without a key, and its certificate.

@@ -17,10 +17,10 @@ pub fn revoke((version, record): (Epoch, KeyRecord), actor: Actor, now: Timestam
         receipt: None,
         ..record
     };
-    Change {
-        action: Action::KeyRevoked,
+    Change::new(
+        Action::KeyRevoked,
         actor,
-        at: now,
-        writes: vec![Write::replace(version, revoked)],
-    }
+        now,
+        vec![Write::replace(version, revoked)],
+    )
 }

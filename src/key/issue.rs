@@ -65,12 +65,7 @@ pub fn issue(
         },
     ];
     writes.extend(to.map_to(key.id()));
-    let change = Change {
-        action: Action::KeyIssued,
-        actor,
-        at: now,
-        writes,
-    };
+    let change = Change::new(Action::KeyIssued, actor, now, writes);
     Ok((key, change))
 }
 

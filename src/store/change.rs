@@ -59,8 +59,71 @@ pub struct Change {
     pub actor: Actor,
     /// When.
     pub at: Timestamp,
+    /// Why, in the words of whoever caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
     /// The records to write; no two with the same id.
     pub writes: Vec<Write>,
+}
+
+impl Change {
+    /// A change for no stated reason.
+    #[must_use]
+    pub const fn new(action: Action, actor: Actor, at: Timestamp, writes: Vec<Write>) -> Self {
+        Self {
+            action,
+            actor,
+            at,
+            reason: None,
+            writes,
+        }
+    }
+
+    /// The same change, for `reason` when there is one.
+    #[must_use]
+    pub fn because(mut self, reason: Option<Reason>) -> Self {
+        self.reason = reason.or(self.reason);
+        self
+    }
+}
+
+/// Why a change was made, in one line: 1 to 500 characters, no control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Reason(Box<str>);
+
+/// The text is not a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a reason is one line of 1 to 500 characters")]
+pub struct NotAReason;
+
+impl TryFrom<String> for Reason {
+    type Error = NotAReason;
+
+    fn try_from(text: String) -> Result<Self, NotAReason> {
+        let fits = (1..=500).contains(&text.chars().count()) && !text.contains(char::is_control);
+        fits.then(|| Self(text.into_boxed_str())).ok_or(NotAReason)
+    }
+}
+
+impl std::str::FromStr for Reason {
+    type Err = NotAReason;
+
+    fn from_str(text: &str) -> Result<Self, NotAReason> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl From<Reason> for String {
+    fn from(reason: Reason) -> Self {
+        reason.0.into()
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// One record to write.
@@ -101,6 +164,9 @@ pub struct Event {
     pub actor: Actor,
     /// When.
     pub at: Timestamp,
+    /// Why, where somebody said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
     /// The records as they became.
     pub records: Vec<Record>,
 }
@@ -114,6 +180,7 @@ impl Event {
             action: change.action,
             actor: change.actor.clone(),
             at: change.at,
+            reason: change.reason.clone(),
             records: change
                 .writes
                 .iter()
@@ -184,19 +251,22 @@ mod tests {
     #[test]
     fn a_damaged_foreign_or_misplaced_event_is_an_error() {
         let at = Timestamp::from_unix(1);
-        let change = Change {
-            action: Action::ClientAdded,
-            actor: Actor::Gateway,
+        let change = Change::new(
+            Action::ClientAdded,
+            Actor::Gateway,
             at,
-            writes: vec![Write::create(ClientRecord::new(
+            vec![Write::create(ClientRecord::new(
                 "a".parse().unwrap(),
                 None,
                 at,
             ))],
-        };
+        );
+        let change = change.because("asked \"for\" it".parse().ok());
         let stored = Event::of(&change, Epoch(7)).encode();
         let read = Event::decode(Epoch(7), stored.as_bytes()).unwrap();
         assert_eq!((read.epoch, read.records.len()), (Epoch(7), 1));
+        assert!(change.reason.is_some() && read.reason == change.reason);
+        assert!("".parse::<Reason>().is_err() && "a\nb".parse::<Reason>().is_err());
 
         let [before, after] = Event::around_epoch(&change);
         assert_eq!(format!("{before}7{after}"), stored);

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use change::{Action, Actor, Change, Event, Write};
+pub use change::{Action, Actor, Change, Event, NotAReason, Reason, Write};
 pub use local::open_embedded;
 pub use record::{Record, RecordId, Unreadable, Versioned};
 

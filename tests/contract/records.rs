@@ -40,14 +40,14 @@ pub(crate) fn description(record: &Record) -> Option<&str> {
 }
 
 pub(crate) fn change(writes: Vec<Write>) -> Change {
-    Change {
-        action: Action::ClientAdded,
-        actor: Actor::Operator {
+    Change::new(
+        Action::ClientAdded,
+        Actor::Operator {
             name: "root".to_owned(),
         },
-        at: NOW,
+        NOW,
         writes,
-    }
+    )
 }
 
 pub(crate) fn create(record: impl Into<Record>) -> Change {
@@ -73,16 +73,16 @@ pub(crate) fn enrolment(fingerprint: Fingerprint) -> Change {
         facts: None,
         created_at: NOW,
     };
-    Change {
-        action: Action::CertificateEnrolled,
-        actor: Actor::Gateway,
-        at: NOW,
-        writes: vec![
+    Change::new(
+        Action::CertificateEnrolled,
+        Actor::Gateway,
+        NOW,
+        vec![
             Write::create(ClientRecord::new(client, None, NOW)),
             Write::create(key),
             Write::create(certificate),
         ],
-    }
+    )
 }
 
 /// Carries out one change after another, each on what the one before left, until told to stop.

@@ -88,14 +88,14 @@ impl SharedStore {
     }
 
     fn commit(&self, action: Action, write: Write) {
-        let change = Change {
+        let change = Change::new(
             action,
-            actor: Actor::Operator {
+            Actor::Operator {
                 name: "test".to_owned(),
             },
-            at: clock::now(),
-            writes: vec![write],
-        };
+            clock::now(),
+            vec![write],
+        );
         let done = self.runtime.block_on(self.store.commit(&change));
         done.expect("a change that nobody got ahead of");
     }

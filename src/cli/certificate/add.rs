@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{after, show_given};
 use crate::certificate::{self, Handed};
-use crate::cli::open::{DryRun, Operator};
+use crate::cli::open::{Edit, Operator};
 use crate::cli::{Failure, Out};
 use crate::client::ClientId;
 use crate::store::Action;
@@ -27,7 +27,7 @@ pub(in crate::cli) struct Args {
     #[arg(value_name = "FILE|FINGERPRINT")]
     certificate: String,
     #[command(flatten)]
-    dry_run: DryRun,
+    edit: Edit,
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
@@ -40,11 +40,11 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         let change = certificate::give(&handed, known.cloned(), &to, actor, now)
             .map_err(|error| Failure::Refused(error.to_string()))?;
         let before = known.map(|(_, record)| record);
-        let certificate = after(change.as_ref(), before, handed.fingerprint, args.dry_run)?;
+        let certificate = after(change.as_ref(), before, handed.fingerprint, &args.edit)?;
         Ok((change, certificate))
     };
     let (did, certificate) = operator
-        .change(Action::CertificateAdded, args.dry_run, decide)
+        .change(Action::CertificateAdded, &args.edit, decide)
         .await?;
     if handed.others > 0 && !out.is_json() {
         out.note(format!(

@@ -2,7 +2,7 @@
 
 use super::{after, show_given};
 use crate::certificate::{self, AlreadyMapped, CertificateRecord, Handed, Mapping};
-use crate::cli::open::{DryRun, Operator};
+use crate::cli::open::{Edit, Operator};
 use crate::cli::records::Records;
 use crate::cli::{Failure, Out};
 use crate::client::ClientId;
@@ -18,7 +18,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "ID")]
     client: Option<ClientId>,
     #[command(flatten)]
-    dry_run: DryRun,
+    edit: Edit,
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
@@ -30,12 +30,12 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
             change.as_ref(),
             Some(&known.1),
             known.1.fingerprint,
-            args.dry_run,
+            &args.edit,
         )?;
         Ok((change, certificate))
     };
     let (did, certificate) = operator
-        .change(Action::CertificateAdded, args.dry_run, decide)
+        .change(Action::CertificateAdded, &args.edit, decide)
         .await?;
     show_given(did, &certificate, operator, out)
 }

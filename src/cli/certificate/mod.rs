@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::open::{Did, DryRun, Operator, operate};
+use super::open::{Did, Edit, Operator, operate};
 use super::table::{fields, relative};
 use super::view::CertificateView;
 use super::{Failure, Globals, Out};
@@ -51,7 +51,7 @@ fn after(
     change: Option<&Change>,
     before: Option<&CertificateRecord>,
     fingerprint: Fingerprint,
-    dry_run: DryRun,
+    edit: &Edit,
 ) -> Result<CertificateView, Failure> {
     let writes = change.map(|change| change.writes.as_slice());
     let writes = writes.unwrap_or_default();
@@ -62,7 +62,7 @@ fn after(
     let view = written.or(before).map(CertificateView::of);
     let mut view =
         view.ok_or_else(|| anyhow::anyhow!("a change to a certificate does not write it"))?;
-    if dry_run.is_dry() {
+    if edit.dry_run {
         let made = writes.iter().filter(|write| write.expected == Epoch::NONE);
         for write in made {
             match &write.record {

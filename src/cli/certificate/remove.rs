@@ -2,7 +2,7 @@
 
 use super::{Report, after, facts};
 use crate::certificate;
-use crate::cli::open::{DryRun, Operator};
+use crate::cli::open::{Edit, Operator};
 use crate::cli::{Failure, Out};
 use crate::store::Action;
 
@@ -13,7 +13,7 @@ pub(in crate::cli) struct Args {
     #[arg(value_name = "FINGERPRINT")]
     fingerprint: String,
     #[command(flatten)]
-    dry_run: DryRun,
+    edit: Edit,
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
@@ -26,12 +26,12 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
             change.as_ref(),
             Some(&known.1),
             known.1.fingerprint,
-            args.dry_run,
+            &args.edit,
         )?;
         Ok((change, certificate))
     };
     let (did, certificate) = operator
-        .change(Action::CertificateRemoved, args.dry_run, decide)
+        .change(Action::CertificateRemoved, &args.edit, decide)
         .await?;
     let first = if did.changed {
         did.word("removed the certificate", "would remove the certificate")

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::cli::open::{Did, DryRun, Operator};
+use crate::cli::open::{Did, Edit, Operator};
 use crate::cli::table::printable;
 use crate::cli::{Failure, Out};
 use crate::client::{self, ClientId, ClientRecord, ClientStatus};
@@ -20,7 +20,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "TEXT", value_parser = description)]
     description: Option<String>,
     #[command(flatten)]
-    dry_run: DryRun,
+    edit: Edit,
 }
 
 #[derive(Serialize)]
@@ -41,7 +41,7 @@ pub(super) async fn run(args: Args, operator: &Operator, out: &mut Out) -> Resul
         Ok((Some(change), ()))
     };
     let (did, ()) = operator
-        .change(Action::ClientAdded, args.dry_run, decide)
+        .change(Action::ClientAdded, &args.edit, decide)
         .await?;
     let report = Report { did, client_id: id };
     out.show(

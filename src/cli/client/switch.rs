@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::cli::open::{Did, DryRun, Operator};
+use crate::cli::open::{Did, Edit, Operator};
 use crate::cli::records::no_client;
 use crate::cli::{Failure, Out};
 use crate::client::{self, ClientId};
@@ -14,7 +14,7 @@ pub(in crate::cli) struct Args {
     #[arg(value_name = "ID")]
     id: ClientId,
     #[command(flatten)]
-    dry_run: DryRun,
+    edit: Edit,
 }
 
 #[derive(Serialize)]
@@ -66,6 +66,6 @@ async fn switch(args: &Args, operator: &Operator, action: Action) -> Result<Did,
         };
         Ok((change, ()))
     };
-    let (did, ()) = operator.change(action, args.dry_run, decide).await?;
+    let (did, ()) = operator.change(action, &args.edit, decide).await?;
     Ok(did)
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::term::Term;
-use crate::cli::open::{Did, DryRun, Operator};
+use crate::cli::open::{Did, Edit, Operator};
 use crate::cli::view::rfc_3339;
 use crate::cli::{Failure, Out};
 use crate::client::ClientId;
@@ -28,7 +28,7 @@ pub(in crate::cli) struct Args {
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<Scope>,
     #[command(flatten)]
-    dry_run: DryRun,
+    edit: Edit,
 }
 
 #[derive(Serialize)]
@@ -77,7 +77,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         Ok((Some(change), issued))
     };
     let (did, (key, is_new, certificates_mapped, before)) = operator
-        .change(Action::KeyIssued, args.dry_run, decide)
+        .change(Action::KeyIssued, &args.edit, decide)
         .await?;
     let report = Report {
         did,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::cli::open::{Did, DryRun, Operator};
+use crate::cli::open::{Did, Edit, Operator};
 use crate::cli::{Failure, Out};
 use crate::client::ClientId;
 use crate::key::{self, KeyId, KeyStatus};
@@ -18,7 +18,7 @@ pub(in crate::cli) struct Args {
     #[arg(value_name = "KEY_ID")]
     id: KeyId,
     #[command(flatten)]
-    dry_run: DryRun,
+    edit: Edit,
 }
 
 #[derive(Serialize)]
@@ -42,7 +42,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         Ok((change, client))
     };
     let (did, client) = operator
-        .change(Action::KeyRevoked, args.dry_run, decide)
+        .change(Action::KeyRevoked, &args.edit, decide)
         .await?;
     let text = if did.changed {
         let word = did.word("revoked", "would revoke");

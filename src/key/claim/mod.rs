@@ -133,12 +133,7 @@ impl Claim<'_> {
         let actor = Actor::Client {
             id: self.client.clone(),
         };
-        let change = Change {
-            action: Action::KeyClaimed,
-            actor,
-            at: now,
-            writes,
-        };
+        let change = Change::new(Action::KeyClaimed, actor, now, writes);
         Ok(Claimed::Issued(key, Box::new(change)))
     }
 
