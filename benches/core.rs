@@ -207,6 +207,7 @@ impl World {
                     path: "/.well-known/keyferry/".to_owned(),
                     retry_window: LONG,
                 },
+                window: LONG,
                 max_stale: LONG,
                 metrics: metrics.clone(),
             })

@@ -1,6 +1,7 @@
 //! Records as commands show them. The names of the fields are what scripts rely on.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -78,6 +79,7 @@ pub(super) struct Progress {
     seen: HashMap<ClientId, Seen>,
     /// Those with a key that was issued and can be used.
     issued: std::collections::HashSet<ClientId>,
+    window: Duration,
     now: Timestamp,
 }
 
@@ -105,6 +107,7 @@ impl Progress {
                 .filter(|key| usable(key))
                 .map(|key| key.client.clone())
                 .collect(),
+            window: operator.config.migration.window,
             now,
         })
     }
@@ -118,7 +121,7 @@ impl Progress {
     pub(super) fn stage(&self, client: &ClientRecord) -> Stage {
         let issued = self.issued.contains(&client.id);
         let seen = self.seen(&client.id);
-        Stage::of(client.is_active(), issued, seen, Stage::WINDOW, self.now)
+        Stage::of(client.is_active(), issued, seen, self.window, self.now)
     }
 
     /// `client` as it is shown.

@@ -57,9 +57,6 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// How far back a certificate counts as still in use beside a key.
-    pub const WINDOW: Duration = Duration::from_hours(7 * 24);
-
     /// Every stage, in the order of the way.
     pub const ALL: [Self; 6] = [
         Self::Registered,
@@ -105,13 +102,14 @@ mod tests {
 
     #[test]
     fn a_client_walks_through_the_stages() {
+        const WEEK: Duration = Duration::from_hours(7 * 24);
         let day = |n: i64| Timestamp::from_unix(n * 86_400);
         let stage = |issued, certificate: Option<i64>, key: Option<i64>| {
             let seen = Seen {
                 by_certificate: certificate.map(day),
                 by_key: key.map(day),
             };
-            Stage::of(true, issued, seen, Stage::WINDOW, day(100))
+            Stage::of(true, issued, seen, WEEK, day(100))
         };
         assert_eq!(stage(false, None, None), Stage::Registered);
         assert_eq!(stage(false, Some(99), None), Stage::CertOnly);
@@ -119,7 +117,7 @@ mod tests {
         assert_eq!(stage(true, Some(99), Some(100)), Stage::Dual);
         assert_eq!(stage(true, Some(92), Some(100)), Stage::KeyOnly);
         assert_eq!(
-            Stage::of(false, true, Seen::default(), Stage::WINDOW, day(1)),
+            Stage::of(false, true, Seen::default(), WEEK, day(1)),
             Stage::Retired
         );
     }

@@ -21,8 +21,8 @@ use crate::policy::Route;
 pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
 pub use settings::{
-    Address, Backend, BackendTls, Headers, HealthCheck, Keys, Listener, Pem, SelfService,
-    ServerCertificate, StoreSettings, Telemetry,
+    Address, Backend, BackendTls, Headers, HealthCheck, Keys, Listener, Migration, Pem,
+    SelfService, ServerCertificate, StoreSettings, Telemetry,
 };
 
 /// A configuration with which the gateway can start.
@@ -44,6 +44,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The endpoints by which clients help themselves.
     pub self_service: SelfService,
+    /// How the move is watched and steered.
+    pub migration: Migration,
     /// The headers that carry the identity to backends.
     pub headers: Headers,
     /// Metrics, health and logs.

@@ -176,6 +176,13 @@ pub struct SelfService {
     pub retry_window: Duration,
 }
 
+/// How the move from certificates to keys is watched and steered.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    /// How far back a certificate counts as still in use.
+    pub window: Duration,
+}
+
 /// The headers that carry the identity to backends.
 #[derive(Clone, Debug)]
 pub struct Headers {

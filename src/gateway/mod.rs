@@ -66,6 +66,8 @@ pub struct Parts {
     pub keep_ambiguous_headers: bool,
     /// The clients' own calls.
     pub self_service: SelfService,
+    /// How far back a certificate counts as still in use.
+    pub window: Duration,
     /// How long the directory is believed without a word from the store.
     pub max_stale: Duration,
     /// What is counted.

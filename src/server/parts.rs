@@ -51,9 +51,10 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
         .into_iter()
         .map(|backend| Backend::new(upstream(backend, &config.headers.names), &metrics))
         .collect();
+    let window = config.migration.window;
     Ok(Opened {
         follow: Follow(Arc::clone(&directory)),
-        sightings: KeepSightings::new(&sightings, &store, &directory, &metrics),
+        sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, window),
         health: Health::new(metrics.clone(), Arc::clone(&directory), MAX_STALE),
         door: door(config.listener),
         commands,
@@ -73,6 +74,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
                 path: config.self_service.path,
                 retry_window: config.self_service.retry_window,
             },
+            window,
             max_stale: MAX_STALE,
             metrics,
         },

@@ -64,6 +64,7 @@ pub(super) struct KeepSightings {
     store: Arc<dyn Store>,
     directory: Arc<Directory>,
     metrics: Metrics,
+    window: Duration,
 }
 
 impl KeepSightings {
@@ -72,12 +73,14 @@ impl KeepSightings {
         store: &Arc<dyn Store>,
         directory: &Arc<Directory>,
         metrics: &Metrics,
+        window: Duration,
     ) -> Self {
         Self {
             sightings: Arc::clone(sightings),
             store: Arc::clone(store),
             directory: Arc::clone(directory),
             metrics: metrics.clone(),
+            window,
         }
     }
 
@@ -99,13 +102,7 @@ impl KeepSightings {
         self.directory
             .view()
             .clients(now, |client, active, issued| {
-                let stage = Stage::of(
-                    active,
-                    issued,
-                    self.sightings.of(client),
-                    Stage::WINDOW,
-                    now,
-                );
+                let stage = Stage::of(active, issued, self.sightings.of(client), self.window, now);
                 for (known, count) in Stage::ALL.iter().zip(&mut counts) {
                     *count = count.saturating_add(i64::from(*known == stage));
                 }

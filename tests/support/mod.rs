@@ -31,15 +31,25 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks again and again until `attempt` gives something.
 #[track_caller]
-pub(crate) fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
+    wait_longer(what, PATIENCE, attempt)
+}
+
+/// Like [`wait_for`], with another patience: for what takes its time by nature.
+#[track_caller]
+pub(crate) fn wait_longer<T>(
+    what: &str,
+    patience: Duration,
+    mut attempt: impl FnMut() -> Option<T>,
+) -> T {
     let started = clock::monotonic();
     loop {
         if let Some(found) = attempt() {
             return found;
         }
         assert!(
-            started.elapsed() < PATIENCE,
-            "waited {PATIENCE:?} in vain for {what}"
+            started.elapsed() < patience,
+            "waited {patience:?} in vain for {what}"
         );
         pause();
     }

@@ -14,10 +14,10 @@ mod text;
 
 use std::path::PathBuf;
 
-use super::Config;
 use super::document::Document;
 use super::file::File;
 use super::problem::{KeyPath, Place, Problem, Problems};
+use super::{Config, Migration};
 use crate::secret::SecretBytes;
 
 /// The problems so far, and what the checks need to find more.
@@ -69,6 +69,9 @@ pub(super) fn config(
             backends: backends?,
             routes: routes?,
             self_service: self_service?,
+            migration: Migration {
+                window: file.migration.window.as_duration(),
+            },
             headers: headers?,
             telemetry: telemetry?,
         })

@@ -54,6 +54,9 @@ pub struct File {
     /// The endpoints by which clients help themselves.
     #[serde(default)]
     pub self_service: SelfService,
+    /// How the move from certificates to keys is watched and steered.
+    #[serde(default)]
+    pub migration: Migration,
     /// The headers that carry the identity to backends.
     #[serde(default)]
     pub headers: Headers,
@@ -79,6 +82,23 @@ impl Default for SelfService {
         Self {
             path: well_known(),
             retry_window: Period::seconds::<600>(),
+        }
+    }
+}
+
+/// How the move from certificates to keys is watched and steered.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Migration {
+    /// How far back a certificate counts as still in use.
+    #[serde(default = "Period::seconds::<604_800>")]
+    pub window: Period,
+}
+
+impl Default for Migration {
+    fn default() -> Self {
+        Self {
+            window: Period::seconds::<604_800>(),
         }
     }
 }

@@ -58,7 +58,7 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
             client_id: identity.client(),
             key_id: identity.key(),
             proven_by: exchange.auth,
-            stage: Stage::of(true, !keys.is_empty(), seen, Stage::WINDOW, exchange.now),
+            stage: Stage::of(true, !keys.is_empty(), seen, parts.window, exchange.now),
             scopes: identity.scopes(),
             certificate: certificate.map(|certificate| CertificateOf {
                 sha256: certificate.fingerprint().to_string(),
