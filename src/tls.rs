@@ -5,4 +5,6 @@
 pub use pingora::tls::*;
 
 // What Pingora's own list leaves out; the very same library.
-pub use openssl::{asn1, bn, ecdsa, stack};
+pub use openssl::{
+    asn1, bn, cipher, cipher_ctx, cms, derive, ec, ecdsa, md, pkey_ctx, rsa, stack, symm,
+};

@@ -60,10 +60,12 @@ impl Handed {
     ///
     /// [`NotHanded`].
     pub fn read(file: &[u8]) -> Result<Self, NotHanded> {
-        let read = read(file);
-        // What the library says of files that are none must not turn up elsewhere.
-        let _ = ErrorStack::get();
-        read
+        let leaf = leaf_of(file)?;
+        Ok(Self {
+            fingerprint: leaf.fingerprint,
+            facts: Some(leaf.content.facts),
+            others: leaf.others,
+        })
     }
 
     /// A fingerprint as programs print it: hex digits in either case, with or without colons, and
@@ -97,7 +99,24 @@ impl From<&CertificateRecord> for Handed {
     }
 }
 
-fn read(file: &[u8]) -> Result<Handed, NotHanded> {
+/// The certificate of a client, out of what was handed over.
+pub(super) struct Leaf {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) content: Content,
+    pub(super) x509: X509,
+    /// How many other certificates stand beside it.
+    pub(super) others: usize,
+}
+
+/// Reads the contents of a file, as [`Handed::read`] does.
+pub(super) fn leaf_of(file: &[u8]) -> Result<Leaf, NotHanded> {
+    let read = read(file);
+    // What the library says of files that are none must not turn up elsewhere.
+    let _ = ErrorStack::get();
+    read
+}
+
+fn read(file: &[u8]) -> Result<Leaf, NotHanded> {
     let text = String::from_utf8_lossy(file);
     if text.contains("PRIVATE KEY-----") || PKey::private_key_from_der(file).is_ok() {
         return Err(NotHanded::PrivateKey);
@@ -107,34 +126,37 @@ fn read(file: &[u8]) -> Result<Handed, NotHanded> {
     } else {
         vec![X509::from_der(file).map_err(|_| NotHanded::NoCertificate)?]
     };
-    let mut read = Vec::new();
+    let (mut read, count) = (Vec::new(), certificates.len());
     for certificate in certificates {
         let der = certificate.to_der().map_err(|_| NotHanded::NoCertificate)?;
         let content = Content::read(&der).map_err(|_| NotHanded::NoCertificate)?;
-        read.push((Fingerprint::of(&der), content));
+        read.push(Leaf {
+            fingerprint: Fingerprint::of(&der),
+            content,
+            x509: certificate,
+            others: count.saturating_sub(1),
+        });
     }
-    leaf(read)
+    lowest(read)
 }
 
 /// The one certificate that issued none of the others.
-fn leaf(certificates: Vec<(Fingerprint, Content)>) -> Result<Handed, NotHanded> {
+fn lowest(certificates: Vec<Leaf>) -> Result<Leaf, NotHanded> {
     let count = certificates.len();
     let issuers: Vec<_> = certificates
         .iter()
-        .map(|(fingerprint, content)| (*fingerprint, content.issuer.clone()))
+        .map(|one| (one.fingerprint, one.content.issuer.clone()))
         .collect();
-    let issued_another = |(own, content): &(Fingerprint, Content)| {
-        let mut others = issuers.iter().filter(|(other, _)| other != own);
-        others.any(|(_, issuer)| *issuer == content.subject)
+    let issued_another = |one: &Leaf| {
+        let mut others = issuers
+            .iter()
+            .filter(|(other, _)| *other != one.fingerprint);
+        others.any(|(_, issuer)| *issuer == one.content.subject)
     };
     let mut leaves = certificates.into_iter().filter(|one| !issued_another(one));
     match (leaves.next(), leaves.next()) {
-        (Some((_, content)), None) if content.ca => Err(NotHanded::Authority),
-        (Some((fingerprint, content)), None) => Ok(Handed {
-            fingerprint,
-            facts: Some(content.facts),
-            others: count.saturating_sub(1),
-        }),
+        (Some(leaf), None) if leaf.content.ca => Err(NotHanded::Authority),
+        (Some(leaf), None) => Ok(leaf),
         (None, _) if count == 0 => Err(NotHanded::NoCertificate),
         _ => Err(NotHanded::Several(count)),
     }

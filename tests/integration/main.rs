@@ -36,6 +36,8 @@ mod refusals;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
+mod sealed;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod signature;
