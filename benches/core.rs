@@ -24,7 +24,9 @@ use keyferry::certificate::{Ca, Fingerprint, Trust, Verifier};
 use keyferry::client::Enrolment;
 use keyferry::clock::{self, Timestamp};
 use keyferry::directory::{Directory, Sightings};
-use keyferry::door::{self, ClientCertificates, Connection, Door, MinimumTls, ServerCertificate};
+use keyferry::door::{
+    self, ClientCertificates, Connection, Door, Journal, MinimumTls, ServerCertificate,
+};
 use keyferry::gateway::{Gateway, Parts, SelfService};
 use keyferry::head::Head;
 use keyferry::identity::{Freshness, Identity, Proof};
@@ -314,7 +316,9 @@ fn door(
         }],
     };
     let proxy = HttpProxy::new(gateway, Arc::new(ServerConf::default()));
-    Ok(Door::new(&settings, Arc::clone(verifier), proxy, metrics)?)
+    let (verifier, journal) = (Arc::clone(verifier), Journal::new(clock::now()));
+    let journal = Arc::new(journal);
+    Ok(Door::new(&settings, verifier, proxy, metrics, journal)?)
 }
 
 /// A real handshake, over a pair of sockets, and what the door makes of it. Only the door makes

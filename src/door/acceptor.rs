@@ -7,13 +7,14 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::notes;
 use crate::certificate::Verifier;
 use crate::secret::SecretBytes;
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
 use crate::tls::ssl::{
-    AlpnError, NameType, SniError, SslAcceptor, SslAcceptorBuilder, SslContext, SslMethod,
-    SslOptions, SslRef, SslVerifyMode, SslVersion, select_next_proto,
+    AlpnError, ClientHelloResponse, NameType, SniError, SslAcceptor, SslAcceptorBuilder,
+    SslContext, SslMethod, SslOptions, SslRef, SslVerifyMode, SslVersion, select_next_proto,
 };
 use crate::tls::stack::Stack;
 use crate::tls::x509::{X509, X509Ref};
@@ -102,6 +103,10 @@ pub(super) fn build(
     names.retain(|name, _| !own.contains(name));
     let mut acceptor = context(settings, default, verifier)?;
     let names = Arc::new(names);
+    acceptor.set_client_hello_callback(|ssl, _| {
+        notes::note_hello(ssl);
+        Ok(ClientHelloResponse::SUCCESS)
+    });
     acceptor.set_servername_callback(move |ssl, _| choose(ssl, &names));
     Ok(acceptor.build())
 }
@@ -111,6 +116,7 @@ fn choose(ssl: &mut SslRef, names: &HashMap<String, SslContext>) -> Result<(), S
     let Some(name) = ssl.servername(NameType::HOST_NAME) else {
         return Ok(());
     };
+    notes::note_server_name(name);
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let wildcard = name
         .split_once('.')

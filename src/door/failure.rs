@@ -6,21 +6,42 @@ use pingora::Error;
 /// of its own.
 pub(super) fn words(error: &Error) -> String {
     let context = error.context.as_ref();
-    context.map_or_else(String::new, |context| context.as_str().to_owned())
+    let words = context.map_or("", |context| context.as_str());
+    let own = words.strip_prefix("TLS accept() failed: ");
+    own.unwrap_or(words).to_owned()
 }
 
-/// Why a handshake failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+/// Why a handshake did not complete. The words of [`Failure::as_str`] are labels of a metric and
+/// stand in docs/TROUBLESHOOTING.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// No cipher suite, group or signature algorithm in common.
     NoSharedCipher,
-    OldVersion,
+    /// The client's newest version is older than our oldest.
+    VersionTooOld,
+    /// HTTP without TLS.
     PlainHttp,
+    /// A header of the PROXY protocol, which is not expected here.
+    ProxyHeader,
+    /// Something else than TLS.
     NotTls,
-    ClientDistrustsUs,
+    /// The client does not trust our certificate.
+    ServerDistrusted,
+    /// For the client, our certificate has expired.
+    ServerExpired,
+    /// The client did not prove to hold the key of its certificate.
     BadSignature,
+    /// The client broke it off with another alert.
     ClientAlert,
-    Closed,
-    Deadline,
+    /// The connection ended before a whole `ClientHello` had come.
+    ClosedBeforeHello,
+    /// The connection ended after it.
+    ClosedAfterHello,
+    /// The time was up before a whole `ClientHello` had come.
+    TimeoutBeforeHello,
+    /// The time was up after it.
+    TimeoutAfterHello,
+    /// Anything else.
     Other,
 }
 
@@ -31,31 +52,49 @@ const REASONS: [(&str, Failure); 27] = [
     ("no suitable signature algorithm", Failure::NoSharedCipher),
     ("no shared signature algorithms", Failure::NoSharedCipher),
     ("no shared group", Failure::NoSharedCipher),
-    ("unsupported protocol", Failure::OldVersion),
-    ("version too low", Failure::OldVersion),
-    ("inappropriate fallback", Failure::OldVersion),
+    ("unsupported protocol", Failure::VersionTooOld),
+    ("version too low", Failure::VersionTooOld),
+    ("inappropriate fallback", Failure::VersionTooOld),
     ("http request", Failure::PlainHttp),
     ("https proxy request", Failure::PlainHttp),
     ("wrong version number", Failure::NotTls),
     ("unknown protocol", Failure::NotTls),
     ("packet length too long", Failure::NotTls),
     ("bad record type", Failure::NotTls),
-    ("alert unknown ca", Failure::ClientDistrustsUs),
-    ("alert bad certificate", Failure::ClientDistrustsUs),
-    ("alert certificate unknown", Failure::ClientDistrustsUs),
-    ("alert certificate expired", Failure::ClientDistrustsUs),
-    ("alert unsupported certificate", Failure::ClientDistrustsUs),
+    ("alert certificate expired", Failure::ServerExpired),
+    ("alert unknown ca", Failure::ServerDistrusted),
+    ("alert bad certificate", Failure::ServerDistrusted),
+    ("alert certificate unknown", Failure::ServerDistrusted),
+    ("alert unsupported certificate", Failure::ServerDistrusted),
     ("bad signature", Failure::BadSignature),
     ("wrong signature", Failure::BadSignature),
     ("digest check failed", Failure::BadSignature),
     ("alert", Failure::ClientAlert),
-    ("unexpected eof", Failure::Closed),
-    ("session has been shut down", Failure::Closed),
-    ("connection reset", Failure::Closed),
-    ("broken pipe", Failure::Closed),
+    ("unexpected eof", Failure::ClosedBeforeHello),
+    ("session has been shut down", Failure::ClosedBeforeHello),
+    ("connection reset", Failure::ClosedBeforeHello),
+    ("broken pipe", Failure::ClosedBeforeHello),
 ];
 
 impl Failure {
+    /// Every one there is.
+    pub const ALL: [Self; 14] = [
+        Self::NoSharedCipher,
+        Self::VersionTooOld,
+        Self::PlainHttp,
+        Self::ProxyHeader,
+        Self::NotTls,
+        Self::ServerDistrusted,
+        Self::ServerExpired,
+        Self::BadSignature,
+        Self::ClientAlert,
+        Self::ClosedBeforeHello,
+        Self::ClosedAfterHello,
+        Self::TimeoutBeforeHello,
+        Self::TimeoutAfterHello,
+        Self::Other,
+    ];
+
     /// What OpenSSL's words mean.
     pub(super) fn of(words: &str) -> Self {
         let words = words.to_ascii_lowercase();
@@ -65,64 +104,160 @@ impl Failure {
             .map_or(Self::Other, |(_, failure)| *failure)
     }
 
-    /// The label of the metric.
-    pub(super) const fn reason(self) -> &'static str {
+    /// The same, once the `ClientHello` is there.
+    pub(super) const fn after_hello(self) -> Self {
+        match self {
+            Self::ClosedBeforeHello => Self::ClosedAfterHello,
+            Self::TimeoutBeforeHello => Self::TimeoutAfterHello,
+            other => other,
+        }
+    }
+
+    /// The label of the metric, and the reason in the journal.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoSharedCipher => "no_shared_cipher",
-            Self::OldVersion => "version_too_old",
+            Self::VersionTooOld => "version_too_old",
             Self::PlainHttp => "plain_http",
+            Self::ProxyHeader => "proxy_header",
             Self::NotTls => "not_tls",
-            Self::ClientDistrustsUs => "server_certificate_distrusted",
+            Self::ServerDistrusted => "server_certificate_distrusted",
+            Self::ServerExpired => "server_certificate_expired",
             Self::BadSignature => "bad_signature",
             Self::ClientAlert => "client_alert",
-            Self::Closed => "closed",
-            Self::Deadline => "deadline",
+            Self::ClosedBeforeHello => "closed_before_hello",
+            Self::ClosedAfterHello => "closed_after_hello",
+            Self::TimeoutBeforeHello => "timeout_before_hello",
+            Self::TimeoutAfterHello => "timeout_after_hello",
             Self::Other => "other",
         }
     }
 
-    /// What it means and what to do.
-    const fn meaning(self) -> &'static str {
+    /// The failure of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|failure| failure.as_str() == name)
+    }
+
+    /// What it means.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
         match self {
             Self::NoSharedCipher => {
-                "client and gateway have no cipher suite, group or signature algorithm in common; the client's TLS library is very old or narrowly configured: update or widen it"
+                "client and gateway have no cipher suite, group or signature algorithm in common"
             }
-            Self::OldVersion => {
-                "the client offers only TLS versions older than listener.minimum_tls; update the client's TLS library"
+            Self::VersionTooOld => {
+                "the client offers only versions of TLS older than listener.minimum_tls"
             }
-            Self::PlainHttp => {
-                "the client spoke plain HTTP to the TLS port; its URL must begin with https://"
+            Self::PlainHttp => "the client spoke plain HTTP to the TLS port",
+            Self::ProxyHeader => {
+                "a proxy in front sends a PROXY header before the TLS handshake, which is not \
+                 expected here"
             }
-            Self::NotTls => {
-                "what came is not TLS; something else than an HTTPS client, or a proxy in front that sends a PROXY header, talks to this port"
-            }
-            Self::ClientDistrustsUs => {
-                "the client does not trust the gateway's own certificate; give the client the CA that issued it, or renew it"
-            }
+            Self::NotTls => "what came is not TLS",
+            Self::ServerDistrusted => "the client does not trust the gateway's own certificate",
+            Self::ServerExpired => "for the client, the gateway's own certificate has expired",
             Self::BadSignature => {
-                "the client could not prove that it holds the key of its certificate; its certificate and key files do not belong together"
+                "the client did not prove to hold the private key of the certificate that it sent"
             }
-            Self::ClientAlert => {
-                "the client broke the handshake off with an alert; its own log says why"
+            Self::ClientAlert => "the client broke the handshake off with an alert",
+            Self::ClosedBeforeHello => {
+                "the connection ended before a whole ClientHello had come: often a health check or \
+                 a port scan"
             }
-            Self::Closed => {
-                "the client closed the connection in the middle of the handshake; often a port scan, a health check without TLS, or a client that saw the certificate request and had none to send"
+            Self::ClosedAfterHello => {
+                "the client left without a word when it had seen the gateway's certificate or its \
+                 request for one"
             }
-            Self::Deadline => {
-                "the client did not finish the handshake within listener.handshake_timeout; a slow network, or an attack that holds connections open"
+            Self::TimeoutBeforeHello => {
+                "no whole ClientHello came within listener.handshake_timeout"
+            }
+            Self::TimeoutAfterHello => {
+                "the client began, and did not finish the handshake within \
+                 listener.handshake_timeout: its certificate, the proof of it or its last message \
+                 is missing"
             }
             Self::Other => "the handshake failed in an unusual way",
         }
     }
 
-    /// One line for the operator, with OpenSSL's own words where there are any.
-    pub(super) fn log(self, peer: &str, words: &str) {
-        tracing::info!(
-            peer,
-            reason = self.reason(),
-            meaning = self.meaning(),
-            openssl = Some(words).filter(|words| !words.is_empty()),
-            "TLS handshake failed"
-        );
+    /// What to do about it.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::NoSharedCipher => {
+                "update the client's TLS library, or widen what it is configured to offer"
+            }
+            Self::VersionTooOld => {
+                "update the client's TLS library; one from 2012 or later speaks TLS 1.2"
+            }
+            Self::PlainHttp => "begin the client's URL with https://",
+            Self::ProxyHeader => "turn the PROXY protocol off at the proxy",
+            Self::NotTls => "find out what else than an HTTPS client talks to this port",
+            Self::ServerDistrusted => {
+                "give the client the CA that issued the gateway's certificate, and the gateway \
+                 every intermediate of it; see that the client calls a name that is in it"
+            }
+            Self::ServerExpired => {
+                "renew the gateway's certificate and start again; if it is valid, set the client's \
+                 clock"
+            }
+            Self::BadSignature => {
+                "give the client the key that belongs to its certificate; if nobody runs this \
+                 client, somebody tries a certificate without its key"
+            }
+            Self::ClientAlert => "look into the client's own log, and at OpenSSL's words here",
+            Self::ClosedBeforeHello => {
+                "nothing, unless a client complains; health checks are better sent to /livez"
+            }
+            Self::ClosedAfterHello => {
+                "look into the client's own log: it may not trust our certificate, or want none of \
+                 its own to be asked for"
+            }
+            Self::TimeoutBeforeHello => {
+                "look for a slow network, or for somebody who holds connections open"
+            }
+            Self::TimeoutAfterHello => {
+                "look for a client that waits for its user, a smart card or a key in hardware; or a \
+                 network that loses large packets"
+            }
+            Self::Other => "look at OpenSSL's words",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_a_name_of_its_own_and_is_found_by_it() {
+        for failure in Failure::ALL {
+            assert_eq!(Failure::named(failure.as_str()), Some(failure));
+        }
+        assert_eq!(Failure::named("unheard_of"), None);
+    }
+
+    #[test]
+    fn the_alerts_about_our_certificate_are_told_apart() {
+        for (words, failure) in [
+            ("tlsv1 alert unknown ca", Failure::ServerDistrusted),
+            ("ssl/tls alert certificate expired", Failure::ServerExpired),
+            ("ssl/tls alert handshake failure", Failure::ClientAlert),
+            ("something new", Failure::Other),
+        ] {
+            assert_eq!(Failure::of(words), failure, "{words}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_told_by_its_flight() {
+        let ended = Failure::of("unexpected eof while reading");
+        assert_eq!(ended, Failure::ClosedBeforeHello);
+        assert_eq!(ended.after_hello(), Failure::ClosedAfterHello);
+        assert_eq!(Failure::BadSignature.after_hello(), Failure::BadSignature);
     }
 }

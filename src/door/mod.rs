@@ -9,8 +9,12 @@
 mod acceptor;
 mod connection;
 mod failure;
+mod journal;
+mod notes;
+mod opening;
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,12 +29,15 @@ use prometheus::IntGauge;
 
 pub use acceptor::{AcceptorError, ClientCertificates, MinimumTls, ServerCertificate, Settings};
 pub use connection::Connection;
+pub use failure::Failure;
+pub use journal::{Entry, Journal, Origin, Share};
+pub use notes::Offer;
 
 use crate::certificate::Verifier;
 use crate::clock;
 use crate::telemetry::Metrics;
 use crate::tls::ssl::{SslAcceptor, SslRef};
-use failure::Failure;
+use notes::Notes;
 
 /// The application of the public listener, in front of the application `A` that speaks HTTP.
 pub struct Door<A> {
@@ -39,11 +46,21 @@ pub struct Door<A> {
     verifier: Arc<Verifier>,
     proxy: Arc<A>,
     metrics: Metrics,
+    journal: Arc<Journal>,
     open: IntGauge,
 }
 
+/// A handshake that did not complete.
+struct Failed {
+    failure: Failure,
+    /// OpenSSL's own, if it was asked.
+    words: String,
+    /// The connection, when it can still be answered on.
+    tcp: Option<Box<TcpStream>>,
+}
+
 impl<A: ServerApp + Send + Sync> Door<A> {
-    /// A door with `settings`, in front of `proxy`.
+    /// A door with `settings`, in front of `proxy`. What fails is noted in `journal`.
     ///
     /// # Errors
     ///
@@ -53,7 +70,13 @@ impl<A: ServerApp + Send + Sync> Door<A> {
         verifier: Arc<Verifier>,
         proxy: A,
         metrics: Metrics,
+        journal: Arc<Journal>,
     ) -> Result<Self, AcceptorError> {
+        for failure in Failure::ALL {
+            metrics
+                .handshake_failures
+                .with_label_values(&[failure.as_str()]);
+        }
         Ok(Self {
             acceptor: acceptor::build(settings, &verifier)?,
             deadline: settings.handshake_timeout,
@@ -61,19 +84,78 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             proxy: Arc::new(proxy),
             open: metrics.connections.with_label_values(&["open"]),
             metrics,
+            journal,
         })
     }
 
-    /// The handshake, or why there is none, with OpenSSL's words.
-    async fn handshake(&self, tcp: TcpStream) -> Result<Stream, (Failure, String)> {
-        let handshake = handshake_with_callback(&self.acceptor, tcp, self);
-        match tokio::time::timeout(self.deadline, handshake).await {
-            Ok(Ok(tls)) => Ok(Box::new(tls)),
-            Ok(Err(error)) => {
-                let words = failure::words(&error);
-                Err((Failure::of(&words), words))
+    /// The handshake within its deadline.
+    async fn handshake(&self, tcp: TcpStream, notes: &Arc<Notes>) -> Result<Stream, Failed> {
+        let handshake = notes.during(self.shake_hands(tcp));
+        let done = tokio::time::timeout(self.deadline, handshake).await;
+        done.unwrap_or_else(|_| Err(Failure::TimeoutBeforeHello.into()))
+    }
+
+    async fn shake_hands(&self, mut tcp: TcpStream) -> Result<Stream, Failed> {
+        match opening::look(&mut tcp).await {
+            Ok(None) => {}
+            Ok(Some(failure)) => {
+                return Err(Failed {
+                    failure,
+                    words: String::new(),
+                    tcp: Some(Box::new(tcp)),
+                });
             }
-            Err(_) => Err((Failure::Deadline, String::new())),
+            Err(_) => return Err(Failure::ClosedBeforeHello.into()),
+        }
+        match handshake_with_callback(&self.acceptor, tcp, self).await {
+            Ok(tls) => Ok(Box::new(tls)),
+            Err(error) => {
+                let words = failure::words(&error);
+                Err(Failed {
+                    failure: Failure::of(&words),
+                    words,
+                    tcp: None,
+                })
+            }
+        }
+    }
+
+    /// Counts a failure, notes it and tells it.
+    fn failed(&self, peer: Option<SocketAddr>, failed: &Failed, notes: &Notes) {
+        let failure = if notes.heard_hello() {
+            failed.failure.after_hello()
+        } else {
+            failed.failure
+        };
+        let metrics = &self.metrics;
+        metrics.handshakes.with_label_values(&["failed", ""]).inc();
+        metrics
+            .handshake_failures
+            .with_label_values(&[failure.as_str()])
+            .inc();
+        let (words, offer) = (failed.words.as_str(), notes.offer());
+        tracing::info!(
+            peer = peer.map(tracing::field::display),
+            reason = failure.as_str(),
+            meaning = failure.meaning(),
+            remedy = failure.remedy(),
+            openssl = Some(words).filter(|words| !words.is_empty()),
+            server_name = offer.server_name,
+            "TLS handshake failed"
+        );
+        if let Some(peer) = peer {
+            let now = clock::now();
+            self.journal.note(peer.ip(), failure, words, offer, now);
+        }
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            words: String::new(),
+            tcp: None,
         }
     }
 }
@@ -103,29 +185,24 @@ impl<A: ServerApp + Send + Sync> ServerApp for Door<A> {
         let _open = Open::count(&self.open);
         let peer = stream
             .get_socket_digest()
-            .and_then(|digest| digest.peer_addr().map(ToString::to_string));
-        let peer = peer.unwrap_or_default();
+            .and_then(|digest| digest.peer_addr()?.as_inet().copied());
         let Ok(tcp) = stream.into_any().downcast::<TcpStream>() else {
-            tracing::error!(peer, "the listener gave something else than a TCP stream");
+            tracing::error!(?peer, "the listener gave something else than a TCP stream");
             return None;
         };
-        match self.handshake(*tcp).await {
+        let notes = Arc::new(Notes::default());
+        match self.handshake(*tcp, &notes).await {
             Ok(tls) => {
                 let mut next = Some(tls);
                 while let Some(stream) = next {
                     next = self.proxy.process_new(stream, shutdown).await;
                 }
             }
-            Err((failure, words)) => {
-                self.metrics
-                    .handshakes
-                    .with_label_values(&["failed", ""])
-                    .inc();
-                self.metrics
-                    .handshake_failures
-                    .with_label_values(&[failure.reason()])
-                    .inc();
-                failure.log(&peer, &words);
+            Err(failed) => {
+                self.failed(peer, &failed, &notes);
+                if let (Failure::PlainHttp, Some(tcp)) = (failed.failure, failed.tcp) {
+                    opening::tell_to_use_https(*tcp).await;
+                }
             }
         }
         None

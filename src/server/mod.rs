@@ -20,8 +20,9 @@ use pingora::services::listening::Service;
 pub use echo::echo;
 
 use crate::certificate::TrustError;
+use crate::clock;
 use crate::config::Config;
-use crate::door::{AcceptorError, Door};
+use crate::door::{AcceptorError, Door, Journal};
 use crate::gateway::Gateway;
 use crate::store::{embedded, local, redis};
 use crate::upstream::BackendError;
@@ -103,7 +104,8 @@ pub fn run(config: Config) -> Result<(), StartError> {
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(IDLE);
     proxy.server_options = Some(options);
-    let door = Door::new(&opened.door, verifier, proxy, metrics)?;
+    let journal = Arc::new(Journal::new(clock::now()));
+    let door = Door::new(&opened.door, verifier, proxy, metrics, journal)?;
     let mut gateway = Service::new("gateway".to_owned(), door);
     gateway.add_listener(ListenerConfig::tcp(public.to_string()));
     // It answers at once; until the directory is loaded, credentials get 503.

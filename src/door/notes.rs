@@ -1,0 +1,98 @@
+//! What a client told of itself in a handshake that then failed.
+//!
+//! OpenSSL's callbacks know nothing of the connection that they are called for, and after a failure
+//! its state is gone. So the notes lie with the task that drives the handshake.
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+
+use serde::Serialize;
+
+use crate::tls::ssl::{SslRef, SslVersion};
+
+/// How many cipher suites are noted; a `ClientHello` has room for thousands.
+const CIPHERS: usize = 32;
+/// How long a name may be (RFC 1035 section 2.3.4); a `ClientHello` has room for more.
+const NAME: usize = 255;
+
+tokio::task_local! {
+    static NOTES: Arc<Notes>;
+}
+
+/// The notes of one handshake.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    hello: OnceLock<(Option<SslVersion>, Vec<u8>)>,
+    server_name: OnceLock<String>,
+}
+
+/// What is known of a client whose handshake failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Offer {
+    /// The name that it asked for (SNI, RFC 6066 section 3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// The newest version of TLS that it offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<&'static str>,
+    /// The first of its cipher suites, by their numbers in IANA's registry of TLS.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ciphers: Vec<String>,
+}
+
+impl Notes {
+    /// Drives `handshake`, whose callbacks write into these notes.
+    pub(super) fn during<F: Future>(
+        self: &Arc<Self>,
+        handshake: F,
+    ) -> impl Future<Output = F::Output> {
+        NOTES.scope(Arc::clone(self), handshake)
+    }
+
+    /// Whether a whole `ClientHello` came.
+    pub(super) fn heard_hello(&self) -> bool {
+        self.hello.get().is_some()
+    }
+
+    /// What the client offered.
+    pub(super) fn offer(&self) -> Offer {
+        let (version, ciphers) = match self.hello.get() {
+            Some((version, ciphers)) => (*version, ciphers.as_slice()),
+            None => (None, &[][..]),
+        };
+        let number = |pair: &[u8]| format!("0x{}", hex::encode_upper(pair));
+        Offer {
+            server_name: self.server_name.get().cloned(),
+            tls: version.map(|version| match version {
+                SslVersion::TLS1 => "1.0",
+                SslVersion::TLS1_1 => "1.1",
+                // Later versions are offered in an extension (RFC 8446 section 4.1.2).
+                SslVersion::TLS1_2 | SslVersion::TLS1_3 => "1.2 or later",
+                SslVersion::SSL3 => "SSL 3.0",
+                _ => "unknown",
+            }),
+            ciphers: ciphers.chunks_exact(2).map(number).collect(),
+        }
+    }
+}
+
+/// Called by OpenSSL when a whole `ClientHello` came, before anything in it is judged.
+pub(super) fn note_hello(ssl: &SslRef) {
+    // Outside a handshake of ours there is nobody to tell.
+    let _ = NOTES.try_with(|notes| {
+        notes.hello.get_or_init(|| {
+            let ciphers = ssl.client_hello_ciphers().unwrap_or_default();
+            let length = ciphers.len().min(CIPHERS.saturating_mul(2));
+            let first = ciphers.get(..length).unwrap_or_default();
+            (ssl.client_hello_legacy_version(), first.to_vec())
+        });
+    });
+}
+
+/// Called by OpenSSL when the client asks for the server `name`.
+pub(super) fn note_server_name(name: &str) {
+    let _ = NOTES.try_with(|notes| {
+        let name = || name.chars().take(NAME).collect();
+        notes.server_name.get_or_init(name);
+    });
+}
