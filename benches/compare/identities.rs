@@ -63,16 +63,15 @@ fn records(identity: &Identity, peppers: &Peppers, now: Timestamp) -> [Write; 3]
     let mut key = KeyRecord::reserved(identity.key_id, client.clone(), now);
     key.digest = Some(identity.key.digest(peppers));
     key.issued_at = Some(now);
-    let certificate = CertificateRecord {
-        fingerprint: identity.certificate,
-        mapping: Mapping::Mapped {
+    let certificate = CertificateRecord::new(
+        identity.certificate,
+        Mapping::Mapped {
             client: client.clone(),
             key: identity.key_id,
         },
-        source: Source::Operator,
-        facts: None,
-        created_at: now,
-    };
+        Source::Operator,
+        now,
+    );
     [
         Write::create(ClientRecord::new(client, None, now)),
         Write::create(key),

@@ -50,14 +50,15 @@ pub fn give(
 ) -> Result<Option<Change>, NotGiven> {
     to.expect_active()?;
     if let Some((_, record)) = &known
-        && let Mapping::Mapped { client, .. } = &record.mapping
+        && let Mapping::Mapped { client, .. } | Mapping::Superseded { client, .. } = &record.mapping
     {
-        return if client == to.id() {
-            Ok(None)
-        } else {
+        if client != to.id() {
             let (fingerprint, by) = (record.fingerprint, client.clone());
-            Err(AlreadyMapped { fingerprint, by }.into())
-        };
+            return Err(AlreadyMapped { fingerprint, by }.into());
+        }
+        if matches!(record.mapping, Mapping::Mapped { .. }) {
+            return Ok(None);
+        }
     }
     let mut writes = vec![to.hold()];
     let usable = to.newest_issued(now).or_else(|| to.reserved(now));
@@ -143,13 +144,10 @@ fn mapped(
                 ..record
             },
         ),
-        None => Write::create(CertificateRecord {
-            fingerprint: handed.fingerprint,
-            mapping,
-            source: Source::Operator,
-            facts,
-            created_at: now,
-        }),
+        None => Write::create(
+            CertificateRecord::new(handed.fingerprint, mapping, Source::Operator, now)
+                .with_facts(facts),
+        ),
     }
 }
 
@@ -298,13 +296,9 @@ mod tests {
     #[test]
     fn an_approved_certificate_gets_a_client_of_its_own() {
         let alice = handed("Alice GmbH");
-        let pending = CertificateRecord {
-            fingerprint: alice.fingerprint,
-            mapping: Mapping::Pending,
-            source: Source::FirstSight,
-            facts: alice.facts,
-            created_at: NOW,
-        };
+        let pending =
+            CertificateRecord::new(alice.fingerprint, Mapping::Pending, Source::FirstSight, NOW)
+                .with_facts(alice.facts);
         let change = approve((Epoch(6), pending), Actor::Gateway, NOW);
         let (expected, record) = certificates(&change).remove(0);
         assert!(

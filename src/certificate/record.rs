@@ -22,6 +22,47 @@ pub struct CertificateRecord {
     pub facts: Option<Facts>,
     /// When it became known.
     pub created_at: Timestamp,
+    /// The configured authority that it was verified under; unknown while it was only named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// The certificate of the same client that it took over from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews: Option<Fingerprint>,
+    /// The certificate that took over from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewed_by: Option<Fingerprint>,
+    /// The client that it seems to belong to, while it waits for the operator's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposed: Option<ClientId>,
+}
+
+impl CertificateRecord {
+    /// A certificate of which nothing else is known.
+    #[must_use]
+    pub const fn new(
+        fingerprint: Fingerprint,
+        mapping: Mapping,
+        source: Source,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            fingerprint,
+            mapping,
+            source,
+            facts: None,
+            created_at,
+            ca: None,
+            renews: None,
+            renewed_by: None,
+            proposed: None,
+        }
+    }
+
+    /// The same certificate, of which this is known.
+    #[must_use]
+    pub fn with_facts(self, facts: Option<Facts>) -> Self {
+        Self { facts, ..self }
+    }
 }
 
 /// Whom a certificate identifies.
@@ -34,6 +75,16 @@ pub enum Mapping {
         client: ClientId,
         /// The key id.
         key: KeyId,
+    },
+    /// Nobody any more, since a newer certificate of this client took its place. The operator can
+    /// undo that.
+    Superseded {
+        /// The client.
+        client: ClientId,
+        /// The key id that it was seen under.
+        key: KeyId,
+        /// Since when.
+        at: Timestamp,
     },
     /// Nobody yet: it waits for the operator's word.
     Pending,

@@ -115,13 +115,12 @@ mod tests {
         for fingerprint in &fingerprints {
             records.take(Versioned {
                 version: Epoch(1),
-                record: Record::Certificate(CertificateRecord {
-                    fingerprint: fingerprint.parse().unwrap(),
-                    mapping: Mapping::Pending,
-                    source: Source::FirstSight,
-                    facts: None,
-                    created_at: Timestamp::from_unix(1),
-                }),
+                record: Record::Certificate(CertificateRecord::new(
+                    fingerprint.parse().unwrap(),
+                    Mapping::Pending,
+                    Source::FirstSight,
+                    Timestamp::from_unix(1),
+                )),
             });
         }
         for text in ["BB:BB:BB:BB", "bbbbbbbb1", &fingerprints[2], "aaaaaaaa1"] {

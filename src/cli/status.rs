@@ -95,7 +95,10 @@ fn certificates(records: &Records, now: Timestamp) -> Certificates {
                 count(&mut counts.pending);
                 continue;
             }
-            Mapping::Mapped { .. } | Mapping::Removed { .. } | Mapping::Twin { .. } => continue,
+            Mapping::Mapped { .. }
+            | Mapping::Superseded { .. }
+            | Mapping::Removed { .. }
+            | Mapping::Twin { .. } => continue,
         }
         count(&mut counts.mapped);
         match certificate.facts.as_ref().map(|facts| facts.not_after) {

@@ -48,6 +48,15 @@ pub(super) struct CertificateView {
     pub(super) created_at: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
     pub(super) removed_at: Option<Timestamp>,
+    #[serde(serialize_with = "rfc_3339")]
+    pub(super) superseded_at: Option<Timestamp>,
+    pub(super) ca: Option<String>,
+    /// The certificate of the same client that it took over from.
+    pub(super) renews: Option<Fingerprint>,
+    /// The certificate that took over from it.
+    pub(super) renewed_by: Option<Fingerprint>,
+    /// The client that it seems to belong to, while it is pending.
+    pub(super) proposed_client_id: Option<ClientId>,
     pub(super) subject: Option<String>,
     pub(super) issuer: Option<String>,
     pub(super) serial: Option<String>,
@@ -148,8 +157,11 @@ impl Progress {
 
 impl CertificateView {
     pub(super) fn of(record: &CertificateRecord) -> Self {
-        let (status, mapped, removed_at) = match &record.mapping {
+        let (status, mapped, ended_at) = match &record.mapping {
             Mapping::Mapped { client, key } => ("mapped", Some((client.clone(), *key)), None),
+            Mapping::Superseded { client, key, at } => {
+                ("superseded", Some((client.clone(), *key)), Some(*at))
+            }
             Mapping::Pending => ("pending", None, None),
             Mapping::Twin { .. } => ("twin", None, None),
             Mapping::Removed { at } => ("removed", None, Some(*at)),
@@ -163,7 +175,12 @@ impl CertificateView {
             key_id,
             source: record.source,
             created_at: Some(record.created_at),
-            removed_at,
+            removed_at: ended_at.filter(|_| status == "removed"),
+            superseded_at: ended_at.filter(|_| status == "superseded"),
+            ca: record.ca.clone(),
+            renews: record.renews,
+            renewed_by: record.renewed_by,
+            proposed_client_id: record.proposed.clone(),
             not_before: facts.as_ref().map(|facts| facts.not_before),
             not_after: facts.as_ref().map(|facts| facts.not_after),
             subject: facts.as_ref().map(|facts| facts.subject.clone()),

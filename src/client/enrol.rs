@@ -83,11 +83,6 @@ fn seen(
     mapping: Mapping,
     now: Timestamp,
 ) -> CertificateRecord {
-    CertificateRecord {
-        fingerprint,
-        mapping,
-        source: Source::FirstSight,
-        facts: Some(Facts::clone(facts)),
-        created_at: now,
-    }
+    CertificateRecord::new(fingerprint, mapping, Source::FirstSight, now)
+        .with_facts(Some(Facts::clone(facts)))
 }

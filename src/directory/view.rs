@@ -12,6 +12,9 @@ use crate::clock::Timestamp;
 use crate::key::{Digest, KeyFault, KeyId, KeyRecord, Scope};
 use crate::store::{Epoch, Record, Versioned};
 
+/// How many certificates that took over from one another are looked at.
+const LONGEST_LINEAGE: usize = 64;
+
 /// All identities. Any number of threads read while one applies changes.
 #[derive(Default)]
 pub struct View {
@@ -41,6 +44,7 @@ struct ClientEntry {
 struct CertificateEntry {
     version: Epoch,
     mapping: Mapping,
+    renewed_by: Option<Box<Fingerprint>>,
 }
 
 /// What a request needs to know of a key.
@@ -100,6 +104,30 @@ impl View {
             .pin()
             .get(fingerprint)
             .map(|entry| entry.mapping.clone())
+    }
+
+    /// Whether the certificate identifies its client and no certificate that took over from it, at
+    /// once or by way of others, does. What was superseded or removed is never the newest.
+    #[must_use]
+    pub fn is_newest(&self, fingerprint: &Fingerprint) -> bool {
+        let certificates = self.certificates.pin();
+        let is_mapped = |entry: &CertificateEntry| matches!(entry.mapping, Mapping::Mapped { .. });
+        let Some(mut entry) = certificates
+            .get(fingerprint)
+            .filter(|entry| is_mapped(entry))
+        else {
+            return false;
+        };
+        for _ in 0..LONGEST_LINEAGE {
+            let Some(next) = &entry.renewed_by else {
+                return true;
+            };
+            match certificates.get(&**next) {
+                Some(newer) if !is_mapped(newer) => entry = newer,
+                Some(_) | None => return false,
+            }
+        }
+        false
     }
 
     /// Whether the client's credentials are accepted; nothing when there is no such client.
@@ -171,12 +199,15 @@ impl View {
                         (true, false) => _ = self.twins.fetch_sub(1, Ordering::Relaxed),
                         (true, true) | (false, false) => {}
                     }
-                    if let Mapping::Mapped { client, .. } = &certificate.mapping {
+                    if let Mapping::Mapped { client, .. } | Mapping::Superseded { client, .. } =
+                        &certificate.mapping
+                    {
                         self.note(client, |has| &mut has.certificates, certificate.fingerprint);
                     }
                     let entry = CertificateEntry {
                         version,
                         mapping: certificate.mapping,
+                        renewed_by: certificate.renewed_by.map(Box::new),
                     };
                     certificates.insert(certificate.fingerprint, entry);
                 }
@@ -207,5 +238,53 @@ impl View {
             ids.push(id);
             self.belongings.pin().insert(client.clone(), belongings);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::{CertificateRecord, Source};
+
+    const NOW: Timestamp = Timestamp::from_unix(1_795_418_999);
+
+    #[test]
+    fn the_newest_of_a_lineage_is_the_last_that_identifies_its_client() {
+        let view = View::default();
+        let client: ClientId = "acme".parse().unwrap();
+        let key = KeyId::generate();
+        let mapped = Mapping::Mapped {
+            client: client.clone(),
+            key,
+        };
+        let [a, b, c] = ["a", "b", "c"].map(|name| Fingerprint::of(name.as_bytes()));
+        let mut epoch = 0;
+        let mut put = |fingerprint, mapping: &Mapping, renewed_by| {
+            epoch += 1;
+            let record = CertificateRecord {
+                renewed_by,
+                ..CertificateRecord::new(fingerprint, mapping.clone(), Source::FirstSight, NOW)
+            };
+            view.apply(Versioned {
+                version: Epoch(epoch),
+                record: record.into(),
+            });
+            [a, b, c].map(|fingerprint| view.is_newest(&fingerprint))
+        };
+        assert_eq!(put(a, &mapped, None), [true, false, false]);
+        // Its successor is not known here yet: rather too strict.
+        assert_eq!(put(a, &mapped, Some(b)), [false; 3]);
+        assert_eq!(put(b, &mapped, None), [false, true, false]);
+        put(b, &mapped, Some(c));
+        assert_eq!(put(c, &mapped, None), [false, false, true]);
+        let removed = Mapping::Removed { at: NOW };
+        assert_eq!(put(b, &removed, Some(c)), [false, false, true]);
+        assert_eq!(put(c, &removed, None), [true, false, false]);
+        let superseded = Mapping::Superseded {
+            client,
+            key,
+            at: NOW,
+        };
+        assert_eq!(put(a, &superseded, Some(b)), [false; 3]);
     }
 }

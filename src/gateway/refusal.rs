@@ -71,7 +71,9 @@ impl Refusal {
             Self::Identity(Refused::Unregistered(certificate)) => {
                 Some(certificate.fingerprint().to_string())
             }
-            Self::Identity(Refused::ApprovalPending(fingerprint)) => Some(fingerprint.to_string()),
+            Self::Identity(
+                Refused::ApprovalPending(fingerprint) | Refused::Superseded(fingerprint),
+            ) => Some(fingerprint.to_string()),
             Self::Internal(what) => Some((*what).to_owned()),
             Self::Identity(Refused::Unconfirmed | Refused::KeyMalformed(_))
             | Self::Malformed(_)
@@ -100,6 +102,7 @@ impl Refusal {
                 Refused::KeyMalformed(_) | Refused::KeyInvalid { .. } => "key",
                 Refused::CertificateRejected(_)
                 | Refused::Unregistered(_)
+                | Refused::Superseded(_)
                 | Refused::ApprovalPending(_) => "certificate",
                 Refused::Conflict { .. } => "both",
                 Refused::Unconfirmed | Refused::ClientDisabled(_) => "none",

@@ -82,6 +82,7 @@ fn identity_code(refused: &Refused) -> Code {
         Refused::KeyInvalid { .. } => Code::KeyInvalid,
         Refused::CertificateRejected(rejected) => rejected.reason().into(),
         Refused::Unregistered(_) => Code::ClientUnregistered,
+        Refused::Superseded(_) => Code::CertificateSuperseded,
         Refused::ApprovalPending(_) => Code::ApprovalPending,
         Refused::Conflict { .. } => Code::CredentialConflict,
         Refused::ClientDisabled(_) => Code::ClientDisabled,
@@ -100,6 +101,10 @@ fn identity_detail(refused: &Refused) -> String {
         Refused::Unregistered(_) => {
             "The certificate is good, but it was not given to a client here. Send its SHA-256 \
              fingerprint to the operator."
+        }
+        Refused::Superseded(_) => {
+            "The certificate is good, but a newer one of the same client has taken its place. Use \
+             the newest."
         }
         Refused::ApprovalPending(_) => {
             "The certificate is good and was seen for the first time; the operator has yet to \

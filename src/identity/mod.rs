@@ -121,6 +121,8 @@ pub enum Refused {
     CertificateRejected(Box<Rejected>),
     /// A certificate that is good and that nobody was given.
     Unregistered(Verified),
+    /// A certificate whose place a newer one of the same client has taken.
+    Superseded(Fingerprint),
     /// A certificate that waits for the operator's word.
     ApprovalPending(Fingerprint),
     /// A certificate of one client beside a key of another.
@@ -214,6 +216,9 @@ impl Lookup<'_> {
         match self.view.certificate(certificate.fingerprint()) {
             None => Err(self.confirmed(unregistered())),
             Some(Mapping::Removed { .. } | Mapping::Twin { .. }) => Err(unregistered()),
+            Some(Mapping::Superseded { .. }) => {
+                Err(Refused::Superseded(*certificate.fingerprint()))
+            }
             Some(Mapping::Pending) => Err(Refused::ApprovalPending(*certificate.fingerprint())),
             Some(Mapping::Mapped { client, key }) => {
                 let Some(entry) = self
@@ -245,10 +250,16 @@ impl Lookup<'_> {
                 proof: Proof::Both(certificate.ca()),
                 ..identity
             }),
-            Some(Mapping::Mapped { client, .. }) => Err(Refused::Conflict {
-                certificate: client,
-                key: identity.client,
+            Some(Mapping::Superseded { client, .. }) if client == identity.client => Ok(Identity {
+                beside: Some(Reason::Superseded),
+                ..identity
             }),
+            Some(Mapping::Mapped { client, .. } | Mapping::Superseded { client, .. }) => {
+                Err(Refused::Conflict {
+                    certificate: client,
+                    key: identity.client,
+                })
+            }
             None | Some(Mapping::Pending | Mapping::Removed { .. } | Mapping::Twin { .. }) => {
                 Ok(identity)
             }

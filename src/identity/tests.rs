@@ -139,13 +139,12 @@ impl World {
 }
 
 fn mapped(certificate: &Issued, mapping: Mapping) -> CertificateRecord {
-    CertificateRecord {
-        fingerprint: Fingerprint::of(&certificate.x509.to_der().unwrap()),
+    CertificateRecord::new(
+        Fingerprint::of(&certificate.x509.to_der().unwrap()),
         mapping,
-        source: Source::Operator,
-        facts: None,
-        created_at: NOW,
-    }
+        Source::Operator,
+        NOW,
+    )
 }
 
 #[test]
@@ -316,4 +315,29 @@ fn what_is_not_found_while_following_is_unconfirmed_and_never_refused() {
             "{confirmed:?}"
         );
     }
+}
+
+#[test]
+fn a_superseded_certificate_identifies_nobody_and_hides_behind_no_key() {
+    let mut world = World::new();
+    let (a, b) = (world.member("a"), world.member("b"));
+    let old = world.issue("old", -3600, 3600);
+    world.put(mapped(
+        &old,
+        Mapping::Superseded {
+            client: "a".parse().unwrap(),
+            key: a.key.id(),
+            at: NOW,
+        },
+    ));
+    let refused = world.resolve(Some(&old), None);
+    assert!(matches!(refused, Err(Refused::Superseded(_))));
+    let beside = world.resolve(Some(&old), Some(a.key.reveal()));
+    let Ok(Caller::Known(identity)) = beside else {
+        panic!("a good key was refused: {beside:?}");
+    };
+    assert_eq!(identity.proof(), Proof::Key);
+    assert_eq!(identity.rejected_beside(), Some(Reason::Superseded));
+    let refused = world.resolve(Some(&old), Some(b.key.reveal()));
+    assert!(matches!(refused, Err(Refused::Conflict { .. })));
 }

@@ -91,16 +91,15 @@ mod tests {
     fn holdings(keys: Vec<(Epoch, KeyRecord)>, mapped_to: Option<KeyId>) -> Holdings {
         let id: ClientId = "acme".parse().unwrap();
         let certificate = mapped_to.map(|key| {
-            let record = CertificateRecord {
-                fingerprint: Fingerprint::of(b"a certificate"),
-                mapping: Mapping::Mapped {
+            let record = CertificateRecord::new(
+                Fingerprint::of(b"a certificate"),
+                Mapping::Mapped {
                     client: id.clone(),
                     key,
                 },
-                source: Source::Operator,
-                facts: None,
-                created_at: NOW,
-            };
+                Source::Operator,
+                NOW,
+            );
             (Epoch(3), record)
         });
         Holdings {

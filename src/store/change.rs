@@ -42,6 +42,12 @@ pub enum Action {
     CertificateAdded,
     /// A certificate identifies nobody any more.
     CertificateRemoved,
+    /// A verified certificate was seen first, and took over from one that is known.
+    CertificateRenewed,
+    /// A certificate identifies nobody any more, since a newer one took its place.
+    CertificateSuperseded,
+    /// That a certificate was superseded was undone.
+    CertificateRestored,
     /// A key was shown to its client by self-service.
     KeyClaimed,
     /// A key was issued by the operator.

@@ -63,16 +63,15 @@ pub(crate) fn enrolment(fingerprint: Fingerprint) -> Change {
     let id = KeyId::generate();
     let client = ClientId::suggest(Some("acme"), id);
     let key = KeyRecord::reserved(id, client.clone(), NOW);
-    let certificate = CertificateRecord {
+    let certificate = CertificateRecord::new(
         fingerprint,
-        mapping: Mapping::Mapped {
+        Mapping::Mapped {
             client: client.clone(),
             key: key.id,
         },
-        source: Source::FirstSight,
-        facts: None,
-        created_at: NOW,
-    };
+        Source::FirstSight,
+        NOW,
+    );
     Change::new(
         Action::CertificateEnrolled,
         Actor::Gateway,

@@ -232,16 +232,15 @@ fn c4_a_claim_is_repeated_only_with_its_token_and_its_certificate() {
     // By another certificate of the same client, and by another client.
     let second = world.client("alice");
     let der = second.issued.x509.to_der().unwrap();
-    store.add_certificate(CertificateRecord {
-        fingerprint: Fingerprint::of(&der),
-        mapping: Mapping::Mapped {
+    store.add_certificate(CertificateRecord::new(
+        Fingerprint::of(&der),
+        Mapping::Mapped {
             client: first["client_id"].as_str().unwrap().parse().unwrap(),
             key: first["key_id"].as_str().unwrap().parse().unwrap(),
         },
-        source: Source::Operator,
-        facts: None,
-        created_at: clock::now(),
-    });
+        Source::Operator,
+        clock::now(),
+    ));
     let same = whoami(&gateway).certificate(&second).send().json();
     assert_eq!(same["client_id"], first["client_id"], "{same:#}");
     refused(claim(&gateway, &second).header(TOKEN));

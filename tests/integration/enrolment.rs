@@ -46,16 +46,15 @@ impl Scene {
     /// What an operator does: gives the certificate to a client, under this key id.
     fn register(&self, who: &Identity, client: &str, key: &str) {
         let der = who.issued.x509.to_der().unwrap();
-        self.store.add_certificate(CertificateRecord {
-            fingerprint: Fingerprint::of(&der),
-            mapping: Mapping::Mapped {
+        self.store.add_certificate(CertificateRecord::new(
+            Fingerprint::of(&der),
+            Mapping::Mapped {
                 client: client.parse().unwrap(),
                 key: key.parse().unwrap(),
             },
-            source: Source::Operator,
-            facts: None,
-            created_at: clock::now(),
-        });
+            Source::Operator,
+            clock::now(),
+        ));
     }
 
     /// The client id and the key id that the backend saw last.

@@ -34,6 +34,8 @@ mod protocols;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod renewal;
+#[cfg(test)]
 mod replicas;
 #[cfg(test)]
 mod sealed;

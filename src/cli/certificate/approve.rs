@@ -56,6 +56,10 @@ fn approve(
         (Mapping::Twin { of }, _) => Err(Failure::Refused(format!(
             "the certificate {fingerprint} is the other form of {of}, which is known; approve that"
         ))),
+        (Mapping::Superseded { client, .. }, _) => Err(Failure::Refused(format!(
+            "a newer certificate of {client} took the place of {fingerprint}; to accept it again: \
+             keyferry certificate supersede --undo {fingerprint}"
+        ))),
         (Mapping::Mapped { client, .. }, Some(asked)) if client != asked => {
             let by = client.clone();
             let error = AlreadyMapped { fingerprint, by };

@@ -4,6 +4,7 @@ mod add;
 mod approve;
 mod list;
 mod remove;
+mod supersede;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ pub(super) enum Command {
     List(list::Args),
     Approve(approve::Args),
     Remove(remove::Args),
+    Supersede(supersede::Args),
 }
 
 pub(super) fn run(command: Command, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
@@ -33,6 +35,7 @@ pub(super) fn run(command: Command, globals: &Globals, out: &mut Out) -> Result<
         Command::List(args) => list::run(&args, operator, out).await,
         Command::Approve(args) => approve::run(&args, operator, out).await,
         Command::Remove(args) => remove::run(&args, operator, out).await,
+        Command::Supersede(args) => supersede::run(&args, operator, out).await,
     })?;
     Ok(ExitCode::SUCCESS)
 }

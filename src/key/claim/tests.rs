@@ -35,16 +35,15 @@ impl World {
         now: Timestamp,
     ) -> Claimed {
         let token: Option<IdempotencyToken> = token.map(|token| token.parse().unwrap());
-        let own = CertificateRecord {
-            fingerprint: Fingerprint::of(certificate),
-            mapping: Mapping::Mapped {
+        let own = CertificateRecord::new(
+            Fingerprint::of(certificate),
+            Mapping::Mapped {
                 client: self.client.clone(),
                 key: key.id,
             },
-            source: Source::FirstSight,
-            facts: None,
-            created_at: NOW,
-        };
+            Source::FirstSight,
+            NOW,
+        );
         let claim = Claim {
             client: &self.client,
             certificate: own.fingerprint,
