@@ -11,12 +11,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stages that only compute: no sockets, no files, no clock, no log.
-const CORE: [&str; 7] = [
+const CORE: [&str; 8] = [
     "certificate",
     "client",
     "credential",
     "identity",
     "key",
+    "phase",
     "policy",
     "sign",
 ];
@@ -24,7 +25,14 @@ const CORE: [&str; 7] = [
 /// Who may name whom among the stages: each one only those before it, or beside it in its group.
 const ORDER: [&[&str]; 6] = [
     // The store's port knows the records, and the records say what changes are made of.
-    &["credential", "key", "certificate", "client", "store"],
+    &[
+        "credential",
+        "key",
+        "certificate",
+        "client",
+        "phase",
+        "store",
+    ],
     &["directory"],
     &["identity"],
     &["policy"],

@@ -6,6 +6,7 @@ use super::Failure;
 use crate::certificate::{CertificateRecord, Fingerprint, Handed, Mapping};
 use crate::client::{ClientId, ClientRecord, Holdings};
 use crate::key::{KeyId, KeyRecord};
+use crate::phase::{PhaseRecord, Target};
 use crate::store::{Epoch, Record, Versioned};
 
 /// The fewest digits by which a certificate can be named.
@@ -17,6 +18,7 @@ pub(super) struct Records {
     pub(super) clients: BTreeMap<ClientId, (Epoch, ClientRecord)>,
     pub(super) certificates: BTreeMap<Fingerprint, (Epoch, CertificateRecord)>,
     pub(super) keys: BTreeMap<KeyId, (Epoch, KeyRecord)>,
+    pub(super) phases: BTreeMap<Target, (Epoch, PhaseRecord)>,
     pub(super) epoch: Epoch,
 }
 
@@ -32,6 +34,9 @@ impl Records {
             }
             Record::Key(record) => {
                 self.keys.insert(record.id, (version, record));
+            }
+            Record::Phase(record) => {
+                self.phases.insert(record.target.clone(), (version, record));
             }
         }
     }

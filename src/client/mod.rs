@@ -6,6 +6,7 @@ mod holdings;
 mod id;
 mod record;
 mod stage;
+mod tag;
 
 pub use change::{add, disable, enable};
 pub use enrol::{Enrolment, at_first_sight};
@@ -13,3 +14,4 @@ pub use holdings::{Disabled, Holdings};
 pub use id::{ClientId, NotAClientId};
 pub use record::{ClientRecord, ClientStatus};
 pub use stage::{Seen, Sighting, Stage};
+pub use tag::{MOST_TAGS, NotATag, Tag, Tags};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ClientId;
+use super::{ClientId, Tags};
 use crate::clock::Timestamp;
 
 /// A client. Records are never deleted: a disabled client keeps its name for ever.
@@ -18,6 +18,9 @@ pub struct ClientRecord {
     /// What the operator calls it, in any words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// What the operator tagged it with, to put it into cohorts.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
 }
 
 /// Whether a client's credentials are accepted.
@@ -42,6 +45,7 @@ impl ClientRecord {
             status: ClientStatus::Active,
             created_at: now,
             description,
+            tags: Tags::new(),
         }
     }
 

@@ -6,6 +6,7 @@
 //! number of unknown credentials costs one small question at a time.
 
 mod follow;
+mod phases;
 mod sightings;
 mod view;
 

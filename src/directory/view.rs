@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use foldhash::fast::RandomState;
 use papaya::HashMap;
 
+use super::phases::Phases;
 use crate::certificate::{Fingerprint, Mapping};
-use crate::client::ClientId;
+use crate::client::{ClientId, Tags};
 use crate::clock::Timestamp;
 use crate::key::{Digest, KeyFault, KeyId, KeyRecord, Scope};
+use crate::phase::InForce;
 use crate::store::{Epoch, Record, Versioned};
 
 /// How many certificates that took over from one another are looked at.
@@ -25,6 +27,7 @@ pub struct View {
     twins: AtomicUsize,
     /// What each client has or had; never fewer than it has.
     belongings: HashMap<ClientId, Belongings, RandomState>,
+    phases: Phases,
 }
 
 /// The keys and certificates that are or were a client's.
@@ -39,6 +42,7 @@ pub struct Belongings {
 struct ClientEntry {
     version: Epoch,
     active: bool,
+    tags: Tags,
 }
 
 struct CertificateEntry {
@@ -136,6 +140,14 @@ impl View {
         self.clients.pin().get(id).map(|entry| entry.active)
     }
 
+    /// The setting that holds for `client`; none where nothing was set.
+    #[must_use]
+    pub fn phase_of(&self, client: &ClientId) -> Option<Arc<InForce>> {
+        let clients = self.clients.pin();
+        let tags = clients.get(client).map(|entry| &entry.tags);
+        self.phases.of(client, tags)
+    }
+
     /// What `client` has or had.
     #[must_use]
     pub fn belongings(&self, client: &ClientId) -> Belongings {
@@ -185,7 +197,15 @@ impl View {
                     .is_none_or(|known| known.version < version)
                 {
                     let active = client.is_active();
-                    clients.insert(client.id, ClientEntry { version, active });
+                    let tags = client.tags;
+                    clients.insert(
+                        client.id,
+                        ClientEntry {
+                            version,
+                            active,
+                            tags,
+                        },
+                    );
                 }
             }
             Record::Certificate(certificate) => {
@@ -223,6 +243,7 @@ impl View {
                     keys.insert(record.id, Arc::new(KeyEntry { version, record }));
                 }
             }
+            Record::Phase(record) => self.phases.apply(version, &record),
         }
     }
 

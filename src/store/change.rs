@@ -54,6 +54,12 @@ pub enum Action {
     KeyIssued,
     /// A key was revoked.
     KeyRevoked,
+    /// A client was given tags, or lost some.
+    ClientTagged,
+    /// A phase was set.
+    PhaseSet,
+    /// The setting of a phase was taken back.
+    PhaseUndone,
 }
 
 /// One atomic change: every write is done under one epoch, or none is.

@@ -9,6 +9,7 @@ use super::Epoch;
 use crate::certificate::{CertificateRecord, Fingerprint};
 use crate::client::{ClientId, ClientRecord};
 use crate::key::{KeyId, KeyRecord};
+use crate::phase::{PhaseRecord, Target};
 
 /// The version of the stored form. A record of another version is an error, never a guess.
 pub(super) const SCHEMA: u32 = 1;
@@ -23,6 +24,8 @@ pub enum Record {
     Certificate(CertificateRecord),
     /// A key.
     Key(KeyRecord),
+    /// The phases of a target.
+    Phase(PhaseRecord),
 }
 
 /// What names a record.
@@ -35,6 +38,8 @@ pub enum RecordId {
     Certificate(Fingerprint),
     /// A key by its id.
     Key(KeyId),
+    /// The phases of a target by what it is.
+    Phase(Target),
 }
 
 /// A record and the epoch of the change that wrote it.
@@ -64,6 +69,7 @@ impl Record {
             Self::Client(record) => RecordId::Client(record.id.clone()),
             Self::Certificate(record) => RecordId::Certificate(record.fingerprint),
             Self::Key(record) => RecordId::Key(record.id),
+            Self::Phase(record) => RecordId::Phase(record.target.clone()),
         }
     }
 }
@@ -76,6 +82,7 @@ impl RecordId {
             Self::Client(_) => "client",
             Self::Certificate(_) => "certificate",
             Self::Key(_) => "key",
+            Self::Phase(_) => "phase",
         }
     }
 
@@ -86,6 +93,7 @@ impl RecordId {
             Self::Client(id) => id.to_string(),
             Self::Certificate(fingerprint) => fingerprint.to_string(),
             Self::Key(id) => id.to_string(),
+            Self::Phase(target) => target.to_string(),
         }
     }
 }
@@ -111,6 +119,7 @@ impl FromStr for RecordId {
                 .map(Self::Certificate)
                 .map_err(|e| unreadable(&e)),
             Some(("key", id)) => id.parse().map(Self::Key).map_err(|e| unreadable(&e)),
+            Some(("phase", target)) => target.parse().map(Self::Phase).map_err(|e| unreadable(&e)),
             _ => Err(unreadable(&"it has no known kind")),
         }
     }
@@ -145,6 +154,12 @@ impl From<CertificateRecord> for Record {
 impl From<KeyRecord> for Record {
     fn from(record: KeyRecord) -> Self {
         Self::Key(record)
+    }
+}
+
+impl From<PhaseRecord> for Record {
+    fn from(record: PhaseRecord) -> Self {
+        Self::Phase(record)
     }
 }
 

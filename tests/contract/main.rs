@@ -16,6 +16,7 @@ mod cases;
 mod death;
 mod directory;
 mod down;
+mod phases;
 mod records;
 #[path = "../support/redis.rs"]
 mod redis_server;
@@ -67,4 +68,6 @@ contract! {
         catching_up_sees_a_change_of_another_at_once
         a_directory_that_fell_behind_the_kept_events_loads_again
         catching_up_survives_that_the_asker_goes_away;
+    phases:
+        o12_retiring_and_undoing_it_changes_nothing;
 }

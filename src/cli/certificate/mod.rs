@@ -71,7 +71,7 @@ fn after(
             match &write.record {
                 Record::Client(_) => view.client_id = None,
                 Record::Key(_) => view.key_id = None,
-                Record::Certificate(_) => {}
+                Record::Certificate(_) | Record::Phase(_) => {}
             }
         }
     }

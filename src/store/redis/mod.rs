@@ -7,6 +7,7 @@
 //! | `kf:{kf}:client` | hash | client id to the stored form of its record |
 //! | `kf:{kf}:certificate` | hash | fingerprint to the stored form of its record |
 //! | `kf:{kf}:key` | hash | key id to the stored form of its record |
+//! | `kf:{kf}:phase` | hash | target to the stored form of its record |
 //! | `kf:{kf}:seen` | hash | `<client id>:certificate` and `<client id>:key` to seconds |
 //!
 //! The part in braces is the hash tag: all keys share one slot of a cluster, so that a change,
@@ -34,10 +35,11 @@ const EPOCH: &str = "kf:{kf}:epoch";
 const EVENTS: &str = "kf:{kf}:events";
 const SEEN: &str = "kf:{kf}:seen";
 /// The hash of each kind of record, by [`RecordId::kind`].
-const RECORDS: [(&str, &str); 3] = [
+const RECORDS: [(&str, &str); 4] = [
     ("client", "kf:{kf}:client"),
     ("certificate", "kf:{kf}:certificate"),
     ("key", "kf:{kf}:key"),
+    ("phase", "kf:{kf}:phase"),
 ];
 
 /// The most events that one answer holds.
@@ -149,8 +151,8 @@ impl Store for Redis {
                 after,
             ]);
         }
-        let [client, certificate, key] = RECORDS.map(|(_, key)| key);
-        let keys = [EPOCH, EVENTS, client, certificate, key];
+        let [client, certificate, key, phase] = RECORDS.map(|(_, key)| key);
+        let keys = [EPOCH, EVENTS, client, certificate, key, phase];
         let (outcome, number): (String, u64) =
             self.link.run(&self.commit, &keys, &arguments).await?;
         let named = || {
@@ -265,11 +267,12 @@ impl Store for Redis {
 }
 
 const fn hash_of(id: &RecordId) -> &'static str {
-    let [client, certificate, key] = RECORDS;
+    let [client, certificate, key, phase] = RECORDS;
     match id {
         RecordId::Client(_) => client.1,
         RecordId::Certificate(_) => certificate.1,
         RecordId::Key(_) => key.1,
+        RecordId::Phase(_) => phase.1,
     }
 }
 
@@ -279,6 +282,7 @@ const fn key_number(id: &RecordId) -> u8 {
         RecordId::Client(_) => 3,
         RecordId::Certificate(_) => 4,
         RecordId::Key(_) => 5,
+        RecordId::Phase(_) => 6,
     }
 }
 
