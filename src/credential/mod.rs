@@ -84,6 +84,12 @@ impl Presented {
         &self.key
     }
 
+    /// The key alone, taken out.
+    #[must_use]
+    pub fn into_key(self) -> PresentedKey {
+        self.key
+    }
+
     /// The certificate.
     #[must_use]
     pub const fn certificate(&self) -> &PresentedCertificate {

@@ -39,6 +39,7 @@ pub enum Code {
     ResourceNotFound,
     MethodNotAllowed,
     KeyAlreadyIssued,
+    KeyRotated,
     InternalError,
     StoreUnavailable,
     BackendUnavailable,
@@ -47,7 +48,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::RequestMalformed,
         Self::CredentialAmbiguous,
         Self::CredentialMissing,
@@ -76,6 +77,7 @@ impl Code {
         Self::ResourceNotFound,
         Self::MethodNotAllowed,
         Self::KeyAlreadyIssued,
+        Self::KeyRotated,
         Self::InternalError,
         Self::StoreUnavailable,
         Self::BackendUnavailable,
@@ -114,6 +116,7 @@ impl Code {
             Self::ResourceNotFound => (404, "resource_not_found", "No such resource"),
             Self::MethodNotAllowed => (405, "method_not_allowed", "Not with this method"),
             Self::KeyAlreadyIssued => (409, "key_already_issued", "The key was fetched before"),
+            Self::KeyRotated => (409, "key_rotated", "The key was rotated before"),
             Self::InternalError => (500, "internal_error", "The gateway failed"),
             Self::StoreUnavailable => (503, "store_unavailable", "The credential cannot be checked now"),
             Self::BackendUnavailable => (503, "backend_unavailable", "The service does not answer"),

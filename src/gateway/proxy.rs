@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::Method;
 use http::header::{HeaderMap, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -253,6 +254,15 @@ impl Gateway {
             // It would show the identity and its signature to the client (RFC 9110 section 9.3.8).
             return Err(Refusal::MethodNotAllowed(EVERY_OTHER_METHOD));
         }
+        let own = head
+            .path
+            .strip_prefix(self.parts.self_service.path.as_str());
+        let body = if own.is_some_and(|own| self_service::takes_body(own, head.method)) {
+            self_service::body(session).await?
+        } else {
+            Bytes::new()
+        };
+        let head = self.head(session)?;
         let connection = connection(session)
             .ok_or(Refusal::Internal("the connection was not made by the door"))?;
         let now = exchange.now;
@@ -260,7 +270,8 @@ impl Gateway {
             .path
             .strip_prefix(self.parts.self_service.path.as_str())
         {
-            let answer = self_service::serve(self, &head, resource, connection, exchange).await?;
+            let answer =
+                self_service::serve(self, &head, resource, connection, &body, exchange).await?;
             return match problem::send(session, answer.head, answer.body, &exchange.request_id)
                 .await
             {

@@ -7,7 +7,7 @@ use crate::credential::Ambiguous;
 use crate::directory::Unavailable;
 use crate::head::Malformed;
 use crate::identity::Refused;
-use crate::key::NotAToken;
+use crate::key::{KeyId, NotAToken};
 use crate::policy::Denial;
 
 /// Why a request gets no further.
@@ -35,6 +35,8 @@ pub enum Refusal {
     MethodNotAllowed(&'static str),
     /// The client was shown its key before.
     KeyAlreadyIssued(String),
+    /// The key was rotated before, to this one.
+    KeyRotated(KeyId),
     /// Only a certificate that was proven on this connection may do this.
     CertificateRequired,
     /// Only a key may do this.
@@ -43,6 +45,8 @@ pub enum Refusal {
     HandshakeRequired,
     /// A browser sent it for another site.
     CrossSite,
+    /// The body of a rotation says something else than an overlap.
+    NotARotation,
     /// The idempotency key is none.
     Token(NotAToken),
     /// A fault of ours.
@@ -87,6 +91,8 @@ impl Refusal {
             | Self::ResourceNotFound
             | Self::MethodNotAllowed(_)
             | Self::KeyAlreadyIssued(_)
+            | Self::KeyRotated(_)
+            | Self::NotARotation
             | Self::CertificateRequired
             | Self::KeyRequired
             | Self::HandshakeRequired
@@ -121,6 +127,8 @@ impl Refusal {
             | Self::ResourceNotFound
             | Self::MethodNotAllowed(_)
             | Self::KeyAlreadyIssued(_)
+            | Self::KeyRotated(_)
+            | Self::NotARotation
             | Self::CertificateRequired
             | Self::KeyRequired
             | Self::HandshakeRequired

@@ -12,7 +12,7 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Malformed(_) | Self::Token(_) => Code::RequestMalformed,
+            Self::Malformed(_) | Self::Token(_) | Self::NotARotation => Code::RequestMalformed,
             Self::Ambiguous(_) => Code::CredentialAmbiguous,
             Self::RouteNotFound => Code::RouteNotFound,
             Self::Identity(refused) => identity_code(refused),
@@ -23,6 +23,7 @@ impl Refusal {
             Self::ResourceNotFound => Code::ResourceNotFound,
             Self::MethodNotAllowed(_) => Code::MethodNotAllowed,
             Self::KeyAlreadyIssued(_) => Code::KeyAlreadyIssued,
+            Self::KeyRotated(_) => Code::KeyRotated,
             Self::CertificateRequired => Code::CertificateRequired,
             Self::KeyRequired => Code::KeyRequired,
             Self::HandshakeRequired => Code::HandshakeRequired,
@@ -51,6 +52,10 @@ impl Refusal {
             Self::KeyAlreadyIssued(when) => {
                 format!("This client fetched its key {when}. {SHOWN_ONCE}")
             }
+            Self::KeyRotated(to) => {
+                format!("This key was rotated before, to the key {to}; use that one. {ROTATED}")
+            }
+            Self::NotARotation => NOT_A_ROTATION.to_owned(),
             Self::CertificateRequired => CERTIFICATE_REQUIRED.to_owned(),
             Self::KeyRequired => KEY_REQUIRED.to_owned(),
             Self::HandshakeRequired => HANDSHAKE_REQUIRED.to_owned(),
@@ -66,10 +71,13 @@ const BACKEND_UNAVAILABLE: &str =
     "The gateway accepted the request, but the service behind it did not answer.";
 const SHOWN_ONCE: &str = "A key is shown once: use it, or ask the operator to revoke it, then \
     fetch a new one.";
+const ROTATED: &str = "When nobody has it, ask the operator for another \
+    (keyferry key rotate).";
+const NOT_A_ROTATION: &str = "Send no body, or {\"overlap\":\"24h\"} with one of 0, 1h, 24h, 7d \
+    and 30d: how long the old key stays good.";
 const CERTIFICATE_REQUIRED: &str =
     "A key is fetched with the client certificate; this connection proved none.";
-const KEY_REQUIRED: &str =
-    "A key is revoked with a key; a certificate alone does not do. The operator can, too.";
+const KEY_REQUIRED: &str = "A key is rotated and revoked with a key; a certificate alone does not do. The operator can, too.";
 const HANDSHAKE_REQUIRED: &str = "This connection resumed an earlier TLS session; connect again \
     without resumption and repeat the request.";
 const INTERNAL: &str =

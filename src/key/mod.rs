@@ -9,13 +9,17 @@ mod digest;
 mod format;
 mod id;
 mod issue;
+mod receipt;
 mod record;
+mod rotate;
 
 pub use change::revoke;
-pub use claim::{Claim, Claimed, IdempotencyToken, NotAToken};
+pub use claim::{Claim, Claimed};
 pub(crate) use digest::keyed;
 pub use digest::{Digest, Pepper, PepperVersion, Peppers};
 pub use format::{ApiKey, Format, Malformed, NotAFormat};
 pub use id::{KeyId, NotAKeyId};
 pub use issue::{NotIssued, Wish, issue};
+pub use receipt::{IdempotencyToken, NotAToken};
 pub use record::{KeyFault, KeyRecord, KeyStatus, NotAScope, Receipt, RevokedBy, Scope};
+pub use rotate::{NotAnOverlap, NotRotated, Overlap, Retry, Rotated, Rotation};

@@ -32,6 +32,9 @@ pub struct KeyRecord {
     /// What the key may be used for, where routes ask for scopes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<Scope>,
+    /// The key that took its place, once it was rotated: from then on it only ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated_to: Option<KeyId>,
     /// For repeating the answer to a claim whose answer was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
@@ -113,6 +116,7 @@ impl KeyRecord {
             issued_at: None,
             expires_at: None,
             scopes: Vec::new(),
+            rotated_to: None,
             receipt: None,
         }
     }

@@ -52,6 +52,8 @@ pub enum Action {
     KeyClaimed,
     /// A key was issued by the operator.
     KeyIssued,
+    /// A new key took the place of one, which goes on for a while.
+    KeyRotated,
     /// A key was revoked.
     KeyRevoked,
     /// A client was given tags, or lost some.

@@ -38,6 +38,8 @@ mod renewal;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod sealed;
 #[cfg(test)]
 mod secrets;

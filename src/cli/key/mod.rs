@@ -3,6 +3,7 @@
 mod issue;
 mod list;
 mod revoke;
+mod rotate;
 mod term;
 
 use std::process::ExitCode;
@@ -10,13 +11,14 @@ use std::process::ExitCode;
 use super::open::operate;
 use super::{Failure, Globals, Out};
 
-/// Keys: issue, show and revoke them
+/// Keys: issue, show, rotate and revoke them
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Issue(issue::Args),
     /// Show all keys, without their secrets
     List(list::Args),
     Revoke(revoke::Args),
+    Rotate(rotate::Args),
 }
 
 pub(super) fn run(command: Command, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
@@ -24,6 +26,7 @@ pub(super) fn run(command: Command, globals: &Globals, out: &mut Out) -> Result<
         Command::Issue(args) => issue::run(&args, operator, out).await,
         Command::List(args) => list::run(&args, operator, out).await,
         Command::Revoke(args) => revoke::run(&args, operator, out).await,
+        Command::Rotate(args) => rotate::run(&args, operator, out).await,
     })?;
     Ok(ExitCode::SUCCESS)
 }

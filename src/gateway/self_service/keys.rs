@@ -3,14 +3,11 @@
 use http::header::CONTENT_LENGTH;
 use serde::Serialize;
 
-use super::{Answer, CANNOT_ANSWER, Call, built, json};
+use super::{Answer, CANNOT_ANSWER, Call, TRIES, built, json};
 use crate::gateway::{Exchange, Refusal};
 use crate::identity::Proof;
 use crate::key::{self, KeyId, KeyStatus, Scope};
 use crate::store::{Actor, CommitError, Record, RecordId};
-
-/// How often a change is tried again that somebody else got ahead of.
-const TRIES: usize = 4;
 
 #[derive(Serialize)]
 struct Keys {

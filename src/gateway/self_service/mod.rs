@@ -2,21 +2,36 @@
 
 mod claim;
 mod keys;
+mod once;
+mod rotate;
+mod stored;
 mod whoami;
 
-use bytes::Bytes;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderName, ORIGIN};
 use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
 use serde::Serialize;
 
 use super::{Exchange, Gateway, Refusal, problem};
 use crate::door::Connection;
-use crate::head::Head;
+use crate::head::{Head, Malformed};
 use crate::identity::{Caller, Identity};
+use crate::key::IdempotencyToken;
 use crate::policy::{Accept, Denial};
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// How often a change is tried again that somebody else got ahead of.
+const TRIES: usize = 4;
+/// No call has a longer body.
+const LONGEST_BODY: usize = 1024;
+/// How long a body may take.
+const BODY_WITHIN: Duration = Duration::from_secs(5);
 
 /// An answer to a client's own call.
 pub(super) struct Answer {
@@ -31,6 +46,34 @@ pub(super) struct Call<'a> {
     connection: &'a Connection,
 }
 
+/// Whether the call for `resource` has a body that is read.
+pub(super) fn takes_body(resource: &str, method: &Method) -> bool {
+    resource == "key/rotate" && *method == Method::POST
+}
+
+/// Reads the body of a call.
+///
+/// # Errors
+///
+/// [`Refusal`] when it is longer than any that means something, or does not come.
+pub(super) async fn body(session: &mut Session) -> Result<Bytes, Refusal> {
+    let read = async {
+        let mut body = BytesMut::new();
+        while let Some(more) = session.read_request_body().await? {
+            body.extend_from_slice(&more);
+            if body.len() > LONGEST_BODY {
+                break;
+            }
+        }
+        pingora::Result::<_>::Ok(body.freeze())
+    };
+    match tokio::time::timeout(BODY_WITHIN, read).await {
+        Ok(Ok(body)) if body.len() <= LONGEST_BODY => Ok(body),
+        Ok(Ok(_)) => Err(Refusal::NotARotation),
+        Ok(Err(_)) | Err(_) => Err(Malformed::Http.into()),
+    }
+}
+
 /// Answers the call for `resource`, the path below the path of self-service.
 ///
 /// # Errors
@@ -41,6 +84,7 @@ pub(super) async fn serve(
     head: &Head<'_>,
     resource: &str,
     connection: &Connection,
+    body: &[u8],
     exchange: &mut Exchange,
 ) -> Result<Answer, Refusal> {
     let call = Call {
@@ -53,9 +97,10 @@ pub(super) async fn serve(
         (["problems", reason], &Method::GET | &Method::HEAD) => documentation(reason),
         (["whoami"], &Method::GET | &Method::HEAD) => whoami::answer(&call, exchange).await,
         (["key"], &Method::POST) => claim::answer(&call, exchange).await,
+        (["key", "rotate"], &Method::POST) => rotate::answer(&call, body, exchange).await,
         (["keys"], &Method::GET | &Method::HEAD) => keys::list(&call, exchange).await,
         (["keys", id], &Method::DELETE) => keys::revoke(&call, id, exchange).await,
-        (["key"], _) => Err(Refusal::MethodNotAllowed("POST")),
+        (["key"] | ["key", "rotate"], _) => Err(Refusal::MethodNotAllowed("POST")),
         (["keys", _], _) => Err(Refusal::MethodNotAllowed("DELETE")),
         (["whoami" | "keys"] | ["problems", _], _) => Err(Refusal::MethodNotAllowed("GET, HEAD")),
         _ => Err(Refusal::ResourceNotFound),
@@ -78,6 +123,13 @@ impl Call<'_> {
                 Ok(identity)
             }
         }
+    }
+
+    /// By what the client wants to repeat the call when its answer is lost.
+    fn idempotency_token(&self) -> Result<Option<IdempotencyToken>, Refusal> {
+        let sent = self.head.headers.get(IDEMPOTENCY_KEY);
+        let parse = |value: &http::HeaderValue| value.to_str().unwrap_or_default().parse();
+        Ok(sent.map(parse).transpose()?)
     }
 
     /// Refuses what a browser sends on behalf of another site (it would send the certificate by

@@ -1,39 +1,15 @@
 //! Claiming: a client fetches its key with the certificate that it has.
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
-use chacha20poly1305::aead::{Aead, Payload};
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce};
-
-use super::{ApiKey, Format, KeyId, KeyRecord, KeyStatus, Peppers, Receipt, RevokedBy};
+use super::receipt::Seal;
+use super::{
+    ApiKey, Format, IdempotencyToken, KeyId, KeyRecord, KeyStatus, Peppers, Receipt, RevokedBy,
+};
 use crate::certificate::{CertificateRecord, Fingerprint, Mapping};
 use crate::client::ClientId;
 use crate::clock::Timestamp;
-use crate::secret::Secret;
 use crate::store::{Action, Actor, Change, Epoch, Write};
 
 const RECEIPT_CONTEXT: &[u8] = b"claim.v1\0";
-const NONCE_BYTES: usize = 12;
-
-/// What a client sends as `Idempotency-Key`, so that a lost answer can be asked for again: 16 to
-/// 255 visible ASCII characters.
-pub struct IdempotencyToken(Secret<String>);
-
-/// The text is not an idempotency token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an Idempotency-Key is 16 to 255 visible ASCII characters; a random UUID does well")]
-pub struct NotAToken;
-
-impl std::str::FromStr for IdempotencyToken {
-    type Err = NotAToken;
-
-    fn from_str(text: &str) -> Result<Self, NotAToken> {
-        if (16..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
-            Ok(Self(Secret::new(text.to_owned())))
-        } else {
-            Err(NotAToken)
-        }
-    }
-}
 
 /// A claim by somebody who proved to hold `certificate`, which is `client`'s.
 pub struct Claim<'a> {
@@ -147,10 +123,9 @@ impl Claim<'_> {
         let opened = record
             .receipt
             .as_ref()
-            .filter(|receipt| now < receipt.until && record.usable(now).is_ok())
-            .zip(self.token)
-            .and_then(|(receipt, token)| self.open(receipt, record.id, token, peppers))
-            .and_then(|text| ApiKey::parse(text.expose(), format).ok());
+            .filter(|_| record.usable(now).is_ok())
+            .zip(self.seal(peppers))
+            .and_then(|(receipt, seal)| seal.open(receipt, record.id, format, now));
         match opened {
             Some(key) => Claimed::Repeated(key),
             None => Claimed::AlreadyIssued {
@@ -165,52 +140,15 @@ impl Claim<'_> {
         key: &ApiKey,
         peppers: &Peppers,
     ) -> Result<Option<Receipt>, getrandom::Error> {
-        let Some(token) = self.token else {
-            return Ok(None);
-        };
-        let mut nonce = [0; NONCE_BYTES];
-        getrandom::fill(&mut nonce)?;
-        let id = key.id().to_string();
-        let payload = Payload {
-            msg: key.reveal().as_bytes(),
-            aad: id.as_bytes(),
-        };
-        let sealed = self
-            .cipher(token, peppers)
-            .encrypt(&Nonce::from(nonce), payload);
-        Ok(sealed.ok().map(|sealed| Receipt {
-            sealed: BASE64_STANDARD.encode([nonce.as_slice(), sealed.as_slice()].concat()),
-            until: self.repeat_until,
-        }))
+        let seal = self.seal(peppers);
+        seal.map_or(Ok(None), |seal| seal.close(key, self.repeat_until))
     }
 
-    fn open(
-        &self,
-        receipt: &Receipt,
-        id: KeyId,
-        token: &IdempotencyToken,
-        peppers: &Peppers,
-    ) -> Option<Secret<Vec<u8>>> {
-        let sealed = BASE64_STANDARD.decode(&receipt.sealed).ok()?;
-        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-        let id = id.to_string();
-        let payload = Payload {
-            msg: sealed,
-            aad: id.as_bytes(),
-        };
-        self.cipher(token, peppers)
-            .decrypt(&Nonce::from(*nonce), payload)
-            .ok()
-            .map(Secret::new)
-    }
-
-    /// The cipher that only this token and this certificate together with the pepper give.
-    fn cipher(&self, token: &IdempotencyToken, peppers: &Peppers) -> ChaCha20Poly1305 {
-        let parts = [
-            self.certificate.as_bytes().as_slice(),
-            token.0.expose().as_bytes(),
-        ];
-        ChaCha20Poly1305::new(&peppers.derive(RECEIPT_CONTEXT, &parts).into())
+    /// The seal that only this token and this certificate together with the pepper give.
+    fn seal(&self, peppers: &Peppers) -> Option<Seal> {
+        let proof = self.certificate.as_bytes();
+        let token = self.token?;
+        Some(Seal::new(RECEIPT_CONTEXT, proof, token, peppers))
     }
 }
 

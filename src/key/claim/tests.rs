@@ -3,6 +3,7 @@
 use super::*;
 use crate::certificate::Source;
 use crate::key::Pepper;
+use crate::secret::Secret;
 use crate::store::Record;
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);

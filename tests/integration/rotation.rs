@@ -1,0 +1,294 @@
+//! Rotating keys: a new one takes the place of the old, which goes on for a while and not longer.
+
+use keyferry::clock::{self, Timestamp};
+use serde_json::{Value, json};
+
+use crate::support::backend::Backend;
+use crate::support::curl::Curl;
+use crate::support::gateway::Gateway;
+use crate::support::store::SharedStore;
+use crate::support::wait_for;
+use crate::support::world::{Identity, World};
+
+const BASE: &str = "/.well-known/keyferry";
+const TOKEN: &str = "Idempotency-Key: 6f1c6a52-3f0e-4f5b-9a3e-1f8f5f4d2c11";
+
+/// A gateway on a Redis, and alice, who has fetched her key.
+struct Scene {
+    backend: Backend,
+    store: SharedStore,
+    gateway: Gateway,
+    alice: Identity,
+    key: String,
+    world: World,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+        let gateway = Self::replica(&world, &backend, &store);
+        let alice = world.client("alice");
+        let key = gateway.claim_key(&alice);
+        Self {
+            backend,
+            store,
+            gateway,
+            alice,
+            key,
+            world,
+        }
+    }
+
+    fn replica(world: &World, backend: &Backend, store: &SharedStore) -> Gateway {
+        Gateway::builder(world)
+            .redis(&store.url())
+            .backend("echo", backend.address())
+            .route("/", "echo", "either")
+            .start()
+    }
+
+    fn rotate(&self, key: &str) -> Curl {
+        let ask = self.gateway.curl(&format!("{BASE}/key/rotate"));
+        ask.method("POST").key(key)
+    }
+
+    fn by_key(&self, key: &str) -> Curl {
+        self.gateway.curl("/").key(key)
+    }
+
+    fn keys(&self, key: &str) -> Vec<Value> {
+        let ask = self.gateway.curl(&format!("{BASE}/keys")).key(key);
+        let listed = ask.send().expect_status(200).json();
+        listed["keys"].as_array().unwrap().clone()
+    }
+}
+
+fn id(key: &str) -> &str {
+    key.split('_').nth(2).unwrap()
+}
+
+fn moment(told: &Value) -> i64 {
+    let moment: jiff::Timestamp = told.as_str().unwrap().parse().unwrap();
+    moment.as_second()
+}
+
+#[test]
+fn a_client_rotates_its_key_and_both_work_until_the_overlap_ends() {
+    let scene = Scene::new();
+    scene.store.edit_key(id(&scene.key), |key| {
+        key.scopes = vec!["a".parse().unwrap()];
+    });
+    for (body, hours) in [(None, 24), (Some(json!({"overlap": "7d"})), 7 * 24)] {
+        let old = scene.gateway.claim_key(&scene.world.client("client"));
+        let ask = match body {
+            None => scene.rotate(&old),
+            Some(body) => scene.rotate(&old).body(body.to_string()),
+        };
+        let answer = ask.send().expect_status(201);
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let told = answer.json();
+        let new = told["key"].as_str().unwrap();
+        assert_eq!(told["key_id"], id(new));
+        assert_eq!(told["replaces"]["key_id"], id(&old));
+        let end = moment(&told["replaces"]["expires_at"]);
+        let expected = clock::now().as_unix() + hours * 3600;
+        assert!((expected - 60..=expected).contains(&end), "{told:#}");
+        for key in [old.as_str(), new] {
+            scene.by_key(key).send().expect_status(200);
+            assert_eq!(scene.backend.last().header("x-key-id"), id(key));
+        }
+        assert_eq!(scene.keys(new).len(), 2);
+    }
+    // The certificate follows in the same change, and the scopes stay.
+    let told = scene.rotate(&scene.key).send().expect_status(201).json();
+    let whoami = scene.gateway.curl(&format!("{BASE}/whoami"));
+    let told_by = whoami.certificate(&scene.alice).send().json();
+    assert_eq!(told_by["key_id"], told["key_id"]);
+    assert_eq!(told_by["scopes"], json!(["a"]));
+}
+
+#[test]
+fn k9_a_key_ends_to_the_second_also_on_an_open_connection_and_at_other_replicas() {
+    let scene = Scene::new();
+    let other = Scene::replica(&scene.world, &scene.backend, &scene.store);
+    other.curl("/").key(&scene.key).send().expect_status(200);
+    let told = scene.rotate(&scene.key).send().expect_status(201).json();
+    let new = told["key"].as_str().unwrap();
+    let end = clock::now().as_unix() + 4;
+    scene.store.edit_key(id(&scene.key), |key| {
+        key.expires_at = Some(Timestamp::from_unix(end));
+    });
+    for gateway in [&scene.gateway, &other] {
+        // Not a second too early, not one too late, whatever the gateway has in memory.
+        let ask = |path: &str| gateway.curl(path).key(&scene.key);
+        let answers = std::thread::scope(|scope| {
+            let open = [ask("/"), ask("/slow"), ask("/")];
+            let open = scope.spawn(move || Curl::send_on_one_connection(open));
+            wait_for("the end", || {
+                let asked = clock::now().as_unix();
+                let status = ask("/").send().status;
+                let answered = clock::now().as_unix();
+                assert!(status == 401 || asked < end, "good after its end");
+                assert!(status == 200 || answered >= end, "ended too early");
+                (status == 401).then_some(())
+            });
+            scene.backend.proceed();
+            open.join().unwrap()
+        });
+        let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+        if gateway.address() == scene.gateway.address() {
+            assert_eq!(statuses, [200, 200, 401]);
+            assert_eq!(answers[2].connects, 0, "it was the same connection");
+        } else {
+            assert_eq!(statuses, [401, 401, 401]);
+        }
+    }
+    scene.by_key(new).send().expect_status(200);
+}
+
+#[test]
+fn an_overlap_of_nothing_ends_the_old_key_with_the_answer() {
+    let scene = Scene::new();
+    let body = r#"{"overlap":"0"}"#;
+    let told = scene.rotate(&scene.key).body(body).send();
+    let told = told.expect_status(201).json();
+    scene
+        .by_key(&scene.key)
+        .send()
+        .expect_refusal(401, "key_invalid");
+    let new = told["key"].as_str().unwrap();
+    scene.by_key(new).send().expect_status(200);
+}
+
+#[test]
+fn c6_a_certificate_alone_rotates_nothing_and_an_old_key_only_once() {
+    let scene = Scene::new();
+    let ask = || {
+        let ask = scene.gateway.curl(&format!("{BASE}/key/rotate"));
+        ask.method("POST")
+    };
+    let by_thief = ask().certificate(&scene.alice).send();
+    by_thief.expect_refusal(403, "key_required");
+    ask().send().expect_refusal(401, "credential_missing");
+    let cross = scene
+        .rotate(&scene.key)
+        .header("Origin: https://evil.example");
+    cross.send().expect_refusal(403, "cross_site_request");
+    let get = scene.rotate(&scene.key).method("GET").send();
+    let get = get.expect_refusal(405, "method_not_allowed");
+    assert_eq!(get.header("allow"), "POST");
+    assert_eq!(scene.keys(&scene.key).len(), 1, "nothing was made");
+
+    // The owner rotates, and uses the new key; then somebody comes with the old one.
+    let told = scene.rotate(&scene.key).send().expect_status(201).json();
+    let new = told["key"].as_str().unwrap();
+    scene.by_key(new).send().expect_status(200);
+    let late = scene.rotate(&scene.key).send();
+    assert!(!late.text().contains("kf_live_"), "{}", late.text());
+    late.expect_refusal(409, "key_rotated");
+    let mut alarms = scene.gateway.lines().into_iter();
+    let alarm = |line: &Value| line["level"] == "WARN" && line["key_id"] == id(&scene.key);
+    assert!(alarms.any(|line| alarm(&line)), "it is an alarm");
+    scene.by_key(new).send().expect_status(200);
+    let again = scene.rotate(new).send().expect_status(201).json();
+    assert_eq!(again["replaces"]["key_id"], id(new));
+}
+
+#[test]
+fn c4_a_rotation_is_repeated_only_with_its_token_and_its_key() {
+    let scene = Scene::new();
+    let first = scene.rotate(&scene.key).header(TOKEN).send();
+    let first = first.expect_status(201).json();
+    for _ in 0..2 {
+        let again = scene.rotate(&scene.key).header(TOKEN).send();
+        assert_eq!(again.expect_status(201).json(), first);
+    }
+    let new = first["key"].as_str().unwrap();
+    assert_eq!(scene.keys(new).len(), 2);
+    // Not by the certificate, which the new key id belongs to as well.
+    let claim = scene.gateway.curl(&format!("{BASE}/key")).method("POST");
+    let claim = claim.certificate(&scene.alice).header(TOKEN).send();
+    assert!(!claim.text().contains("kf_live_"), "{}", claim.text());
+    claim.expect_refusal(409, "key_already_issued");
+    // Nor by another client with the same token.
+    let bobs = scene.gateway.claim_key(&scene.world.client("bob"));
+    let told = scene.rotate(&bobs).header(TOKEN).send().expect_status(201);
+    assert_ne!(told.json()["key"], first["key"]);
+}
+
+#[test]
+fn c3_of_parallel_rotations_exactly_one_is_carried_out() {
+    let scene = Scene::new();
+    let answers = std::thread::scope(|scope| {
+        let ask = |()| scope.spawn(|| scene.rotate(&scene.key).header(TOKEN).send());
+        [(); 6].map(ask).map(|thread| thread.join().unwrap())
+    });
+    let mut shown: Vec<_> = answers
+        .into_iter()
+        .map(|answer| answer.expect_status(201).json()["key"].to_string())
+        .collect();
+    shown.dedup();
+    assert_eq!(shown.len(), 1);
+    assert_eq!(scene.keys(&scene.key).len(), 2);
+}
+
+#[test]
+fn a_body_that_means_nothing_rotates_nothing() {
+    let scene = Scene::new();
+    let long = format!(r#"{{"overlap":"{}"}}"#, "1".repeat(5000));
+    for body in [
+        "x",
+        "{",
+        "[]",
+        r#"{"overlap":"2h"}"#,
+        r#"{"overlap":86400}"#,
+        r#"{"more":1}"#,
+        &long,
+    ] {
+        for ask in [scene.rotate(&scene.key).http1(), scene.rotate(&scene.key)] {
+            let answer = ask.body(body).send();
+            answer.expect_refusal(400, "request_malformed");
+        }
+    }
+    assert_eq!(scene.keys(&scene.key).len(), 1);
+    let empty = scene.rotate(&scene.key).body("{}").send();
+    empty.expect_status(201);
+}
+
+#[test]
+fn the_operator_rotates_the_newest_key_of_a_client() {
+    let scene = Scene::new();
+    let whoami = scene.gateway.curl(&format!("{BASE}/whoami"));
+    let client = whoami.key(&scene.key).send().json()["client_id"].clone();
+    let client = client.as_str().unwrap();
+    let cli = |more: &[&str]| {
+        let arguments = [&["key", "rotate", client, "--output", "json"], more].concat();
+        scene.gateway.cli(&arguments)
+    };
+    let dry = cli(&["--dry-run"]).expect_success().json();
+    assert_eq!((&dry["key"], &dry["key_id"]), (&Value::Null, &Value::Null));
+    assert_eq!(scene.keys(&scene.key).len(), 1);
+
+    let told = cli(&["--overlap", "0", "--expires", "30d", "--reason", "lost"]);
+    let told = told.expect_success().json();
+    assert_eq!(told["action"], "key_rotated");
+    assert_eq!(told["replaces"]["key_id"], id(&scene.key));
+    let new = told["key"].as_str().unwrap();
+    wait_for("the gateway to follow", || {
+        (scene.by_key(new).send().status == 200).then_some(())
+    });
+    let old = scene.by_key(&scene.key).send();
+    old.expect_refusal(401, "key_invalid");
+
+    let plain = scene.gateway.cli(&["key", "rotate", client]);
+    let plain = plain.expect_success();
+    let newest = plain.output.trim();
+    assert!(newest.starts_with("kf_live_") && newest != new, "{plain:?}");
+    assert!(!plain.errors.contains(newest), "shown once");
+    let bad = scene
+        .gateway
+        .cli(&["key", "rotate", client, "--overlap", "2h"]);
+    assert_eq!(bad.status.code(), Some(64));
+    let nobody = scene.gateway.cli(&["key", "rotate", "nobody"]);
+    assert_eq!(nobody.status.code(), Some(1));
+}
