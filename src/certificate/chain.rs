@@ -149,6 +149,17 @@ impl Chain {
         self.resumed
     }
 
+    /// The client's certificate and what came with it, in that order, each with what it says of
+    /// itself as far as that can be read: to be shown.
+    pub(super) fn shown(&self) -> impl Iterator<Item = (Fingerprint, Option<Facts>)> {
+        let leaf = self.leaf.iter().map(|leaf| (self.fingerprint, leaf));
+        let unread = self.leaf.is_none().then_some((self.fingerprint, None));
+        let others = self.intermediates.iter().map(|other| (print(other), other));
+        let read = leaf.chain(others);
+        let read = read.map(|(print, x509)| (print, Facts::of(x509).ok()));
+        unread.into_iter().chain(read)
+    }
+
     /// What tells apart two sets of accompanying certificates, with all that was not taken.
     pub(super) const fn sent(&self) -> &Fingerprint {
         &self.sent

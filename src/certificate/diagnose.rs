@@ -1,6 +1,7 @@
 //! Why a chain is not good: everything, not only what OpenSSL stopped at.
 
 use super::chain::Link;
+use super::codes;
 use super::explain;
 use super::name::short;
 use super::rules::{self, Exceptions};
@@ -8,9 +9,6 @@ use super::run::{Demands, Fault, Presented, ends_in_anchor, links, run};
 use super::trust::{Authority, Trust};
 use super::verdict::{Problem, Reason, in_order};
 use crate::tls::error::ErrorStack;
-
-/// `X509_V_ERR_CERT_SIGNATURE_FAILURE`.
-const SIGNATURE_FAILURE: i32 = 7;
 
 /// All problems but those of the dates, gravest first and never empty, with the chain that has
 /// them. Where several authorities could be meant, it is the one with the mildest problems.
@@ -110,11 +108,7 @@ fn relaxed(
 
 /// Adds what OpenSSL found, unless our own rules told of it in better words.
 fn add(problems: &mut Vec<Problem>, chain: &[Link], fault: Fault, reason: Reason) {
-    let reason = if fault.code == SIGNATURE_FAILURE {
-        Reason::Untrusted
-    } else {
-        reason
-    };
+    let reason = codes::reason(fault.code).unwrap_or(reason);
     let told = |problem: &Problem| problem.reason == reason && problem.depth == fault.depth;
     if problems.iter().any(told) {
         return;
@@ -126,11 +120,10 @@ fn add(problems: &mut Vec<Problem>, chain: &[Link], fault: Fault, reason: Reason
             .get(depth)
             .map_or("", |link| &link.content.facts.subject),
     };
-    problems.push(Problem::new(
-        depth,
-        reason,
-        explain::other(name, fault.text),
-    ));
+    problems.push(Problem {
+        fault: fault.code,
+        ..Problem::new(depth, reason, explain::other(name, fault.text))
+    });
 }
 
 /// Certificates that the next one of the chain did not sign. OpenSSL may stop at a milder fault

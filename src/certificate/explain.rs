@@ -29,19 +29,39 @@ pub(super) fn expired(name: &str, not_after: Timestamp, now: Timestamp) -> Strin
     } else {
         "Ask your certificate authority for a chain that is valid now"
     };
+    let ago = span(now.seconds_since(not_after));
     format!(
-        "{} ended at {not_after}; this server's clock says {now}. {action}.",
+        "{} ended at {not_after}, {ago} ago; this server's clock says {now}. {action}.",
         subject(name)
     )
 }
 
 pub(super) fn not_yet_valid(name: &str, not_before: Timestamp, now: Timestamp) -> String {
+    let wait = span(not_before.seconds_since(now));
     format!(
-        "{} begins at {not_before}; this server's clock says {now}. Wait until then, or have it \
-         issued again and check the clock of whoever issues it.",
+        "{} begins at {not_before}, in {wait}; this server's clock says {now}. Wait until then, or \
+         have it issued again and check the clock of whoever issues it.",
         subject(name)
     )
 }
+
+/// A length of time as one speaks of it.
+pub(super) fn span(seconds: i64) -> String {
+    let seconds = seconds.unsigned_abs();
+    let (number, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7_200 => (seconds / 60, "minute"),
+        7_200..172_800 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {unit}{plural}")
+}
+
+pub(super) const SUPERSEDED: &str =
+    "A newer certificate of the same client has taken its place. Use the newer one.";
+
+pub(super) const NO_LISTS: &str = "No revocation list was given, so nobody asked.";
 
 pub(super) fn self_signed(name: &str, accepted: &str) -> String {
     format!(

@@ -2,15 +2,18 @@
 
 mod chain;
 mod change;
+mod codes;
 mod content;
 mod der;
 mod diagnose;
 mod explain;
+mod explanation;
 mod facts;
 mod fingerprint;
 mod handed;
 mod judge;
 mod name;
+mod pem;
 mod record;
 mod rules;
 mod run;
@@ -23,9 +26,13 @@ mod verifier;
 
 pub use chain::Chain;
 pub use change::{AlreadyMapped, NotGiven, approve, give, remove};
+pub use explanation::{
+    Check, CheckOutcome, Checked, Explanation, Judgement, Lineage, Origin, Shown, ShownFacts,
+};
 pub use facts::{Facts, Unreadable};
 pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use handed::{Handed, NotHanded};
+pub use pem::{NotUsable, certificates, revocation_lists};
 pub use record::{CertificateRecord, Mapping, Source};
 pub use seal::{CannotSeal, NotSealed, Recipient};
 pub use supersede::{NotMapped, restore, supersede};

@@ -153,6 +153,11 @@ impl Trust {
             .flat_map(|authority| &authority.anchors)
     }
 
+    pub(super) fn is_anchor(&self, fingerprint: &Fingerprint) -> bool {
+        self.anchors()
+            .any(|anchor| anchor.fingerprint == *fingerprint)
+    }
+
     /// The accepted issuers as a reader knows them, at most five of them.
     pub(super) fn accepted(&self) -> String {
         let mut names: Vec<_> = self

@@ -84,6 +84,9 @@ pub struct Problem {
     pub reason: Reason,
     /// One sentence for whoever holds the certificate, that names what is wrong and what to do.
     pub detail: String,
+    /// The error of OpenSSL that tells of it, when it was found by one.
+    #[serde(skip)]
+    pub(super) fault: i32,
 }
 
 /// What a verification found out: all that does not depend on the time, and the dates that do.
@@ -219,6 +222,7 @@ impl Problem {
             depth: u32::try_from(depth).unwrap_or(u32::MAX),
             reason,
             detail,
+            fault: 0,
         }
     }
 }

@@ -6,8 +6,9 @@ use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
 
 use super::chain::Link;
+use super::explanation::Findings;
 use super::judge::judge;
-use super::{Chain, Fingerprint, Trust, Verdict};
+use super::{Chain, Explanation, Fingerprint, Lineage, Trust, Verdict};
 use crate::clock::Timestamp;
 
 /// How many good verdicts are remembered, and how many others; apart, so that a flood of bad
@@ -98,6 +99,25 @@ impl Verifier {
         } else {
             self.verify(chain, now)
         }
+    }
+
+    /// Everything about a chain, in words, with the very verdict that [`Self::verify`] gives every
+    /// request. It is for showing, and costs as much as a verification.
+    pub fn explain(&self, chain: &Chain, lineage: Lineage, now: Timestamp) -> Explanation {
+        let verdict = self.verify(chain, now);
+        let trust = self.trust.load();
+        let known: Vec<_> = self.known.iter().map(|(_, link)| link).collect();
+        // The verdict does not keep the chain that it was found by.
+        let (_, links) = judge(&trust, chain, &known, now);
+        Explanation::of(&Findings {
+            trust: &trust,
+            chain,
+            verdict: verdict.at(now),
+            links: &links,
+            is_known: &|subject| known.iter().any(|link| link.content.subject == subject),
+            lineage,
+            now,
+        })
     }
 
     /// Takes other certificate authorities from now on. Verdicts under the old ones are no longer

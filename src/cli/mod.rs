@@ -1,14 +1,15 @@
 //! The commands. Each has a file of its own with `Args` and `run`.
 //!
 //! Exit status: 0 done (or nothing to do), 1 refused (there is no such client, certificate or key,
-//! or what there is does not allow it), 64 called wrongly, 69 something needed does not answer, 70
-//! internal, 78 the configuration is wrong.
+//! or what there is does not allow it), 64 called wrongly, 65 a file holds something else than it
+//! should, 69 something needed does not answer, 70 internal, 78 the configuration is wrong.
 
 mod certificate;
 mod check;
 mod client;
 mod demo;
 pub mod development;
+mod explain;
 mod init;
 mod key;
 mod open;
@@ -90,6 +91,7 @@ enum Command {
     #[command(subcommand)]
     Client(client::Command),
     Demo(demo::Args),
+    Explain(explain::Args),
     Init(Box<init::Args>),
     #[command(subcommand)]
     Key(key::Command),
@@ -117,6 +119,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(args) => check::run(&args, globals, out_ref),
         Command::Client(command) => client::run(command, globals, out_ref),
         Command::Demo(args) => demo::run(&args, globals, out_ref),
+        Command::Explain(args) => explain::run(&args, globals, out_ref),
         Command::Init(args) => init::run(&args, globals, out_ref),
         Command::Key(command) => key::run(command, globals, out_ref),
         Command::Run(args) => run::run(&args, globals, out_ref),

@@ -162,6 +162,9 @@ pub enum Failure {
     /// It was called in a way that makes no sense: 64.
     #[error("{0}")]
     Usage(String),
+    /// A file that was named holds something else than it should: 65.
+    #[error("{0}")]
+    Data(String),
     /// Something that it needs does not answer, such as the store: 69.
     #[error("{0:#}")]
     Unavailable(anyhow::Error),
@@ -180,6 +183,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::Refused(_) => 1,
             Self::Usage(_) => 64,
+            Self::Data(_) => 65,
             Self::Unavailable(_) => 69,
             Self::Internal(_) => 70,
             Self::Config(_) => 78,

@@ -5,16 +5,26 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::certificate::{Chain, Verdict, Verified, Verifier};
+use crate::certificate::{Chain, Explanation, Lineage, Verdict, Verified, Verifier};
 use crate::clock::Timestamp;
 use crate::credential::PresentedCertificate;
-use crate::tls::ssl::SslRef;
+use crate::tls::ssl::{SslCipherRef, SslRef};
 
 /// A connection that passed the door. It remembers which certificate was proven, and what was
 /// thought of it last; every request asks again.
 pub struct Connection {
     certificate: Option<Proven>,
     resumed: bool,
+    tls: Tls,
+}
+
+/// How a connection speaks TLS.
+#[derive(Clone, Copy, Debug)]
+pub struct Tls {
+    /// The version, as OpenSSL writes it: `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite, as IANA writes it.
+    pub cipher: &'static str,
 }
 
 struct Proven {
@@ -30,9 +40,16 @@ impl Connection {
             verdict: ArcSwap::new(verifier.verify(&chain, now)),
             chain,
         });
+        let cipher = ssl.current_cipher();
         Self {
             certificate,
             resumed,
+            tls: Tls {
+                version: ssl.version_str(),
+                cipher: cipher
+                    .and_then(SslCipherRef::standard_name)
+                    .unwrap_or_default(),
+            },
         }
     }
 
@@ -40,6 +57,25 @@ impl Connection {
     #[must_use]
     pub const fn is_resumed(&self) -> bool {
         self.resumed
+    }
+
+    /// How it speaks TLS.
+    #[must_use]
+    pub const fn tls(&self) -> Tls {
+        self.tls
+    }
+
+    /// Everything about the certificate that came on it, in words, with the verdict of any request
+    /// on it; `None` without a certificate.
+    #[must_use]
+    pub fn explain(
+        &self,
+        verifier: &Verifier,
+        lineage: Lineage,
+        now: Timestamp,
+    ) -> Option<Explanation> {
+        let proven = self.certificate.as_ref()?;
+        Some(verifier.explain(&proven.chain, lineage, now))
     }
 
     /// What a request on this connection presents at `now`, by the trust of now.
@@ -78,6 +114,7 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("certificate", &certificate)
             .field("resumed", &self.resumed)
+            .field("tls", &self.tls)
             .finish()
     }
 }

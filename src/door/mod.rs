@@ -28,7 +28,7 @@ use pingora::server::ShutdownWatch;
 use prometheus::IntGauge;
 
 pub use acceptor::{AcceptorError, ClientCertificates, MinimumTls, ServerCertificate, Settings};
-pub use connection::Connection;
+pub use connection::{Connection, Tls};
 pub use failure::Failure;
 pub use journal::{Entry, Journal, Origin, Share};
 pub use notes::Offer;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -61,7 +62,7 @@ pub(super) async fn answer(
             .unwrap_or_default(),
         next_step: next_step(code, links),
     };
-    let (body, content_type) = if prefers_text(session) {
+    let (body, content_type) = if prefers_text(&session.req_header().headers) {
         (problem.to_text(), "text/plain; charset=utf-8")
     } else {
         (
@@ -114,7 +115,8 @@ pub(super) fn documentation(reason: &str) -> Option<&'static str> {
 }
 
 impl Links<'_> {
-    fn base_url(&self) -> String {
+    /// The address of self-service.
+    pub(super) fn base_url(&self) -> String {
         if self.authority.is_empty() {
             self.base.to_owned()
         } else {
@@ -143,9 +145,10 @@ impl Problem<'_> {
     }
 }
 
-fn prefers_text(session: &Session) -> bool {
-    let accept = session
-        .get_header(ACCEPT)
+/// Whether the client would rather read text than JSON.
+pub(super) fn prefers_text(headers: &HeaderMap) -> bool {
+    let accept = headers
+        .get(ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .unwrap_or_default();
     accept.contains("text/plain") && !accept.contains("json")

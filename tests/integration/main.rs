@@ -20,6 +20,8 @@ mod commands;
 #[cfg(test)]
 mod enrolment;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod headers;

@@ -1,6 +1,7 @@
 //! The clients' own calls, on the public listener under a path that never reaches a backend.
 
 mod claim;
+mod explain;
 mod keys;
 mod once;
 mod rotate;
@@ -96,13 +97,16 @@ pub(super) async fn serve(
     match (segments.as_slice(), head.method) {
         (["problems", reason], &Method::GET | &Method::HEAD) => documentation(reason),
         (["whoami"], &Method::GET | &Method::HEAD) => whoami::answer(&call, exchange).await,
+        (["explain"], &Method::GET | &Method::HEAD) => explain::answer(&call, exchange.now),
         (["key"], &Method::POST) => claim::answer(&call, exchange).await,
         (["key", "rotate"], &Method::POST) => rotate::answer(&call, body, exchange).await,
         (["keys"], &Method::GET | &Method::HEAD) => keys::list(&call, exchange).await,
         (["keys", id], &Method::DELETE) => keys::revoke(&call, id, exchange).await,
         (["key"] | ["key", "rotate"], _) => Err(Refusal::MethodNotAllowed("POST")),
         (["keys", _], _) => Err(Refusal::MethodNotAllowed("DELETE")),
-        (["whoami" | "keys"] | ["problems", _], _) => Err(Refusal::MethodNotAllowed("GET, HEAD")),
+        (["explain" | "whoami" | "keys"] | ["problems", _], _) => {
+            Err(Refusal::MethodNotAllowed("GET, HEAD"))
+        }
         _ => Err(Refusal::ResourceNotFound),
     }
 }
@@ -167,10 +171,22 @@ fn documentation(reason: &str) -> Result<Answer, Refusal> {
 }
 
 fn json(status: u16, body: &impl Serialize) -> Result<Answer, Refusal> {
-    let mut head = built(status)?;
-    head.insert_header(CONTENT_TYPE, "application/json")
-        .map_err(|_| CANNOT_ANSWER)?;
     let body = serde_json::to_vec(body).map_err(|_| CANNOT_ANSWER)?;
+    answered(status, "application/json", body)
+}
+
+fn text(body: String) -> Result<Answer, Refusal> {
+    answered(200, "text/plain; charset=utf-8", body)
+}
+
+fn answered(
+    status: u16,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Result<Answer, Refusal> {
+    let mut head = built(status)?;
+    head.insert_header(CONTENT_TYPE, content_type)
+        .map_err(|_| CANNOT_ANSWER)?;
     Ok(Answer {
         head,
         body: body.into(),

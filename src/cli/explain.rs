@@ -1,0 +1,150 @@
+//! `keyferry explain`: what would become of a certificate, and why.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::{Failure, Globals, Out};
+use crate::certificate::{
+    self, Ca, Chain, Explanation, Lineage, NotUsable, Trust, TrustError, Verifier,
+};
+use crate::clock::{self, Timestamp};
+
+/// How many intermediates `--ca` lets through; the same as the configuration's default.
+const DEPTH: u32 = 4;
+/// No file of certificates is larger.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
+/// Explain a certificate: every check, the verdict as in a live handshake, and what to do
+///
+/// Reads PEM and DER. The first certificate of the first file is the client's; all others are what
+/// it would send along. Exit status: 0 verified, 1 rejected, 65 a file that cannot be read as what
+/// it should be.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Trust these authorities, without exceptions [default: those of the configuration, with
+    /// theirs]
+    #[arg(long, value_name = "BUNDLE")]
+    ca: Option<PathBuf>,
+    /// Judge by this moment: 2026-11-23T14:44:00Z, or a day [default: now]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<Timestamp>,
+    /// What the certificate is to be used for
+    #[arg(long, value_enum, default_value_t)]
+    purpose: Purpose,
+    /// The files: the client's certificate first, then its intermediates
+    #[arg(required = true, value_name = "CERT")]
+    certificates: Vec<PathBuf>,
+}
+
+/// What a certificate can be used for here.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Purpose {
+    /// To be presented by a TLS client.
+    #[default]
+    Client,
+}
+
+/// What `--output json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    explanation: &'a Explanation,
+    next_step: &'a str,
+}
+
+pub(super) fn run(args: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
+    let Purpose::Client = args.purpose;
+    let mut sent = Vec::new();
+    for file in &args.certificates {
+        sent.extend(read(file, certificate::certificates)?);
+    }
+    let [leaf, others @ ..] = sent.as_slice() else {
+        return Err(Failure::Usage("name a file with a certificate".to_owned()));
+    };
+    let verifier = Verifier::new(trust(args, globals)?);
+    let chain = Chain::from_der(leaf, others);
+    let now = args.at.unwrap_or_else(clock::now);
+    let explanation = verifier.explain(&chain, Lineage::Unknown, now);
+    let next_step = explanation.advice();
+    let report = Report {
+        explanation: &explanation,
+        next_step,
+    };
+    out.show(
+        &report,
+        format_args!("{explanation}\nnext step: {next_step}"),
+    )?;
+    Ok(ExitCode::from(u8::from(!explanation.is_verified())))
+}
+
+/// Whom to trust.
+fn trust(args: &Args, globals: &Globals) -> Result<Trust, Failure> {
+    let unusable = |error: TrustError| Failure::Data(error.to_string());
+    let Some(bundle) = &args.ca else {
+        let config = globals.load_config()?;
+        return Trust::new(1, config.cas).map_err(unusable);
+    };
+    let ca = Ca {
+        name: bundle.display().to_string(),
+        pem: contents(bundle)?,
+        allow_missing_client_auth: false,
+        allow_weak: false,
+        max_depth: DEPTH,
+    };
+    Trust::new(1, vec![ca]).map_err(unusable)
+}
+
+/// What `file` holds, by `parse`.
+fn read(
+    file: &Path,
+    parse: impl Fn(&[u8]) -> Result<Vec<Vec<u8>>, NotUsable>,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    parse(&contents(file)?).map_err(|error| Failure::Data(format!("{}: {error}", file.display())))
+}
+
+fn contents(file: &Path) -> Result<Vec<u8>, Failure> {
+    let unreadable = |error: std::io::Error| {
+        Failure::Usage(format!("{} cannot be read: {error}", file.display()))
+    };
+    if fs::metadata(file).map_err(unreadable)?.len() > LARGEST {
+        return Err(Failure::Data(format!(
+            "{} is larger than 16 MiB; name a file with certificates",
+            file.display()
+        )));
+    }
+    fs::read(file).map_err(unreadable)
+}
+
+/// A moment as people write it.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    // A date with a time but without an offset would lose its time.
+    let day = Some(text).filter(|text| text.len() == "2026-11-23".len());
+    let begin = |day: Date| TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok();
+    let day = day.and_then(|day| begin(day.parse().ok()?));
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .or(day)
+        .map(|moment| Timestamp::from_unix(moment.as_second()))
+        .ok_or_else(|| "write a moment as 2026-11-23T14:44:00Z, or a day as 2026-11-23".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_day_or_exact() {
+        let at = |text| moment(text).map(Timestamp::as_unix).ok();
+        assert_eq!(at("2026-11-23T07:29:59Z"), Some(1_795_418_999));
+        assert_eq!(at("2026-11-23T08:29:59+01:00"), Some(1_795_418_999));
+        assert_eq!(at("1970-01-02"), Some(86_400));
+        for text in ["tomorrow", "2026-11-23T07:29:59", "2026-02-30", ""] {
+            assert_eq!(at(text), None, "{text}");
+        }
+    }
+}
