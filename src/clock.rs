@@ -3,6 +3,7 @@
 //! The core is given the time; only the edge calls [`now`] and [`monotonic`].
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,13 @@ impl Timestamp {
         Self(self.0.saturating_add_unsigned(duration.as_secs()))
     }
 
+    /// The day that it falls into; the first one, when it lies before 1970.
+    #[must_use]
+    pub fn day(self) -> Day {
+        let days = self.0.div_euclid(Day::SECONDS).max(0);
+        Day::from_number(u32::try_from(days).unwrap_or(Day::LAST))
+    }
+
     /// Whole seconds from `earlier` to `self`; negative when `self` comes first.
     #[must_use]
     pub const fn seconds_since(self, earlier: Self) -> i64 {
@@ -45,6 +53,86 @@ impl fmt::Display for Timestamp {
             Ok(moment) => write!(f, "{moment}"),
             Err(_) => write!(f, "{}", self.0),
         }
+    }
+}
+
+/// A day of the calendar, UTC: what is counted, is counted by the day.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(try_from = "String", into = "String")]
+pub struct Day(u32);
+
+/// The text is not a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a day is written like 2026-11-23")]
+pub struct NotADay;
+
+impl Day {
+    /// 9999-12-30, the last day of the calendar that is whole.
+    const LAST: u32 = 2_932_895;
+
+    /// How many seconds a day has; Unix time knows no leap seconds.
+    const SECONDS: i64 = 86_400;
+
+    /// The day that begins this many days after 1970-01-01, and none after 9999-12-30.
+    #[must_use]
+    pub const fn from_number(days: u32) -> Self {
+        Self(if days < Self::LAST { days } else { Self::LAST })
+    }
+
+    /// How many days after 1970-01-01 it begins.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The day so many days before; the first day of time has none before it.
+    #[must_use]
+    pub const fn minus(self, days: u32) -> Self {
+        Self(self.0.saturating_sub(days))
+    }
+
+    /// The first moment of the day.
+    #[must_use]
+    pub fn start(self) -> Timestamp {
+        Timestamp(i64::from(self.0).saturating_mul(Self::SECONDS))
+    }
+}
+
+impl fmt::Display for Day {
+    /// RFC 3339: `2026-11-23`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = self.start().to_string();
+        f.write_str(start.split_once('T').map_or(start.as_str(), |(day, _)| day))
+    }
+}
+
+impl FromStr for Day {
+    type Err = NotADay;
+
+    fn from_str(text: &str) -> Result<Self, NotADay> {
+        let start: jiff::Timestamp = format!("{text}T00:00:00Z").parse().map_err(|_| NotADay)?;
+        let day = Timestamp(start.as_second()).day();
+        if day.to_string() == text {
+            Ok(day)
+        } else {
+            Err(NotADay)
+        }
+    }
+}
+
+impl TryFrom<String> for Day {
+    type Error = NotADay;
+
+    fn try_from(text: String) -> Result<Self, NotADay> {
+        text.parse()
+    }
+}
+
+impl From<Day> for String {
+    fn from(day: Day) -> Self {
+        day.to_string()
     }
 }
 
@@ -75,6 +163,36 @@ mod tests {
             Timestamp::from_unix(1_795_418_999).to_string(),
             "2026-11-23T07:29:59Z"
         );
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_and_reads_as_a_date() {
+        let day = Timestamp::from_unix(1_795_418_999).day();
+        assert_eq!(day.to_string(), "2026-11-23");
+        assert_eq!(day.start().to_string(), "2026-11-23T00:00:00Z");
+        let before = Timestamp::from_unix(day.start().as_unix() - 1);
+        assert_eq!(before.day(), day.minus(1));
+        assert_eq!(Timestamp::from_unix(-1).day(), Day::from_number(0).minus(1));
+        assert_eq!(
+            Timestamp::from_unix(i64::MAX).day().to_string(),
+            "9999-12-30"
+        );
+    }
+
+    #[test]
+    fn a_day_has_one_text_form() {
+        for day in [0, 20_780, Day::LAST].map(Day::from_number) {
+            assert_eq!(day.to_string().parse(), Ok(day));
+        }
+        for bad in [
+            "",
+            "2026-11-23T00:00",
+            "2026-11-31",
+            "20261123",
+            "1969-12-31",
+        ] {
+            assert_eq!(bad.parse::<Day>(), Err(NotADay), "{bad}");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Clients: who calls, and how far each has moved.
 
+mod activity;
 mod change;
+mod counts;
 mod enrol;
 mod holdings;
 mod id;
@@ -8,10 +10,15 @@ mod record;
 mod stage;
 mod tag;
 
+pub use activity::{
+    CredentialId, LastRefusal, LastUse, NotACode, NotACredentialId, RefusalCode, Sighting, Use,
+    used_apart,
+};
 pub use change::{add, disable, enable};
+pub use counts::{Counted, Counts, History};
 pub use enrol::{Enrolment, at_first_sight};
 pub use holdings::{Disabled, Holdings};
 pub use id::{ClientId, NotAClientId};
 pub use record::{ClientRecord, ClientStatus};
-pub use stage::{Seen, Sighting, Stage};
+pub use stage::{Seen, Stage};
 pub use tag::{MOST_TAGS, NotATag, Tag, Tags};

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ClientId;
 use crate::clock::Timestamp;
 
 /// When a client last called with each kind of credential.
@@ -27,15 +26,6 @@ impl Seen {
             by_key: self.by_key.max(other.by_key),
         }
     }
-}
-
-/// What was seen of one client.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sighting {
-    /// Who.
-    pub client: ClientId,
-    /// When.
-    pub seen: Seen,
 }
 
 /// How far a client has moved.

@@ -85,7 +85,11 @@ impl KeepSightings {
     }
 
     async fn flush(&self) {
-        if let Err(error) = self.sightings.flush(self.store.as_ref()).await {
+        if let Err(error) = self
+            .sightings
+            .flush(self.store.as_ref(), clock::now().day())
+            .await
+        {
             tracing::warn!(%error, "sightings are kept in memory until the store takes them");
         }
     }

@@ -5,21 +5,26 @@
 //! replaces, and is carried out whole or not at all. So the rules of the domain live in the core
 //! as functions that make changes, and an adapter only compares, writes and counts.
 
+mod batch;
 mod change;
+mod days;
 pub mod embedded;
 pub mod local;
 mod record;
 pub mod redis;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use batch::{Batch, BatchId, DayCounts, Spent};
 pub use change::{Action, Actor, Change, Event, NotAReason, Reason, Write};
 pub use local::open_embedded;
 pub use record::{Record, RecordId, Unreadable, Versioned};
 
-use crate::client::Sighting;
+use crate::client::{ClientId, History, Sighting, Use};
+use crate::clock::Day;
 
 /// The number of a change. It grows by exactly one with every change, so whoever has seen all
 /// events up to an epoch knows everything up to it, and a missing number is a lost event.
@@ -112,6 +117,11 @@ pub enum Follow {
 ///    than a record's version, gives the present.
 /// 7. **Sightings merge.** [`Store::saw`] keeps the latest time of each kind whatever the order;
 ///    it makes no event and no epoch.
+/// 8. **A batch counts once.** The counts of a batch are added whole, or not at all, and once
+///    however often it is told. That needs its writer to tell one batch at a time, with numbers
+///    that grow.
+/// 9. **Counts last.** The counts of the last [`DAYS`](crate::client::Counts::DAYS) days are kept,
+///    and not much more.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Carries out a change.
@@ -149,17 +159,63 @@ pub trait Store: Send + Sync {
     /// When the store cannot tell.
     async fn epoch(&self) -> Result<Epoch, StoreError>;
 
-    /// Merges sightings.
+    /// Takes in what a gateway saw: merges the times, adds the counts.
     ///
     /// # Errors
     ///
-    /// When the store did not take them.
-    async fn saw(&self, sightings: &[Sighting]) -> Result<(), StoreError>;
+    /// When the store did not take it, or it is not known whether it did: tell the same batch
+    /// again.
+    async fn saw(&self, batch: &Batch) -> Result<(), StoreError>;
 
-    /// Every sighting.
+    /// What was seen of every client.
     ///
     /// # Errors
     ///
     /// When the store cannot tell.
     async fn sightings(&self) -> Result<Vec<Sighting>, StoreError>;
+
+    /// The last use of every credential.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn uses(&self) -> Result<Vec<Use>, StoreError>;
+
+    /// The requests of `client` on these days.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn counts(
+        &self,
+        client: &ClientId,
+        days: RangeInclusive<Day>,
+    ) -> Result<History, StoreError>;
+
+    /// Calls `each` with the requests of every client on these days; with a client several times
+    /// when the days are many, each time with other days.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails midway.
+    async fn all_counts(
+        &self,
+        days: RangeInclusive<Day>,
+        each: &mut (dyn FnMut(ClientId, History) + Send),
+    ) -> Result<(), StoreError>;
+
+    /// The requests of all clients together on these days.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn totals(&self, days: RangeInclusive<Day>) -> Result<History, StoreError>;
+
+    /// How many requests the brownout of this version of a phase refused. Cheap enough to be asked
+    /// every few seconds.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn spent(&self, phase: Epoch) -> Result<u64, StoreError>;
 }

@@ -175,6 +175,15 @@ impl Rig {
         self.open().await;
     }
 
+    /// For how long Redis still keeps `key`.
+    pub(crate) fn seconds_left(&self, key: &str) -> i64 {
+        let Place::Redis(server) = &self.place else {
+            panic!("only Redis forgets by itself");
+        };
+        let mut question = redis::cmd("TTL");
+        question.arg(key).query(&mut server.connection()).unwrap()
+    }
+
     /// What is stored as the record `id`.
     pub(crate) async fn stored(&mut self, id: &RecordId) -> String {
         if let Place::Redis(server) = &self.place {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use keyferry::certificate::Fingerprint;
-use keyferry::client::{ClientRecord, Seen, Sighting};
+use keyferry::client::ClientRecord;
 use keyferry::clock::{self, Timestamp};
 use keyferry::store::{
     CommitError, Epoch, Event, Follow, Record, RecordId, Store, StoreError, Versioned, Write,
@@ -13,8 +13,7 @@ use tokio::task::JoinSet;
 
 use super::adapter::{Kind, Rig};
 use super::records::{
-    change, client, client_id, conflict, count_up, create, described, description, enrolment, id,
-    replace,
+    change, client, conflict, count_up, create, described, description, enrolment, id, replace,
 };
 
 const SOON: Duration = Duration::from_secs(5);
@@ -160,6 +159,7 @@ pub(crate) async fn an_absent_record_is_none(kind: Kind) {
     assert!(store.get(&id("nobody")).await.unwrap().is_none());
     assert_eq!(store.epoch().await.unwrap(), Epoch::NONE);
     assert!(store.sightings().await.unwrap().is_empty());
+    assert!(store.uses().await.unwrap().is_empty());
     let (epoch, records) = all(&*store).await;
     assert_eq!((epoch, records.len()), (Epoch::NONE, 0));
 }
@@ -279,49 +279,6 @@ pub(crate) async fn a_load_and_the_events_after_it_give_the_present(kind: Kind) 
     writing.await.unwrap();
     let (epoch, records) = all(&*store).await;
     assert_eq!((epoch, records.len()), (Epoch(201), 3001));
-}
-
-pub(crate) async fn sightings_keep_the_latest_and_make_no_event(kind: Kind) {
-    let rig = Rig::start(kind).await;
-    let store = rig.handle().await;
-    let seen = |name: &str, certificate: Option<i64>, key: Option<i64>| Sighting {
-        client: client_id(name),
-        seen: Seen {
-            by_certificate: certificate.map(Timestamp::from_unix),
-            by_key: key.map(Timestamp::from_unix),
-        },
-    };
-    store.saw(&[]).await.unwrap();
-    store
-        .saw(&[seen("a", Some(50), None), seen("b", None, None)])
-        .await
-        .unwrap();
-    store
-        .saw(&[seen("a", Some(40), Some(7)), seen("c", None, Some(-1))])
-        .await
-        .unwrap();
-    store
-        .saw(&[seen("a", Some(60), Some(6)), seen("a", Some(59), None)])
-        .await
-        .unwrap();
-
-    let mut sightings = rig.handle().await.sightings().await.unwrap();
-    sightings.retain(|sighting| sighting.seen != Seen::default());
-    sightings.sort_by(|a, b| a.client.cmp(&b.client));
-    assert_eq!(
-        sightings,
-        [seen("a", Some(60), Some(7)), seen("c", None, Some(-1))]
-    );
-    assert_eq!(store.epoch().await.unwrap(), Epoch::NONE);
-
-    let many: Vec<_> = (0..2500)
-        .map(|n| seen(&format!("m{n}"), Some(n), Some(n)))
-        .collect();
-    store.saw(&many).await.unwrap();
-    assert_eq!(
-        rig.handle().await.sightings().await.unwrap().len(),
-        2500 + sightings.len()
-    );
 }
 
 pub(crate) async fn following_wakes_with_the_change(kind: Kind) {

@@ -1,14 +1,18 @@
 //! The directory over each store.
 
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keyferry::client::{ClientId, Sighting};
+use keyferry::client::{ClientId, History, Sighting, Use};
+use keyferry::clock::Day;
 use keyferry::directory::Directory;
-use keyferry::store::{Change, CommitError, Epoch, Follow, RecordId, Store, StoreError, Versioned};
+use keyferry::store::{
+    Batch, Change, CommitError, Epoch, Follow, RecordId, Store, StoreError, Versioned,
+};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -141,12 +145,40 @@ impl Store for Held {
         self.store.follow(after, Duration::ZERO).await
     }
 
-    async fn saw(&self, sightings: &[Sighting]) -> Result<(), StoreError> {
-        self.store.saw(sightings).await
+    async fn saw(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.store.saw(batch).await
     }
 
     async fn sightings(&self) -> Result<Vec<Sighting>, StoreError> {
         self.store.sightings().await
+    }
+
+    async fn uses(&self) -> Result<Vec<Use>, StoreError> {
+        self.store.uses().await
+    }
+
+    async fn counts(
+        &self,
+        client: &ClientId,
+        days: RangeInclusive<Day>,
+    ) -> Result<History, StoreError> {
+        self.store.counts(client, days).await
+    }
+
+    async fn all_counts(
+        &self,
+        days: RangeInclusive<Day>,
+        each: &mut (dyn FnMut(ClientId, History) + Send),
+    ) -> Result<(), StoreError> {
+        self.store.all_counts(days, each).await
+    }
+
+    async fn totals(&self, days: RangeInclusive<Day>) -> Result<History, StoreError> {
+        self.store.totals(days).await
+    }
+
+    async fn spent(&self, phase: Epoch) -> Result<u64, StoreError> {
+        self.store.spent(phase).await
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use keyferry::clock;
 use keyferry::store::{CommitError, Epoch, Store, StoreError};
 
+use super::activity;
 use super::adapter::{Kind, Rig};
 use super::directory::Replica;
-use super::records::{client, create, id, replace};
+use super::records::{client, client_id, create, id, replace};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -24,7 +25,16 @@ async fn all_unavailable(store: &dyn Store) -> String {
         store.load(&mut |_| ()).await.map(drop),
         store.follow(Epoch(1), Duration::ZERO).await.map(drop),
         store.epoch().await.map(drop),
+        store.saw(&activity::batch(1)).await,
         store.sightings().await.map(drop),
+        store.uses().await.map(drop),
+        store
+            .counts(&client_id("a"), activity::DAYS)
+            .await
+            .map(drop),
+        store.all_counts(activity::DAYS, &mut |_, _| ()).await,
+        store.totals(activity::DAYS).await.map(drop),
+        store.spent(Epoch(1)).await.map(drop),
     ];
     let [first, ..] = results.map(|result| match result {
         Err(StoreError::Unavailable(why)) => why,
@@ -210,8 +220,11 @@ mod redis {
             .follow(version, Duration::from_millis(1))
             .await
             .unwrap();
-        store.saw(&[]).await.unwrap();
-        assert!(store.sightings().await.unwrap().is_empty());
+        store.saw(&activity::batch(1)).await.unwrap();
+        assert_eq!(store.sightings().await.unwrap().len(), 1);
+        assert_eq!(store.uses().await.unwrap().len(), 1);
+        assert_eq!(store.totals(activity::DAYS).await.unwrap().len(), 1);
+        assert_eq!(store.spent(Epoch(1)).await.unwrap(), 1);
 
         tell(&server, "ACL SETUSER keyferry -@all");
         let why = all_unavailable(&store).await;

@@ -11,6 +11,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod activity;
 mod adapter;
 mod cases;
 mod death;
@@ -55,12 +56,19 @@ contract! {
         an_unreadable_record_is_an_error
         what_is_written_reads_back_to_the_letter
         a_load_and_the_events_after_it_give_the_present
-        sightings_keep_the_latest_and_make_no_event
         following_wakes_with_the_change
         following_waits_no_longer_than_told
         events_that_are_no_longer_kept_are_a_gap
         an_epoch_ahead_of_the_store_is_a_gap
         a_long_way_behind_is_caught_up_in_order;
+    activity:
+        sightings_keep_the_latest_and_make_no_event
+        a_credential_keeps_its_last_use_and_where_it_came_from
+        a_batch_that_is_told_again_counts_once
+        counts_add_up_over_clients_days_and_writers
+        only_the_days_that_are_kept_are_counted
+        what_a_brownout_spent_is_counted_by_version
+        a_large_batch_is_taken_in_time;
     death:
         what_was_acknowledged_survives_a_kill;
     directory:

@@ -1,15 +1,17 @@
 //! The embedded store: one file, for one gateway.
 //!
-//! The file is a redb database with four tables: `records` (`client:acme` to the stored form of
-//! [`Versioned`]), `events` (epoch to the stored form of [`Event`](super::Event)), `sightings` and
-//! `meta`. A change is one transaction that is on the disk before it is acknowledged.
+//! The file is a redb database: `records` (`client:acme` to the stored form of [`Versioned`]),
+//! `events` (epoch to the stored form of [`Event`](super::Event)), `meta`, and the tables of what
+//! was seen. A change is one transaction that is on the disk before it is acknowledged.
 //!
 //! Whoever has the file open holds a lock on it that ends with the process. Commands that are run
 //! beside a gateway therefore go through it: see [`super::local`].
 
+mod activity;
 mod open;
 mod tables;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +24,10 @@ use tokio::task::spawn_blocking;
 pub use open::OpenError;
 
 use super::{
-    Change, CommitError, EVENTS_KEPT, Epoch, Follow, RecordId, Store, StoreError, Versioned,
+    Batch, Change, CommitError, EVENTS_KEPT, Epoch, Follow, RecordId, Store, StoreError, Versioned,
 };
-use crate::client::Sighting;
+use crate::client::{ClientId, History, Sighting, Use};
+use crate::clock::Day;
 
 /// How many records lie between the file and whoever loads them.
 const LOAD_AHEAD: usize = 256;
@@ -143,18 +146,57 @@ impl Store for Embedded {
         self.read(tables::epoch).await
     }
 
-    async fn saw(&self, sightings: &[Sighting]) -> Result<(), StoreError> {
+    async fn saw(&self, batch: &Batch) -> Result<(), StoreError> {
         let turn = Arc::clone(&self.writing).lock_owned().await;
-        let sightings = sightings.to_vec();
+        let batch = batch.clone();
         self.read(move |database| {
             let _turn = turn;
-            tables::saw(database, &sightings)
+            activity::saw(database, &batch)
         })
         .await
     }
 
     async fn sightings(&self) -> Result<Vec<Sighting>, StoreError> {
-        self.read(tables::sightings).await
+        self.read(activity::sightings).await
+    }
+
+    async fn uses(&self) -> Result<Vec<Use>, StoreError> {
+        self.read(activity::uses).await
+    }
+
+    async fn counts(
+        &self,
+        client: &ClientId,
+        days: RangeInclusive<Day>,
+    ) -> Result<History, StoreError> {
+        let client = client.clone();
+        self.read(move |database| activity::counts(database, Some(&client), &days))
+            .await
+    }
+
+    async fn all_counts(
+        &self,
+        days: RangeInclusive<Day>,
+        each: &mut (dyn FnMut(ClientId, History) + Send),
+    ) -> Result<(), StoreError> {
+        let (sender, mut histories) = mpsc::channel(LOAD_AHEAD);
+        let reading = self.read(move |database| activity::all_counts(database, &days, &sender));
+        let taking = async {
+            while let Some((client, history)) = histories.recv().await {
+                each(client, history);
+            }
+        };
+        tokio::join!(reading, taking).0
+    }
+
+    async fn totals(&self, days: RangeInclusive<Day>) -> Result<History, StoreError> {
+        self.read(move |database| activity::counts(database, None, &days))
+            .await
+    }
+
+    async fn spent(&self, phase: Epoch) -> Result<u64, StoreError> {
+        self.read(move |database| activity::spent(database, phase))
+            .await
     }
 }
 

@@ -3,17 +3,13 @@
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use tokio::sync::mpsc;
 
-use crate::client::{ClientId, Seen, Sighting};
-use crate::store::{
-    Change, CommitError, Epoch, Event, Follow, RecordId, StoreError, Unreadable, Versioned,
-};
+use super::activity;
+use crate::store::{Change, CommitError, Epoch, Event, Follow, RecordId, StoreError, Versioned};
 
 /// `client:acme` to the record's stored form.
 const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
 /// An epoch to its event's stored form.
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
-/// A client's id to its sighting.
-const SIGHTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("sightings");
 /// The form of the file, and the epoch of the last change.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
@@ -46,7 +42,7 @@ pub(super) fn prepare(database: &Database) -> Result<Option<String>, redb::Error
         }
         transaction.open_table(RECORDS)?;
         transaction.open_table(EVENTS)?;
-        transaction.open_table(SIGHTINGS)?;
+        activity::prepare(&transaction)?;
     }
     transaction.commit()?;
     Ok(None)
@@ -168,56 +164,6 @@ pub(super) fn events(database: &Database, after: Epoch) -> Result<Follow, StoreE
     Ok(Follow::Events(found))
 }
 
-/// Merges sightings.
-pub(super) fn saw(database: &Database, sightings: &[Sighting]) -> Result<(), StoreError> {
-    let transaction = database.begin_write().map_err(failed)?;
-    {
-        let mut table = transaction.open_table(SIGHTINGS).map_err(failed)?;
-        for sighting in sightings {
-            let client = sighting.client.as_str();
-            let known = match table.get(client).map_err(failed)? {
-                Some(stored) => read_seen(client, stored.value())?,
-                None => Seen::default(),
-            };
-            let merged = known.merge(sighting.seen);
-            if merged != known {
-                let stored = serde_json::to_vec(&merged).unwrap_or_default();
-                table.insert(client, stored.as_slice()).map_err(failed)?;
-            }
-        }
-    }
-    transaction.commit().map_err(failed)
-}
-
-/// Every sighting.
-pub(super) fn sightings(database: &Database) -> Result<Vec<Sighting>, StoreError> {
-    let read = database.begin_read().map_err(failed)?;
-    let table = read.open_table(SIGHTINGS).map_err(failed)?;
-    let mut sightings = Vec::new();
-    for entry in table.iter().map_err(failed)? {
-        let (client, stored) = entry.map_err(failed)?;
-        let client = client.value();
-        sightings.push(Sighting {
-            seen: read_seen(client, stored.value())?,
-            client: client
-                .parse::<ClientId>()
-                .map_err(|error| unreadable_sighting(client, &error))?,
-        });
-    }
-    Ok(sightings)
-}
-
-fn read_seen(client: &str, stored: &[u8]) -> Result<Seen, Unreadable> {
-    serde_json::from_slice(stored).map_err(|error| unreadable_sighting(client, &error))
-}
-
-fn unreadable_sighting(client: &str, why: &dyn std::fmt::Display) -> Unreadable {
-    Unreadable {
-        what: format!("the sighting of {client:?}"),
-        why: why.to_string(),
-    }
-}
-
-fn failed(error: impl Into<redb::Error>) -> StoreError {
+pub(super) fn failed(error: impl Into<redb::Error>) -> StoreError {
     StoreError::Unavailable(format!("the embedded store: {}", error.into()))
 }

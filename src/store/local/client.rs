@@ -1,6 +1,7 @@
 //! A command's side.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::wire::{self, Answer, PROTOCOL, Question, Request};
-use crate::client::Sighting;
+use crate::client::{ClientId, History, Sighting, Use};
+use crate::clock::Day;
 use crate::store::{
-    Change, CommitError, Epoch, Follow, RecordId, Store, StoreError, Unreadable, Versioned,
+    Batch, Change, CommitError, Epoch, Follow, RecordId, Store, StoreError, Unreadable, Versioned,
 };
 
 /// How long the gateway may take to accept a connection.
@@ -154,9 +156,9 @@ impl Store for Client {
         }
     }
 
-    async fn saw(&self, sightings: &[Sighting]) -> Result<(), StoreError> {
-        let sightings = sightings.to_vec();
-        match self.ask_for_one(&Question::Saw { sightings }).await? {
+    async fn saw(&self, batch: &Batch) -> Result<(), StoreError> {
+        let batch = batch.clone();
+        match self.ask_for_one(&Question::Saw { batch }).await? {
             Answer::Done => Ok(()),
             _ => Err(unexpected()),
         }
@@ -171,6 +173,59 @@ impl Store for Client {
                 Answer::Done => return Ok(sightings),
                 _ => return Err(unexpected()),
             }
+        }
+    }
+
+    async fn uses(&self) -> Result<Vec<Use>, StoreError> {
+        let mut lines = self.ask(&Question::Uses).await?;
+        let mut uses = Vec::new();
+        loop {
+            match lines.next().await? {
+                Answer::Use { used } => uses.push(used),
+                Answer::Done => return Ok(uses),
+                _ => return Err(unexpected()),
+            }
+        }
+    }
+
+    async fn counts(
+        &self,
+        client: &ClientId,
+        days: RangeInclusive<Day>,
+    ) -> Result<History, StoreError> {
+        let client = client.clone();
+        match self.ask_for_one(&Question::Counts { client, days }).await? {
+            Answer::Counts { history } => Ok(history),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn all_counts(
+        &self,
+        days: RangeInclusive<Day>,
+        each: &mut (dyn FnMut(ClientId, History) + Send),
+    ) -> Result<(), StoreError> {
+        let mut lines = self.ask(&Question::AllCounts { days }).await?;
+        loop {
+            match lines.next().await? {
+                Answer::History { client, history } => each(client, history),
+                Answer::Done => return Ok(()),
+                _ => return Err(unexpected()),
+            }
+        }
+    }
+
+    async fn totals(&self, days: RangeInclusive<Day>) -> Result<History, StoreError> {
+        match self.ask_for_one(&Question::Totals { days }).await? {
+            Answer::Counts { history } => Ok(history),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn spent(&self, phase: Epoch) -> Result<u64, StoreError> {
+        match self.ask_for_one(&Question::Spent { phase }).await? {
+            Answer::Spent { refusals } => Ok(refusals),
+            _ => Err(unexpected()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener as Bound;
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ use tokio::time::timeout;
 
 use super::wire::{self, Answer, PROTOCOL, Question, Request};
 use super::{beside, socket_path};
+use crate::client::History;
+use crate::clock::Day;
 use crate::store::embedded::Embedded;
 use crate::store::{CommitError, Follow, Store, StoreError};
 
@@ -217,14 +220,23 @@ async fn answer(store: &dyn Store, question: Question, to: &mut Lines) -> io::Re
             Ok(epoch) => Answer::Epoch { epoch },
             Err(error) => error.into(),
         },
-        Question::Saw { sightings } => done_or(store.saw(&sightings).await),
+        Question::Saw { batch } => done_or(store.saw(&batch).await),
         Question::Sightings => match store.sightings().await {
             Ok(sightings) => {
-                for sighting in sightings {
-                    say(to, &Answer::Sighting { sighting }).await?;
-                }
-                Answer::Done
+                let lines = sightings.into_iter();
+                list(to, lines.map(|sighting| Answer::Sighting { sighting })).await?
             }
+            Err(error) => error.into(),
+        },
+        Question::Uses => match store.uses().await {
+            Ok(uses) => list(to, uses.into_iter().map(|used| Answer::Use { used })).await?,
+            Err(error) => error.into(),
+        },
+        Question::Counts { client, days } => history_or(store.counts(&client, days).await),
+        Question::AllCounts { days } => return all_counts(store, days, to).await,
+        Question::Totals { days } => history_or(store.totals(days).await),
+        Question::Spent { phase } => match store.spent(phase).await {
+            Ok(refusals) => Answer::Spent { refusals },
             Err(error) => error.into(),
         },
     };
@@ -238,30 +250,67 @@ fn done_or(result: Result<(), StoreError>) -> Answer {
     }
 }
 
-/// Sends every record while the store still reads. The store does not wait for the socket: what
-/// a slow reader has not taken yet is held in memory.
-async fn load(store: &dyn Store, to: &mut Lines) -> io::Result<()> {
-    let (sender, mut records) = mpsc::unbounded_channel();
-    let reading = async move {
-        store
-            .load(&mut |record| {
-                // When nobody takes it any more, the other half has failed and tells why.
-                let _ = sender.send(record);
-            })
-            .await
-    };
+fn history_or(result: Result<History, StoreError>) -> Answer {
+    match result {
+        Ok(history) => Answer::Counts { history },
+        Err(error) => error.into(),
+    }
+}
+
+/// Sends the lines of a list; gives its end.
+async fn list(to: &mut Lines, lines: impl Iterator<Item = Answer>) -> io::Result<Answer> {
+    for line in lines {
+        say(to, &line).await?;
+    }
+    Ok(Answer::Done)
+}
+
+/// Sends the things that `lines` come from while they are still read. The store does not wait for
+/// the socket: what a slow reader has not taken yet is held in memory.
+async fn stream(
+    to: &mut Lines,
+    reading: impl Future<Output = Result<Answer, StoreError>>,
+    mut lines: mpsc::UnboundedReceiver<Answer>,
+) -> io::Result<()> {
     let socket = &mut *to;
     let sending = async move {
-        while let Some(record) = records.recv().await {
-            say(socket, &Answer::record(&record)).await?;
+        while let Some(line) = lines.recv().await {
+            say(socket, &line).await?;
         }
         Ok(())
     };
     let (read, sent): (_, io::Result<()>) = tokio::join!(reading, sending);
     sent?;
-    let end = match read {
-        Ok(epoch) => Answer::Epoch { epoch },
-        Err(error) => error.into(),
+    say(to, &read.unwrap_or_else(Answer::from)).await
+}
+
+async fn load(store: &dyn Store, to: &mut Lines) -> io::Result<()> {
+    let (sender, lines) = mpsc::unbounded_channel();
+    let reading = async move {
+        let epoch = store
+            .load(&mut |record| {
+                // When nobody takes it any more, the other half has failed and tells why.
+                let _ = sender.send(Answer::record(&record));
+            })
+            .await?;
+        Ok(Answer::Epoch { epoch })
     };
-    say(to, &end).await
+    stream(to, reading, lines).await
+}
+
+async fn all_counts(
+    store: &dyn Store,
+    days: RangeInclusive<Day>,
+    to: &mut Lines,
+) -> io::Result<()> {
+    let (sender, lines) = mpsc::unbounded_channel();
+    let reading = async move {
+        store
+            .all_counts(days, &mut |client, history| {
+                let _ = sender.send(Answer::History { client, history });
+            })
+            .await?;
+        Ok(Answer::Done)
+    };
+    stream(to, reading, lines).await
 }

@@ -2,14 +2,16 @@
 //! answer is any number of lines with things, and one that ends it.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::client::Sighting;
-use crate::store::{Change, Epoch, Event, RecordId, StoreError, Unreadable, Versioned};
+use crate::client::{ClientId, History, Sighting, Use};
+use crate::clock::Day;
+use crate::store::{Batch, Change, Epoch, Event, RecordId, StoreError, Unreadable, Versioned};
 
 /// The version of what is said. The two programs may be of different versions.
 pub(super) const PROTOCOL: u32 = 1;
@@ -29,13 +31,36 @@ pub(super) struct Request {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is", deny_unknown_fields)]
 pub(super) enum Question {
-    Commit { change: Change },
-    Get { id: RecordId },
+    Commit {
+        change: Change,
+    },
+    Get {
+        id: RecordId,
+    },
     Load,
-    Follow { after: Epoch, wait: Duration },
+    Follow {
+        after: Epoch,
+        wait: Duration,
+    },
     Epoch,
-    Saw { sightings: Vec<Sighting> },
+    Saw {
+        batch: Batch,
+    },
     Sightings,
+    Uses,
+    Counts {
+        client: ClientId,
+        days: RangeInclusive<Day>,
+    },
+    AllCounts {
+        days: RangeInclusive<Day>,
+    },
+    Totals {
+        days: RangeInclusive<Day>,
+    },
+    Spent {
+        phase: Epoch,
+    },
 }
 
 /// A line of an answer.
@@ -53,6 +78,13 @@ pub(super) enum Answer {
     Sighting {
         sighting: Sighting,
     },
+    Use {
+        used: Use,
+    },
+    History {
+        client: ClientId,
+        history: History,
+    },
     /// The end of an answer.
     Done,
     Epoch {
@@ -60,6 +92,12 @@ pub(super) enum Answer {
     },
     Gap {
         now: Epoch,
+    },
+    Counts {
+        history: History,
+    },
+    Spent {
+        refusals: u64,
     },
     Conflict {
         id: RecordId,

@@ -8,32 +8,36 @@
 //! | `kf:{kf}:certificate` | hash | fingerprint to the stored form of its record |
 //! | `kf:{kf}:key` | hash | key id to the stored form of its record |
 //! | `kf:{kf}:phase` | hash | target to the stored form of its record |
-//! | `kf:{kf}:seen` | hash | `<client id>:certificate` and `<client id>:key` to seconds |
+//!
+//! and what [`activity`] says of what was seen.
 //!
 //! The part in braces is the hash tag: all keys share one slot of a cluster, so that a change,
 //! which is one script, may touch all of them. No key's name holds anything of a client.
 
+mod activity;
 mod link;
 mod read;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::streams::StreamReadReply;
 use redis::{Client, IntoConnectionInfo};
 
+use super::days::TOTAL;
 use super::record::SCHEMA;
 use super::{
-    Change, CommitError, EVENTS_KEPT, Epoch, Event, Follow, RecordId, Store, StoreError,
+    Batch, Change, CommitError, EVENTS_KEPT, Epoch, Event, Follow, RecordId, Store, StoreError,
     Unreadable, Versioned,
 };
-use crate::client::Sighting;
+use crate::client::{ClientId, History, Sighting, Use};
+use crate::clock::Day;
 use crate::secret::Secret;
 use link::{Link, Script};
 
 const EPOCH: &str = "kf:{kf}:epoch";
 const EVENTS: &str = "kf:{kf}:events";
-const SEEN: &str = "kf:{kf}:seen";
 /// The hash of each kind of record, by [`RecordId::kind`].
 const RECORDS: [(&str, &str); 4] = [
     ("client", "kf:{kf}:client"),
@@ -44,8 +48,6 @@ const RECORDS: [(&str, &str); 4] = [
 
 /// The most events that one answer holds.
 const BATCH: usize = 1000;
-/// The most sightings that one run of the script merges: Redis does nothing else meanwhile.
-const MERGED_AT_ONCE: usize = 500;
 
 /// Where Redis is, and how long to wait for it.
 #[derive(Clone, Debug)]
@@ -237,32 +239,42 @@ impl Store for Redis {
         }
     }
 
-    async fn saw(&self, sightings: &[Sighting]) -> Result<(), StoreError> {
-        for some in sightings.chunks(MERGED_AT_ONCE) {
-            let mut arguments = Vec::new();
-            for Sighting { client, seen } in some {
-                let times = [("certificate", seen.by_certificate), ("key", seen.by_key)];
-                for (by, at) in times {
-                    if let Some(at) = at {
-                        arguments.push(format!("{client}:{by}"));
-                        arguments.push(at.as_unix().to_string());
-                    }
-                }
-            }
-            if !arguments.is_empty() {
-                let () = self.link.run(&self.saw, &[SEEN], &arguments).await?;
-            }
-        }
-        Ok(())
+    async fn saw(&self, batch: &Batch) -> Result<(), StoreError> {
+        let (keys, arguments) = activity::steps(batch);
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        self.link.run(&self.saw, &keys, &arguments).await
     }
 
     async fn sightings(&self) -> Result<Vec<Sighting>, StoreError> {
-        let mut sightings = read::Sightings::default();
-        read::all(&self.link, SEEN, &mut |field, seconds| {
-            sightings.take(field, seconds)
-        })
-        .await?;
-        Ok(sightings.into_list())
+        activity::sightings(&self.link).await
+    }
+
+    async fn uses(&self) -> Result<Vec<Use>, StoreError> {
+        activity::uses(&self.link).await
+    }
+
+    async fn counts(
+        &self,
+        client: &ClientId,
+        days: RangeInclusive<Day>,
+    ) -> Result<History, StoreError> {
+        activity::counts(&self.link, client.as_str(), &days).await
+    }
+
+    async fn all_counts(
+        &self,
+        days: RangeInclusive<Day>,
+        each: &mut (dyn FnMut(ClientId, History) + Send),
+    ) -> Result<(), StoreError> {
+        activity::all_counts(&self.link, &days, each).await
+    }
+
+    async fn totals(&self, days: RangeInclusive<Day>) -> Result<History, StoreError> {
+        activity::counts(&self.link, TOTAL, &days).await
+    }
+
+    async fn spent(&self, phase: Epoch) -> Result<u64, StoreError> {
+        activity::spent(&self.link, phase).await
     }
 }
 

@@ -1,13 +1,9 @@
 //! Reading what Redis gives.
 
-use std::collections::BTreeMap;
-
 use redis::streams::StreamId;
 
 use super::EVENTS;
 use super::link::Link;
-use crate::client::{ClientId, Seen, Sighting};
-use crate::clock::Timestamp;
 use crate::store::{Epoch, Event, Follow, StoreError, Unreadable};
 
 /// How many fields of a hash to ask for at a time.
@@ -74,38 +70,5 @@ fn damaged(entry: &str, why: &str) -> Unreadable {
     Unreadable {
         what: format!("the entry {entry} of {EVENTS}"),
         why: why.to_owned(),
-    }
-}
-
-/// Sightings, put together from their fields.
-#[derive(Default)]
-pub(super) struct Sightings(BTreeMap<ClientId, Seen>);
-
-impl Sightings {
-    /// Takes in one field: `<client id>:certificate` or `<client id>:key`, and its seconds.
-    pub(super) fn take(&mut self, field: &str, seconds: &[u8]) -> Result<(), StoreError> {
-        let unreadable = || Unreadable {
-            what: format!("the sighting {field:?}"),
-            why: "it is not a client's name and a time".to_owned(),
-        };
-        let (client, by) = field.rsplit_once(':').ok_or_else(unreadable)?;
-        let client: ClientId = client.parse().map_err(|_| unreadable())?;
-        let seconds = std::str::from_utf8(seconds)
-            .ok()
-            .and_then(|text| text.parse().ok());
-        let at = Some(Timestamp::from_unix(seconds.ok_or_else(unreadable)?));
-        let seen = self.0.entry(client).or_default();
-        match by {
-            "certificate" => seen.by_certificate = at,
-            "key" => seen.by_key = at,
-            _ => return Err(unreadable().into()),
-        }
-        Ok(())
-    }
-
-    pub(super) fn into_list(self) -> Vec<Sighting> {
-        let list = self.0.into_iter();
-        list.map(|(client, seen)| Sighting { client, seen })
-            .collect()
     }
 }

@@ -1,0 +1,202 @@
+//! What is seen of clients, collected in memory and told to the store now and then.
+//!
+//! Noting takes no lock, writes nothing to the store, and allocates only at the first sight of a
+//! client or of a credential. Only those that are known are noted, so strangers cost no memory.
+
+mod cells;
+mod outbox;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use foldhash::fast::RandomState;
+use papaya::HashMap;
+use tokio::sync::Mutex;
+
+use crate::client::{ClientId, Counted, CredentialId, LastRefusal, LastUse, Seen, Sighting, Use};
+use crate::clock::{Day, Timestamp};
+use crate::store::{Batch, Epoch, Store, StoreError};
+use cells::{Activity, UseCell};
+use outbox::Outbox;
+
+/// What was seen, here and at other replicas, and what of it the store has not been told.
+#[derive(Default)]
+pub struct Sightings {
+    clients: HashMap<ClientId, Activity, RandomState>,
+    credentials: HashMap<CredentialId, UseCell, RandomState>,
+    /// Refusals of brownouts since they were last collected.
+    spent: HashMap<Epoch, AtomicU64, RandomState>,
+    outbox: Mutex<Outbox>,
+}
+
+impl Sightings {
+    /// Notes that a request of `client` was served at `now`, by what was `seen` of it.
+    pub fn served(&self, client: &ClientId, seen: Seen, now: Timestamp) {
+        let counted = match seen.by_key {
+            Some(_) => Counted::ByKey,
+            None => Counted::ByCertificate,
+        };
+        self.with(client, |activity| {
+            activity.raise(seen);
+            activity.count(counted, now.day());
+        });
+    }
+
+    /// Notes that `client` was `seen`, without counting a request.
+    pub fn note(&self, client: &ClientId, seen: Seen) {
+        self.with(client, |activity| activity.raise(seen));
+    }
+
+    /// Counts a request of `client`.
+    pub fn count(&self, client: &ClientId, counted: Counted, now: Timestamp) {
+        self.with(client, |activity| activity.count(counted, now.day()));
+    }
+
+    /// Notes a use of a credential that was good at that time.
+    pub fn used(&self, credential: CredentialId, last: LastUse) {
+        let map = self.credentials.pin();
+        match map.get(&credential) {
+            Some(cell) => cell.raise(last),
+            None => map
+                .get_or_insert_with(credential, UseCell::default)
+                .raise(last),
+        }
+    }
+
+    /// Notes the refusal of a request that is proven to be `client`'s, without counting it.
+    pub fn refused(&self, client: &ClientId, refusal: LastRefusal) {
+        self.with(client, |activity| activity.refuse(refusal));
+    }
+
+    /// Notes that a credential of `client` came beside one of another client.
+    pub fn conflicted(&self, client: &ClientId, at: Timestamp) {
+        self.with(client, |activity| activity.conflict(at));
+    }
+
+    /// Counts a refusal by the brownout of this version of a phase.
+    pub fn spent(&self, phase: Epoch) {
+        let map = self.spent.pin();
+        map.get_or_insert_with(phase, AtomicU64::default)
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// When `client` was seen.
+    #[must_use]
+    pub fn of(&self, client: &ClientId) -> Seen {
+        let map = self.clients.pin();
+        map.get(client).map(Activity::seen).unwrap_or_default()
+    }
+
+    /// All that was last seen of `client`.
+    #[must_use]
+    pub fn sighting(&self, client: &ClientId) -> Sighting {
+        let map = self.clients.pin();
+        match map.get(client) {
+            Some(activity) => activity.sighting(client),
+            None => Sighting::nothing_of(client.clone()),
+        }
+    }
+
+    /// The last use of a credential while it was good, here or at another replica; nothing when
+    /// it was never used. The uses at other replicas are known up to a minute late.
+    #[must_use]
+    pub fn credential(&self, credential: &CredentialId) -> Option<LastUse> {
+        self.credentials.pin().get(credential)?.get()
+    }
+
+    /// Takes in what the store remembers, from other replicas and from before.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    pub async fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
+        for sighting in store.sightings().await? {
+            self.is_told(&sighting);
+        }
+        for used in store.uses().await? {
+            self.use_is_told(&used);
+        }
+        Ok(())
+    }
+
+    /// Tells the store what is new since the last time. What it did not take is told again: a
+    /// batch of which it is not known whether it was taken, as the same batch.
+    ///
+    /// # Errors
+    ///
+    /// When the store did not take it.
+    pub async fn flush(&self, store: &dyn Store, today: Day) -> Result<(), StoreError> {
+        let mut outbox = self.outbox.lock().await;
+        self.collect(&mut outbox, today);
+        let (mut sightings, mut uses) = self.news();
+        loop {
+            let Some(batch) = outbox.next(&mut sightings, &mut uses, today) else {
+                return Ok(());
+            };
+            store.saw(batch).await?;
+            self.batch_is_told(batch);
+            outbox.is_told();
+        }
+    }
+
+    /// Moves the counts into the outbox.
+    fn collect(&self, outbox: &mut Outbox, today: Day) {
+        for (client, activity) in &self.clients.pin() {
+            for (day, counts) in activity.take_counts(today) {
+                outbox.add(client, day, counts);
+            }
+        }
+        for (phase, refusals) in &self.spent.pin() {
+            outbox.add_spent(*phase, refusals.swap(0, Ordering::Relaxed));
+        }
+    }
+
+    /// The times that the store does not know yet.
+    fn news(&self) -> (Vec<Sighting>, Vec<Use>) {
+        let clients = self.clients.pin();
+        let credentials = self.credentials.pin();
+        let sightings = clients
+            .iter()
+            .filter(|(_, activity)| activity.is_news())
+            .map(|(client, activity)| activity.sighting(client));
+        let uses = credentials.iter().filter_map(|(credential, cell)| {
+            let last = cell.news()?;
+            Some(Use {
+                credential: *credential,
+                last,
+            })
+        });
+        (sightings.collect(), uses.collect())
+    }
+
+    fn batch_is_told(&self, batch: &Batch) {
+        for sighting in &batch.sightings {
+            self.is_told(sighting);
+        }
+        for used in &batch.uses {
+            self.use_is_told(used);
+        }
+    }
+
+    /// Takes in what the store knows.
+    fn is_told(&self, sighting: &Sighting) {
+        self.with(&sighting.client, |activity| activity.is_told(sighting));
+    }
+
+    fn use_is_told(&self, Use { credential, last }: &Use) {
+        self.used(*credential, *last);
+        if let Some(cell) = self.credentials.pin().get(credential) {
+            cell.is_told(last.at);
+        }
+    }
+
+    fn with(&self, client: &ClientId, then: impl FnOnce(&Activity)) {
+        let map = self.clients.pin();
+        match map.get(client) {
+            Some(activity) => then(activity),
+            None => then(map.get_or_insert_with(client.clone(), Activity::default)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

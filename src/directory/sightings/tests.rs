@@ -1,0 +1,146 @@
+//! What is noted, told and told again.
+
+use super::*;
+use crate::client::{Counts, RefusalCode};
+
+const TODAY: Day = Day::from_number(20_000);
+
+fn seen(by_certificate: Option<i64>, by_key: Option<i64>) -> Seen {
+    Seen {
+        by_certificate: by_certificate.map(Timestamp::from_unix),
+        by_key: by_key.map(Timestamp::from_unix),
+    }
+}
+
+fn client() -> ClientId {
+    "a".parse().unwrap()
+}
+
+fn refusal(at: i64, code: &'static str) -> LastRefusal {
+    LastRefusal {
+        at: Timestamp::from_unix(at),
+        code: RefusalCode::known(code),
+    }
+}
+
+impl Sightings {
+    /// The next batch, as if the store had been asked to take it.
+    fn batch(&self) -> Option<Batch> {
+        let mut outbox = self.outbox.try_lock().unwrap();
+        self.collect(&mut outbox, TODAY);
+        let (mut sightings, mut uses) = self.news();
+        outbox.next(&mut sightings, &mut uses, TODAY).cloned()
+    }
+
+    /// The store took it.
+    fn acknowledged(&self, batch: &Batch) {
+        self.batch_is_told(batch);
+        self.outbox.try_lock().unwrap().is_told();
+    }
+}
+
+#[test]
+fn each_kind_is_told_once_even_within_one_second() {
+    let sightings = Sightings::default();
+    sightings.note(&client(), seen(None, Some(100)));
+    sightings.acknowledged(&sightings.batch().unwrap());
+    assert_eq!(sightings.batch(), None);
+
+    sightings.note(&client(), seen(Some(100), None));
+    sightings.refused(&client(), refusal(100, "key_invalid"));
+    sightings.conflicted(&client(), Timestamp::from_unix(100));
+    let told = sightings.batch().unwrap().sightings;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].seen, seen(Some(100), Some(100)));
+    assert_eq!(told[0].refused, Some(refusal(100, "key_invalid")));
+    assert_eq!(told[0].conflict, Some(Timestamp::from_unix(100)));
+}
+
+#[test]
+fn what_comes_from_the_store_is_not_told_back_to_it() {
+    let sightings = Sightings::default();
+    let known = Sighting {
+        seen: seen(None, Some(100)),
+        refused: Some(refusal(90, "key_invalid")),
+        ..Sighting::nothing_of(client())
+    };
+    let used = Use {
+        credential: CredentialId::Certificate(crate::certificate::Fingerprint::of(b"a")),
+        last: LastUse {
+            at: Timestamp::from_unix(80),
+            from: [192, 0, 2, 1].into(),
+        },
+    };
+    sightings.is_told(&known);
+    sightings.use_is_told(&used);
+    assert_eq!(sightings.batch(), None);
+    assert_eq!(sightings.sighting(&client()), known);
+    assert_eq!(sightings.credential(&used.credential), Some(used.last));
+
+    sightings.note(&client(), seen(None, Some(99)));
+    sightings.refused(&client(), refusal(90, "certificate_expired"));
+    sightings.used(used.credential, used.last);
+    assert_eq!(sightings.batch(), None);
+}
+
+#[test]
+fn what_the_store_may_have_taken_is_told_again_under_its_number() {
+    let sightings = Sightings::default();
+    let now = TODAY.start();
+    sightings.served(&client(), seen(None, Some(100)), now);
+    sightings.spent(Epoch(7));
+    let lost = sightings.batch().unwrap();
+    let counted = Counts {
+        by_key: 1,
+        ..Counts::default()
+    };
+    assert_eq!(lost.counts[0].counts, counted);
+    assert_eq!(lost.spent[0].refusals, 1);
+
+    sightings.served(&client(), seen(None, Some(101)), now);
+    assert_eq!(sightings.batch().unwrap(), lost, "the same batch");
+    sightings.acknowledged(&lost);
+    let next = sightings.batch().unwrap();
+    assert!(next.id.writer == lost.id.writer && next.id.number > lost.id.number);
+    assert_eq!(next.counts[0].counts, counted, "only what came since");
+    assert!(next.spent.is_empty());
+    sightings.acknowledged(&next);
+    assert_eq!(sightings.batch(), None);
+}
+
+#[test]
+fn a_batch_has_no_more_than_the_store_takes_at_a_time() {
+    let sightings = Sightings::default();
+    for number in 0..Batch::MOST {
+        let client: ClientId = format!("c{number}").parse().unwrap();
+        sightings.served(&client, seen(Some(100), None), TODAY.start());
+    }
+    let first = sightings.batch().unwrap();
+    assert_eq!(first.len(), Batch::MOST);
+    sightings.acknowledged(&first);
+    let second = sightings.batch().unwrap();
+    assert_eq!((second.len(), second.counts.len()), (Batch::MOST, 0));
+    sightings.acknowledged(&second);
+    assert_eq!(sightings.batch(), None);
+}
+
+#[test]
+fn two_requests_at_once_are_two() {
+    let sightings = Sightings::default();
+    let (client, threads, each) = (&client(), 4, 1000);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                for _ in 0..each {
+                    sightings.served(client, seen(Some(1), None), TODAY.start());
+                    sightings.count(client, Counted::Refused, TODAY.start());
+                }
+            });
+        }
+    });
+    let counts = sightings.batch().unwrap().counts[0].counts;
+    assert_eq!(
+        (counts.by_certificate, counts.by_key, counts.refused),
+        (threads * each, 0, threads * each)
+    );
+}

@@ -1,0 +1,273 @@
+//! What was seen, in the tables of the file. Everything here blocks.
+
+use std::ops::RangeInclusive;
+
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use super::tables::failed;
+use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
+use crate::clock::Day;
+use crate::store::batch::REMEMBERED_DAYS;
+use crate::store::days::{self, TOTAL};
+use crate::store::{Batch, BatchId, DayCounts, Epoch, Spent, StoreError, Unreadable};
+
+/// A client's id to its sighting.
+const SIGHTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("sightings");
+/// A credential's name to its last use.
+const USES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("uses");
+/// A piece of time and a client's id, or the totals' name, to the counts.
+const COUNTS: TableDefinition<'_, (u32, &str), &[u8]> = TableDefinition::new("counts");
+/// The version of a phase to the refusals of its brownout.
+const SPENT: TableDefinition<'_, u64, u64> = TableDefinition::new("spent");
+/// A writer to the number of its last batch, and the day of that.
+const WRITERS: TableDefinition<'_, &str, (u64, u32)> = TableDefinition::new("writers");
+
+/// Makes the tables in a new file.
+pub(super) fn prepare(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(SIGHTINGS)?;
+    transaction.open_table(USES)?;
+    transaction.open_table(COUNTS)?;
+    transaction.open_table(SPENT)?;
+    transaction.open_table(WRITERS)?;
+    Ok(())
+}
+
+/// Takes in a batch, once.
+pub(super) fn saw(database: &Database, batch: &Batch) -> Result<(), StoreError> {
+    let transaction = database.begin_write().map_err(failed)?;
+    if is_new(&transaction, batch.id, batch.today)? {
+        merge_sightings(&transaction, &batch.sightings)?;
+        merge_uses(&transaction, &batch.uses)?;
+        add_counts(&transaction, &batch.counts, batch.today)?;
+        add_spent(&transaction, &batch.spent)?;
+    }
+    transaction.commit().map_err(failed)
+}
+
+/// Whether the batch was not taken before. Writers that are long silent are forgotten.
+fn is_new(transaction: &WriteTransaction, id: BatchId, today: Day) -> Result<bool, StoreError> {
+    let mut writers = transaction.open_table(WRITERS).map_err(failed)?;
+    let writer = id.writer.to_string();
+    let last = writers.get(writer.as_str()).map_err(failed)?;
+    let last = last.map(|last| last.value().0);
+    if last.is_some_and(|last| last >= id.number) {
+        return Ok(false);
+    }
+    if last.is_none() {
+        let oldest = today.minus(REMEMBERED_DAYS).number();
+        writers
+            .retain(|_, (_, day)| day >= oldest)
+            .map_err(failed)?;
+    }
+    writers
+        .insert(writer.as_str(), (id.number, today.number()))
+        .map_err(failed)?;
+    Ok(true)
+}
+
+fn merge_sightings(
+    transaction: &WriteTransaction,
+    sightings: &[Sighting],
+) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(SIGHTINGS).map_err(failed)?;
+    for sighting in sightings {
+        let client = sighting.client.as_str();
+        let known: Option<Sighting> = value(&table, client)?;
+        let merged = match &known {
+            Some(known) => known.clone().merge(sighting.clone()),
+            None => sighting.clone(),
+        };
+        if known.as_ref() != Some(&merged) {
+            put(&mut table, client, &merged)?;
+        }
+    }
+    Ok(())
+}
+
+fn merge_uses(transaction: &WriteTransaction, uses: &[Use]) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(USES).map_err(failed)?;
+    for Use { credential, last } in uses {
+        let credential = credential.to_string();
+        if value(&table, &credential)?.is_none_or(|known: LastUse| known < *last) {
+            put(&mut table, &credential, last)?;
+        }
+    }
+    Ok(())
+}
+
+fn add_counts(
+    transaction: &WriteTransaction,
+    counts: &[DayCounts],
+    today: Day,
+) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(COUNTS).map_err(failed)?;
+    for (name, day, counts) in days::additions(counts, today) {
+        let piece = days::piece_of(day);
+        let mut history = piece_of(&table, piece, name)?;
+        let sum = history.entry(day).or_default();
+        *sum = sum.plus(counts);
+        let stored = days::encode(&history);
+        table
+            .insert((piece, name), stored.as_slice())
+            .map_err(failed)?;
+    }
+    forget(&mut table, days::oldest_kept(today))
+}
+
+/// Drops the first piece when it is too old: not more at a time, so that a clock that was wrong
+/// once does not cost everything.
+fn forget(
+    table: &mut Table<'_, (u32, &'static str), &'static [u8]>,
+    oldest: u32,
+) -> Result<(), StoreError> {
+    let first = table.first().map_err(failed)?;
+    let first = first.map(|(key, _)| key.value().0);
+    if let Some(first) = first.filter(|first| *first < oldest) {
+        table
+            .retain_in((first, "")..(first.saturating_add(1), ""), |_, _| false)
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn add_spent(transaction: &WriteTransaction, spent: &[Spent]) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(SPENT).map_err(failed)?;
+    for Spent { phase, refusals } in spent {
+        let known = table.get(phase.0).map_err(failed)?;
+        let known = known.map_or(0, |known| known.value());
+        table
+            .insert(phase.0, known.saturating_add(*refusals))
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// What was seen of every client.
+pub(super) fn sightings(database: &Database) -> Result<Vec<Sighting>, StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let table = read.open_table(SIGHTINGS).map_err(failed)?;
+    let mut sightings = Vec::new();
+    for entry in table.iter().map_err(failed)? {
+        let (client, stored) = entry.map_err(failed)?;
+        sightings.push(read_json(client.value(), stored.value())?);
+    }
+    Ok(sightings)
+}
+
+/// The last use of every credential.
+pub(super) fn uses(database: &Database) -> Result<Vec<Use>, StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let table = read.open_table(USES).map_err(failed)?;
+    let mut uses = Vec::new();
+    for entry in table.iter().map_err(failed)? {
+        let (name, stored) = entry.map_err(failed)?;
+        let credential: CredentialId = name
+            .value()
+            .parse()
+            .map_err(|error| unreadable(name.value(), &error))?;
+        let last = read_json(name.value(), stored.value())?;
+        uses.push(Use { credential, last });
+    }
+    Ok(uses)
+}
+
+/// The requests of one client, or of all together when there is none.
+pub(super) fn counts(
+    database: &Database,
+    client: Option<&ClientId>,
+    days: &RangeInclusive<Day>,
+) -> Result<History, StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let table = read.open_table(COUNTS).map_err(failed)?;
+    let name = client.map_or(TOTAL, ClientId::as_str);
+    let mut history = History::new();
+    let first = table.first().map_err(failed)?;
+    let Some(first) = first.map(|(key, _)| key.value().0) else {
+        return Ok(history);
+    };
+    let last = table.last().map_err(failed)?;
+    let last = last.map_or(first, |(key, _)| key.value().0);
+    let asked = days::pieces(days);
+    for piece in first.max(*asked.start())..=last.min(*asked.end()) {
+        history.extend(piece_of(&table, piece, name)?);
+    }
+    history.retain(|day, _| days.contains(day));
+    Ok(history)
+}
+
+/// Sends the requests of every client, piece by piece.
+pub(super) fn all_counts(
+    database: &Database,
+    days: &RangeInclusive<Day>,
+    to: &mpsc::Sender<(ClientId, History)>,
+) -> Result<(), StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let table = read.open_table(COUNTS).map_err(failed)?;
+    let pieces = days::pieces(days);
+    let range = (*pieces.start(), "")..(pieces.end().saturating_add(1), "");
+    for entry in table.range(range).map_err(failed)? {
+        let (key, stored) = entry.map_err(failed)?;
+        let (piece, name) = key.value();
+        if name == TOTAL {
+            continue;
+        }
+        let client = name.parse().map_err(|error| unreadable(name, &error))?;
+        let mut history = days::decode(piece, stored.value())?;
+        history.retain(|day, _| days.contains(day));
+        if !history.is_empty() && to.blocking_send((client, history)).is_err() {
+            break; // Nobody waits for them any more.
+        }
+    }
+    Ok(())
+}
+
+/// The refusals of a brownout.
+pub(super) fn spent(database: &Database, phase: Epoch) -> Result<u64, StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let table = read.open_table(SPENT).map_err(failed)?;
+    let spent = table.get(phase.0).map_err(failed)?;
+    Ok(spent.map_or(0, |spent| spent.value()))
+}
+
+fn piece_of(
+    table: &impl ReadableTable<(u32, &'static str), &'static [u8]>,
+    piece: u32,
+    name: &str,
+) -> Result<History, StoreError> {
+    let stored = table.get((piece, name)).map_err(failed)?;
+    let stored = stored.as_ref().map_or(&[][..], |stored| stored.value());
+    Ok(days::decode(piece, stored)?)
+}
+
+fn value<T: DeserializeOwned>(
+    table: &impl ReadableTable<&'static str, &'static [u8]>,
+    name: &str,
+) -> Result<Option<T>, StoreError> {
+    let stored = table.get(name).map_err(failed)?;
+    let read = stored.map(|stored| read_json(name, stored.value()));
+    Ok(read.transpose()?)
+}
+
+fn put<T: Serialize>(
+    table: &mut Table<'_, &'static str, &'static [u8]>,
+    name: &str,
+    value: &T,
+) -> Result<(), StoreError> {
+    let stored = serde_json::to_vec(value).unwrap_or_default();
+    table.insert(name, stored.as_slice()).map_err(failed)?;
+    Ok(())
+}
+
+fn read_json<T: DeserializeOwned>(name: &str, stored: &[u8]) -> Result<T, Unreadable> {
+    serde_json::from_slice(stored).map_err(|error| unreadable(name, &error))
+}
+
+fn unreadable(name: &str, why: &dyn std::fmt::Display) -> Unreadable {
+    Unreadable {
+        what: format!("what was seen of {name:?}"),
+        why: why.to_string(),
+    }
+}
