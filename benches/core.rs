@@ -31,6 +31,7 @@ use keyferry::gateway::{Gateway, Parts, SelfService};
 use keyferry::head::Head;
 use keyferry::identity::{Freshness, Identity, Proof};
 use keyferry::key::{ApiKey, Format, Pepper, Peppers};
+use keyferry::observe::Observations;
 use keyferry::policy::{Accept, HostPattern, Permit, Route, Routes};
 use keyferry::secret::Secret;
 use keyferry::sign::{self, Message, Names, Signer, SigningKey};
@@ -210,6 +211,8 @@ impl World {
                     retry_window: LONG,
                 },
                 window: LONG,
+                observing: None,
+                observations: Arc::new(Observations::begin(now)),
                 max_stale: LONG,
                 metrics: metrics.clone(),
             })

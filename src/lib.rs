@@ -25,6 +25,7 @@ pub mod gateway;
 pub mod head;
 pub mod identity;
 pub mod key;
+pub mod observe;
 pub mod phase;
 pub mod policy;
 pub mod server;

@@ -11,12 +11,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stages that only compute: no sockets, no files, no clock, no log.
-const CORE: [&str; 8] = [
+const CORE: [&str; 9] = [
     "certificate",
     "client",
     "credential",
     "identity",
     "key",
+    "observe",
     "phase",
     "policy",
     "sign",
@@ -33,7 +34,7 @@ const ORDER: [&[&str]; 6] = [
         "phase",
         "store",
     ],
-    &["directory"],
+    &["directory", "observe"],
     &["identity"],
     &["policy"],
     &["sign"],

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Failure, Globals, Out};
 use crate::config::{Config, Problem};
+use crate::policy::Observing;
 
 /// Check the configuration and every file that it names
 #[derive(Debug, clap::Args)]
@@ -30,6 +31,11 @@ struct Summary {
     certificate_authorities: usize,
     store: String,
     enrolment: &'static str,
+    /// `enforce`, or `observe`: requests of an existing gateway are passed on, whatever is decided.
+    mode: &'static str,
+    /// Whose requests are only observed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed: Option<String>,
 }
 
 pub(super) fn run(_: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
@@ -37,13 +43,20 @@ pub(super) fn run(_: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode
     match globals.load_config() {
         Ok(config) => {
             let summary = Summary::of(&config);
-            let text = format!(
+            let mut text = format!(
                 "{file}: ok — {}, {}, store: {}, enrolment: {}",
                 count(summary.listeners, "listener"),
                 count(summary.routes, "route"),
                 summary.store,
                 summary.enrolment
             );
+            if let Some(from) = &summary.observed {
+                let warning = format!(
+                    "\n{file}: IT ONLY OBSERVES — what comes from {from} is passed on as it came, also \
+                     what would be refused; take [observe] away to enforce"
+                );
+                text.push_str(&warning);
+            }
             let report = Report {
                 file,
                 ok: true,
@@ -76,6 +89,8 @@ impl Summary {
             certificate_authorities: config.cas.len(),
             store: config.store.to_string(),
             enrolment: config.enrolment.as_str(),
+            mode: config.observe.as_ref().map_or("enforce", |_| "observe"),
+            observed: config.observe.as_ref().map(Observing::addresses),
         }
     }
 }

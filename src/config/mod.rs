@@ -17,7 +17,7 @@ use std::path::Path;
 
 use crate::certificate::Ca;
 use crate::client::Enrolment;
-use crate::policy::Route;
+use crate::policy::{Observing, Route};
 pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
 pub use settings::{
@@ -48,6 +48,8 @@ pub struct Config {
     pub migration: Migration,
     /// The headers that carry the identity to backends.
     pub headers: Headers,
+    /// Whose requests are only observed; none: the gateway enforces.
+    pub observe: Option<Observing>,
     /// Metrics, health and logs.
     pub telemetry: Telemetry,
 }

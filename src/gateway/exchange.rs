@@ -13,7 +13,7 @@ use crate::clock::{self, Timestamp};
 use crate::head::Head;
 use crate::identity::{Identity, Proof};
 use crate::key::{Format, KeyId};
-use crate::policy::{Permit, Route};
+use crate::policy::{Observed, Permit, Route};
 
 /// How much of a path the log shows.
 const LOGGED_PATH: usize = 256;
@@ -27,14 +27,34 @@ pub struct Exchange {
     pub(super) authority: String,
     pub(super) path: String,
     pub(super) route: Option<Arc<Route>>,
-    pub(super) permit: Option<Permit>,
+    pub(super) leave: Option<Leave>,
     pub(super) caller: Option<(ClientId, KeyId)>,
     pub(super) auth: &'static str,
     pub(super) certificate_problem: Option<Reason>,
     pub(super) refusal: Option<(&'static str, Option<String>)>,
+    pub(super) would_refuse: Option<(&'static str, Option<String>)>,
     pub(super) upstream: Option<String>,
     pub(super) attempts: u32,
     pub(super) sent: Option<Instant>,
+}
+
+/// Leave to go to a backend.
+#[derive(Debug)]
+pub(super) enum Leave {
+    /// It was permitted: in the name of whom the permit names, and of nobody else.
+    Permitted(Permit),
+    /// Nothing was permitted: it goes on as it came.
+    Observed(Observed),
+}
+
+impl Leave {
+    /// The route that it may take.
+    pub(super) const fn route(&self) -> &Arc<Route> {
+        match self {
+            Self::Permitted(permit) => permit.route(),
+            Self::Observed(observed) => observed.route(),
+        }
+    }
 }
 
 impl Exchange {
@@ -46,11 +66,12 @@ impl Exchange {
             authority: String::new(),
             path: String::new(),
             route: None,
-            permit: None,
+            leave: None,
             caller: None,
             auth: "none",
             certificate_problem: None,
             refusal: None,
+            would_refuse: None,
             upstream: None,
             attempts: 0,
             sent: None,
@@ -98,6 +119,21 @@ impl Exchange {
     /// Notes that it was refused.
     pub(super) fn note_refusal(&mut self, refusal: &Refusal) {
         self.refusal = Some((refusal.code().as_str(), refusal.for_log()));
+        self.note_credentials(refusal);
+    }
+
+    /// Notes that it would have been refused.
+    pub(super) fn note_would_refuse(&mut self, refusal: &Refusal) {
+        self.would_refuse = Some((refusal.code().as_str(), refusal.for_log()));
+        self.note_credentials(refusal);
+    }
+
+    /// Whether it goes on as it came, whatever was decided.
+    pub(super) const fn is_observed(&self) -> bool {
+        matches!(self.leave, Some(Leave::Observed(_)))
+    }
+
+    fn note_credentials(&mut self, refusal: &Refusal) {
         if self.caller.is_none() {
             self.auth = refusal.auth();
         }

@@ -4,9 +4,11 @@
 //! the phases of pingora-proxy, `self_service` answers the clients' own calls, and `problem` tells
 //! every refusal.
 
+mod account;
 mod code;
 mod enrol;
 mod exchange;
+mod observe;
 mod problem;
 mod proxy;
 mod refusal;
@@ -31,7 +33,8 @@ use crate::door::Connection;
 use crate::head::{Head, Malformed};
 use crate::identity::{self, Freshness, Identity};
 use crate::key::{Format, Peppers};
-use crate::policy::{self, Permit, Route, Routes};
+use crate::observe::Observations;
+use crate::policy::{self, Observing, Permit, Route, Routes};
 use crate::sign::Names;
 use crate::store::Store;
 use crate::telemetry::{Metrics, RouteMetrics};
@@ -68,6 +71,10 @@ pub struct Parts {
     pub self_service: SelfService,
     /// How far back a certificate counts as still in use.
     pub window: Duration,
+    /// Whose requests are only observed; none: it enforces.
+    pub observing: Option<Observing>,
+    /// What was observed.
+    pub observations: Arc<Observations>,
     /// How long the directory is believed without a word from the store.
     pub max_stale: Duration,
     /// What is counted.

@@ -1,7 +1,6 @@
 //! The phases of pingora-proxy: each does one thing, and hands over through the [`Exchange`].
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::IpAddr;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,15 +12,15 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Leave};
 use super::problem::{self, Links};
 use super::refusal::Refusal;
 use super::{Gateway, self_service};
 use crate::clock;
 use crate::door::Connection;
-use crate::head::{Head, LONGEST_METHOD, Malformed};
+use crate::head::{Head, Malformed};
+use crate::policy::Permit;
 use crate::sign::header;
-use crate::telemetry::{AccessLine, Outcome};
 use crate::upstream;
 
 /// What `Allow` names when only CONNECT and TRACE are not (RFC 9110 section 9.1, RFC 5789).
@@ -80,11 +79,19 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        let (Some(permit), Some(backend)) = (&exchange.permit, self.backend(exchange)) else {
+        let (Some(leave), Some(backend)) = (&exchange.leave, self.backend(exchange)) else {
             return Error::e_explain(
                 ErrorType::InternalError,
-                "a request without a permit is not forwarded",
+                "a request without leave is not forwarded",
             );
+        };
+        exchange.sent = Some(clock::monotonic());
+        let permit = match leave {
+            Leave::Permitted(permit) => permit,
+            Leave::Observed(observed) => {
+                upstream::pass_on(request, observed, &self.parts.format);
+                return Ok(());
+            }
         };
         let head = self.head(session).or_else(|_| {
             Error::e_explain(ErrorType::InternalError, "the head was readable before")
@@ -93,11 +100,8 @@ impl ProxyHttp for Gateway {
             names: &self.parts.names,
             format: &self.parts.format,
             keep_ambiguous: self.parts.keep_ambiguous_headers,
-            peer: session
-                .client_addr()
-                .and_then(|address| Some(address.as_inet()?.ip())),
+            peer: peer(session),
         };
-        exchange.sent = Some(clock::monotonic());
         upstream::rewrite(
             request,
             &head,
@@ -120,6 +124,9 @@ impl ProxyHttp for Gateway {
         if let (Some(sent), Some(backend)) = (exchange.sent.take(), self.backend(exchange)) {
             backend.observe_answer(sent.elapsed());
         }
+        if exchange.is_observed() {
+            return Ok(());
+        }
         remove_imitations(response, self);
         response.insert_header(
             self.parts.names.request_id.clone(),
@@ -131,8 +138,11 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         trailers: &mut HeaderMap,
-        _: &mut Exchange,
+        exchange: &mut Exchange,
     ) -> Result<()> {
+        if exchange.is_observed() {
+            return Ok(());
+        }
         let imitations = imitations(trailers, self);
         for name in imitations {
             trailers.remove(name);
@@ -197,47 +207,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
-        let status = session
-            .response_written()
-            .map_or(0, |response| response.status.as_u16());
-        let duration = exchange.started.elapsed();
-        self.count(exchange, status, error.is_some(), duration);
-        let connection = connection(session);
-        let peer = session
-            .client_addr()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        let digest = session
-            .digest()
-            .and_then(|digest| digest.ssl_digest.as_ref());
-        AccessLine {
-            request_id: &exchange.request_id,
-            peer: &peer,
-            method: logged_method(&session.req_header().method),
-            host: &exchange.authority,
-            path: &exchange.path,
-            route: exchange.route.as_ref().map(|route| route.name.as_str()),
-            status,
-            reason: exchange.refusal.as_ref().map(|(reason, _)| *reason),
-            detail: exchange
-                .refusal
-                .as_ref()
-                .and_then(|(_, detail)| detail.as_deref()),
-            auth: exchange.auth,
-            client: exchange.caller.as_ref().map(|(client, _)| client),
-            key: exchange.caller.as_ref().map(|(_, key)| *key),
-            certificate_problem: exchange
-                .certificate_problem
-                .map(crate::certificate::Reason::code),
-            upstream: exchange.upstream.as_deref(),
-            attempts: exchange.attempts,
-            duration,
-            sent: session.body_bytes_sent(),
-            received: session.body_bytes_read(),
-            tls: digest.map(|digest| digest.version.as_ref()),
-            resumed: connection.is_some_and(Connection::is_resumed),
-        }
-        .write();
+        self.account(session, exchange, error);
     }
 }
 
@@ -280,21 +250,20 @@ impl Gateway {
             };
         }
         let admit = |freshness| self.admit(&head, connection, freshness, now);
-        match self.decide_confirmed(now, admit).await {
-            Ok(permit) => {
-                if let Some(identity) = permit.identity() {
-                    self.saw(identity, now);
-                    exchange.note_identity(identity);
-                }
-                exchange.route = Some(Arc::clone(permit.route()));
-                exchange.permit = Some(permit);
-                Ok(true)
-            }
-            Err(refusal) => {
-                exchange.route = self.route(&head).ok().cloned();
-                Err(refusal)
-            }
+        let decided = self.decide_confirmed(now, admit).await;
+        exchange.route = self.route(&head).ok().cloned();
+        if let Some(identity) = decided.as_ref().ok().and_then(Permit::identity) {
+            self.saw(identity, now);
+            exchange.note_identity(identity);
         }
+        exchange.leave = Some(match self.observed(&head, peer(session)) {
+            Some(observed) => {
+                self.record(&head, connection, peer(session), &decided, exchange);
+                Leave::Observed(observed)
+            }
+            None => Leave::Permitted(decided?),
+        });
+        Ok(true)
     }
 
     async fn refuse(
@@ -316,59 +285,20 @@ impl Gateway {
         Head::read(request, request.raw_path(), &self.parts.format)
     }
 
-    /// The backend of the route that the request was permitted to use.
+    /// The backend of the route that the request may take.
     fn backend(&self, exchange: &Exchange) -> Option<&upstream::Backend> {
-        let permit = exchange.permit.as_ref()?;
-        self.parts.backends.get(permit.route().backend)
-    }
-
-    fn count(&self, exchange: &Exchange, status: u16, failed: bool, duration: Duration) {
-        let outcome = match (&exchange.refusal, status) {
-            (_, 500..) => Outcome::Error,
-            (Some(_), _) => Outcome::Deny,
-            (None, _) if failed => Outcome::Error,
-            (None, _) => Outcome::Allow,
-        };
-        let route = exchange.route.as_ref().and_then(|route| {
-            let mut counted = self.parts.routes.iter().zip(&self.counts);
-            counted.find(|(known, _)| Arc::ptr_eq(known, route))
-        });
-        route.map_or(&self.own_counts, |(_, counts)| counts).count(
-            exchange.auth,
-            outcome,
-            duration,
-        );
-        let (decision, reason) = match &exchange.refusal {
-            Some((reason, _)) => ("deny", *reason),
-            None => ("allow", ""),
-        };
-        self.parts
-            .metrics
-            .decisions
-            .with_label_values(&[exchange.auth, decision, reason])
-            .inc();
-        if let Some(problem) = exchange.certificate_problem {
-            self.parts
-                .metrics
-                .certificate_problems
-                .with_label_values(&[problem.code()])
-                .inc();
-        }
+        let leave = exchange.leave.as_ref()?;
+        self.parts.backends.get(leave.route().backend)
     }
 }
 
-/// A method that could be one; whatever else stands in its place, a key for instance, is not logged.
-fn logged_method(method: &Method) -> &str {
-    let method = method.as_str();
-    if method.len() > LONGEST_METHOD {
-        "?"
-    } else {
-        method
-    }
+/// The address that the connection came from.
+fn peer(session: &Session) -> Option<IpAddr> {
+    Some(session.client_addr()?.as_inet()?.ip())
 }
 
 /// What the door learned when the connection was made.
-fn connection(session: &Session) -> Option<&Connection> {
+pub(super) fn connection(session: &Session) -> Option<&Connection> {
     let digest: &Digest = session.digest()?;
     digest.ssl_digest.as_ref()?.extension.get::<Connection>()
 }

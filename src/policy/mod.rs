@@ -1,9 +1,13 @@
 //! What an identity may do: routes, and what each of them accepts.
 
+mod network;
+mod observe;
 mod route;
 
 use std::sync::Arc;
 
+pub use network::{Network, NotANetwork};
+pub use observe::{Observed, Observing, observe};
 pub use route::{Accept, HostPattern, NotAHost, Route, Routes};
 
 use crate::identity::{Caller, Identity, Proof};

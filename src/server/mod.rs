@@ -24,6 +24,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::door::{AcceptorError, Door, Journal};
 use crate::gateway::Gateway;
+use crate::policy::Observing;
 use crate::store::{embedded, local, redis};
 use crate::upstream::BackendError;
 
@@ -72,6 +73,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
     for address in [public, telemetry] {
         free(address)?;
     }
+    let observed = config.observe.as_ref().map(Observing::addresses);
     let opened = parts::open(config)?;
     let mut server = Server::new_with_opt_and_conf(None::<Opt>, server_conf());
 
@@ -111,6 +113,13 @@ pub fn run(config: Config) -> Result<(), StartError> {
     // It answers at once; until the directory is loaded, credentials get 503.
     server.add_service(gateway);
 
+    if let Some(from) = observed {
+        tracing::warn!(
+            from,
+            "THIS GATEWAY ONLY OBSERVES: what comes from these addresses is passed on as it came, \
+             also what would be refused; take [observe] out of the configuration to enforce"
+        );
+    }
     tracing::info!(%public, %telemetry, version = env!("CARGO_PKG_VERSION"), "starting");
     server.bootstrap();
     server.run(RunArgs::default());

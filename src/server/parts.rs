@@ -13,6 +13,7 @@ use crate::config::{self, Config, StoreSettings};
 use crate::directory::{Directory, Sightings};
 use crate::door;
 use crate::gateway::{Parts, SelfService};
+use crate::observe::Observations;
 use crate::policy::Routes;
 use crate::sign::{Names, Signer};
 use crate::store::embedded::{Embedded, OpenError};
@@ -42,6 +43,7 @@ pub(super) struct Opened {
 /// Opens the store and makes every part.
 pub(super) fn open(config: Config) -> Result<Opened, StartError> {
     let metrics = Metrics::new()?;
+    metrics.observing.set(i64::from(config.observe.is_some()));
     let (store, commands) = store(&config.store)?;
     let directory = Arc::new(Directory::new(Arc::clone(&store)));
     let sightings = Arc::new(Sightings::default());
@@ -75,6 +77,8 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
                 retry_window: config.self_service.retry_window,
             },
             window,
+            observing: config.observe,
+            observations: Arc::new(Observations::begin(clock::now())),
             max_stale: MAX_STALE,
             metrics,
         },

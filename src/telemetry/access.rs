@@ -26,6 +26,11 @@ pub struct AccessLine<'a> {
     pub reason: Option<&'a str>,
     /// What the client was not told.
     pub detail: Option<&'a str>,
+    /// On a gateway that observes: `passed` when the request went on as it came, whatever was decided;
+    /// `enforced` when it did not.
+    pub observe: Option<&'static str>,
+    /// Why a request that was passed on would have been refused.
+    pub would_refuse: Option<&'a str>,
     /// `certificate`, `key`, `both` or `none`.
     pub auth: &'static str,
     /// Who called.
@@ -64,6 +69,8 @@ impl AccessLine<'_> {
             status = self.status,
             reason = self.reason,
             detail = self.detail,
+            observe = self.observe,
+            would_refuse = self.would_refuse,
             auth = self.auth,
             client = self.client.map(ClientId::as_str),
             key_id = self.key.map(tracing::field::display),

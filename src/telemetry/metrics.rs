@@ -37,6 +37,8 @@ pub struct Metrics {
     pub clients: IntGaugeVec,
     /// `keyferry_directory_entries{kind}`.
     pub directory_entries: IntGaugeVec,
+    /// `keyferry_observing`.
+    pub observing: IntGauge,
     /// `keyferry_store_up`.
     pub store_up: IntGauge,
     /// `keyferry_store_epoch`.
@@ -115,6 +117,7 @@ impl Metrics {
             upstream_failures: make.counters("upstream_failures_total", "Attempts that a backend did not answer.", &["backend"])?,
             clients: make.gauges("clients", "Clients by stage.", &["stage"])?,
             directory_entries: make.gauges("directory_entries", "Records in memory by kind.", &["kind"])?,
+            observing: make.register(IntGauge::with_opts(opts("observing", "1 while requests of an existing gateway are passed on as they came, whatever would be decided."))?)?,
             store_up: make.register(IntGauge::with_opts(opts("store_up", "1 while the store answers."))?)?,
             store_epoch: make.register(IntGauge::with_opts(opts("store_epoch", "The last change that is known here."))?)?,
             directory_age: make.register(Gauge::with_opts(opts("directory_age_seconds", "Seconds since the store last confirmed what is known here."))?)?,

@@ -5,4 +5,4 @@ mod discovery;
 mod rewrite;
 
 pub use backend::{Backend, BackendError, HealthCheck, Protocol, Settings, Tls};
-pub use rewrite::{CannotSend, Rules, rewrite};
+pub use rewrite::{CannotSend, Rules, pass_on, rewrite};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, HOST, HeaderName};
+use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::credential;
 use crate::head::Head;
 use crate::key::Format;
-use crate::policy::Permit;
+use crate::policy::{Observed, Permit};
 use crate::sign::{Message, Names, SignError, header};
 
 /// What may pass.
@@ -96,25 +96,42 @@ pub fn rewrite(
     Ok(())
 }
 
+/// Lets `request` go on as it came, to a backend that an existing gateway speaks for: nothing that
+/// could be an identity is taken away, and nothing is added. Only a key of ours goes no further, as
+/// everywhere: nobody behind us needs it.
+pub fn pass_on(request: &mut RequestHeader, _: &Observed, format: &Format) {
+    remove(request, |name, value| carries_key(name, value, format));
+}
+
 /// Removes every header that could be taken for an identity, and every one that carries a key.
 fn strip(request: &mut RequestHeader, rules: &Rules<'_>) {
-    let unwanted: Vec<HeaderName> = request
-        .headers
-        .iter()
-        .filter(|(name, value)| {
-            header::is_reserved(name.as_str(), rules.names)
-                || header::is_misleading(name.as_str())
-                || (!rules.keep_ambiguous && header::is_ambiguous(name.as_str()))
-                || (**name == AUTHORIZATION && credential::is_our_bearer(value, rules.format))
-                || rules.format.occurs_in(value.as_bytes())
-        })
-        .map(|(name, _)| name.clone())
-        .collect();
-    for name in unwanted {
-        request.remove_header(&name);
-    }
+    remove(request, |name, value| {
+        header::is_reserved(name.as_str(), rules.names)
+            || header::is_misleading(name.as_str())
+            || (!rules.keep_ambiguous && header::is_ambiguous(name.as_str()))
+            || carries_key(name, value, rules.format)
+    });
     let mut digests = request.headers.get_all(header::CONTENT_DIGEST).iter();
     if digests.next().is_some() && digests.next().is_some() {
         request.remove_header(&header::CONTENT_DIGEST);
+    }
+}
+
+/// Whether one of our keys stands in the header, whole or not.
+fn carries_key(name: &HeaderName, value: &HeaderValue, format: &Format) -> bool {
+    (*name == AUTHORIZATION && credential::is_our_bearer(value, format))
+        || format.occurs_in(value.as_bytes())
+}
+
+/// Removes every header of a name that one `unwanted` field has.
+fn remove(request: &mut RequestHeader, unwanted: impl Fn(&HeaderName, &HeaderValue) -> bool) {
+    let names: Vec<HeaderName> = request
+        .headers
+        .iter()
+        .filter(|(name, value)| unwanted(name, value))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in names {
+        request.remove_header(&name);
     }
 }

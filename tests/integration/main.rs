@@ -30,6 +30,8 @@ mod hostile;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod observe;
+#[cfg(test)]
 mod peers;
 #[cfg(test)]
 mod protocols;

@@ -8,6 +8,7 @@ mod files;
 mod headers;
 mod keys;
 mod listener;
+mod observe;
 mod route;
 mod store;
 mod text;
@@ -53,6 +54,7 @@ pub(super) fn config(
     let headers = builder.headers(&file.headers);
     let self_service = builder.self_service(&file.self_service);
     let cas = builder.cas(&file);
+    let observe = builder.observe(file.observe);
     let listener = builder.listener(file.listener);
     let enrolment = builder.enrolment(file.enrolment);
     let keys = builder.keys(file.key);
@@ -73,6 +75,7 @@ pub(super) fn config(
                 window: file.migration.window.as_duration(),
             },
             headers: headers?,
+            observe: observe?,
             telemetry: telemetry?,
         })
     };

@@ -7,11 +7,13 @@
 mod headers;
 mod key;
 mod listener;
+mod observe;
 mod route;
 
 pub use headers::Headers;
 pub use key::{Enrolment, Key, Pepper, Store, StoreKind};
 pub use listener::{Ca, Exception, Listener, ServerCertificate};
+pub use observe::Observe;
 pub use route::{Backend, BackendTls, HealthCheck, Route, Signing};
 
 use schemars::generate::SchemaSettings;
@@ -60,6 +62,8 @@ pub struct File {
     /// The headers that carry the identity to backends.
     #[serde(default)]
     pub headers: Headers,
+    /// With this table, requests of an existing gateway are passed on as they came, and recorded.
+    pub observe: Option<Observe>,
     /// Metrics, health and logs.
     #[serde(default)]
     pub telemetry: Telemetry,

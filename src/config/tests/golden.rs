@@ -106,3 +106,23 @@ fn only_an_open_route_does_without_a_signature() {
         ""
     );
 }
+
+#[test]
+fn nobody_observes_by_accident() {
+    let folder = Folder::new();
+    let config = folder.load(MINIMAL).unwrap();
+    assert!(
+        config.observe.is_none(),
+        "it enforces unless told otherwise"
+    );
+    let missing = "keyferry.toml:1: observe.from: missing; name the addresses of the existing \
+                   gateway: from = [\"10.0.0.5\"]; or take [observe] away to enforce";
+    let told = |begin: &str| folder.problems(&format!("{begin}\n{MINIMAL}"));
+    assert_eq!(told("[observe]"), missing);
+    assert_eq!(told("[observe]\nfrom = []"), missing.replace(":1:", ":2:"));
+    let unknown = told("mode = \"observe\"");
+    assert!(
+        unknown.starts_with("keyferry.toml:1: mode: unknown key"),
+        "{unknown}"
+    );
+}

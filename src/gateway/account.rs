@@ -1,0 +1,114 @@
+//! The account of a request, once it is over: its metrics and its access line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use pingora::Error;
+use pingora::proxy::Session;
+
+use super::proxy::connection;
+use super::{Exchange, Gateway};
+use crate::certificate;
+use crate::door::Connection;
+use crate::head::LONGEST_METHOD;
+use crate::telemetry::{AccessLine, Outcome};
+
+impl Gateway {
+    /// Counts the request and writes its line. `error` is what kept it from being answered.
+    pub(super) fn account(&self, session: &Session, exchange: &Exchange, error: Option<&Error>) {
+        let status = session
+            .response_written()
+            .map_or(0, |response| response.status.as_u16());
+        let duration = exchange.started.elapsed();
+        self.count(exchange, status, error.is_some(), duration);
+        let connection = connection(session);
+        let peer = session
+            .client_addr()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let digest = session
+            .digest()
+            .and_then(|digest| digest.ssl_digest.as_ref());
+        AccessLine {
+            request_id: &exchange.request_id,
+            peer: &peer,
+            method: logged_method(&session.req_header().method),
+            host: &exchange.authority,
+            path: &exchange.path,
+            route: exchange.route.as_ref().map(|route| route.name.as_str()),
+            status,
+            reason: exchange.refusal.as_ref().map(|(reason, _)| *reason),
+            detail: exchange
+                .refusal
+                .as_ref()
+                .or(exchange.would_refuse.as_ref())
+                .and_then(|(_, detail)| detail.as_deref()),
+            observe: self.parts.observing.as_ref().map(|_| {
+                if exchange.is_observed() {
+                    "passed"
+                } else {
+                    "enforced"
+                }
+            }),
+            would_refuse: exchange.would_refuse.as_ref().map(|(reason, _)| *reason),
+            auth: exchange.auth,
+            client: exchange.caller.as_ref().map(|(client, _)| client),
+            key: exchange.caller.as_ref().map(|(_, key)| *key),
+            certificate_problem: exchange.certificate_problem.map(certificate::Reason::code),
+            upstream: exchange.upstream.as_deref(),
+            attempts: exchange.attempts,
+            duration,
+            sent: session.body_bytes_sent(),
+            received: session.body_bytes_read(),
+            tls: digest.map(|digest| digest.version.as_ref()),
+            resumed: connection.is_some_and(Connection::is_resumed),
+        }
+        .write();
+    }
+
+    fn count(&self, exchange: &Exchange, status: u16, failed: bool, duration: Duration) {
+        let outcome = match (&exchange.refusal, status) {
+            (_, 500..) => Outcome::Error,
+            (Some(_), _) => Outcome::Deny,
+            (None, _) if failed => Outcome::Error,
+            (None, _) => Outcome::Allow,
+        };
+        let route = exchange.route.as_ref().and_then(|route| {
+            let mut counted = self.parts.routes.iter().zip(&self.counts);
+            counted.find(|(known, _)| Arc::ptr_eq(known, route))
+        });
+        route.map_or(&self.own_counts, |(_, counts)| counts).count(
+            exchange.auth,
+            outcome,
+            duration,
+        );
+        let (decision, reason) = match (&exchange.refusal, &exchange.would_refuse) {
+            (Some((reason, _)), _) => ("deny", *reason),
+            (None, Some((reason, _))) => ("would_deny", *reason),
+            (None, None) => ("allow", ""),
+        };
+        self.parts
+            .metrics
+            .decisions
+            .with_label_values(&[exchange.auth, decision, reason])
+            .inc();
+        if let Some(problem) = exchange.certificate_problem {
+            self.parts
+                .metrics
+                .certificate_problems
+                .with_label_values(&[problem.code()])
+                .inc();
+        }
+    }
+}
+
+/// A method that could be one; whatever else stands in its place, a key for instance, is not logged.
+fn logged_method(method: &Method) -> &str {
+    let method = method.as_str();
+    if method.len() > LONGEST_METHOD {
+        "?"
+    } else {
+        method
+    }
+}

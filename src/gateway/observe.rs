@@ -1,0 +1,113 @@
+//! Observing beside an existing gateway: requests go on as they came, whatever was decided, and
+//! what was decided is recorded.
+
+use std::net::IpAddr;
+
+use super::{Exchange, Gateway, Refusal};
+use crate::certificate::Mapping;
+use crate::door::Connection;
+use crate::head::Head;
+use crate::identity::{Caller, Freshness, Identity, Refused};
+use crate::observe::{HeaderText, Observation, Who, Would};
+use crate::policy::{self, Observed, Permit};
+
+impl Gateway {
+    /// Leave to pass the request on as it came; none on a gateway that enforces, for requests that
+    /// do not come from the existing gateway, and where no single route serves the request.
+    pub(super) fn observed(&self, head: &Head<'_>, address: Option<IpAddr>) -> Option<Observed> {
+        let observing = self.parts.observing.as_ref()?;
+        policy::observe(observing, self.route(head).ok()?, address)
+    }
+
+    /// Records what was `decided` of a request that goes on as it came.
+    pub(super) fn record(
+        &self,
+        head: &Head<'_>,
+        connection: &Connection,
+        address: Option<IpAddr>,
+        decided: &Result<Permit, Refusal>,
+        exchange: &mut Exchange,
+    ) {
+        let Some(address) = address else { return };
+        let would = match decided {
+            Ok(permit) => permit.identity().map_or(Would::AskNobody, |identity| {
+                Would::Know(identity.client().clone())
+            }),
+            Err(refusal) => {
+                let known = self.known_beside(refusal, head, connection, exchange);
+                if let Some(identity) = &known {
+                    exchange.note_identity(identity);
+                }
+                exchange.note_would_refuse(refusal);
+                Would::Refuse {
+                    reason: refusal.code().as_str(),
+                    who: self.who(refusal, known.as_ref()),
+                }
+            }
+        };
+        let observing = self.parts.observing.as_ref();
+        let header = observing.and_then(|observing| observing.identity_header.as_ref());
+        let read = |name| HeaderText::read(head.headers, name, &self.parts.format);
+        self.parts.observations.note(Observation {
+            would,
+            told: header.and_then(read),
+            address: address.to_canonical(),
+            at: exchange.now,
+        });
+    }
+
+    /// Who called, when somebody known was refused for what the route asks.
+    fn known_beside(
+        &self,
+        refusal: &Refusal,
+        head: &Head<'_>,
+        connection: &Connection,
+        exchange: &Exchange,
+    ) -> Option<Identity> {
+        let Refusal::Policy(_) = refusal else {
+            return None;
+        };
+        match self.caller(head, connection, Freshness::Following, exchange.now) {
+            Ok(Caller::Known(identity)) => Some(identity),
+            Ok(Caller::Nobody) | Err(_) => None,
+        }
+    }
+
+    /// Who was refused, as far as what was presented tells.
+    fn who(&self, refusal: &Refusal, known: Option<&Identity>) -> Who {
+        let view = self.parts.directory.view();
+        let certificate = |fingerprint| Who {
+            client_id: match view.certificate(fingerprint) {
+                Some(Mapping::Mapped { client, .. }) => Some(client),
+                _ => None,
+            },
+            fingerprint: Some(*fingerprint),
+            key_id: None,
+        };
+        let client = |client| Who {
+            client_id: Some(client),
+            ..Who::default()
+        };
+        match refusal {
+            Refusal::Identity(Refused::KeyInvalid { id, .. }) => Who {
+                client_id: view.key(id).map(|entry| entry.client().clone()),
+                fingerprint: None,
+                key_id: Some(*id),
+            },
+            Refusal::Identity(Refused::CertificateRejected(rejected)) => {
+                certificate(rejected.fingerprint())
+            }
+            Refusal::Identity(Refused::Unregistered(verified)) => {
+                certificate(verified.fingerprint())
+            }
+            Refusal::Identity(Refused::ApprovalPending(fingerprint)) => certificate(fingerprint),
+            Refusal::Identity(
+                Refused::Conflict {
+                    certificate: id, ..
+                }
+                | Refused::ClientDisabled(id),
+            ) => client(id.clone()),
+            _ => known.map_or_else(Who::default, |identity| client(identity.client().clone())),
+        }
+    }
+}
