@@ -1,18 +1,13 @@
 //! `keyferry certificate add`.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use super::{after, show_given};
+use super::{after, read, show_given};
 use crate::certificate::{self, Handed};
 use crate::cli::open::{Edit, Operator};
 use crate::cli::{Failure, Out};
 use crate::client::ClientId;
 use crate::store::Action;
-
-/// No certificate, with all of its chain, is larger.
-const LARGEST: u64 = 1 << 20;
 
 /// Give a certificate to a client
 ///
@@ -70,11 +65,4 @@ fn handed(text: &str) -> Result<Handed, Failure> {
         ))
     })?;
     Handed::read(&contents).map_err(|error| Failure::Usage(format!("{text}: {error}")))
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut contents = Vec::new();
-    let mut file = File::open(path)?.take(LARGEST);
-    file.read_to_end(&mut contents)?;
-    Ok(contents)
 }

@@ -6,6 +6,9 @@ mod list;
 mod remove;
 mod supersede;
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -100,6 +103,17 @@ fn show_given(
         out.note("this certificate has expired, and is refused");
     }
     Ok(())
+}
+
+/// No certificate, with all of its chain, is larger.
+const LARGEST: u64 = 1 << 20;
+
+/// The contents of a certificate's file.
+pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut contents = Vec::new();
+    let mut file = File::open(path)?.take(LARGEST);
+    file.read_to_end(&mut contents)?;
+    Ok(contents)
 }
 
 /// What a certificate says of itself.

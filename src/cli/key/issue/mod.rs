@@ -1,12 +1,18 @@
 //! `keyferry key issue`.
 
+mod file;
+mod plan;
+mod sealed;
+
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::term::Term;
 use crate::cli::open::{Did, Edit, Operator};
 use crate::cli::view::rfc_3339;
 use crate::cli::{Failure, Out};
-use crate::client::ClientId;
+use crate::client::{ClientId, Holdings};
 use crate::clock::Timestamp;
 use crate::key::{self, ApiKey, KeyId, NotIssued, Scope, Wish};
 use crate::secret::Secret;
@@ -16,11 +22,35 @@ use crate::store::{Action, Change, Epoch, Record};
 ///
 /// The key alone goes to standard output, so that it can be piped on. The client's certificates
 /// then map to the same key id. Its earlier keys stay good until they are revoked or expire.
+///
+/// With --seal, nobody sees the key but the client: it is encrypted to the client's certificate,
+/// and `openssl cms -decrypt` opens it with the certificate's private key (docs/SEALED.md). The
+/// certificate must be known as the client's own; one that has expired does as well.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// The client
-    #[arg(long, value_name = "ID")]
-    client: ClientId,
+    #[arg(long, value_name = "ID", required_unless_present = "certificates")]
+    client: Option<ClientId>,
+    /// Encrypt the key to the client's certificate instead of showing it
+    #[arg(long, requires = "recipients")]
+    seal: bool,
+    /// The client's certificate (PEM or DER)
+    #[arg(long, value_name = "FILE", requires = "seal", group = "recipients")]
+    certificate: Option<PathBuf>,
+    /// A folder of certificates: every client whose certificate is in it, and that has no key yet,
+    /// gets one
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires_all = ["seal", "out"],
+        conflicts_with = "client",
+        group = "recipients"
+    )]
+    certificates: Option<PathBuf>,
+    /// The folder for the sealed keys, in files <CLIENT>.cms that must not exist yet [default with
+    /// --certificate: standard output]
+    #[arg(long, value_name = "DIR", requires = "seal")]
+    out: Option<PathBuf>,
     /// When it ends by itself: 90d, 12h, 2027-06-30 (through that day, UTC) [default: never]
     #[arg(long, value_name = "WHEN")]
     expires: Option<Term>,
@@ -58,21 +88,42 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     let mut scopes = args.scopes.clone();
     scopes.sort();
     scopes.dedup();
+    let wish = Wish { expires_at, scopes };
+    match (&args.client, &args.certificate, &args.certificates) {
+        (Some(client), None, None) => show_once(client, wish, args, operator, out).await,
+        (Some(client), Some(file), _) => {
+            let to = plan::Whom::Client { client, file };
+            sealed::run(to, &wish, args, operator, out).await
+        }
+        (_, _, Some(folder)) => {
+            sealed::run(plan::Whom::Folder(folder), &wish, args, operator, out).await
+        }
+        (None, _, None) => Err(Failure::Usage("name a --client".to_owned())),
+    }
+}
+
+/// A new key for the client that has `to`, and the change that makes it good.
+fn issue(to: &Holdings, wish: &Wish, operator: &Operator) -> Result<(ApiKey, Change), Failure> {
+    let keys = &operator.config.keys;
+    let (kind, actor) = ((&keys.format, &keys.peppers), operator.actor.clone());
+    key::issue(to, wish.clone(), kind, actor, operator.now).map_err(|error| match error {
+        NotIssued::Disabled(_) => Failure::Refused(error.to_string()),
+        NotIssued::Randomness(_) => Failure::Unavailable(error.into()),
+    })
+}
+
+async fn show_once(
+    client: &ClientId,
+    wish: Wish,
+    args: &Args,
+    operator: &Operator,
+    out: &mut Out,
+) -> Result<(), Failure> {
     let decide = async || {
         let records = operator.records().await?;
-        let to = records.holdings(&args.client)?;
-        let keys = &operator.config.keys;
-        let wish = Wish {
-            expires_at,
-            scopes: scopes.clone(),
-        };
-        let actor = operator.actor.clone();
-        let (key, change) = key::issue(&to, wish, (&keys.format, &keys.peppers), actor, now)
-            .map_err(|error| match error {
-                NotIssued::Disabled(_) => Failure::Refused(error.to_string()),
-                NotIssued::Randomness(_) => Failure::Unavailable(error.into()),
-            })?;
-        let before = to.newest_issued(now).map(|(_, key)| key.id);
+        let to = records.holdings(client)?;
+        let (key, change) = issue(&to, &wish, operator)?;
+        let before = to.newest_issued(operator.now).map(|(_, key)| key.id);
         let issued = (key, is_new(&change), certificates(&change), before);
         Ok((Some(change), issued))
     };
@@ -81,11 +132,11 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         .await?;
     let report = Report {
         did,
-        client_id: &args.client,
+        client_id: client,
         key_id: Some(key.id()).filter(|_| !(did.dry_run && is_new)),
         key: Some(key.reveal()).filter(|_| !did.dry_run),
-        scopes: &scopes,
-        expires_at,
+        scopes: &wish.scopes,
+        expires_at: wish.expires_at,
         certificates_mapped,
     };
     match (did.dry_run, out.is_json()) {
