@@ -14,6 +14,7 @@
 //! Each arrow carries one value that only the stage before it can make. A request that skipped a
 //! stage does not compile, and an absent verdict refuses. Start reading at [`gateway`].
 
+pub mod admin;
 pub mod certificate;
 pub mod cli;
 pub mod client;

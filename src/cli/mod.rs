@@ -4,12 +4,14 @@
 //! or what there is does not allow it), 64 called wrongly, 65 a file holds something else than it
 //! should, 69 something needed does not answer, 70 internal, 78 the configuration is wrong.
 
+mod ask;
 mod certificate;
 mod check;
 mod client;
 mod demo;
 pub mod development;
 mod explain;
+mod failures;
 mod init;
 mod key;
 mod open;
@@ -92,6 +94,7 @@ enum Command {
     Client(client::Command),
     Demo(demo::Args),
     Explain(explain::Args),
+    Failures(failures::Args),
     Init(Box<init::Args>),
     #[command(subcommand)]
     Key(key::Command),
@@ -120,6 +123,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Client(command) => client::run(command, globals, out_ref),
         Command::Demo(args) => demo::run(&args, globals, out_ref),
         Command::Explain(args) => explain::run(&args, globals, out_ref),
+        Command::Failures(args) => failures::run(&args, globals, out_ref),
         Command::Init(args) => init::run(&args, globals, out_ref),
         Command::Key(command) => key::run(command, globals, out_ref),
         Command::Run(args) => run::run(&args, globals, out_ref),

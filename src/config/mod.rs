@@ -13,6 +13,7 @@ mod settings;
 mod typed;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::certificate::Ca;
@@ -52,6 +53,8 @@ pub struct Config {
     pub observe: Option<Observing>,
     /// Metrics, health and logs.
     pub telemetry: Telemetry,
+    /// Where the operator's questions are answered, a loopback address; none when nowhere.
+    pub admin: Option<SocketAddr>,
 }
 
 impl Config {

@@ -3,10 +3,11 @@
 //! OpenSSL's callbacks know nothing of the connection that they are called for, and after a failure
 //! its state is gone. So the notes lie with the task that drives the handshake.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::tls::ssl::{SslRef, SslVersion};
 
@@ -27,16 +28,16 @@ pub(super) struct Notes {
 }
 
 /// What is known of a client whose handshake failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     /// The name that it asked for (SNI, RFC 6066 section 3).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
     /// The newest version of TLS that it offered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<&'static str>,
+    pub tls: Option<Cow<'static, str>>,
     /// The first of its cipher suites, by their numbers in IANA's registry of TLS.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ciphers: Vec<String>,
 }
 
@@ -63,13 +64,15 @@ impl Notes {
         let number = |pair: &[u8]| format!("0x{}", hex::encode_upper(pair));
         Offer {
             server_name: self.server_name.get().cloned(),
-            tls: version.map(|version| match version {
-                SslVersion::TLS1 => "1.0",
-                SslVersion::TLS1_1 => "1.1",
-                // Later versions are offered in an extension (RFC 8446 section 4.1.2).
-                SslVersion::TLS1_2 | SslVersion::TLS1_3 => "1.2 or later",
-                SslVersion::SSL3 => "SSL 3.0",
-                _ => "unknown",
+            tls: version.map(|version| {
+                Cow::Borrowed(match version {
+                    SslVersion::TLS1 => "1.0",
+                    SslVersion::TLS1_1 => "1.1",
+                    // Later versions are offered in an extension (RFC 8446 section 4.1.2).
+                    SslVersion::TLS1_2 | SslVersion::TLS1_3 => "1.2 or later",
+                    SslVersion::SSL3 => "SSL 3.0",
+                    _ => "unknown",
+                })
             }),
             ciphers: ciphers.chunks_exact(2).map(number).collect(),
         }

@@ -19,6 +19,7 @@ use pingora::services::listening::Service;
 
 pub use echo::echo;
 
+use crate::admin::Admin;
 use crate::certificate::TrustError;
 use crate::clock;
 use crate::config::Config;
@@ -70,7 +71,8 @@ pub enum StartError {
 /// [`StartError`]; nothing listens then.
 pub fn run(config: Config) -> Result<(), StartError> {
     let (public, telemetry) = (config.listener.address, config.telemetry.address);
-    for address in [public, telemetry] {
+    let admin = config.admin;
+    for address in [public, telemetry].into_iter().chain(admin) {
         free(address)?;
     }
     let observed = config.observe.as_ref().map(Observing::addresses);
@@ -89,10 +91,11 @@ pub fn run(config: Config) -> Result<(), StartError> {
     }
     server.add_service(background_service("sightings", opened.sightings));
 
-    let mut health = Service::new("telemetry".to_owned(), opened.health);
-    health.threads = Some(1);
-    health.add_tcp(&telemetry.to_string());
-    server.add_service(health);
+    server.add_service(small("telemetry", opened.health, telemetry));
+    let journal = Arc::new(Journal::new(clock::now()));
+    if let Some(address) = admin {
+        server.add_service(small("admin", Admin::new(Arc::clone(&journal)), address));
+    }
 
     let (metrics, verifier) = (
         opened.parts.metrics.clone(),
@@ -106,7 +109,6 @@ pub fn run(config: Config) -> Result<(), StartError> {
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(IDLE);
     proxy.server_options = Some(options);
-    let journal = Arc::new(Journal::new(clock::now()));
     let door = Door::new(&opened.door, verifier, proxy, metrics, journal)?;
     let mut gateway = Service::new("gateway".to_owned(), door);
     gateway.add_listener(ListenerConfig::tcp(public.to_string()));
@@ -120,10 +122,18 @@ pub fn run(config: Config) -> Result<(), StartError> {
              also what would be refused; take [observe] out of the configuration to enforce"
         );
     }
-    tracing::info!(%public, %telemetry, version = env!("CARGO_PKG_VERSION"), "starting");
+    tracing::info!(%public, %telemetry, admin = admin.map(tracing::field::display), version = env!("CARGO_PKG_VERSION"), "starting");
     server.bootstrap();
     server.run(RunArgs::default());
     Ok(())
+}
+
+/// A listener that is seldom asked.
+fn small<A>(name: &str, app: A, address: std::net::SocketAddr) -> Service<A> {
+    let mut service = Service::new(name.to_owned(), app);
+    service.threads = Some(1);
+    service.add_tcp(&address.to_string());
+    service
 }
 
 /// Pingora would panic on an address that cannot be had; this tells instead.

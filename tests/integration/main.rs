@@ -22,6 +22,8 @@ mod enrolment;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod failures;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod headers;

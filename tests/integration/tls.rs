@@ -599,7 +599,7 @@ impl Read for Recorder {
 }
 
 /// The first flight of a client.
-fn client_hello(version: SslVersion) -> Vec<u8> {
+pub(super) fn client_hello(version: SslVersion) -> Vec<u8> {
     let mut connector = SslConnector::builder(SslMethod::tls()).expect("TLS");
     connector.set_max_proto_version(Some(version)).expect("TLS");
     match connector.build().connect(HOST, Recorder(Vec::new())) {

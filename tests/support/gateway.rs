@@ -47,6 +47,7 @@ struct Setup {
     environment: Vec<(String, String)>,
     public: SocketAddr,
     telemetry: SocketAddr,
+    admin: SocketAddr,
     authority: PathBuf,
 }
 
@@ -71,6 +72,12 @@ impl Builder<'_> {
             table = inner.as_table_mut().expect("a table on the way");
         }
         table.insert(last.to_owned(), value.into());
+        self
+    }
+
+    /// Takes a table of the configuration away: `without("admin")`.
+    pub(crate) fn without(mut self, table: &str) -> Self {
+        self.config.remove(table).expect("a table that is there");
         self
     }
 
@@ -144,13 +151,19 @@ impl Builder<'_> {
             environment: self.environment,
             public: SocketAddr::from(([127, 0, 0, 1], 0)),
             telemetry: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             authority,
         };
         for _ in 0..TRIES {
-            [setup.public, setup.telemetry] = free_addresses();
-            for (table, address) in [("listener", setup.public), ("telemetry", setup.telemetry)] {
-                let table = config[table].as_table_mut().expect("a table");
-                table.insert("address".to_owned(), address.to_string().into());
+            [setup.public, setup.telemetry, setup.admin] = free_addresses();
+            for (table, address) in [
+                ("listener", setup.public),
+                ("telemetry", setup.telemetry),
+                ("admin", setup.admin),
+            ] {
+                if let Some(table) = config.get_mut(table).and_then(Value::as_table_mut) {
+                    table.insert("address".to_owned(), address.to_string().into());
+                }
             }
             fs::write(setup.config(), config.to_string()).expect("a file in our own folder");
             match setup.launch() {
@@ -215,6 +228,7 @@ impl Gateway {
             path = "keyferry.redb"
             [telemetry]
             log = "info"
+            [admin]
         };
         let builder = Builder {
             world,
@@ -291,6 +305,11 @@ impl Gateway {
             output: String::from_utf8_lossy(&output.stdout).into_owned(),
             errors: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// A question to its admin listener.
+    pub(crate) fn admin(&self, target: &str) -> Curl {
+        Curl::get(&format!("http://{}{target}", self.setup.admin))
     }
 
     /// All that it has written.

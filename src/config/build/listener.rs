@@ -149,7 +149,7 @@ impl Builder {
         })
     }
 
-    fn socket(&mut self, at: &KeyPath, text: &str) -> Built<SocketAddr> {
+    pub(super) fn socket(&mut self, at: &KeyPath, text: &str) -> Built<SocketAddr> {
         text.parse().map_err(|_| {
             let wrong = format!("{text:?} is not an IP address and port");
             let write = match super::text::address(&text.replace("*:", "0.0.0.0:")) {

@@ -3,6 +3,7 @@
 //! A value that cannot be built is [`Noted`], which only noting a problem gives; so one problem
 //! never hides another, and a configuration without problems is whole.
 
+mod admin;
 mod backend;
 mod files;
 mod headers;
@@ -51,6 +52,7 @@ pub(super) fn config(
     };
     let routes = builder.routes(&file);
     let telemetry = builder.telemetry(&file);
+    let admin = builder.admin(&file);
     let headers = builder.headers(&file.headers);
     let self_service = builder.self_service(&file.self_service);
     let cas = builder.cas(&file);
@@ -77,6 +79,7 @@ pub(super) fn config(
             headers: headers?,
             observe: observe?,
             telemetry: telemetry?,
+            admin: admin?,
         })
     };
     match whole() {

@@ -67,6 +67,18 @@ pub struct File {
     /// Metrics, health and logs.
     #[serde(default)]
     pub telemetry: Telemetry,
+    /// What the running gateway is asked by `keyferry failures`; without it, it is not asked.
+    pub admin: Option<Admin>,
+}
+
+/// What the running gateway is asked by the operator's commands.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// IP address and port, of this machine only: `127.0.0.1:9443` or `[::1]:9443`. Whoever is on
+    /// this machine is answered.
+    #[schemars(required)]
+    pub address: Option<String>,
 }
 
 /// The endpoints by which clients help themselves.

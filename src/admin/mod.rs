@@ -1,0 +1,179 @@
+//! What the running gateway knows and no store keeps, for the operator on the same machine.
+//!
+//! The listener asks nobody who they are, so it is bound to a loopback address only, which the
+//! configuration sees to. A web page that the operator looks at must not read it either: another
+//! origin is given no permission, and a name that somebody points at this machine is refused.
+
+pub mod handshakes;
+mod query;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS,
+};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, Method, Response, Uri};
+use pingora::apps::http_app::ServeHttp;
+use pingora::protocols::http::ServerSession;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::door::Journal;
+use query::Query;
+
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Answers the operator's questions.
+#[derive(Debug)]
+pub struct Admin {
+    journal: Arc<Journal>,
+}
+
+/// What is answered, in JSON: a status and a body.
+type Answer = (u16, Value);
+
+impl Admin {
+    /// A listener that answers from `journal`.
+    #[must_use]
+    pub const fn new(journal: Arc<Journal>) -> Self {
+        Self { journal }
+    }
+
+    fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answer {
+        if !is_for_this_machine(uri, headers) {
+            return refused(
+                421,
+                "ask by a loopback address or localhost, as 127.0.0.1 in the URL",
+            );
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return refused(405, "ask with GET");
+        }
+        let query = match Query::read(uri.query().unwrap_or_default()) {
+            Ok(query) => query,
+            Err(wrong) => return refused(400, &wrong),
+        };
+        match uri.path() {
+            "/handshakes" => given(handshakes::report(&self.journal, &query)),
+            _ => refused(404, "here is /handshakes"),
+        }
+    }
+}
+
+/// What was found, or why the question makes no sense.
+fn given(found: Result<impl Serialize, String>) -> Answer {
+    match found.map(|found| serde_json::to_value(found)) {
+        Ok(Ok(found)) => (200, found),
+        Ok(Err(error)) => refused(500, &error.to_string()),
+        Err(wrong) => refused(400, &wrong),
+    }
+}
+
+fn refused(status: u16, error: &str) -> Answer {
+    (status, json!({ "error": error }))
+}
+
+/// Whether whoever asks means this machine: the one host that is named, by `Host` and also by a URL
+/// in the request line, is a loopback address or `localhost` (RFC 6761 section 6.3). A page of
+/// another site can make its own name lead here, but not make the browser send another one.
+fn is_for_this_machine(uri: &Uri, headers: &HeaderMap) -> bool {
+    let is_here = |authority: &Authority| {
+        let host = authority.host().trim_matches(['[', ']']);
+        let is_loopback = |address: IpAddr| address.is_loopback();
+        host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback)
+    };
+    let mut named = headers.get_all(HOST).iter();
+    let host = named.next().and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| host.parse::<Authority>().ok());
+    named.next().is_none()
+        && host.as_ref().is_some_and(is_here)
+        && uri.authority().is_none_or(is_here)
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        // A command asks once, and reads to the end. Pingora would keep any connection open.
+        session.set_keepalive(None);
+        let request = session.req_header();
+        let (status, body) = self.answer(&request.method, &request.uri, &request.headers);
+        let body = format!("{body}\n").into_bytes();
+        let mut answer = Response::builder()
+            .status(status)
+            .header(CONTENT_TYPE, "application/json")
+            .header(X_CONTENT_TYPE_OPTIONS, "nosniff")
+            .header(RESOURCE_POLICY, "same-origin")
+            .header(CACHE_CONTROL, "no-store")
+            .header(CONTENT_LENGTH, body.len());
+        if status == 405 {
+            answer = answer.header(ALLOW, "GET, HEAD");
+        }
+        let is_head = request.method == Method::HEAD;
+        answer
+            .body(if is_head { Vec::new() } else { body })
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn ask(method: &Method, uri: &str, hosts: &[&'static str]) -> Answer {
+        let admin = Admin::new(Arc::new(Journal::new(Timestamp::from_unix(1))));
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(HOST, HeaderValue::from_static(host));
+        }
+        admin.answer(method, &uri.parse().unwrap(), &headers)
+    }
+
+    #[test]
+    fn only_who_means_this_machine_is_answered() {
+        let status = |uri: &str, hosts: &[&'static str]| ask(&Method::GET, uri, hosts).0;
+        for host in [
+            "127.0.0.1:9443",
+            "localhost",
+            "LOCALHOST:1",
+            "[::1]:9443",
+            "127.9.9.9",
+        ] {
+            assert_eq!(status("/handshakes", &[host]), 200, "{host}");
+        }
+        for host in [
+            "attacker.example",
+            "attacker.example:9443",
+            "localhost.attacker.example",
+            "127.0.0.1.attacker.example",
+            "192.0.2.1:9443",
+            "0.0.0.0:9443",
+            "",
+            "a b",
+        ] {
+            assert_eq!(status("/handshakes", &[host]), 421, "{host}");
+        }
+        assert_eq!(status("/handshakes", &[]), 421);
+        assert_eq!(status("/handshakes", &["localhost", "localhost"]), 421);
+        let url = "http://attacker.example/handshakes";
+        assert_eq!(status(url, &["localhost"]), 421);
+        assert_eq!(status("http://localhost/handshakes", &["localhost"]), 200);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told() {
+        let get = |uri: &str| ask(&Method::GET, uri, &["localhost"]);
+        assert_eq!(get("/").0, 404);
+        assert_eq!(get("/handshakes?reason=sunshine").0, 400);
+        assert_eq!(get("/handshakes?address=here").0, 400);
+        assert_eq!(get("/handshakes?reasons=other").0, 400);
+        assert_eq!(get("/handshakes?reason=other&reason=other").0, 400);
+        assert_eq!(ask(&Method::POST, "/handshakes", &["localhost"]).0, 405);
+        assert_eq!(ask(&Method::HEAD, "/handshakes", &["localhost"]).0, 200);
+    }
+}

@@ -1,0 +1,78 @@
+//! Questions to the running gateway, by its admin listener.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::{Failure, Globals};
+
+/// How long the gateway may be silent.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// More than any answer needs.
+const MOST: u64 = 64 * 1024 * 1024;
+
+/// What the gateway of the configuration answers to `GET path?query`.
+pub(super) fn ask(
+    globals: &Globals,
+    path: &str,
+    query: &[(&str, Option<&str>)],
+) -> Result<Value, Failure> {
+    let file = globals.config_file();
+    let Some(address) = globals.load_config()?.admin else {
+        return Err(Failure::Refused(format!(
+            "{} has no [admin] address, so the gateway cannot be asked; write a table [admin] with \
+             address = \"127.0.0.1:9443\" and start the gateway again",
+            file.display()
+        )));
+    };
+    let wanted = query
+        .iter()
+        .filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    let query: Vec<_> = wanted
+        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
+        .collect();
+    let target = format!("{path}?{}", query.join("&"));
+    let (status, body) = get(address, &target).map_err(Failure::Unavailable)?;
+    let answer: Value = serde_json::from_str(&body)
+        .context("the answer is not JSON; is the gateway of another version?")?;
+    let error = || answer.get("error").and_then(Value::as_str);
+    match status {
+        200 => Ok(answer),
+        400 => Err(Failure::Usage(error().unwrap_or("refused").to_owned())),
+        status => Err(Failure::Unavailable(anyhow!(
+            "the gateway at {address} answers {status}: {}; is it of another version?",
+            error().unwrap_or("without a reason")
+        ))),
+    }
+}
+
+/// Status and body of the answer. HTTP/1.0, so that the body ends where the connection does.
+fn get(address: SocketAddr, target: &str) -> anyhow::Result<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| {
+        format!(
+            "no gateway answers at {address}; does it run, with this configuration? \
+             (keyferry run)"
+        )
+    })?;
+    let mut talk = || -> std::io::Result<Vec<u8>> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        write!(stream, "GET {target} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+        let mut answer = Vec::new();
+        (&stream).take(MOST).read_to_end(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = talk().with_context(|| format!("the gateway at {address} does not answer"))?;
+    let answer = String::from_utf8(answer)?;
+    let status = answer
+        .strip_prefix("HTTP/1.")
+        .and_then(|rest| rest.get(2..5)?.parse().ok());
+    match (status, answer.split_once("\r\n\r\n")) {
+        (Some(status), Some((_, body))) => Ok((status, body.to_owned())),
+        _ => bail!("what listens at {address} is not the admin listener of a gateway"),
+    }
+}
