@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
@@ -9,8 +10,8 @@ use serde::Serialize;
 
 use super::records::Records;
 use super::{Failure, Globals, Out};
-use crate::client::{ClientId, Sighting};
-use crate::clock::{self, Timestamp};
+use crate::client::{ClientId, History, Sighting, Use};
+use crate::clock::{self, Day, Timestamp};
 use crate::config::{Config, StoreSettings};
 use crate::key::KeyId;
 use crate::store::redis::Redis;
@@ -103,6 +104,22 @@ impl Operator {
     pub(super) async fn sightings(&self) -> Result<Vec<Sighting>, Failure> {
         let sightings = self.store.sightings().await;
         sightings.map_err(|error| self.cannot_tell(&error))
+    }
+
+    /// When and from where each credential was last used.
+    pub(super) async fn uses(&self) -> Result<Vec<Use>, Failure> {
+        let uses = self.store.uses().await;
+        uses.map_err(|error| self.cannot_tell(&error))
+    }
+
+    /// The requests of `client` on these days.
+    pub(super) async fn counts(
+        &self,
+        client: &ClientId,
+        days: RangeInclusive<Day>,
+    ) -> Result<History, Failure> {
+        let counts = self.store.counts(client, days).await;
+        counts.map_err(|error| self.cannot_tell(&error))
     }
 
     /// The client's record alone.

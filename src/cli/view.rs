@@ -9,7 +9,7 @@ use super::Failure;
 use super::open::Operator;
 use super::records::Records;
 use crate::certificate::{CertificateRecord, Fingerprint, Mapping, Source};
-use crate::client::{ClientId, ClientRecord, ClientStatus, Seen, Stage};
+use crate::client::{ClientId, ClientRecord, ClientStatus, Seen, Sighting, Stage};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, KeyRecord, KeyStatus, Scope};
 
@@ -85,7 +85,7 @@ pub(super) struct KeyView {
 
 /// How far the clients are: what is in use and when each was seen.
 pub(super) struct Progress {
-    seen: HashMap<ClientId, Seen>,
+    seen: HashMap<ClientId, Sighting>,
     /// Those with a key that was issued and can be used.
     issued: std::collections::HashSet<ClientId>,
     window: Duration,
@@ -111,7 +111,10 @@ impl Progress {
         let keys = records.keys.values().map(|(_, key)| key);
         let sightings = operator.sightings().await?;
         Ok(Self {
-            seen: sightings.into_iter().map(|s| (s.client, s.seen)).collect(),
+            seen: sightings
+                .into_iter()
+                .map(|sighting| (sighting.client.clone(), sighting))
+                .collect(),
             issued: keys
                 .filter(|key| usable(key))
                 .map(|key| key.client.clone())
@@ -123,7 +126,14 @@ impl Progress {
 
     /// When `client` was seen.
     pub(super) fn seen(&self, client: &ClientId) -> Seen {
-        self.seen.get(client).copied().unwrap_or_default()
+        self.sighting(client)
+            .map(|sighting| sighting.seen)
+            .unwrap_or_default()
+    }
+
+    /// All that was last seen of `client`.
+    pub(super) fn sighting(&self, client: &ClientId) -> Option<&Sighting> {
+        self.seen.get(client)
     }
 
     /// How far `client` has moved.

@@ -177,8 +177,7 @@ impl From<CredentialId> for String {
 }
 
 /// When and from where a credential was last used while it was good: a certificate within its
-/// validity, a key before its end, and the request not refused for it. The later one is the
-/// greater.
+/// validity, a key before its end. The later use is the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LastUse {

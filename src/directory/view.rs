@@ -134,6 +134,19 @@ impl View {
         false
     }
 
+    /// Whose certificate it is, in whichever of its two forms, good or not.
+    #[must_use]
+    pub fn owner(&self, fingerprint: &Fingerprint) -> Option<ClientId> {
+        let mapping = match self.certificate(fingerprint)? {
+            Mapping::Twin { of } => self.certificate(&of)?,
+            other => other,
+        };
+        match mapping {
+            Mapping::Mapped { client, .. } | Mapping::Superseded { client, .. } => Some(client),
+            Mapping::Pending | Mapping::Removed { .. } | Mapping::Twin { .. } => None,
+        }
+    }
+
     /// Whether the client's credentials are accepted; nothing when there is no such client.
     #[must_use]
     pub fn is_client_active(&self, id: &ClientId) -> Option<bool> {

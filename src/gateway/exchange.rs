@@ -1,5 +1,6 @@
 //! One request and its answer, as they go through the phases.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use uuid::Uuid;
 
 use super::refusal::Refusal;
 use crate::certificate::Reason;
-use crate::client::ClientId;
+use crate::client::{ClientId, Counted};
 use crate::clock::{self, Timestamp};
 use crate::head::Head;
 use crate::identity::{Identity, Proof};
@@ -24,11 +25,15 @@ pub struct Exchange {
     pub(super) started: Instant,
     pub(super) now: Timestamp,
     pub(super) request_id: String,
+    /// The address that it came from.
+    pub(super) peer: Option<IpAddr>,
     pub(super) authority: String,
     pub(super) path: String,
     pub(super) route: Option<Arc<Route>>,
     pub(super) leave: Option<Leave>,
     pub(super) caller: Option<(ClientId, KeyId)>,
+    /// What the request counts as, should it be served.
+    pub(super) counted: Option<Counted>,
     pub(super) auth: &'static str,
     pub(super) certificate_problem: Option<Reason>,
     pub(super) refusal: Option<(&'static str, Option<String>)>,
@@ -63,11 +68,13 @@ impl Exchange {
             started: clock::monotonic(),
             now: clock::now(),
             request_id: String::new(),
+            peer: None,
             authority: String::new(),
             path: String::new(),
             route: None,
             leave: None,
             caller: None,
+            counted: None,
             auth: "none",
             certificate_problem: None,
             refusal: None,
@@ -109,11 +116,13 @@ impl Exchange {
     pub(super) fn note_identity(&mut self, identity: &Identity) {
         self.caller = Some((identity.client().clone(), identity.key()));
         self.certificate_problem = identity.rejected_beside();
-        self.auth = match identity.proof() {
-            Proof::Certificate(_) => "certificate",
-            Proof::Key => "key",
-            Proof::Both(_) => "both",
+        let (auth, counted) = match identity.proof() {
+            Proof::Certificate(_) => ("certificate", Counted::ByCertificate),
+            Proof::Key => ("key", Counted::ByKey),
+            Proof::Both(_) => ("both", Counted::ByKey),
         };
+        self.auth = auth;
+        self.counted = Some(counted);
     }
 
     /// Notes that it was refused.

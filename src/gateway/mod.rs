@@ -12,6 +12,7 @@ mod observe;
 mod problem;
 mod proxy;
 mod refusal;
+mod seen;
 mod self_service;
 mod told;
 
@@ -31,7 +32,7 @@ use crate::credential::Presented;
 use crate::directory::{Directory, Sightings};
 use crate::door::Connection;
 use crate::head::{Head, Malformed};
-use crate::identity::{self, Freshness, Identity};
+use crate::identity::{self, Freshness};
 use crate::key::{Format, Peppers};
 use crate::observe::Observations;
 use crate::policy::{self, Observing, Permit, Route, Routes};
@@ -53,7 +54,7 @@ pub struct Parts {
     pub directory: Arc<Directory>,
     /// Where changes go.
     pub store: Arc<dyn Store>,
-    /// When clients were seen.
+    /// What is seen of clients.
     pub sightings: Arc<Sightings>,
     /// What certificates are verified by.
     pub verifier: Arc<Verifier>,
@@ -189,11 +190,5 @@ impl Gateway {
             freshness,
             now,
         )?)
-    }
-
-    /// Notes that somebody was seen, without a store write.
-    fn saw(&self, identity: &Identity, now: Timestamp) {
-        let seen = identity.proof().seen(now);
-        self.parts.sightings.note(identity.client(), seen);
     }
 }

@@ -39,6 +39,7 @@ impl Gateway {
                     exchange.note_identity(identity);
                 }
                 exchange.note_would_refuse(refusal);
+                self.refused(refusal, exchange);
                 Would::Refuse {
                     reason: refusal.code().as_str(),
                     who: self.who(refusal, known.as_ref()),

@@ -44,10 +44,13 @@ impl ProxyHttp for Gateway {
             &self.parts.names.request_id,
             &self.parts.format,
         );
+        exchange.peer = peer(session);
         match self.serve_or_admit(session, exchange).await {
             Ok(forward) => Ok(!forward),
             Err(refusal) => {
-                self.refuse(session, exchange, &refusal).await?;
+                let answered = self.refuse(session, exchange, &refusal).await;
+                self.refused(&refusal, exchange);
+                answered?;
                 Ok(true)
             }
         }
@@ -100,7 +103,7 @@ impl ProxyHttp for Gateway {
             names: &self.parts.names,
             format: &self.parts.format,
             keep_ambiguous: self.parts.keep_ambiguous_headers,
-            peer: peer(session),
+            peer: exchange.peer,
         };
         upstream::rewrite(
             request,
@@ -242,6 +245,7 @@ impl Gateway {
         {
             let answer =
                 self_service::serve(self, &head, resource, connection, &body, exchange).await?;
+            self.served_here(exchange);
             return match problem::send(session, answer.head, answer.body, &exchange.request_id)
                 .await
             {
@@ -253,12 +257,12 @@ impl Gateway {
         let decided = self.decide_confirmed(now, admit).await;
         exchange.route = self.route(&head).ok().cloned();
         if let Some(identity) = decided.as_ref().ok().and_then(Permit::identity) {
-            self.saw(identity, now);
+            self.served(identity, exchange);
             exchange.note_identity(identity);
         }
-        exchange.leave = Some(match self.observed(&head, peer(session)) {
+        exchange.leave = Some(match self.observed(&head, exchange.peer) {
             Some(observed) => {
-                self.record(&head, connection, peer(session), &decided, exchange);
+                self.record(&head, connection, exchange.peer, &decided, exchange);
                 Leave::Observed(observed)
             }
             None => Leave::Permitted(decided?),
@@ -294,7 +298,7 @@ impl Gateway {
 
 /// The address that the connection came from.
 fn peer(session: &Session) -> Option<IpAddr> {
-    Some(session.client_addr()?.as_inet()?.ip())
+    Some(session.client_addr()?.as_inet()?.ip().to_canonical())
 }
 
 /// What the door learned when the connection was made.

@@ -21,6 +21,7 @@ pub struct Identity {
     key: KeyId,
     scopes: Vec<Scope>,
     proof: Proof,
+    certificate: Option<Fingerprint>,
     beside: Option<Reason>,
 }
 
@@ -74,6 +75,12 @@ impl Identity {
     #[must_use]
     pub const fn proof(&self) -> Proof {
         self.proof
+    }
+
+    /// The certificate, good and its own, that it was proven by, alone or beside a key.
+    #[must_use]
+    pub const fn certificate(&self) -> Option<&Fingerprint> {
+        self.certificate.as_ref()
     }
 
     /// What is wrong with the certificate that came beside a good key.
@@ -207,6 +214,7 @@ impl Lookup<'_> {
             key: key.id(),
             scopes: entry.scopes().to_vec(),
             proof: Proof::Key,
+            certificate: None,
             beside: None,
         })
     }
@@ -236,6 +244,7 @@ impl Lookup<'_> {
                     key,
                     scopes,
                     proof,
+                    certificate: Some(*certificate.fingerprint()),
                     beside: None,
                 })
             }
@@ -248,6 +257,7 @@ impl Lookup<'_> {
         match self.view.certificate(certificate.fingerprint()) {
             Some(Mapping::Mapped { client, .. }) if client == identity.client => Ok(Identity {
                 proof: Proof::Both(certificate.ca()),
+                certificate: Some(*certificate.fingerprint()),
                 ..identity
             }),
             Some(Mapping::Superseded { client, .. }) if client == identity.client => Ok(Identity {

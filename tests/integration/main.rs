@@ -10,6 +10,8 @@
 mod support;
 
 #[cfg(test)]
+mod activity;
+#[cfg(test)]
 mod basics;
 #[cfg(test)]
 mod certificates;

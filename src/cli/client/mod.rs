@@ -1,5 +1,6 @@
 //! `keyferry client`: who may call.
 
+mod activity;
 mod add;
 mod list;
 mod show;
@@ -16,7 +17,7 @@ pub(super) enum Command {
     Add(add::Args),
     /// Show all clients, how far each has moved, and when it was seen
     List(list::Args),
-    /// Show everything of a client: certificates, keys, when it was seen
+    /// Show everything of a client: certificates, keys, when it was seen and how often it called
     Show(show::Args),
     /// Refuse everything of a client: its certificates and its keys, from now on
     Disable(switch::Args),

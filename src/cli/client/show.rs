@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
+use super::activity::{Activity, Used, Uses};
 use crate::cli::open::Operator;
 use crate::cli::table::{fields, relative, relative_or};
 use crate::cli::view::{CertificateView, ClientView, KeyView, Progress};
 use crate::cli::{Failure, Out};
-use crate::client::ClientId;
+use crate::client::{ClientId, CredentialId};
 use crate::clock::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -20,24 +21,32 @@ pub(in crate::cli) struct Args {
 struct Report {
     #[serde(flatten)]
     client: ClientView,
-    certificates: Vec<CertificateView>,
-    keys: Vec<KeyView>,
+    #[serde(flatten)]
+    activity: Activity,
+    certificates: Vec<Used<CertificateView>>,
+    keys: Vec<Used<KeyView>>,
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
     let records = operator.records().await?;
     let holdings = records.holdings(&args.id)?;
     let progress = Progress::read(operator, &records).await?;
-    let certificates = holdings.certificates.iter();
-    let keys = holdings.keys.iter();
+    let sighting = progress.sighting(&args.id);
+    let activity = Activity::read(operator, &args.id, sighting).await?;
+    let uses = Uses::read(operator).await?;
+    let certificates = holdings.certificates.iter().map(|(_, record)| {
+        let credential = CredentialId::Certificate(record.fingerprint);
+        uses.with(CertificateView::of(record), credential)
+    });
+    let keys = holdings.keys.iter().map(|(_, record)| {
+        let credential = CredentialId::Key(record.id);
+        uses.with(KeyView::of(record, operator.now), credential)
+    });
     let report = Report {
         client: progress.view(&holdings.client.1),
-        certificates: certificates
-            .map(|(_, record)| CertificateView::of(record))
-            .collect(),
-        keys: keys
-            .map(|(_, record)| KeyView::of(record, operator.now))
-            .collect(),
+        activity,
+        certificates: certificates.collect(),
+        keys: keys.collect(),
     };
     out.show(&report, text(&report, operator.now))?;
     Ok(())
@@ -61,7 +70,9 @@ fn text(report: &Report, now: Timestamp) -> String {
         ),
         ("by key", relative_or(seen.by_key, now, "never")),
     ])];
-    parts.extend(report.certificates.iter().map(|certificate| {
+    parts.push(report.activity.text(now));
+    parts.extend(report.certificates.iter().map(|used| {
+        let certificate = &used.of;
         let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
         fields([
             ("certificate", certificate.fingerprint.to_string()),
@@ -71,6 +82,7 @@ fn text(report: &Report, now: Timestamp) -> String {
             ("  valid from", moment(certificate.not_before, now)),
             ("  valid until", moment(certificate.not_after, now)),
             ("  known since", moment(certificate.created_at, now)),
+            ("  last used", used.last_used(now)),
             (
                 "  key id",
                 certificate
@@ -79,12 +91,14 @@ fn text(report: &Report, now: Timestamp) -> String {
             ),
         ])
     }));
-    parts.extend(report.keys.iter().map(|key| {
+    parts.extend(report.keys.iter().map(|used| {
+        let key = &used.of;
         fields([
             ("key", key.key_id.to_string()),
             ("  status", since(key.status, key.revoked_at, now)),
             ("  issued", moment_or(key.issued_at, now, "never")),
             ("  expires", moment_or(key.expires_at, now, "never")),
+            ("  last used", used.last_used(now)),
             ("  scopes", key.scopes()),
         ])
     }));

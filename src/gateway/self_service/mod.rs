@@ -123,7 +123,7 @@ impl Call<'_> {
             Caller::Nobody => Err(Denial::CredentialMissing(Accept::Either).into()),
             Caller::Known(identity) => {
                 exchange.note_identity(&identity);
-                self.gateway.saw(&identity, now);
+                self.gateway.saw(&identity, exchange);
                 Ok(identity)
             }
         }

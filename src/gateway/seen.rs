@@ -1,0 +1,101 @@
+//! What is noted of those who call, in memory alone: when and from where each was seen, and how
+//! many requests came. Whoever is not known leaves nothing.
+
+use super::{Exchange, Gateway, Refusal};
+use crate::client::{ClientId, Counted, CredentialId, LastRefusal, LastUse, RefusalCode};
+use crate::identity::{Identity, Proof, Refused};
+use crate::key::KeyFault;
+
+impl Gateway {
+    /// Notes a request that may go to its backend.
+    pub(super) fn served(&self, identity: &Identity, exchange: &Exchange) {
+        let seen = identity.proof().seen(exchange.now);
+        let sightings = &self.parts.sightings;
+        sightings.served(identity.client(), seen, exchange.now);
+        self.used(identity, exchange);
+    }
+
+    /// Notes that somebody proved who it is, whatever becomes of the request.
+    pub(super) fn saw(&self, identity: &Identity, exchange: &Exchange) {
+        let seen = identity.proof().seen(exchange.now);
+        self.parts.sightings.note(identity.client(), seen);
+        self.used(identity, exchange);
+    }
+
+    /// Counts a request that was answered here, of somebody who was seen.
+    pub(super) fn served_here(&self, exchange: &Exchange) {
+        if let (Some((client, _)), Some(counted)) = (&exchange.caller, exchange.counted) {
+            let sightings = &self.parts.sightings;
+            sightings.count(client, counted, exchange.now);
+        }
+    }
+
+    /// Notes a refusal, for the client that the request proved to be.
+    pub(super) fn refused(&self, refusal: &Refusal, exchange: &Exchange) {
+        let (code, at) = (refusal.code(), exchange.now);
+        if code.status() >= 500 {
+            return;
+        }
+        let sightings = &self.parts.sightings;
+        let note = |client: &ClientId| {
+            let code = RefusalCode::known(code.as_str());
+            sightings.refused(client, LastRefusal { at, code });
+        };
+        if let Refusal::Identity(Refused::Conflict { certificate, key }) = refusal {
+            // It concerns both; the request is counted once.
+            for client in [certificate, key] {
+                note(client);
+                sightings.conflicted(client, at);
+            }
+            sightings.count(certificate, Counted::Refused, at);
+        } else if let Some(client) = self.whose(refusal, exchange) {
+            note(&client);
+            sightings.count(&client, Counted::Refused, at);
+        }
+    }
+
+    /// Whose request was refused. A key that was not proven is anybody's: its id is no secret.
+    fn whose(&self, refusal: &Refusal, exchange: &Exchange) -> Option<ClientId> {
+        if let Some((client, _)) = &exchange.caller {
+            return Some(client.clone());
+        }
+        let Refusal::Identity(refused) = refusal else {
+            return None;
+        };
+        let view = self.parts.directory.view();
+        match refused {
+            Refused::KeyInvalid {
+                id,
+                fault: KeyFault::Revoked | KeyFault::Expired,
+            } => view.key(id).map(|key| key.client().clone()),
+            Refused::CertificateRejected(rejected) => view.owner(rejected.fingerprint()),
+            Refused::Unregistered(certificate) => view.owner(certificate.fingerprint()),
+            Refused::Superseded(fingerprint) => view.owner(fingerprint),
+            Refused::ClientDisabled(client) => Some(client.clone()),
+            Refused::KeyInvalid { .. }
+            | Refused::KeyMalformed(_)
+            | Refused::ApprovalPending(_)
+            | Refused::Conflict { .. }
+            | Refused::Unconfirmed => None,
+        }
+    }
+
+    fn used(&self, identity: &Identity, exchange: &Exchange) {
+        let Some(from) = exchange.peer else {
+            return;
+        };
+        let last = LastUse {
+            at: exchange.now,
+            from,
+        };
+        let key = match identity.proof() {
+            Proof::Key | Proof::Both(_) => Some(CredentialId::Key(identity.key())),
+            Proof::Certificate(_) => None,
+        };
+        let certificate = identity.certificate().copied();
+        let certificate = certificate.map(CredentialId::Certificate);
+        for credential in certificate.into_iter().chain(key) {
+            self.parts.sightings.used(credential, last);
+        }
+    }
+}
