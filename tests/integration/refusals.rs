@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use keyferry::certificate::Fingerprint;
 use keyferry::clock;
+use keyferry::gateway::Code;
 use keyferry::key::KeyId;
+use openssl::hash::MessageDigest;
 
 use crate::support::backend::Backend;
 use crate::support::curl::{Answer, Curl};
 use crate::support::free_addresses;
 use crate::support::gateway::{Gateway, secret};
 use crate::support::key::forged;
-use crate::support::pki::{intermediate, leaf, root};
+use crate::support::pki::{Issued, Kind, Spec, intermediate, leaf, root};
 use crate::support::store::SharedStore;
 use crate::support::wait_for;
 use crate::support::world::{HOST, Identity, World};
@@ -21,6 +24,8 @@ const BASE: &str = "/.well-known/keyferry";
 struct Case<'a> {
     status: u16,
     reason: &'static str,
+    /// What the detail names.
+    words: &'static [&'static str],
     ask: Box<dyn Fn() -> Curl + 'a>,
 }
 
@@ -28,6 +33,7 @@ fn case<'a>(status: u16, reason: &'static str, ask: impl Fn() -> Curl + 'a) -> C
     Case {
         status,
         reason,
+        words: &[],
         ask: Box::new(ask),
     }
 }
@@ -44,6 +50,9 @@ fn expect_problem(gateway: &Gateway, case: &Case<'_>, answer: Answer) -> Answer 
     assert_eq!(line["reason"], case.reason, "{line:#}");
     assert_eq!(line["status"], case.status, "{line:#}");
     assert!(text("detail").ends_with('.'), "a sentence: {problem:#}");
+    for words in case.words {
+        assert!(text("detail").contains(words), "{words}: {problem:#}");
+    }
     let comes_again = [429, 503].contains(&case.status);
     assert_eq!(!answer.all("retry-after").is_empty(), comes_again);
     assert!(answer.all("server").is_empty(), "{answer:#?}");
@@ -254,48 +263,193 @@ fn every_refusal_of_self_service_has_its_full_form() {
     ]);
 }
 
-#[test]
-fn every_refusal_of_a_certificate_has_its_full_form() {
-    let (world, backend) = (World::new(), Backend::start());
-    let gateway = Gateway::start(&world, &backend);
-    let alice = world.client("alice");
-    gateway
-        .curl("/")
-        .certificate(&alice)
-        .send()
-        .expect_status(200);
-    let stranger = root("Stranger").self_signed();
-    let issuing = intermediate("Issuing").signed_by(&world.clients);
-    let below_a_client = leaf("x").signed_by(&alice.issued);
-    let bad = [
+/// How a detail gives the gateway's clock.
+const CLOCK: &str = "; this server's clock says 20";
+
+/// A certificate that is refused: why, and what its holder is told.
+type Bad = (&'static str, Issued, &'static [&'static str]);
+
+/// Certificates of the trusted authority that are bad by what they say themselves.
+fn bad_by_themselves(world: &World) -> Vec<Bad> {
+    let below = |spec: Spec| spec.signed_by(&world.clients);
+    vec![
         (
             "certificate_expired",
-            world.client_like(leaf("x").dates(-60, -1)),
+            below(leaf("x").dates(-7_200, -3_600)),
+            &["Your certificate ended at 20", "60 minutes ago", CLOCK],
         ),
         (
             "certificate_not_yet_valid",
-            world.client_like(leaf("x").dates(60, 120)),
-        ),
-        (
-            "certificate_untrusted",
-            world.files(leaf("x").signed_by(&stranger).with(&[&stranger.x509])),
-        ),
-        (
-            "certificate_chain_incomplete",
-            world.files(leaf("x").signed_by(&issuing).with(&[])),
+            below(leaf("x").dates(3_600, 7_200)),
+            &["Your certificate begins at 20", " minutes", CLOCK],
         ),
         (
             "certificate_wrong_purpose",
-            world.client_like(leaf("x").purposes(&["serverAuth"])),
+            below(leaf("x").purposes(&["serverAuth"])),
+            &["for other purposes only", "clientAuth"],
         ),
-        ("certificate_invalid", world.files(below_a_client)),
-    ];
+        (
+            "certificate_wrong_purpose",
+            below(leaf("x").no_purposes()),
+            &["does not say what it may be used for", "clientAuth"],
+        ),
+        (
+            "certificate_wrong_purpose",
+            below(leaf("x").key_usage(&["keyEncipherment"])),
+            &["digitalSignature"],
+        ),
+        (
+            "certificate_wrong_purpose",
+            below(leaf("x").ca(true)),
+            &["CA:TRUE"],
+        ),
+        (
+            "certificate_weak",
+            below(leaf("x").kind(Kind::Rsa(1024))),
+            &["1024 bits", "2048"],
+        ),
+        (
+            "certificate_weak",
+            below(leaf("x").digest(MessageDigest::sha1())),
+            &["signed with SHA-1", "SHA-256"],
+        ),
+        (
+            "certificate_invalid",
+            below(leaf("x").extension("1.2.3.4", true, &[5, 0])),
+            &["critical extension"],
+        ),
+        (
+            "certificate_invalid",
+            below(leaf("x").empty_subject()),
+            &["Subject name empty"],
+        ),
+    ]
+}
+
+/// Certificates that are bad by whom they come from.
+fn bad_by_their_chain(world: &World, alice: &Identity, issuing: &Issued) -> Vec<Bad> {
+    let stranger = root("Stranger").self_signed();
+    let double = root("Clients Root").self_signed();
+    let between = |spec: Spec| spec.signed_by(&world.clients);
+    let second = intermediate("Second").signed_by(issuing);
+    let unseen = between(intermediate("Unseen"));
+    let third = intermediate("Third").signed_by(&unseen);
+    let ended = between(intermediate("Ended").dates(-7_200, -3_600));
+    let weak = between(intermediate("Weak").kind(Kind::Rsa(1024)));
+    let of = |issuer: &Issued| leaf("x").signed_by(issuer);
+    vec![
+        (
+            "certificate_untrusted",
+            of(&stranger).with(&[&stranger.x509]),
+            &["'Stranger', which signed itself", "'Clients Root'"],
+        ),
+        (
+            "certificate_untrusted",
+            leaf("x").self_signed(),
+            &["'x', which signed itself", "'Clients Root'"],
+        ),
+        (
+            "certificate_untrusted",
+            of(&double),
+            &["'Clients Root'", "another key"],
+        ),
+        (
+            "certificate_chain_incomplete",
+            of(issuing).with(&[]),
+            &[
+                "You sent 1 certificate, issued by 'Issuing'",
+                "'Clients Root'",
+            ],
+        ),
+        (
+            "certificate_chain_incomplete",
+            of(&second).with(&[&second.x509]),
+            &["You sent 2 certificates", "'Issuing'", "'Clients Root'"],
+        ),
+        (
+            "certificate_untrusted",
+            of(&third).with(&[&third.x509]),
+            &[
+                "ends at 'Unseen'",
+                "append its certificate",
+                "'Clients Root'",
+            ],
+        ),
+        (
+            "certificate_expired",
+            of(&ended),
+            &["The certificate 'CN=Ended'", CLOCK],
+        ),
+        (
+            "certificate_weak",
+            of(&weak),
+            &["The certificate 'CN=Weak'", "1024 bits"],
+        ),
+        (
+            "certificate_invalid",
+            of(&alice.issued),
+            &["'CN=alice'", "not allowed to issue certificates"],
+        ),
+    ]
+}
+
+#[test]
+fn every_refusal_of_a_certificate_has_its_full_form() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::builder(&world)
+        .backend("echo", backend.address())
+        .route("/", "echo", "either")
+        .route("/keys", "echo", "key")
+        .start();
+    let ask = |path: &str, who: &Identity| gateway.curl(path).certificate(who).weak();
+    let [alice, old] = ["alice", "old"].map(|name| world.client(name));
+    // So that the gateway has seen this intermediate.
+    let issuing = intermediate("Issuing").signed_by(&world.clients);
+    let below = world.files(leaf("below").signed_by(&issuing));
+    for good in [&alice, &old, &below] {
+        ask("/", good).send().expect_status(200);
+    }
+    let fingerprint = Fingerprint::of(&old.issued.x509.to_der().unwrap()).to_string();
+    let supersede = gateway.cli(&["certificate", "supersede", &fingerprint]);
+    supersede.expect_success();
+    wait_for("the gateway to follow", || {
+        (ask("/", &old).send().status == 401).then_some(())
+    });
+
+    let mut bad = bad_by_themselves(&world);
+    bad.extend(bad_by_their_chain(&world, &alice, &issuing));
+    let bad = bad.into_iter();
+    let bad: Vec<_> = bad
+        .map(|(reason, issued, words)| ("/", reason, world.files(issued), words))
+        .chain([
+            (
+                "/",
+                "certificate_superseded",
+                old,
+                &["a newer one of the same client"][..],
+            ),
+            ("/keys", "certificate_retired", alice, &["Fetch your key"]),
+        ])
+        .collect();
     let cases: Vec<_> = bad
         .iter()
-        .map(|(reason, who)| case(401, reason, || gateway.curl("/").certificate(who)))
+        .map(|(path, reason, who, words)| Case {
+            words,
+            ..case(401, reason, || ask(path, who))
+        })
         .collect();
+    let before = backend.requests().len();
     check(&gateway, &cases);
-    assert_eq!(backend.requests().len(), 1, "none of them got through");
+    assert_eq!(backend.requests().len(), before, "one of them got through");
+
+    // The gateway has no revocation lists yet.
+    let missing: Vec<_> = Code::ALL
+        .into_iter()
+        .filter(|code| code.as_str().starts_with("certificate_") && code.status() == 401)
+        .map(Code::as_str)
+        .filter(|code| !cases.iter().any(|case| case.reason == *code))
+        .collect();
+    assert_eq!(missing, ["certificate_revoked"]);
 }
 
 #[test]
@@ -351,5 +505,21 @@ fn a_request_id_of_the_client_is_kept_when_it_is_well_formed() {
         assert_ne!(id, bad);
         assert_eq!(backend.last().header("x-request-id"), id);
         assert!(made.insert(id), "another for every request");
+    }
+}
+
+/// Here or in the file of what it belongs to.
+#[test]
+fn every_code_has_a_test_that_names_it() {
+    // A fault of ours cannot be caused, and being busy is a matter of milliseconds.
+    let without = [Code::InternalError, Code::Overloaded];
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/integration");
+    let files = std::fs::read_dir(folder).unwrap();
+    let texts: Vec<_> = files
+        .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect();
+    for code in Code::ALL.into_iter().filter(|code| !without.contains(code)) {
+        let quoted = format!("\"{}\"", code.as_str());
+        assert!(texts.iter().any(|text| text.contains(&quoted)), "{quoted}");
     }
 }

@@ -12,6 +12,10 @@ use tempfile::TempDir;
 use super::backend::values;
 use super::world::Identity;
 
+/// Settings of OpenSSL under which a program uses any certificate.
+const WEAK: &str = "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = \
+                    weak\n[weak]\nCipherString = DEFAULT@SECLEVEL=0\n";
+
 /// One request, not sent yet.
 #[must_use]
 pub(crate) struct Curl {
@@ -20,6 +24,7 @@ pub(crate) struct Curl {
     body: Option<Vec<u8>>,
     upload: Option<u64>,
     output: Output,
+    weak: bool,
 }
 
 /// Where an answer's body goes.
@@ -85,6 +90,7 @@ impl Curl {
             body: None,
             upload: None,
             output: Output::Kept,
+            weak: false,
         }
     }
 
@@ -151,6 +157,12 @@ impl Curl {
     /// Throws the answer's body away and only counts it.
     pub(crate) fn discard_body(mut self) -> Self {
         self.output = Output::Discarded;
+        self
+    }
+
+    /// Takes certificates that its TLS library holds to be too weak.
+    pub(crate) fn weak(mut self) -> Self {
+        self.weak = true;
         self
     }
 
@@ -221,6 +233,10 @@ impl Curl {
 
     fn arguments_into(self, command: &mut Command, folder: &Path, number: usize) {
         let file = |kind: &str| folder.join(format!("{number}.{kind}"));
+        if self.weak {
+            fs::write(file("cnf"), WEAK).expect("a file for the settings");
+            command.env("OPENSSL_CONF", file("cnf"));
+        }
         command.args(["--silent", "--show-error", "--globoff", "--path-as-is"]);
         command.args(["--max-time", "120", "--noproxy", "*"]);
         command.arg("--dump-header").arg(file("head"));
