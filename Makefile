@@ -8,6 +8,7 @@ SHELL := bash
 
 VENV := target/venv
 NODE := target/node
+SUITES := target/suites
 
 .PHONY: help
 help: ## what there is to make
@@ -32,7 +33,7 @@ build-tools:
 .PHONY: setup
 setup: ## install what the build and the tests need and the machine lacks
 	@tests/support/install.sh build test
-	@$(MAKE) --no-print-directory $(VENV)/stamp $(NODE)/stamp
+	@$(MAKE) --no-print-directory $(VENV)/stamp $(NODE)/stamp $(SUITES)/stamp
 
 # Real clients and servers that are not ours: gRPC, WebSocket, HTTP/2 frames, and two verifiers of signatures.
 $(VENV)/stamp: tests/requirements.txt
@@ -44,6 +45,15 @@ $(NODE)/stamp: tests/package.json tests/package-lock.json
 	mkdir -p $(NODE)
 	cp tests/package.json tests/package-lock.json $(NODE)/
 	npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error
+	touch $@
+
+# Public suites of certificates, good ones and bad ones; too large to be kept here.
+$(SUITES)/stamp: tests/suites/requirements.txt $(VENV)/stamp
+	rm -rf $(SUITES)
+	$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(SUITES) --requirement $<
+	$(VENV)/bin/python -m zipfile --extract $(SUITES)/cryptography_vectors-*.whl $(SUITES)/vectors
+	mv $(SUITES)/vectors/cryptography_vectors/x509/PKITS_data $(SUITES)/pkits
+	rm -r $(SUITES)/vectors $(SUITES)/*.whl
 	touch $@
 
 # ---------------------------------------------------------------- the checks

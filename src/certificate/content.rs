@@ -7,6 +7,7 @@ use super::{Facts, name};
 
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
+const CRL_POINTS: &[u8] = &[0x55, 0x1d, 31];
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
 const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 
@@ -17,13 +18,19 @@ pub(super) struct Content {
     /// The issuer's and the subject's names as they are encoded.
     pub(super) issuer: Vec<u8>,
     pub(super) subject: Vec<u8>,
+    /// The content of the serial number.
+    pub(super) serial: Vec<u8>,
     /// Whether it says that it is a certificate authority (RFC 5280 section 4.2.1.9).
     pub(super) ca: bool,
     /// Key usage (section 4.2.1.3); what is absent does not limit.
     pub(super) may_sign: Option<bool>,
     pub(super) may_issue: Option<bool>,
+    pub(super) may_sign_lists: Option<bool>,
     /// Whether the extended key usage (section 4.2.1.12) names clientAuth; `None` without one.
     pub(super) client_auth: Option<bool>,
+    /// Where it says that its revocation is published (section 4.2.1.13); read only when there are
+    /// revocation lists.
+    pub(super) crl_points: Option<Vec<u8>>,
 }
 
 impl Content {
@@ -64,10 +71,13 @@ impl Content {
             },
             issuer: issuer.to_vec(),
             subject: subject.to_vec(),
+            serial: serial.to_vec(),
             ca: false,
             may_sign: None,
             may_issue: None,
+            may_sign_lists: None,
             client_auth: None,
+            crl_points: None,
         };
         if let Some(extensions) = extensions {
             content.extensions(extensions.content)?;
@@ -93,6 +103,7 @@ impl Content {
             match oid {
                 BASIC_CONSTRAINTS => self.ca = is_ca(value)?,
                 KEY_USAGE => self.key_usage(value)?,
+                CRL_POINTS => self.crl_points = Some(value.to_vec()),
                 EXTENDED_KEY_USAGE => self.client_auth = Some(names_client_auth(value)?),
                 _ => {}
             }
@@ -108,6 +119,7 @@ impl Content {
         let first = bits.first().copied().unwrap_or(0);
         self.may_sign = Some(first & 0x80 != 0);
         self.may_issue = Some(first & 0x04 != 0);
+        self.may_sign_lists = Some(first & 0x02 != 0);
         Ok(())
     }
 }

@@ -19,11 +19,12 @@ pub(super) mod tag {
     pub(crate) const BIT_STRING: u8 = 0x03;
     pub(crate) const OCTET_STRING: u8 = 0x04;
     pub(crate) const OID: u8 = 0x06;
+    pub(crate) const ENUMERATED: u8 = 0x0a;
     pub(crate) const UTC_TIME: u8 = 0x17;
     pub(crate) const GENERALIZED_TIME: u8 = 0x18;
     pub(crate) const SEQUENCE: u8 = 0x30;
     pub(crate) const SET: u8 = 0x31;
-    /// `[0] EXPLICIT`: the version.
+    /// `[0] EXPLICIT`: the version of a certificate, the extensions of a revocation list.
     pub(crate) const VERSION: u8 = 0xa0;
     /// `[1] IMPLICIT` and `[2] IMPLICIT`: the unique identifiers of old.
     pub(crate) const ISSUER_ID: u8 = 0x81;

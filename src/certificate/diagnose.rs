@@ -4,6 +4,7 @@ use super::chain::Link;
 use super::codes;
 use super::explain;
 use super::name::short;
+use super::revocation;
 use super::rules::{self, Exceptions};
 use super::run::{Demands, Fault, Presented, ends_in_anchor, links, run};
 use super::trust::{Authority, Trust};
@@ -24,7 +25,7 @@ pub(super) fn diagnose(trust: &Trust, presented: &Presented<'_>) -> (Vec<Problem
             }
             continue;
         }
-        let problems = under(authority, presented, &chain, least.outcome.err());
+        let problems = under(trust, authority, presented, &chain, least.outcome.err());
         let weight = |problems: &[Problem]| {
             let gravest = problems.first().map(|problem| problem.reason);
             (gravest, std::cmp::Reverse(problems.len()))
@@ -46,6 +47,7 @@ pub(super) fn diagnose(trust: &Trust, presented: &Presented<'_>) -> (Vec<Problem
 
 /// The problems of a chain that was built up to an anchor of this authority.
 fn under(
+    trust: &Trust,
     authority: &Authority,
     presented: &Presented<'_>,
     chain: &[Link],
@@ -53,6 +55,7 @@ fn under(
 ) -> Vec<Problem> {
     let mut problems = rules::problems(chain, Exceptions::of(authority), true);
     problems.extend(forgeries(chain));
+    problems.extend(revocation::problems(trust, authority, presented, chain));
     relaxed(authority, presented, chain, fault, &mut problems);
     if problems.is_empty()
         && let Err(fault) = run(authority, Demands::of(authority, None), presented).outcome

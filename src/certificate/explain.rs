@@ -2,6 +2,7 @@
 //!
 //! Names in them are escaped already ([`super::name`]), so that none can break a line or a log.
 
+use super::name::short;
 use super::trust::Trust;
 use crate::clock::Timestamp;
 
@@ -60,6 +61,80 @@ pub(super) fn span(seconds: i64) -> String {
 
 pub(super) const SUPERSEDED: &str =
     "A newer certificate of the same client has taken its place. Use the newer one.";
+
+pub(super) fn revoked(name: &str, issuer: &str, at: Timestamp, why: &str) -> String {
+    format!(
+        "{} was revoked by '{issuer}' at {at} ({why}). Have a new one issued.",
+        subject(name)
+    )
+}
+
+pub(super) fn revocation_unknown(name: &str, why: &str) -> String {
+    let whose = subject(name);
+    let (first, rest) = whose.split_at_checked(1).unwrap_or((&whose, ""));
+    let whose = format!("{}{rest}", first.to_lowercase());
+    format!(
+        "Whether {whose} was revoked cannot be told: {why}. It is for the operator to bring the \
+         lists up to date."
+    )
+}
+
+pub(super) fn no_list(issuer: &str) -> String {
+    format!("there is no complete revocation list of '{issuer}' that covers it")
+}
+
+pub(super) fn reasons_left_out(issuer: &str) -> String {
+    format!("the revocation lists of '{issuer}' do not cover every reason")
+}
+
+pub(super) fn list_out_of_date(issuer: &str, until: Option<Timestamp>, now: Timestamp) -> String {
+    match until {
+        Some(until) if until <= now => format!(
+            "the revocation list of '{}' ended at {until}, {} ago",
+            short(issuer),
+            span(now.seconds_since(until))
+        ),
+        Some(_) => format!(
+            "the revocation list of '{}' does not hold yet",
+            short(issuer)
+        ),
+        None => format!(
+            "the revocation list of '{}' does not say how long it holds",
+            short(issuer)
+        ),
+    }
+}
+
+pub(super) fn delta_not_usable(issuer: &str) -> String {
+    format!(
+        "the revocation list of '{}' goes on in a delta that cannot be used",
+        short(issuer)
+    )
+}
+
+pub(super) fn list_not_understood(issuer: &str) -> String {
+    format!(
+        "the revocation list of '{}' has a critical extension that is not understood here",
+        short(issuer)
+    )
+}
+
+pub(super) fn list_not_signed(issuer: &str) -> String {
+    format!(
+        "nobody whose signature counts here signed the revocation list of '{}'",
+        short(issuer)
+    )
+}
+
+pub(super) fn foreign_lists(issuers: &[String]) -> String {
+    format!(
+        "Lists that have nothing to do with this chain: '{}'.",
+        issuers.join("', '")
+    )
+}
+
+pub(super) const CLEAR: &str =
+    "By the revocation lists of its issuers, nothing of the chain was revoked.";
 
 pub(super) const NO_LISTS: &str = "No revocation list was given, so nobody asked.";
 

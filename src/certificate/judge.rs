@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::CaIndex;
 use super::chain::{Chain, Link};
 use super::diagnose::diagnose;
+use super::revocation;
 use super::rules::{self, Exceptions};
 use super::run::{Demands, Presented, ends_in_anchor, links, run};
 use super::trust::{Authority, Trust};
@@ -83,16 +84,16 @@ fn accepted(trust: &Trust, presented: &Presented<'_>) -> Option<(CaIndex, Vec<Li
     let now = presented.now;
     let authorities = || (0..).map(CaIndex).zip(&trust.authorities);
     let at_once = authorities()
-        .filter_map(|(ca, authority)| Some((ca, accept(authority, presented, Some(now))?)))
+        .filter_map(|(ca, authority)| Some((ca, accept(trust, authority, presented, Some(now))?)))
         .min_by_key(|(_, links)| links.len());
     at_once.or_else(|| {
         authorities().find_map(|(ca, authority)| {
-            let links = accept(authority, presented, None)?;
+            let links = accept(trust, authority, presented, None)?;
             match common_moment(&links, now) {
                 // Never valid together, and so refused by its dates at any time.
                 None => Some((ca, links)),
                 // Apart from the time it is good: so it must be good when its time comes.
-                Some(moment) => Some((ca, accept(authority, presented, Some(moment))?)),
+                Some(moment) => Some((ca, accept(trust, authority, presented, Some(moment))?)),
             }
         })
     })
@@ -101,6 +102,7 @@ fn accepted(trust: &Trust, presented: &Presented<'_>) -> Option<(CaIndex, Vec<Li
 /// The whole of our demands under one authority, with its exceptions and no others: the chain, if
 /// they are met. This is the only way to a good verdict.
 fn accept(
+    trust: &Trust,
     authority: &Authority,
     presented: &Presented<'_>,
     valid_at: Option<Timestamp>,
@@ -112,7 +114,8 @@ fn accept(
     let whole = links.len() == run.built.len();
     let own = links.first().map(|leaf| leaf.fingerprint) == Some(presented.leaf.fingerprint);
     let anchored = links.len() > 1 && ends_in_anchor(authority, &links);
-    let good = rules::problems(&links, Exceptions::of(authority), true).is_empty();
+    let good = rules::problems(&links, Exceptions::of(authority), true).is_empty()
+        && revocation::problems(trust, authority, presented, &links).is_empty();
     (whole && own && anchored && good).then_some(links)
 }
 
@@ -149,7 +152,7 @@ fn span<'a>(
     (from, until)
 }
 
-fn stack<'a>(links: impl Iterator<Item = &'a Link>) -> Option<Stack<X509>> {
+pub(super) fn stack<'a>(links: impl Iterator<Item = &'a Link>) -> Option<Stack<X509>> {
     let mut stack = Stack::new().ok()?;
     for link in links {
         stack.push(link.x509.clone()).ok()?;

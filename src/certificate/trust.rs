@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::chain::Link;
+use super::revocation::RevocationList;
 use super::{CaIndex, Fingerprint, name};
 use crate::clock::Timestamp;
 use crate::tls::error::ErrorStack;
@@ -70,7 +71,9 @@ impl Authority {
 pub struct Trust {
     generation: u64,
     pub(super) authorities: Vec<Authority>,
-    /// Every moment at which an anchor begins or ends to be valid, in order.
+    /// By which it is told whether a certificate was revoked; none means that nobody asks.
+    pub(super) lists: Vec<RevocationList>,
+    /// Every moment at which an anchor or a list begins or ends to be valid, in order.
     pub(super) changes: Vec<Timestamp>,
 }
 
@@ -123,8 +126,21 @@ impl Trust {
         Ok(Self {
             generation,
             authorities,
+            lists: Vec::new(),
             changes,
         })
+    }
+
+    /// The same authorities, with revocation lists. With any at all, a certificate is good only
+    /// when lists that hold tell of it and of all its issuers that none was revoked.
+    #[must_use]
+    pub fn with_lists(mut self, lists: Vec<RevocationList>) -> Self {
+        self.changes
+            .extend(lists.iter().flat_map(RevocationList::changes));
+        self.changes.sort_unstable();
+        self.changes.dedup();
+        self.lists = lists;
+        self
     }
 
     /// Which set of certificate authorities this is.

@@ -29,6 +29,8 @@ pub enum Reason {
     WrongPurpose,
     /// A key or a signature of the chain is too weak.
     Weak,
+    /// Whether it was revoked cannot be told, since a revocation list is missing or not current.
+    RevocationUnknown,
     /// A newer certificate of the same client has taken its place.
     Superseded,
     /// Its validity has not begun.
@@ -39,13 +41,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, gravest first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Revoked,
         Self::Untrusted,
         Self::ChainIncomplete,
         Self::Invalid,
         Self::WrongPurpose,
         Self::Weak,
+        Self::RevocationUnknown,
         Self::Superseded,
         Self::NotYetValid,
         Self::Expired,
@@ -61,6 +64,7 @@ impl Reason {
             Self::Invalid => "certificate_invalid",
             Self::WrongPurpose => "certificate_wrong_purpose",
             Self::Weak => "certificate_weak",
+            Self::RevocationUnknown => "certificate_revocation_unknown",
             Self::Superseded => "certificate_superseded",
             Self::NotYetValid => "certificate_not_yet_valid",
             Self::Expired => "certificate_expired",

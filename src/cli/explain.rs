@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{Failure, Globals, Out};
 use crate::certificate::{
-    self, Ca, Chain, Explanation, Lineage, NotUsable, Trust, TrustError, Verifier,
+    self, Ca, Chain, Explanation, Lineage, NotUsable, RevocationList, Trust, TrustError, Verifier,
 };
 use crate::clock::{self, Timestamp};
 
@@ -30,6 +30,10 @@ pub(super) struct Args {
     /// theirs]
     #[arg(long, value_name = "BUNDLE")]
     ca: Option<PathBuf>,
+    /// Ask this revocation list; repeat it for more. With any, everything of the chain must be
+    /// clear by a list that holds
+    #[arg(long = "crl", value_name = "FILE")]
+    lists: Vec<PathBuf>,
     /// Judge by this moment: 2026-11-23T14:44:00Z, or a day [default: now]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<Timestamp>,
@@ -66,7 +70,7 @@ pub(super) fn run(args: &Args, globals: &Globals, out: &mut Out) -> Result<ExitC
     let [leaf, others @ ..] = sent.as_slice() else {
         return Err(Failure::Usage("name a file with a certificate".to_owned()));
     };
-    let verifier = Verifier::new(trust(args, globals)?);
+    let verifier = Verifier::new(trust(args, globals)?.with_lists(lists(args)?));
     let chain = Chain::from_der(leaf, others);
     let now = args.at.unwrap_or_else(clock::now);
     let explanation = verifier.explain(&chain, Lineage::Unknown, now);
@@ -97,6 +101,19 @@ fn trust(args: &Args, globals: &Globals) -> Result<Trust, Failure> {
         max_depth: DEPTH,
     };
     Trust::new(1, vec![ca]).map_err(unusable)
+}
+
+/// The revocation lists.
+fn lists(args: &Args) -> Result<Vec<RevocationList>, Failure> {
+    let mut lists = Vec::new();
+    for file in &args.lists {
+        for der in read(file, certificate::revocation_lists)? {
+            let list = RevocationList::read(&der);
+            let named = |error| Failure::Data(format!("{}: {error}", file.display()));
+            lists.push(list.map_err(named)?);
+        }
+    }
+    Ok(lists)
 }
 
 /// What `file` holds, by `parse`.

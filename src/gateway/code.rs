@@ -41,6 +41,7 @@ pub enum Code {
     KeyAlreadyIssued,
     KeyRotated,
     InternalError,
+    CertificateRevocationUnknown,
     StoreUnavailable,
     BackendUnavailable,
     Overloaded,
@@ -48,7 +49,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::RequestMalformed,
         Self::CredentialAmbiguous,
         Self::CredentialMissing,
@@ -79,6 +80,7 @@ impl Code {
         Self::KeyAlreadyIssued,
         Self::KeyRotated,
         Self::InternalError,
+        Self::CertificateRevocationUnknown,
         Self::StoreUnavailable,
         Self::BackendUnavailable,
         Self::Overloaded,
@@ -118,6 +120,7 @@ impl Code {
             Self::KeyAlreadyIssued => (409, "key_already_issued", "The key was fetched before"),
             Self::KeyRotated => (409, "key_rotated", "The key was rotated before"),
             Self::InternalError => (500, "internal_error", "The gateway failed"),
+            Self::CertificateRevocationUnknown => (503, "certificate_revocation_unknown", "Revocation cannot be checked now"),
             Self::StoreUnavailable => (503, "store_unavailable", "The credential cannot be checked now"),
             Self::BackendUnavailable => (503, "backend_unavailable", "The service does not answer"),
             Self::Overloaded => (503, "overloaded", "Too many requests at once"),
@@ -163,6 +166,7 @@ impl From<certificate::Reason> for Code {
             Reason::Invalid => Self::CertificateInvalid,
             Reason::WrongPurpose => Self::CertificateWrongPurpose,
             Reason::Weak => Self::CertificateWeak,
+            Reason::RevocationUnknown => Self::CertificateRevocationUnknown,
             Reason::Superseded => Self::CertificateSuperseded,
             Reason::NotYetValid => Self::CertificateNotYetValid,
             Reason::Expired => Self::CertificateExpired,

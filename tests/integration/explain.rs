@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value as Json, json};
+use tempfile::TempDir;
 
 use crate::support::backend::Backend;
 use crate::support::gateway::{Gateway, Told};
@@ -103,6 +104,79 @@ fn it_is_judged_by_the_moment_that_is_named() {
     assert_eq!(at("tomorrow").status.code(), Some(64));
     let told = explain(&world, &["--purpose", "server", text(&client.chain)]);
     assert_eq!(told.status.code(), Some(64));
+}
+
+/// A revocation list by OpenSSL's own hand.
+fn revocation_list(world: &World, revoked: Option<&Identity>) -> PathBuf {
+    let folder = TempDir::new().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let serial = revoked.map(|client| {
+        let serial = client.issued.x509.serial_number().to_bn().unwrap();
+        format!(
+            "R\t300101000000Z\t250101000000Z,keyCompromise\t{}\tunknown\t/CN=x\n",
+            serial.to_hex_str().unwrap()
+        )
+    });
+    fs::write(at("index"), serial.unwrap_or_default()).unwrap();
+    fs::write(at("number"), "01\n").unwrap();
+    let settings = format!(
+        "[ca]\ndefault_ca = own\n[own]\ndatabase = {}\ncrlnumber = {}\ndefault_md = sha256\n",
+        text(&at("index")),
+        text(&at("number"))
+    );
+    fs::write(at("settings"), settings).unwrap();
+    let (authority, key) = world.clients.write(folder.path(), "authority");
+    let path = world.path(if revoked.is_some() {
+        "revoked.crl"
+    } else {
+        "clear.crl"
+    });
+    let mut command = Command::new("openssl");
+    command.args([
+        "ca",
+        "-gencrl",
+        "-crldays",
+        "30",
+        "-config",
+        text(&at("settings")),
+    ]);
+    command.args([
+        "-cert",
+        text(&authority),
+        "-keyfile",
+        text(&key),
+        "-out",
+        text(&path),
+    ]);
+    let output = command.output().expect("openssl");
+    assert!(output.status.success(), "{output:?}");
+    path
+}
+
+#[test]
+fn v12_revocation_lists_are_asked_when_they_are_given() {
+    let world = World::new();
+    let client = world.client("alice");
+    let clear = revocation_list(&world, None);
+    let revoked = revocation_list(&world, Some(&client));
+    let ask = |list: &Path, at: &[&str]| {
+        let arguments = ["--crl", text(list), text(&client.chain), "--output", "json"];
+        explain(&world, &[&arguments[..], at].concat())
+    };
+    let report = data(&ask(&clear, &[]), 0);
+    assert_eq!(outcome(&report, "revocation"), "ok");
+    let report = data(&ask(&revoked, &[]), 1);
+    assert_eq!(report["reasons"], json!(["certificate_revoked"]));
+    // Later its list has ended, and nobody knows.
+    let report = data(&ask(&clear, &["--at", "2100-01-01"]), 1);
+    let reasons = json!(["certificate_revocation_unknown", "certificate_expired"]);
+    assert_eq!(report["reasons"], reasons);
+    let told = ask(&client.chain, &[]);
+    assert_eq!(told.status.code(), Some(65), "{told:#?}");
+    assert!(
+        told.errors.contains("only revocation lists can be read"),
+        "{told:#?}"
+    );
 }
 
 #[test]

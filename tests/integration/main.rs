@@ -56,6 +56,8 @@ mod signature;
 #[cfg(test)]
 mod streaming;
 #[cfg(test)]
+mod suites;
+#[cfg(test)]
 mod targets;
 #[cfg(test)]
 mod tls;

@@ -16,6 +16,9 @@ pub(super) const fn advice(gravest: Option<Reason>) -> &'static str {
         Some(Reason::Revoked) => {
             "Ask whoever issued it why it was revoked, and for a new certificate with a new key."
         }
+        Some(Reason::RevocationUnknown) => {
+            "Tell the operator: the revocation lists have to be brought up to date."
+        }
         Some(Reason::Superseded) => "Use the newer certificate of this client.",
         Some(Reason::NotYetValid) => {
             "Wait until its validity begins, or compare the clocks: the times are above."

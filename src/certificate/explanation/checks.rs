@@ -5,6 +5,7 @@ use crate::certificate::chain::Link;
 use crate::certificate::codes;
 use crate::certificate::explain;
 use crate::certificate::name::short;
+use crate::certificate::revocation;
 use crate::certificate::{Problem, Reason};
 
 /// Every check, in order.
@@ -44,6 +45,11 @@ fn outcome(check: Check, findings: &Findings<'_>) -> (CheckOutcome, String) {
                 .then(|| remembered(findings))
                 .flatten(),
         );
+        detail.extend(
+            (check == Check::Revocation)
+                .then(|| foreign(findings))
+                .flatten(),
+        );
         return (CheckOutcome::Failed, detail.join(" "));
     }
     let not_checked = |why: &str| (CheckOutcome::NotChecked, why.to_owned());
@@ -60,7 +66,8 @@ fn outcome(check: Check, findings: &Findings<'_>) -> (CheckOutcome, String) {
         Check::NameConstraints | Check::Revocation if nowhere => {
             not_checked("That takes a chain that leads to an accepted authority.")
         }
-        Check::Revocation => not_checked(explain::NO_LISTS),
+        Check::Revocation if findings.trust.lists.is_empty() => not_checked(explain::NO_LISTS),
+        Check::Revocation => ok(explain::CLEAR),
         Check::Lineage => match findings.lineage {
             Lineage::Superseded => (CheckOutcome::Failed, explain::SUPERSEDED.to_owned()),
             Lineage::Current => ok("No newer certificate has taken its place."),
@@ -90,7 +97,7 @@ fn of(problem: &Problem) -> Check {
         Reason::Weak => Check::Strength,
         Reason::Invalid if codes::is_name_constraint(problem.fault) => Check::NameConstraints,
         Reason::Invalid => Check::Rules,
-        Reason::Revoked => Check::Revocation,
+        Reason::Revoked | Reason::RevocationUnknown => Check::Revocation,
         Reason::Superseded => Check::Lineage,
     }
 }
@@ -113,6 +120,12 @@ fn remembered(findings: &Findings<'_>) -> Option<String> {
         let issuer = short(&top.content.facts.issuer);
         format!("The server has seen '{issuer}' in a good chain: the certificate exists, and only has to be sent.")
     })
+}
+
+/// Lists that were given and tell of nothing here.
+fn foreign(findings: &Findings<'_>) -> Option<String> {
+    let names = revocation::foreign(findings.trust, findings.links);
+    (!names.is_empty()).then(|| explain::foreign_lists(&names))
 }
 
 fn length(links: &[Link]) -> String {

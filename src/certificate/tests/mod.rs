@@ -8,6 +8,7 @@ mod explaining;
 mod handshake;
 mod names;
 mod properties;
+mod revocation;
 mod trust;
 
 use openssl::stack::Stack;

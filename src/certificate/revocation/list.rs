@@ -1,0 +1,292 @@
+//! A certificate revocation list (RFC 5280 section 5), read by ourselves.
+
+use std::collections::HashMap;
+
+use super::scope::{Scope, directory_name, same_name};
+use crate::certificate::der::{self, NotDer, Reader, tag};
+use crate::certificate::name;
+use crate::clock::Timestamp;
+use crate::tls::error::ErrorStack;
+use crate::tls::x509::X509Crl;
+
+const REASON_CODE: &[u8] = &[0x55, 0x1d, 21];
+const CRL_NUMBER: &[u8] = &[0x55, 0x1d, 20];
+const DELTA_INDICATOR: &[u8] = &[0x55, 0x1d, 27];
+const ISSUING_POINT: &[u8] = &[0x55, 0x1d, 28];
+const CERTIFICATE_ISSUER: &[u8] = &[0x55, 0x1d, 29];
+const AUTHORITY_KEY: &[u8] = &[0x55, 0x1d, 35];
+
+/// `removeFromCRL`, which only a delta has.
+const REMOVED: u8 = 8;
+
+/// A certificate revocation list: what it says, and what it says it about. Nothing of it is
+/// believed before its signature was checked for the certificate in question.
+pub struct RevocationList {
+    pub(super) x509: X509Crl,
+    /// The issuer's name as it is encoded, and as text.
+    pub(super) issuer: Vec<u8>,
+    pub(super) issuer_text: String,
+    pub(super) from: Timestamp,
+    /// When the next one comes; without it nobody knows how long it holds.
+    pub(super) until: Option<Timestamp>,
+    pub(super) number: Option<Vec<u8>>,
+    /// For a delta: the number of the list that it is added to.
+    pub(super) base: Option<Vec<u8>>,
+    pub(super) scope: Scope,
+    /// Whether it has a critical extension that we do not know, which may change the meaning of
+    /// all that it says (RFC 5280 section 5.2).
+    pub(super) strange: bool,
+    entries: HashMap<Vec<u8>, Vec<Entry>>,
+}
+
+/// One certificate on a list.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// The issuer of the certificate, when it is not the list's own.
+    issuer: Option<Vec<u8>>,
+    pub(super) at: Timestamp,
+    reason: Option<u8>,
+}
+
+/// The bytes are not the DER form of a revocation list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the revocation list cannot be read: it is not DER as in RFC 5280; fetch it again")]
+pub struct UnreadableList;
+
+impl From<NotDer> for UnreadableList {
+    fn from(_: NotDer) -> Self {
+        Self
+    }
+}
+
+impl RevocationList {
+    /// Reads the DER form of a list.
+    ///
+    /// # Errors
+    ///
+    /// [`UnreadableList`].
+    pub fn read(der: &[u8]) -> Result<Self, UnreadableList> {
+        let x509 = X509Crl::from_der(der);
+        let _ = ErrorStack::get();
+        let x509 = x509.map_err(|_| UnreadableList)?;
+        let mut outer = Reader(der);
+        let mut list = outer.enter(tag::SEQUENCE)?;
+        outer.end()?;
+        let mut tbs = list.enter(tag::SEQUENCE)?;
+        list.expect(tag::SEQUENCE)?;
+        list.expect(tag::BIT_STRING)?;
+        list.end()?;
+
+        tbs.optional(tag::INTEGER)?;
+        tbs.expect(tag::SEQUENCE)?;
+        let issuer = tbs.expect(tag::SEQUENCE)?.whole;
+        let from = der::time(tbs.next()?)?;
+        let until = match tbs.optional(tag::UTC_TIME)? {
+            None => tbs.optional(tag::GENERALIZED_TIME)?,
+            some => some,
+        };
+        let mut read = Self {
+            x509,
+            issuer: issuer.to_vec(),
+            issuer_text: name::text(issuer)?,
+            from,
+            until: until.map(der::time).transpose()?,
+            number: None,
+            base: None,
+            scope: Scope::default(),
+            strange: false,
+            entries: HashMap::new(),
+        };
+        if let Some(revoked) = tbs.optional(tag::SEQUENCE)? {
+            read.entries(Reader(revoked.content))?;
+        }
+        if let Some(extensions) = tbs.optional(tag::VERSION)? {
+            read.extensions(extensions.content)?;
+        }
+        tbs.end()?;
+        Ok(read)
+    }
+
+    fn entries(&mut self, mut list: Reader<'_>) -> Result<(), NotDer> {
+        // An entry is about certificates of the issuer that was named last (section 5.3.3).
+        let mut issuer = None;
+        while !list.is_empty() {
+            let mut fields = list.enter(tag::SEQUENCE)?;
+            let serial = fields.expect(tag::INTEGER)?.content;
+            let at = der::time(fields.next()?)?;
+            let mut reason = None;
+            if let Some(extensions) = fields.optional(tag::SEQUENCE)? {
+                for extension in self::extensions(extensions.content)? {
+                    match extension.oid {
+                        REASON_CODE => reason = Some(code(extension.value)?),
+                        CERTIFICATE_ISSUER => {
+                            issuer = Some(directory_name(extension.value)?);
+                        }
+                        _ => self.strange |= extension.critical,
+                    }
+                }
+            }
+            fields.end()?;
+            let entry = Entry {
+                issuer: issuer.clone(),
+                at,
+                reason,
+            };
+            self.entries.entry(value(serial)).or_default().push(entry);
+        }
+        Ok(())
+    }
+
+    fn extensions(&mut self, der: &[u8]) -> Result<(), NotDer> {
+        let mut outer = Reader(der);
+        let list = outer.expect(tag::SEQUENCE)?.content;
+        outer.end()?;
+        for extension in extensions(list)? {
+            match extension.oid {
+                CRL_NUMBER => self.number = Some(integer(extension.value)?),
+                DELTA_INDICATOR => self.base = Some(integer(extension.value)?),
+                ISSUING_POINT => self.scope = Scope::read(extension.value, &self.issuer)?,
+                // It only helps to find the key, and we try them all.
+                AUTHORITY_KEY => {}
+                _ => self.strange |= extension.critical,
+            }
+        }
+        Ok(())
+    }
+
+    /// What the list says of the certificate with this serial number and issuer.
+    pub(super) fn entry(&self, serial: &[u8], issuer: &[u8]) -> Option<&Entry> {
+        let entries = self.entries.get(&value(serial))?;
+        let mut entries = entries.iter();
+        entries.find(|entry| same_name(entry.issuer.as_deref().unwrap_or(&self.issuer), issuer))
+    }
+
+    pub(super) fn is_current(&self, now: Timestamp) -> bool {
+        self.from <= now && self.until.is_some_and(|until| now < until)
+    }
+
+    /// Whose list it is, as text.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer_text
+    }
+
+    /// When it begins and ends to hold: verdicts may change then.
+    pub(in crate::certificate) fn changes(&self) -> impl Iterator<Item = Timestamp> {
+        [Some(self.from), self.until].into_iter().flatten()
+    }
+}
+
+impl Entry {
+    /// Whether it takes a revocation back.
+    pub(super) fn is_removal(&self) -> bool {
+        self.reason == Some(REMOVED)
+    }
+
+    /// Why, in words (section 5.3.1).
+    pub(super) fn why(&self) -> &'static str {
+        match self.reason {
+            Some(1) => "its key was compromised",
+            Some(2) => "its authority was compromised",
+            Some(3) => "its holder's affiliation changed",
+            Some(4) => "it was superseded",
+            Some(5) => "it is no longer needed",
+            Some(6) => "it is on hold",
+            Some(9) => "its privileges were withdrawn",
+            Some(10) => "its attribute authority was compromised",
+            _ => "no reason is given",
+        }
+    }
+}
+
+struct Extension<'a> {
+    oid: &'a [u8],
+    critical: bool,
+    value: &'a [u8],
+}
+
+/// The extensions of a list; one that stands twice is refused.
+fn extensions(der: &[u8]) -> Result<Vec<Extension<'_>>, NotDer> {
+    let mut list = Reader(der);
+    let mut found: Vec<Extension<'_>> = Vec::new();
+    while !list.is_empty() {
+        let mut fields = list.enter(tag::SEQUENCE)?;
+        let oid = fields.expect(tag::OID)?.content;
+        let critical = fields.optional(tag::BOOLEAN)?;
+        let value = fields.expect(tag::OCTET_STRING)?.content;
+        fields.end()?;
+        if found.iter().any(|other| other.oid == oid) {
+            return Err(NotDer);
+        }
+        found.push(Extension {
+            oid,
+            critical: critical.is_some_and(|critical| critical.content != [0]),
+            value,
+        });
+    }
+    Ok(found)
+}
+
+fn code(der: &[u8]) -> Result<u8, NotDer> {
+    let mut reader = Reader(der);
+    let code = reader.expect(tag::ENUMERATED)?.content;
+    reader.end()?;
+    match code {
+        [code] => Ok(*code),
+        _ => Err(NotDer),
+    }
+}
+
+fn integer(der: &[u8]) -> Result<Vec<u8>, NotDer> {
+    let mut reader = Reader(der);
+    let content = reader.expect(tag::INTEGER)?.content;
+    reader.end()?;
+    Ok(value(content))
+}
+
+/// An integer's content in its shortest form, so that one value has one form however it was
+/// encoded.
+pub(super) fn value(content: &[u8]) -> Vec<u8> {
+    let mut rest = content;
+    while let [first, second, ..] = rest {
+        let same_sign = (second & 0x80 == 0) == (*first == 0);
+        if !(matches!(first, 0 | 0xff) && same_sign) {
+            break;
+        }
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    rest.to_vec()
+}
+
+/// Whether one number of a list is at most another; both in their shortest form and not negative.
+pub(super) fn at_most(one: &[u8], other: &[u8]) -> bool {
+    let plain = |number: &[u8]| -> Vec<u8> {
+        let zeros = number.iter().take_while(|byte| **byte == 0).count();
+        number.get(zeros..).unwrap_or_default().to_vec()
+    };
+    let (one, other) = (plain(one), plain(other));
+    (one.len(), one) <= (other.len(), other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_integer_has_one_form() {
+        assert_eq!(value(&[0, 0, 1]), [1]);
+        assert_eq!(value(&[0, 0x80]), [0, 0x80]);
+        assert_eq!(value(&[0xff, 0xff, 0x80]), [0x80]);
+        assert_eq!(value(&[0xff, 0x7f]), [0xff, 0x7f]);
+        assert_eq!(value(&[0]), [0]);
+        assert!(at_most(&[5], &[0, 0x80]) && !at_most(&[1, 0], &[0, 0x80]));
+        assert!(at_most(&[7], &[7]) && !at_most(&[8], &[7]));
+    }
+
+    #[test]
+    fn what_is_no_list_is_not_read() {
+        for bad in [&b""[..], b"hello", &[0x30, 0]] {
+            assert_eq!(RevocationList::read(bad).err(), Some(UnreadableList));
+        }
+    }
+}

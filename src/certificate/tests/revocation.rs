@@ -1,0 +1,304 @@
+//! The cases V12 to V14 as far as they are about lists, and what a list must be to be believed.
+//! Distribution points, indirect lists and reasons are tried by NIST's PKITS.
+
+use openssl::hash::MessageDigest;
+use openssl::sign::Signer;
+
+use super::*;
+use crate::pki::{intermediate, leaf, root, tlv};
+
+/// ECDSA with SHA-256.
+const ECDSA: &[u8] = &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+const UNKNOWN: &[u8] = &[0x2a, 3, 4, 5];
+
+/// A revocation list as it shall be.
+struct List<'a> {
+    issuer: &'a Issued,
+    signer: &'a Issued,
+    revoked: Vec<(Vec<u8>, Option<u8>)>,
+    from: i64,
+    until: Option<i64>,
+    extensions: Vec<Vec<u8>>,
+}
+
+fn list<'a>(issuer: &'a Issued, revoked: &[&Issued]) -> List<'a> {
+    let serial = |one: &&Issued| (one.x509.serial_number().to_bn().unwrap().to_vec(), None);
+    List {
+        issuer,
+        signer: issuer,
+        revoked: revoked.iter().map(serial).collect(),
+        from: -1000,
+        until: Some(1000),
+        extensions: Vec::new(),
+    }
+}
+
+impl<'a> List<'a> {
+    fn dates(self, from: i64, until: Option<i64>) -> Self {
+        Self {
+            from,
+            until,
+            ..self
+        }
+    }
+
+    fn signed_by(self, signer: &'a Issued) -> Self {
+        Self { signer, ..self }
+    }
+
+    fn because(mut self, reason: u8) -> Self {
+        self.revoked.iter_mut().for_each(|one| one.1 = Some(reason));
+        self
+    }
+
+    fn extension(mut self, oid: &[u8], critical: bool, value: &[u8]) -> Self {
+        self.extensions.push(extension(oid, critical, value));
+        self
+    }
+
+    /// A number, and of a delta that of its base.
+    fn number(self, number: u8, base: Option<u8>) -> Self {
+        let own = self.extension(&[0x55, 0x1d, 20], false, &[2, 1, number]);
+        match base {
+            Some(base) => own.extension(&[0x55, 0x1d, 27], true, &[2, 1, base]),
+            None => own,
+        }
+    }
+
+    fn der(&self) -> Vec<u8> {
+        let name = self.issuer.x509.subject_name().to_der().unwrap();
+        let time = |offset: i64| {
+            let text = moment(offset).to_string();
+            let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+            tlv(0x18, format!("{digits}Z").as_bytes())
+        };
+        let entries = self.revoked.iter().map(|(serial, reason)| {
+            let mut fields = [tlv(2, serial), time(-500)].concat();
+            if let Some(reason) = reason {
+                let code = extension(&[0x55, 0x1d, 21], false, &[10, 1, *reason]);
+                fields.extend(tlv(0x30, &code));
+            }
+            tlv(0x30, &fields)
+        });
+        let entries: Vec<u8> = entries.collect::<Vec<_>>().concat();
+        let mut tbs = [&[2, 1, 1][..], ECDSA, &name, &time(self.from)].concat();
+        tbs.extend(self.until.map(time).unwrap_or_default());
+        if !entries.is_empty() {
+            tbs.extend(tlv(0x30, &entries));
+        }
+        if !self.extensions.is_empty() {
+            tbs.extend(tlv(0xa0, &tlv(0x30, &self.extensions.concat())));
+        }
+        let tbs = tlv(0x30, &tbs);
+        let mut signer = Signer::new(MessageDigest::sha256(), &self.signer.key).unwrap();
+        let signature = signer.sign_oneshot_to_vec(&tbs).unwrap();
+        let bits = tlv(3, &[vec![0], signature].concat());
+        tlv(0x30, &[tbs, ECDSA.to_vec(), bits].concat())
+    }
+}
+
+fn extension(oid: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
+    let critical = if critical {
+        vec![1, 1, 0xff]
+    } else {
+        Vec::new()
+    };
+    tlv(0x30, &[tlv(6, oid), critical, tlv(4, value)].concat())
+}
+
+fn with_lists(root: &Issued, lists: &[List<'_>]) -> Verifier {
+    let lists = lists
+        .iter()
+        .map(|list| RevocationList::read(&list.der()).unwrap());
+    let trust = Trust::new(1, vec![ca(&[root])]).unwrap();
+    Verifier::new(trust.with_lists(lists.collect()))
+}
+
+fn reasons_of(root: &Issued, issued: &Issued, lists: &[List<'_>]) -> Vec<Reason> {
+    reasons(&judge(&with_lists(root, lists), issued))
+}
+
+#[test]
+fn v12_a_certificate_on_a_list_is_refused_also_when_it_has_expired() {
+    let root = root("Root").self_signed();
+    let (good, bad) = (leaf("good").signed_by(&root), leaf("bad").signed_by(&root));
+    let old = leaf("old").dates(-200, -100).signed_by(&root);
+    // The control: without lists nobody asks.
+    accepted(&verifier(vec![ca(&[&root])]), &bad);
+    let verifier = with_lists(&root, &[list(&root, &[&bad, &old]).because(1)]);
+    accepted(&verifier, &good);
+    let problem = refused(&verifier, &bad, Reason::Revoked);
+    assert!(
+        problem.detail.contains("its key was compromised"),
+        "{}",
+        problem.detail
+    );
+    assert!(problem.detail.contains("by 'Root'"), "{}", problem.detail);
+    let result = judge(&verifier, &old);
+    assert_eq!(reasons(&result), [Reason::Revoked, Reason::Expired]);
+}
+
+#[test]
+fn v12_a_revoked_issuer_ends_its_clients() {
+    let root = root("Root").self_signed();
+    let issuing = intermediate("Issuing").signed_by(&root);
+    let client = leaf("acme").signed_by(&issuing);
+    let of_issuing = || list(&issuing, &[]);
+    let clear = with_lists(&root, &[list(&root, &[]), of_issuing()]);
+    accepted(&clear, &client);
+    let lists = [list(&root, &[&issuing]), of_issuing()];
+    let problem = refused(&with_lists(&root, &lists), &client, Reason::Revoked);
+    assert_eq!(problem.depth, 1);
+}
+
+#[test]
+fn v13_without_a_list_that_holds_nobody_is_clear() {
+    let root = root("Root").self_signed();
+    let issuing = intermediate("Issuing").signed_by(&root);
+    let client = leaf("acme").signed_by(&issuing);
+    let direct = leaf("direct").signed_by(&root);
+    let unknown = [Reason::RevocationUnknown];
+    // The list of one issuer only.
+    assert_eq!(reasons_of(&root, &client, &[list(&root, &[])]), unknown);
+    assert_eq!(reasons_of(&root, &client, &[list(&issuing, &[])]), unknown);
+    for (from, until) in [(-900, Some(-100)), (100, Some(900)), (-900, None)] {
+        let lists = [list(&root, &[]).dates(from, until)];
+        assert_eq!(
+            reasons_of(&root, &direct, &lists),
+            unknown,
+            "{from} {until:?}"
+        );
+        // But who stands on it is revoked, however old it is.
+        let lists = [list(&root, &[&direct]).dates(from, until)];
+        assert_eq!(reasons_of(&root, &direct, &lists), [Reason::Revoked]);
+    }
+    let lists = [list(&root, &[]).dates(-900, Some(-100))];
+    let problem = refused(
+        &with_lists(&root, &lists),
+        &direct,
+        Reason::RevocationUnknown,
+    );
+    assert!(problem.detail.contains("ended at"), "{}", problem.detail);
+}
+
+#[test]
+fn v13_a_verdict_ends_with_the_list_it_was_found_by() {
+    let root = root("Root").self_signed();
+    let client = leaf("acme").signed_by(&root);
+    let verifier = with_lists(&root, &[list(&root, &[]).dates(-100, Some(100))]);
+    let chain = chain(&client);
+    let verdict = verifier.verify(&chain, moment(0));
+    assert!(verdict.at(moment(0)).is_ok());
+    let later = moment(200);
+    let again = verifier.current(&verdict, &chain, later).at(later);
+    assert_eq!(reasons(&again), [Reason::RevocationUnknown]);
+}
+
+#[test]
+fn v14_a_list_that_somebody_else_signed_counts_for_nothing() {
+    let root = root("Root").self_signed();
+    let stranger = pki::root("Stranger").self_signed();
+    let twin = pki::root("Root").self_signed();
+    let other = leaf("other").signed_by(&root);
+    let client = leaf("acme").signed_by(&root);
+    let own = || list(&root, &[]);
+    accepted(&with_lists(&root, &[own()]), &client);
+    for signer in [&stranger, &twin, &other, &client] {
+        // It neither clears nor revokes.
+        let forged = [list(&root, &[]).signed_by(signer)];
+        assert_eq!(
+            reasons_of(&root, &client, &forged),
+            [Reason::RevocationUnknown]
+        );
+        let lists = [own(), list(&root, &[&client]).signed_by(signer)];
+        accepted(&with_lists(&root, &lists), &client);
+        // Not even when its signer comes along.
+        let sent = client.clone().with(&[&signer.x509]);
+        assert_eq!(
+            reasons_of(&root, &sent, &forged),
+            [Reason::RevocationUnknown]
+        );
+    }
+    // A list of another issuer tells of its own certificates, and is named.
+    let lists = [list(&stranger, &[&client])];
+    let verifier = with_lists(&root, &lists);
+    let explanation = verifier.explain(&chain(&client), Lineage::Unknown, moment(0));
+    assert_eq!(explanation.reasons, [Reason::RevocationUnknown]);
+    assert!(
+        explanation.to_string().contains("'Stranger'"),
+        "{explanation}"
+    );
+}
+
+#[test]
+fn a_list_must_be_signed_by_who_may_sign_lists() {
+    let root = root("Root").self_signed();
+    let mute = intermediate("Mute")
+        .key_usage(&["keyCertSign"])
+        .signed_by(&root);
+    let client = leaf("acme").signed_by(&mute);
+    let lists = [list(&root, &[]), list(&mute, &[])];
+    assert_eq!(
+        reasons_of(&root, &client, &lists),
+        [Reason::RevocationUnknown]
+    );
+}
+
+#[test]
+fn what_is_not_understood_is_not_believed() {
+    let root = root("Root").self_signed();
+    let client = leaf("acme").signed_by(&root);
+    let with = |critical| [list(&root, &[]).extension(UNKNOWN, critical, &[5, 0])];
+    accepted(&with_lists(&root, &with(false)), &client);
+    assert_eq!(
+        reasons_of(&root, &client, &with(true)),
+        [Reason::RevocationUnknown]
+    );
+    // A scope that does not take it: only authorities.
+    let scope = tlv(0x30, &[0x82, 1, 0xff]);
+    let lists = [list(&root, &[]).extension(&[0x55, 0x1d, 28], true, &scope)];
+    assert_eq!(
+        reasons_of(&root, &client, &lists),
+        [Reason::RevocationUnknown]
+    );
+    let twice = list(&root, &[]).number(1, None).number(2, None);
+    assert!(RevocationList::read(&twice.der()).is_err());
+}
+
+#[test]
+fn a_delta_adds_to_its_base_and_is_never_ignored() {
+    let root = root("Root").self_signed();
+    let client = leaf("acme").signed_by(&root);
+    let base = |revoked: &[&Issued]| list(&root, revoked).number(5, None);
+    let delta = |revoked: &[&Issued]| list(&root, revoked).number(7, Some(4));
+    accepted(&with_lists(&root, &[base(&[]), delta(&[])]), &client);
+    // Alone it clears nobody.
+    assert_eq!(
+        reasons_of(&root, &client, &[delta(&[])]),
+        [Reason::RevocationUnknown]
+    );
+    let lists = [base(&[]), delta(&[&client])];
+    assert_eq!(reasons_of(&root, &client, &lists), [Reason::Revoked]);
+    // What was on hold can be released, by a delta that fits.
+    let released = || delta(&[&client]).because(8);
+    let held = || base(&[&client]).because(6);
+    assert_eq!(reasons_of(&root, &client, &[held()]), [Reason::Revoked]);
+    accepted(&with_lists(&root, &[held(), released()]), &client);
+    let stale = released().dates(-900, Some(-100));
+    assert_eq!(
+        reasons_of(&root, &client, &[held(), stale]),
+        [Reason::Revoked]
+    );
+    // Where the base goes on in a delta that cannot be used, nobody knows.
+    for unusable in [
+        delta(&[]).dates(-900, Some(-100)),
+        list(&root, &[]).number(9, Some(8)),
+        delta(&[]).extension(UNKNOWN, true, &[5, 0]),
+    ] {
+        let lists = [base(&[]), unusable];
+        assert_eq!(
+            reasons_of(&root, &client, &lists),
+            [Reason::RevocationUnknown]
+        );
+    }
+}
