@@ -8,12 +8,14 @@ use std::process::{Command, Output};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyferry::certificate::Recipient;
+use keyferry::client::Tag;
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use crate::support::backend::Backend;
-use crate::support::gateway::{Gateway, Told};
+use crate::support::gateway::{Builder, Gateway, Told};
 use crate::support::pki::{Kind, Spec, leaf};
+use crate::support::store::SharedStore;
 use crate::support::world::{HOST, Identity, World};
 
 /// `kf_live_`, the key id, `_`, and 49 digits.
@@ -98,12 +100,16 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(|gateway| gateway)
+    }
+
+    fn with(more: impl FnOnce(Builder<'_>) -> Builder<'_>) -> Self {
         let (world, backend) = (World::new(), Backend::start());
         let gateway = Gateway::builder(&world)
             .backend("echo", backend.address())
             .route("/", "echo", "either")
-            .set("enrolment.mode", "registered")
-            .start();
+            .set("enrolment.mode", "registered");
+        let gateway = more(gateway).start();
         Self {
             world,
             gateway,
@@ -306,12 +312,14 @@ fn c12_a_key_is_sealed_only_to_a_certificate_that_is_the_clients_own() {
     assert!(keys.all(|key| key["status"] == "reserved"), "{keys:?}");
     scene.seal_one("acme", &acme.chain).expect_success();
 
-    let fingerprint = Sha256::digest(acme.issued.x509.to_der().unwrap());
-    let remove = ["certificate", "remove", &hex::encode(fingerprint)];
-    scene.gateway.cli(&remove).expect_success();
-    let told = scene.seal_one("acme", &acme.chain);
-    assert_eq!(told.status.code(), Some(1), "{told:#?}");
-    assert!(told.errors.contains("is removed"), "{told:#?}");
+    let fingerprint = hex::encode(Sha256::digest(acme.issued.x509.to_der().unwrap()));
+    for (verb, words) in [("supersede", "is superseded"), ("remove", "is removed")] {
+        let command = ["certificate", verb, &fingerprint];
+        scene.gateway.cli(&command).expect_success();
+        let told = scene.seal_one("acme", &acme.chain);
+        assert_eq!(told.status.code(), Some(1), "{told:#?}");
+        assert!(told.errors.contains(words), "{told:#?}");
+    }
 }
 
 /// Clients of which some can get a sealed key, and a folder with their certificates.
@@ -457,4 +465,36 @@ fn a_dry_run_says_who_would_get_a_sealed_key_and_issues_none() {
     assert!(told.errors.contains("no key for off: "), "{told:#?}");
     assert_eq!(names(&fleet.sealed), ["there.cms"]);
     assert_eq!(fleet.scene.keys(), before);
+}
+
+#[test]
+fn a_cohort_gets_its_sealed_keys_and_its_members_without_a_certificate_are_named() {
+    let store = SharedStore::start();
+    let scene = Scene::with(|gateway| gateway.redis(&store.url()));
+    let [a, b, other] = ["a", "b", "other"].map(|id| (id, scene.client(id, leaf(id))));
+    scene.client("absent", leaf("absent"));
+    for (id, tags) in [
+        ("a", &["mobile"][..]),
+        ("b", &["mobile", "beta"]),
+        ("absent", &["mobile"]),
+    ] {
+        store.edit_client(id, |client| {
+            client
+                .tags
+                .extend(tags.iter().map(|tag| tag.parse::<Tag>().unwrap()));
+        });
+    }
+    let certificates = scene.folder(&[("a", &a.1), ("b", &b.1), ("other", &other.1)]);
+    let sealed = scene.world.path("sealed");
+    let folders = [
+        "--certificates",
+        text(&certificates),
+        "--out",
+        text(&sealed),
+    ];
+    let told = scene.seal(&[&folders[..], &["--cohort", "mobile,!beta"]].concat());
+    assert_eq!(told.status.code(), Some(1), "{told:#?}");
+    let said = "no key for absent: no certificate of it is in the folder";
+    assert!(told.errors.contains(said), "{told:#?}");
+    assert_eq!(names(&sealed), ["a.cms"]);
 }

@@ -15,6 +15,7 @@ use crate::cli::{Failure, Out};
 use crate::client::{ClientId, Holdings};
 use crate::clock::Timestamp;
 use crate::key::{self, ApiKey, KeyId, NotIssued, Scope, Wish};
+use crate::phase::Selector;
 use crate::secret::Secret;
 use crate::store::{Action, Change, Epoch, Record};
 
@@ -47,6 +48,9 @@ pub(in crate::cli) struct Args {
         group = "recipients"
     )]
     certificates: Option<PathBuf>,
+    /// Only for the clients with these tags: mobile, or mobile,!beta
+    #[arg(long, value_name = "SELECTOR", requires = "certificates")]
+    cohort: Option<Selector>,
     /// The folder for the sealed keys, in files <CLIENT>.cms that must not exist yet [default with
     /// --certificate: standard output]
     #[arg(long, value_name = "DIR", requires = "seal")]
@@ -96,7 +100,11 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
             sealed::run(to, &wish, args, operator, out).await
         }
         (_, _, Some(folder)) => {
-            sealed::run(plan::Whom::Folder(folder), &wish, args, operator, out).await
+            let to = plan::Whom::Folder {
+                folder,
+                cohort: args.cohort.as_ref(),
+            };
+            sealed::run(to, &wish, args, operator, out).await
         }
         (None, _, None) => Err(Failure::Usage("name a --client".to_owned())),
     }

@@ -1,6 +1,6 @@
 //! Who gets a sealed key, and to which certificate it is sealed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -12,6 +12,7 @@ use crate::cli::{Failure, certificate};
 use crate::client::{ClientId, Holdings};
 use crate::clock::Timestamp;
 use crate::key::KeyId;
+use crate::phase::Selector;
 
 /// For whom the operator asks.
 #[derive(Clone, Copy)]
@@ -21,8 +22,11 @@ pub(super) enum Whom<'a> {
         client: &'a ClientId,
         file: &'a Path,
     },
-    /// Every client with a certificate in this folder.
-    Folder(&'a Path),
+    /// Every client, or every one of the cohort, with a certificate in this folder.
+    Folder {
+        folder: &'a Path,
+        cohort: Option<&'a Selector>,
+    },
 }
 
 /// A client, and the certificate that its key is sealed to.
@@ -72,7 +76,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// What to do for `whom`, by what the store holds.
-    pub(super) fn make(whom: Whom<'_>, records: &Records) -> Result<Self, Failure> {
+    pub(super) fn make(whom: Whom<'_>, records: &Records, now: Timestamp) -> Result<Self, Failure> {
         match whom {
             Whom::Client { client, file } => Ok(Self {
                 deliveries: vec![Delivery {
@@ -82,7 +86,13 @@ impl Plan {
                 }],
                 refused: Vec::new(),
             }),
-            Whom::Folder(folder) => Self::for_folder(folder, records),
+            Whom::Folder { folder, cohort } => {
+                let mut plan = Self::for_folder(folder, records)?;
+                if let Some(cohort) = cohort {
+                    plan.narrow(cohort, records, now)?;
+                }
+                Ok(plan)
+            }
         }
     }
 
@@ -121,6 +131,33 @@ impl Plan {
             deliveries: deliveries.collect(),
             refused,
         })
+    }
+
+    /// Leaves out who is not of the cohort, and names those of it who need a key and have no
+    /// certificate in the folder.
+    fn narrow(
+        &mut self,
+        cohort: &Selector,
+        records: &Records,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let members = records.clients.values().map(|(_, client)| client);
+        let members = members.filter(|client| cohort.matches(&client.tags));
+        let members: BTreeSet<_> = members.map(|client| &client.id).collect();
+        self.deliveries.retain(|one| members.contains(&one.client));
+        let found = self.deliveries.iter().map(|one| one.client.clone());
+        let found: BTreeSet<_> = found.collect();
+        for client in members {
+            let lacks = !found.contains(client);
+            if lacks && records.holdings(client)?.newest_issued(now).is_none() {
+                self.refused.push(Refused {
+                    client_id: Some(client.clone()),
+                    certificate_file: None,
+                    why: "no certificate of it is in the folder".to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) async fn run(
     let Plan {
         deliveries,
         refused,
-    } = Plan::make(whom, &records)?;
+    } = Plan::make(whom, &records, operator.now)?;
     if let Some(folder) = args.out.as_deref().filter(|_| !args.edit.dry_run) {
         file::make(folder)?;
     }
@@ -109,7 +109,8 @@ impl Report {
         match self.refused.as_slice() {
             [one] if matches!(whom, Whom::Client { .. }) => Err(Failure::Refused(one.why.clone())),
             [] if issued == 0 && had == 0 => Err(Failure::Refused(
-                "the folder is empty; put the clients' certificates into it".to_owned(),
+                "there is nobody to issue a key to; put the clients' certificates into the folder"
+                    .to_owned(),
             )),
             [] => Ok(()),
             refused => Err(Failure::Refused(format!(
@@ -198,7 +199,7 @@ fn show(report: &Report, whom: Whom<'_>, now: Timestamp, out: &mut Out) -> Resul
             one.client_id
         ));
     }
-    if let Whom::Folder(_) = whom {
+    if let Whom::Folder { .. } = whom {
         for one in &report.refused {
             let id = one.client_id.as_ref();
             let id = id.map(|id| format!("{id}: ")).unwrap_or_default();
