@@ -22,6 +22,7 @@ pub mod config;
 pub mod credential;
 pub mod directory;
 pub mod door;
+pub mod foresight;
 pub mod gateway;
 pub mod head;
 pub mod identity;

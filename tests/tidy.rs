@@ -11,10 +11,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stages that only compute: no sockets, no files, no clock, no log.
-const CORE: [&str; 9] = [
+const CORE: [&str; 10] = [
     "certificate",
     "client",
     "credential",
+    "foresight",
     "identity",
     "key",
     "observe",
@@ -34,7 +35,7 @@ const ORDER: [&[&str]; 7] = [
         "phase",
         "store",
     ],
-    &["directory", "observe"],
+    &["directory", "foresight", "observe"],
     &["identity"],
     &["policy"],
     &["sign"],

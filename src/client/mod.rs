@@ -4,6 +4,7 @@ mod activity;
 mod change;
 mod counts;
 mod enrol;
+mod flags;
 mod holdings;
 mod id;
 mod record;
@@ -17,6 +18,7 @@ pub use activity::{
 pub use change::{add, disable, enable};
 pub use counts::{Counted, Counts, History};
 pub use enrol::{Enrolment, at_first_sight};
+pub use flags::{Evidence, Flag};
 pub use holdings::{Disabled, Holdings};
 pub use id::{ClientId, NotAClientId};
 pub use record::{ClientRecord, ClientStatus};
