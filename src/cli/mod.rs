@@ -16,6 +16,7 @@ mod init;
 mod key;
 mod open;
 mod out;
+mod progress;
 mod records;
 mod run;
 mod schema;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::open::{Operator, operate};
+use super::progress::Progress;
 use super::records::Records;
 use super::table::number;
-use super::view::Progress;
 use super::{Failure, Globals, Out};
 use crate::certificate::Mapping;
 use crate::client::Stage;

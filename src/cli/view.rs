@@ -1,15 +1,10 @@
 //! Records as commands show them. The names of the fields are what scripts rely on.
 
-use std::collections::HashMap;
-use std::time::Duration;
-
 use serde::Serialize;
 
-use super::Failure;
-use super::open::Operator;
-use super::records::Records;
+use super::progress::Progress;
 use crate::certificate::{CertificateRecord, Fingerprint, Mapping, Source};
-use crate::client::{ClientId, ClientRecord, ClientStatus, Seen, Sighting, Stage};
+use crate::client::{ClientId, ClientRecord, ClientStatus, Flag, Stage};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, KeyRecord, KeyStatus, Scope};
 
@@ -19,6 +14,7 @@ pub(super) struct ClientView {
     pub(super) client_id: ClientId,
     pub(super) status: &'static str,
     pub(super) stage: Stage,
+    pub(super) flags: Vec<Flag>,
     pub(super) description: Option<String>,
     #[serde(serialize_with = "rfc_3339")]
     pub(super) created_at: Option<Timestamp>,
@@ -83,15 +79,6 @@ pub(super) struct KeyView {
     pub(super) revoked_at: Option<Timestamp>,
 }
 
-/// How far the clients are: what is in use and when each was seen.
-pub(super) struct Progress {
-    seen: HashMap<ClientId, Sighting>,
-    /// Those with a key that was issued and can be used.
-    issued: std::collections::HashSet<ClientId>,
-    window: Duration,
-    now: Timestamp,
-}
-
 /// A moment as `2026-11-23T14:44:00Z`, or null.
 #[expect(
     clippy::ref_option,
@@ -105,44 +92,6 @@ pub(super) fn rfc_3339<S: serde::Serializer>(
 }
 
 impl Progress {
-    pub(super) async fn read(operator: &Operator, records: &Records) -> Result<Self, Failure> {
-        let now = operator.now;
-        let usable = |key: &KeyRecord| key.is_issued() && key.usable(now).is_ok();
-        let keys = records.keys.values().map(|(_, key)| key);
-        let sightings = operator.sightings().await?;
-        Ok(Self {
-            seen: sightings
-                .into_iter()
-                .map(|sighting| (sighting.client.clone(), sighting))
-                .collect(),
-            issued: keys
-                .filter(|key| usable(key))
-                .map(|key| key.client.clone())
-                .collect(),
-            window: operator.config.migration.window,
-            now,
-        })
-    }
-
-    /// When `client` was seen.
-    pub(super) fn seen(&self, client: &ClientId) -> Seen {
-        self.sighting(client)
-            .map(|sighting| sighting.seen)
-            .unwrap_or_default()
-    }
-
-    /// All that was last seen of `client`.
-    pub(super) fn sighting(&self, client: &ClientId) -> Option<&Sighting> {
-        self.seen.get(client)
-    }
-
-    /// How far `client` has moved.
-    pub(super) fn stage(&self, client: &ClientRecord) -> Stage {
-        let issued = self.issued.contains(&client.id);
-        let seen = self.seen(&client.id);
-        Stage::of(client.is_active(), issued, seen, self.window, self.now)
-    }
-
     /// `client` as it is shown.
     pub(super) fn view(&self, client: &ClientRecord) -> ClientView {
         let seen = self.seen(&client.id);
@@ -154,6 +103,7 @@ impl Progress {
             client_id: client.id.clone(),
             status,
             stage: self.stage(client),
+            flags: self.flags(client),
             description: client.description.clone(),
             created_at: Some(client.created_at),
             disabled_at,
@@ -162,6 +112,14 @@ impl Progress {
                 by_key: seen.by_key,
             },
         }
+    }
+}
+
+impl ClientView {
+    /// What wants attention, in one cell.
+    pub(super) fn flags(&self) -> String {
+        let flags: Vec<_> = self.flags.iter().map(|flag| flag.as_str()).collect();
+        flags.join(" ")
     }
 }
 

@@ -139,7 +139,7 @@ mod tests {
     const WEEK: Duration = Duration::from_hours(7 * 24);
 
     fn day(number: u32) -> Day {
-        Day::from_number(20_000 + number)
+        Day::from_number(number.saturating_add(20_000))
     }
 
     fn counts(by_certificate: u64, by_key: u64) -> Counts {

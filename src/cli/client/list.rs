@@ -7,16 +7,20 @@ use serde::Serialize;
 
 use crate::certificate::Mapping;
 use crate::cli::open::Operator;
+use crate::cli::progress::Progress;
 use crate::cli::table::{relative_or, table};
-use crate::cli::view::{ClientView, Progress};
+use crate::cli::view::ClientView;
 use crate::cli::{Failure, Out};
-use crate::client::{ClientId, Stage};
+use crate::client::{ClientId, Flag, Stage};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// Only clients at this stage
     #[arg(long, value_parser = PossibleValuesParser::new(Stage::ALL.map(Stage::as_str)))]
     stage: Option<String>,
+    /// Only clients with this flag
+    #[arg(long, value_parser = PossibleValuesParser::new(Flag::ALL.map(Flag::as_str)))]
+    flag: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -50,8 +54,9 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         }
     }
     let is_asked_for = |client: &ClientView| {
-        let stage = args.stage.as_deref();
-        stage.is_none_or(|stage| stage == client.stage.as_str())
+        let (stage, flag) = (args.stage.as_deref(), args.flag.as_deref());
+        let has = |flag: &str| client.flags.iter().any(|own| own.as_str() == flag);
+        stage.is_none_or(|stage| stage == client.stage.as_str()) && flag.is_none_or(has)
     };
     let views = records
         .clients
@@ -82,6 +87,7 @@ fn text(report: &Report, operator: &Operator) -> String {
     let header = [
         "client",
         "stage",
+        "flags",
         "by certificate",
         "by key",
         "certificates",
@@ -93,6 +99,7 @@ fn text(report: &Report, operator: &Operator) -> String {
         [
             line.client.client_id.to_string(),
             line.client.stage.as_str().to_owned(),
+            line.client.flags(),
             relative_or(seen.by_certificate, operator.now, "never"),
             relative_or(seen.by_key, operator.now, "never"),
             line.certificates.to_string(),

@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::activity::{Activity, Used, Uses};
 use crate::cli::open::Operator;
+use crate::cli::progress::Progress;
 use crate::cli::table::{fields, relative, relative_or};
-use crate::cli::view::{CertificateView, ClientView, KeyView, Progress};
+use crate::cli::view::{CertificateView, ClientView, KeyView};
 use crate::cli::{Failure, Out};
 use crate::client::{ClientId, CredentialId};
 use crate::clock::Timestamp;
@@ -63,6 +64,7 @@ fn text(report: &Report, now: Timestamp) -> String {
         ),
         ("status", since(client.status, client.disabled_at, now)),
         ("stage", client.stage.as_str().to_owned()),
+        ("flags", client.flags()),
         ("known since", moment(client.created_at, now)),
         (
             "by certificate",

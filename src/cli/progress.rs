@@ -1,0 +1,116 @@
+//! How far the clients are, and what about them wants attention.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::Failure;
+use super::open::Operator;
+use super::records::Records;
+use crate::certificate::Mapping;
+use crate::client::{ClientId, ClientRecord, Evidence, Flag, Seen, Sighting, Stage};
+use crate::clock::Timestamp;
+
+/// What was seen of every client, and what each has.
+pub(super) struct Progress {
+    sightings: HashMap<ClientId, Sighting>,
+    holdings: HashMap<ClientId, Has>,
+    window: Duration,
+    now: Timestamp,
+}
+
+/// What a client has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Has {
+    /// When the last of its certificates ends; unknown when that is not known of one of them.
+    certificates_end: Option<Timestamp>,
+    is_end_unknown: bool,
+    /// When the first of the keys that it can use was issued.
+    issued: Option<Timestamp>,
+}
+
+impl Progress {
+    pub(super) async fn read(operator: &Operator, records: &Records) -> Result<Self, Failure> {
+        let sightings = operator.sightings().await?;
+        let by_client = |sighting: Sighting| (sighting.client.clone(), sighting);
+        Ok(Self {
+            sightings: sightings.into_iter().map(by_client).collect(),
+            holdings: holdings(records, operator.now),
+            window: operator.config.migration.window,
+            now: operator.now,
+        })
+    }
+
+    /// What was seen of `client`.
+    pub(super) fn sighting(&self, client: &ClientId) -> Option<&Sighting> {
+        self.sightings.get(client)
+    }
+
+    /// When `client` was seen.
+    pub(super) fn seen(&self, client: &ClientId) -> Seen {
+        self.sighting(client)
+            .map(|sighting| sighting.seen)
+            .unwrap_or_default()
+    }
+
+    /// When the last certificate of `client` ends, when that is known.
+    pub(super) fn certificates_end(&self, client: &ClientId) -> Option<Timestamp> {
+        self.holdings.get(client)?.certificates_end()
+    }
+
+    /// Whether `client` has a key that it can use.
+    pub(super) fn has_key(&self, client: &ClientId) -> bool {
+        let has = self.holdings.get(client);
+        has.is_some_and(|has| has.issued.is_some())
+    }
+
+    /// How far `client` has moved.
+    pub(super) fn stage(&self, client: &ClientRecord) -> Stage {
+        let issued = self.has_key(&client.id);
+        let seen = self.seen(&client.id);
+        Stage::of(client.is_active(), issued, seen, self.window, self.now)
+    }
+
+    /// What about `client` wants attention.
+    pub(super) fn flags(&self, client: &ClientRecord) -> Vec<Flag> {
+        let has = self.holdings.get(&client.id).copied().unwrap_or_default();
+        let evidence = Evidence {
+            stage: self.stage(client),
+            created_at: client.created_at,
+            sighting: self.sighting(&client.id),
+            certificates_end: has.certificates_end(),
+            has_key: has.issued.is_some(),
+            used_key: has.issued.is_some() && self.seen(&client.id).by_key >= has.issued,
+        };
+        evidence.flags(self.now)
+    }
+}
+
+impl Has {
+    fn certificates_end(&self) -> Option<Timestamp> {
+        self.certificates_end.filter(|_| !self.is_end_unknown)
+    }
+}
+
+fn holdings(records: &Records, now: Timestamp) -> HashMap<ClientId, Has> {
+    let mut holdings = HashMap::<ClientId, Has>::with_capacity(records.clients.len());
+    for (_, certificate) in records.certificates.values() {
+        let Mapping::Mapped { client, .. } = &certificate.mapping else {
+            continue;
+        };
+        let has = holdings.entry(client.clone()).or_default();
+        match &certificate.facts {
+            Some(facts) => {
+                has.certificates_end = has.certificates_end.max(Some(facts.not_after));
+            }
+            None => has.is_end_unknown = true,
+        }
+    }
+    for (_, key) in records.keys.values() {
+        if key.is_issued() && key.usable(now).is_ok() {
+            let has = holdings.entry(key.client.clone()).or_default();
+            let first = [has.issued, key.issued_at].into_iter().flatten().min();
+            has.issued = first;
+        }
+    }
+    holdings
+}
