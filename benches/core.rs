@@ -212,7 +212,7 @@ impl World {
                 },
                 window: LONG,
                 observing: None,
-                observations: Arc::new(Observations::begin(now)),
+                observations: Arc::new(Observations::begin(now, None)),
                 max_stale: LONG,
                 metrics: metrics.clone(),
             })

@@ -5,6 +5,7 @@
 //! origin is given no permission, and a name that somebody points at this machine is refused.
 
 pub mod handshakes;
+mod observations;
 mod query;
 
 use std::net::IpAddr;
@@ -22,6 +23,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::door::Journal;
+use crate::observe::Observations;
 use query::Query;
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -30,16 +32,20 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 #[derive(Debug)]
 pub struct Admin {
     journal: Arc<Journal>,
+    observations: Option<Arc<Observations>>,
 }
 
 /// What is answered, in JSON: a status and a body.
 type Answer = (u16, Value);
 
 impl Admin {
-    /// A listener that answers from `journal`.
+    /// A listener that answers from `journal`, and from `observations` where there are some.
     #[must_use]
-    pub const fn new(journal: Arc<Journal>) -> Self {
-        Self { journal }
+    pub const fn new(journal: Arc<Journal>, observations: Option<Arc<Observations>>) -> Self {
+        Self {
+            journal,
+            observations,
+        }
     }
 
     fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answer {
@@ -58,7 +64,8 @@ impl Admin {
         };
         match uri.path() {
             "/handshakes" => given(handshakes::report(&self.journal, &query)),
-            _ => refused(404, "here is /handshakes"),
+            "/observations" => given(observations::snapshot(self.observations.as_deref(), &query)),
+            _ => refused(404, "here are /handshakes and /observations"),
         }
     }
 }
@@ -126,7 +133,7 @@ mod tests {
     use crate::clock::Timestamp;
 
     fn ask(method: &Method, uri: &str, hosts: &[&'static str]) -> Answer {
-        let admin = Admin::new(Arc::new(Journal::new(Timestamp::from_unix(1))));
+        let admin = Admin::new(Arc::new(Journal::new(Timestamp::from_unix(1))), None);
         let mut headers = HeaderMap::new();
         for host in hosts {
             headers.append(HOST, HeaderValue::from_static(host));

@@ -24,6 +24,14 @@ impl Query {
         Ok(Self(values))
     }
 
+    /// Nothing was asked for; what is wrong otherwise.
+    pub(super) fn none(&self) -> Result<(), String> {
+        match self.0.keys().next() {
+            Some(other) => Err(format!("there is no {other} here; take it away")),
+            None => Ok(()),
+        }
+    }
+
     /// What was asked for by these names, in their order; what is wrong when there are others.
     pub(super) fn only<const N: usize>(
         &self,

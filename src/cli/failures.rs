@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::builder::PossibleValuesParser;
 
 use super::ask::ask;
-use super::table::{number, relative, table};
+use super::table::{count, relative, table};
 use super::{Failure, Globals, Out};
 use crate::admin::handshakes::{Line, Report};
 use crate::clock::{self, Timestamp};
@@ -83,10 +83,6 @@ fn detail(line: &Line) -> String {
         parts.push(format!("offers {}", line.offer.ciphers.join(" ")));
     }
     parts.join(", ")
-}
-
-fn count(count: u64) -> String {
-    number(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod explain;
 mod failures;
 mod init;
 mod key;
+mod observe;
 mod open;
 mod out;
 mod progress;
@@ -99,6 +100,8 @@ enum Command {
     Init(Box<init::Args>),
     #[command(subcommand)]
     Key(key::Command),
+    #[command(subcommand)]
+    Observe(observe::Command),
     Run(run::Args),
     Schema(schema::Args),
     Status(status::Args),
@@ -127,6 +130,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Failures(args) => failures::run(&args, globals, out_ref),
         Command::Init(args) => init::run(&args, globals, out_ref),
         Command::Key(command) => key::run(command, globals, out_ref),
+        Command::Observe(command) => observe::run(&command, globals, out_ref),
         Command::Run(args) => run::run(&args, globals, out_ref),
         Command::Schema(args) => schema::run(&args, globals, out_ref),
         Command::Status(args) => status::run(&args, globals, out_ref),

@@ -82,6 +82,11 @@ pub(super) fn number(number: usize) -> String {
     text
 }
 
+/// [`number`], of what is counted in 64 bits.
+pub(super) fn count(count: u64) -> String {
+    number(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ mod text;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
 pub use report::{Report, Shared, Split};
@@ -29,6 +30,7 @@ pub const MOST_ROWS: usize = 10_000;
 #[derive(Debug)]
 pub struct Observations {
     since: Timestamp,
+    identity_header: Option<HeaderName>,
     requests: AtomicU64,
     left_out: AtomicU64,
     refusals: Rows<Refused>,
@@ -148,15 +150,16 @@ pub struct Times {
 }
 
 impl Observations {
-    /// Nothing yet, at the moment `since`.
+    /// Nothing yet, at the moment `since`; `identity_header` is the header that is compared.
     #[must_use]
-    pub fn begin(since: Timestamp) -> Self {
-        Self::bounded(since, MOST_ROWS)
+    pub fn begin(since: Timestamp, identity_header: Option<HeaderName>) -> Self {
+        Self::bounded(since, identity_header, MOST_ROWS)
     }
 
-    fn bounded(since: Timestamp, most: usize) -> Self {
+    fn bounded(since: Timestamp, identity_header: Option<HeaderName>, most: usize) -> Self {
         Self {
             since,
+            identity_header,
             requests: AtomicU64::new(0),
             left_out: AtomicU64::new(0),
             refusals: Rows::new(most),
@@ -195,9 +198,9 @@ impl Observations {
         }
     }
 
-    /// Everything that was seen; `identity_header` is the header that was compared.
+    /// Everything that was seen.
     #[must_use]
-    pub fn snapshot(&self, identity_header: Option<&str>) -> Snapshot {
+    pub fn snapshot(&self) -> Snapshot {
         let refusals = self.refusals.rows(|refused, seen| RefusalRow {
             reason: refused.reason.to_owned(),
             who: refused.who.clone(),
@@ -212,7 +215,7 @@ impl Observations {
         });
         Snapshot {
             since: self.since,
-            identity_header: identity_header.map(str::to_owned),
+            identity_header: self.identity_header.as_ref().map(ToString::to_string),
             requests: self.requests.load(Ordering::Relaxed),
             left_out: self.left_out.load(Ordering::Relaxed),
             refusals,

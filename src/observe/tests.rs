@@ -3,16 +3,15 @@
 use super::*;
 use crate::key::Format;
 
+const HEADER: HeaderName = HeaderName::from_static("x-client-id");
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_unix(second)
 }
 
 fn text(value: &str) -> HeaderText {
-    let name = http::HeaderName::from_static("x-client-id");
-    let headers = [(name.clone(), value.parse().unwrap())]
-        .into_iter()
-        .collect();
-    HeaderText::read(&headers, &name, &Format::new("kf", "live").unwrap()).unwrap()
+    let headers = [(HEADER, value.parse().unwrap())].into_iter().collect();
+    HeaderText::read(&headers, &HEADER, &Format::new("kf", "live").unwrap()).unwrap()
 }
 
 fn know(client: &str) -> Would {
@@ -36,11 +35,11 @@ fn observation(would: Would, told: Option<&str>, second: i64) -> Observation {
 }
 
 fn observed(list: Vec<(Would, Option<&str>)>) -> Snapshot {
-    let observations = Observations::begin(at(0));
+    let observations = Observations::begin(at(0), Some(HEADER));
     for (second, (would, told)) in (0..).zip(list) {
         observations.note(observation(would, told, second));
     }
-    observations.snapshot(Some("x-client-id"))
+    observations.snapshot()
 }
 
 #[test]
@@ -108,20 +107,22 @@ fn every_difference_is_told_apart() {
 
 #[test]
 fn without_a_header_to_compare_only_refusals_differ() {
-    let observations = Observations::begin(at(0));
-    observations.note(observation(know("acme"), None, 0));
-    assert!(Report::of(observations.snapshot(None)).is_clean());
-    let compared = Report::of(observations.snapshot(Some("x-client-id")));
-    assert_eq!(compared.known_but_unnamed.len(), 1);
+    for (header, differing) in [(None, 0), (Some(HEADER), 1)] {
+        let observations = Observations::begin(at(0), header);
+        observations.note(observation(know("acme"), None, 0));
+        let report = Report::of(observations.snapshot());
+        assert_eq!(report.known_but_unnamed.len(), differing);
+        assert_eq!(report.is_clean(), differing == 0);
+    }
 }
 
 #[test]
 fn what_does_not_fit_is_counted_and_known_rows_go_on() {
-    let observations = Observations::bounded(at(0), 2);
+    let observations = Observations::bounded(at(0), Some(HEADER), 2);
     for told in ["a", "b", "c", "d", "a"] {
         observations.note(observation(know("acme"), Some(told), 0));
     }
-    let snapshot = observations.snapshot(Some("x-client-id"));
+    let snapshot = observations.snapshot();
     assert_eq!((snapshot.identities.len(), snapshot.left_out), (2, 2));
     let a = snapshot
         .identities

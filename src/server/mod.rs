@@ -94,7 +94,10 @@ pub fn run(config: Config) -> Result<(), StartError> {
     server.add_service(small("telemetry", opened.health, telemetry));
     let journal = Arc::new(Journal::new(clock::now()));
     if let Some(address) = admin {
-        server.add_service(small("admin", Admin::new(Arc::clone(&journal)), address));
+        let observations = &opened.parts.observations;
+        let observations = observed.as_ref().map(|_| Arc::clone(observations));
+        let admin = Admin::new(Arc::clone(&journal), observations);
+        server.add_service(small("admin", admin, address));
     }
 
     let (metrics, verifier) = (

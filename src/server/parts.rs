@@ -43,6 +43,10 @@ pub(super) struct Opened {
 /// Opens the store and makes every part.
 pub(super) fn open(config: Config) -> Result<Opened, StartError> {
     let metrics = Metrics::new()?;
+    let header = config
+        .observe
+        .as_ref()
+        .and_then(|observe| observe.identity_header.clone());
     metrics.observing.set(i64::from(config.observe.is_some()));
     let (store, commands) = store(&config.store)?;
     let directory = Arc::new(Directory::new(Arc::clone(&store)));
@@ -78,7 +82,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
             },
             window,
             observing: config.observe,
-            observations: Arc::new(Observations::begin(clock::now())),
+            observations: Arc::new(Observations::begin(clock::now(), header)),
             max_stale: MAX_STALE,
             metrics,
         },

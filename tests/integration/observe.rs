@@ -212,3 +212,70 @@ fn observing_is_loud() {
         .expect_status(401);
     assert_eq!(enforcing.access_line("r1")["observe"], Value::Null);
 }
+
+#[test]
+fn the_report_names_what_would_be_refused_and_where_identities_differ() {
+    let (world, backend) = (World::new(), Backend::start());
+    let observing = observing(&world, &backend);
+    let [alice, bob, quiet] = ["alice", "bob", "quiet"].map(|name| world.client(name));
+    let call = |client: &Identity, name: Option<&str>| {
+        let curl = observing.curl("/").certificate(client);
+        let named = match name {
+            Some(name) => curl.header(&format!("X-Client-Id: {name}")),
+            None => curl,
+        };
+        named.send().expect_status(200);
+    };
+    call(&alice, Some("CN=alice"));
+    call(&alice, Some("CN=alice"));
+    let told = observing.cli(&["observe", "report"]).expect_success();
+    assert!(
+        told.output
+            .contains("nothing would have been refused, and nothing differs")
+    );
+
+    call(&expired(&world), Some("late"));
+    call(&quiet, None);
+    call(&bob, Some("CN=alice"));
+    call(&bob, Some("b\u{202e}ob"));
+    let told = observing.cli(&["observe", "report", "--output", "json"]);
+    assert_eq!(told.status.code(), Some(1), "{told:#?}");
+    let json = told.json();
+    assert_eq!(
+        (&json["requests"], &json["clean"]),
+        (&6.into(), &false.into())
+    );
+    let refused = &json["refusals"][0];
+    assert_eq!(refused["reason"], "certificate_expired");
+    assert_eq!(
+        (&refused["count"], &refused["address"]),
+        (&1.into(), &"127.0.0.1".into())
+    );
+    assert_eq!(refused["fingerprint"].as_str().map(str::len), Some(64));
+    assert_eq!(json["named_but_refused"][0]["value"], "late");
+    assert_eq!(json["known_but_unnamed"].as_array().map(Vec::len), Some(1));
+    assert_eq!(json["shared_values"][0]["value"], "CN=alice");
+    let values = &json["split_clients"][0]["values"];
+    assert_eq!(values, &serde_json::json!(["CN=alice", "b\\u{202e}ob"]));
+    assert_eq!(
+        (&json["agreed_pairs"], &json["left_out"]),
+        (&0.into(), &0.into())
+    );
+
+    let text = observing.cli(&["observe", "report"]).output;
+    for part in [
+        "observed 6 requests",
+        "certificate_expired",
+        "with a name, but would be refused (x-client-id)",
+        "known here, but without a name",
+        "CN=alice stands for several clients",
+        "has several names: CN=alice · b\\u{202e}ob",
+    ] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+
+    let enforcing = Gateway::start(&world, &backend);
+    let told = enforcing.cli(&["observe", "report"]);
+    assert_eq!(told.status.code(), Some(64), "{told:#?}");
+    assert!(told.errors.contains("this gateway enforces"), "{told:#?}");
+}
