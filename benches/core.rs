@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use criterion::Criterion;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use keyferry::certificate::{Ca, Fingerprint, Trust, Verifier};
-use keyferry::client::Enrolment;
+use keyferry::client::{Enrolment, Renewal};
 use keyferry::clock::{self, Timestamp};
 use keyferry::directory::{Directory, Sightings};
 use keyferry::door::{
@@ -204,6 +204,7 @@ impl World {
                 format: format.clone(),
                 peppers: peppers.clone(),
                 enrolment: Enrolment::Registered,
+                renewal: vec![Renewal::default()],
                 names: Names::default(),
                 keep_ambiguous_headers: false,
                 self_service: SelfService {

@@ -4,7 +4,7 @@ use super::{CertificateRecord, Facts, Fingerprint, Handed, Mapping, Source};
 use crate::client::{ClientId, ClientRecord, Disabled, Holdings};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, KeyRecord};
-use crate::store::{Action, Actor, Change, Epoch, Write};
+use crate::store::{Action, Actor, Change, Epoch, Record, Write};
 
 /// Why a certificate was not given to a client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +82,41 @@ pub fn give(
     )))
 }
 
+/// Lets the certificate that `change` gives to a client take over from `old`, the one that it was
+/// seen to renew, when that is the client's as well; otherwise it renews none.
+#[must_use]
+pub fn take_over(
+    mut change: Change,
+    fingerprint: Fingerprint,
+    old: Option<&(Epoch, CertificateRecord)>,
+) -> Change {
+    let is_same = |client: &ClientId, other: &Mapping| matches!(other, Mapping::Mapped { client: own, .. } if own == client);
+    let mut given = change
+        .writes
+        .iter_mut()
+        .filter_map(|write| match &mut write.record {
+            Record::Certificate(record) if record.fingerprint == fingerprint => Some(record),
+            _ => None,
+        });
+    let Some(record) = given.next() else {
+        return change;
+    };
+    record.proposed = None;
+    let old = old.filter(|(_, old)| {
+        matches!(&record.mapping, Mapping::Mapped { client, .. } if is_same(client, &old.mapping))
+    });
+    record.renews = old.map(|(_, old)| old.fingerprint);
+    if let Some((version, old)) = old {
+        let old = CertificateRecord {
+            renewed_by: Some(fingerprint),
+            ..old.clone()
+        };
+        change.writes.push(Write::replace(*version, old));
+        change.action = Action::CertificateRenewed;
+    }
+    change
+}
+
 /// Makes a client of its own, with a reserved key id, for a certificate that waits for approval.
 /// The client is named after what the certificate calls itself.
 #[must_use]
@@ -156,7 +191,6 @@ mod tests {
     use super::*;
     use crate::key;
     use crate::pki;
-    use crate::store::Record;
 
     const NOW: Timestamp = Timestamp::from_unix(1_795_418_999);
 

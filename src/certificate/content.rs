@@ -3,9 +3,10 @@
 use sha2::{Digest, Sha256};
 
 use super::der::{self, NotDer, Reader, tag};
-use super::{Facts, name};
+use super::{Facts, alternative, name};
 
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
+const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 17];
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
 const CRL_POINTS: &[u8] = &[0x55, 0x1d, 31];
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
@@ -64,6 +65,7 @@ impl Content {
             facts: Facts {
                 subject: name::text(subject)?,
                 issuer: name::text(issuer)?,
+                alternative_names: Vec::new(),
                 serial: hex::encode(serial),
                 spki: hex::encode(Sha256::digest(spki)),
                 not_before,
@@ -102,6 +104,7 @@ impl Content {
             seen.push(oid);
             match oid {
                 BASIC_CONSTRAINTS => self.ca = is_ca(value)?,
+                ALTERNATIVE_NAMES => self.facts.alternative_names = alternative::names(value),
                 KEY_USAGE => self.key_usage(value)?,
                 CRL_POINTS => self.crl_points = Some(value.to_vec()),
                 EXTENDED_KEY_USAGE => self.client_auth = Some(names_client_auth(value)?),

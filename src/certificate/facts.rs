@@ -16,6 +16,10 @@ pub struct Facts {
     pub subject: String,
     /// The issuer, in the same form.
     pub issuer: String,
+    /// The alternative names of the subject (RFC 5280 section 4.2.1.6), sorted: `DNS:`, `email:`,
+    /// `URI:`, `IP:`, `DN:` and a value that is safe to show, or all of it in hex after `#`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternative_names: Vec<String>,
     /// The serial number, in lower-case hex.
     pub serial: String,
     /// The SHA-256 of the subject public key info, in lower-case hex: the same key has the same.

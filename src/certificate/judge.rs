@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::CaIndex;
 use super::chain::{Chain, Link};
 use super::diagnose::diagnose;
 use super::revocation;
@@ -11,7 +10,9 @@ use super::run::{Demands, Presented, ends_in_anchor, links, run};
 use super::trust::{Authority, Trust};
 use super::twin::twin;
 use super::verdict::{Dates, Outcome, Problem, Reason, Verdict};
+use super::{Alias, CaIndex};
 use crate::clock::Timestamp;
+use crate::tls::hash::MessageDigest;
 use crate::tls::stack::Stack;
 use crate::tls::x509::X509;
 
@@ -29,6 +30,7 @@ pub(super) fn judge(
         facts: None,
         outcome: Outcome::Bad(Vec::new()),
         twin: None,
+        sha1: None,
         dates: Vec::new(),
         span: (
             Timestamp::from_unix(i64::MIN),
@@ -66,6 +68,10 @@ pub(super) fn judge(
         verdict.outcome = Outcome::Good(ca);
         if let [leaf, issuer, ..] = links.as_slice() {
             verdict.twin = twin(&leaf.x509, &issuer.x509);
+            let sha1 = leaf.x509.digest(MessageDigest::sha1()).ok();
+            verdict.sha1 = sha1
+                .and_then(|sha1| sha1.as_ref().try_into().ok())
+                .map(Alias::Sha1);
         }
         links
     } else {

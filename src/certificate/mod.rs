@@ -1,5 +1,7 @@
 //! Certificates: what they say, whether they are good, and why not.
 
+mod alias;
+mod alternative;
 mod chain;
 mod change;
 mod codes;
@@ -25,8 +27,9 @@ mod twin;
 mod verdict;
 mod verifier;
 
+pub use alias::{Alias, AliasRecord, AliasState, NotAnAlias};
 pub use chain::Chain;
-pub use change::{AlreadyMapped, NotGiven, approve, give, remove};
+pub use change::{AlreadyMapped, NotGiven, approve, give, remove, take_over};
 pub use explanation::{
     Check, CheckOutcome, Checked, Explanation, Judgement, Lineage, Origin, Shown, ShownFacts,
 };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use super::chain::Link;
-use super::{Facts, Fingerprint, explain};
+use super::{Alias, Facts, Fingerprint, explain};
 use crate::clock::Timestamp;
 
 /// Which of the configured certificate authorities, by its place in the configuration.
@@ -103,6 +103,8 @@ pub struct Verdict {
     pub(super) outcome: Outcome,
     /// The other form of a good certificate, when there is one.
     pub(super) twin: Option<Fingerprint>,
+    /// The SHA-1 of a good certificate, as older gateways name it.
+    pub(super) sha1: Option<Alias>,
     /// The dates of every certificate of the chain, the client's first.
     pub(super) dates: Vec<Dates>,
     /// No certificate that could be an issuer begins or ends within this span, so that another
@@ -176,6 +178,7 @@ impl Verdict {
                             facts: Arc::clone(facts),
                             ca: *ca,
                             twin: self.twin,
+                            sha1: self.sha1,
                         });
                     }
                     (None, _) => vec![Problem::new(0, Reason::Invalid, explain::UNREADABLE.into())],
@@ -257,6 +260,7 @@ pub struct Verified {
     pub(super) facts: Arc<Facts>,
     pub(super) ca: CaIndex,
     pub(super) twin: Option<Fingerprint>,
+    pub(super) sha1: Option<Alias>,
 }
 
 impl Verified {
@@ -277,6 +281,12 @@ impl Verified {
     #[must_use]
     pub const fn twin(&self) -> Option<&Fingerprint> {
         self.twin.as_ref()
+    }
+
+    /// The name by which older gateways know it.
+    #[must_use]
+    pub const fn sha1(&self) -> Option<&Alias> {
+        self.sha1.as_ref()
     }
 
     /// The certificate authority that its chain leads to.

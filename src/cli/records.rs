@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Failure;
-use crate::certificate::{CertificateRecord, Fingerprint, Handed, Mapping};
+use crate::certificate::{Alias, AliasRecord, CertificateRecord, Fingerprint, Handed, Mapping};
 use crate::client::{ClientId, ClientRecord, Holdings};
 use crate::key::{KeyId, KeyRecord};
 use crate::phase::{PhaseRecord, Target};
@@ -17,6 +17,7 @@ const FEWEST_DIGITS: usize = 8;
 pub(super) struct Records {
     pub(super) clients: BTreeMap<ClientId, (Epoch, ClientRecord)>,
     pub(super) certificates: BTreeMap<Fingerprint, (Epoch, CertificateRecord)>,
+    pub(super) aliases: BTreeMap<Alias, (Epoch, AliasRecord)>,
     pub(super) keys: BTreeMap<KeyId, (Epoch, KeyRecord)>,
     pub(super) phases: BTreeMap<Target, (Epoch, PhaseRecord)>,
     pub(super) epoch: Epoch,
@@ -31,6 +32,9 @@ impl Records {
             Record::Certificate(record) => {
                 self.certificates
                     .insert(record.fingerprint, (version, record));
+            }
+            Record::Alias(record) => {
+                self.aliases.insert(record.alias, (version, record));
             }
             Record::Key(record) => {
                 self.keys.insert(record.id, (version, record));

@@ -159,8 +159,13 @@ impl CertificateView {
 
     /// As much of the fingerprint as names it in tables and to commands.
     pub(super) fn short(&self) -> String {
-        self.fingerprint.to_string().chars().take(16).collect()
+        short(self.fingerprint)
     }
+}
+
+/// As much of a fingerprint as names it in tables and to commands.
+pub(super) fn short(fingerprint: Fingerprint) -> String {
+    fingerprint.to_string().chars().take(16).collect()
 }
 
 impl KeyView {

@@ -1,11 +1,9 @@
 //! Clients that come by themselves: the first sight of a verified certificate.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::{ClientId, ClientRecord};
-use crate::certificate::{CertificateRecord, Facts, Fingerprint, Mapping, Source, Verified};
+use crate::certificate::{CertificateRecord, Facts, Mapping, Source, Verified};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, KeyRecord};
 use crate::store::{Action, Actor, Change, Write};
@@ -34,35 +32,36 @@ impl Enrolment {
     }
 }
 
-/// The change that `mode` makes at the first sight of `certificate`; none when it makes none.
+/// The change that `mode` makes at the first sight of `certificate`, which the authority `ca`
+/// issued; none when it makes none.
 ///
 /// The certificate's record must not exist yet, so of many replicas that see it at once, one makes
 /// the client and its key id, and the others learn of a conflict.
 #[must_use]
-pub fn at_first_sight(mode: Enrolment, certificate: &Verified, now: Timestamp) -> Option<Change> {
-    let (fingerprint, facts) = (*certificate.fingerprint(), certificate.facts());
+pub fn at_first_sight(
+    mode: Enrolment,
+    certificate: &Verified,
+    ca: &str,
+    now: Timestamp,
+) -> Option<Change> {
     let (action, mut writes) = match mode {
         Enrolment::Auto => (
             Action::CertificateEnrolled,
-            new_client(fingerprint, facts, now),
+            new_client(certificate, ca, now),
         ),
         Enrolment::Approve => {
-            let record = seen(fingerprint, facts, Mapping::Pending, now);
+            let record = seen(certificate, ca, Mapping::Pending, now);
             (Action::CertificatePending, vec![Write::create(record)])
         }
         Enrolment::Registered => return None,
     };
-    if let Some(twin) = certificate.twin() {
-        // It must not be known either, and never enrols from now on.
-        let mut record = seen(*twin, facts, Mapping::Twin { of: fingerprint }, now);
-        record.facts = None;
-        writes.push(Write::create(record));
-    }
+    writes.extend(twin(certificate, now));
     Some(Change::new(action, Actor::Gateway, now, writes))
 }
 
 /// A client, its key id without a key, and its certificate.
-fn new_client(fingerprint: Fingerprint, facts: &Arc<Facts>, now: Timestamp) -> Vec<Write> {
+fn new_client(certificate: &Verified, ca: &str, now: Timestamp) -> Vec<Write> {
+    let facts = certificate.facts();
     let id = KeyId::generate();
     let client = ClientId::suggest(facts.common_name().as_deref(), id);
     let key = KeyRecord::reserved(id, client.clone(), now);
@@ -73,16 +72,29 @@ fn new_client(fingerprint: Fingerprint, facts: &Arc<Facts>, now: Timestamp) -> V
     vec![
         Write::create(ClientRecord::new(client, Some(facts.subject.clone()), now)),
         Write::create(key),
-        Write::create(seen(fingerprint, facts, mapping, now)),
+        Write::create(seen(certificate, ca, mapping, now)),
     ]
 }
 
-fn seen(
-    fingerprint: Fingerprint,
-    facts: &Arc<Facts>,
+/// The other form of the certificate: it must not be known either, and never enrols from now on.
+pub(super) fn twin(certificate: &Verified, now: Timestamp) -> Option<Write> {
+    let of = *certificate.fingerprint();
+    let twin = *certificate.twin()?;
+    let record = CertificateRecord::new(twin, Mapping::Twin { of }, Source::FirstSight, now);
+    Some(Write::create(record))
+}
+
+/// A certificate that is seen for the first time.
+pub(super) fn seen(
+    certificate: &Verified,
+    ca: &str,
     mapping: Mapping,
     now: Timestamp,
 ) -> CertificateRecord {
-    CertificateRecord::new(fingerprint, mapping, Source::FirstSight, now)
-        .with_facts(Some(Facts::clone(facts)))
+    let fingerprint = *certificate.fingerprint();
+    CertificateRecord {
+        ca: Some(ca.to_owned()),
+        facts: Some(Facts::clone(certificate.facts())),
+        ..CertificateRecord::new(fingerprint, mapping, Source::FirstSight, now)
+    }
 }

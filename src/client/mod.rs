@@ -8,6 +8,7 @@ mod flags;
 mod holdings;
 mod id;
 mod record;
+mod renewal;
 mod stage;
 mod tag;
 
@@ -22,5 +23,6 @@ pub use flags::{Evidence, Flag};
 pub use holdings::{Disabled, Holdings};
 pub use id::{ClientId, NotAClientId};
 pub use record::{ClientRecord, ClientStatus};
+pub use renewal::{Follow, Recognised, Related, Renewal, Rung, Why, recognise};
 pub use stage::{Seen, Stage};
 pub use tag::{MOST_TAGS, NotATag, Tag, Tags};

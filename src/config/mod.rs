@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::certificate::Ca;
-use crate::client::Enrolment;
+use crate::client::{Enrolment, Renewal};
 use crate::policy::{Observing, Route};
 pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
@@ -33,6 +33,8 @@ pub struct Config {
     pub listener: Listener,
     /// Whose client certificates are accepted.
     pub cas: Vec<Ca>,
+    /// What is done with new certificates of known clients, in the order of `cas`.
+    pub renewal: Vec<Renewal>,
     /// What happens with an unknown certificate.
     pub enrolment: Enrolment,
     /// How keys look and how they are stored.

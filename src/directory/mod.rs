@@ -5,6 +5,7 @@
 //! the store's epoch, since whoever has applied every event up to it knows all there is; so any
 //! number of unknown credentials costs one small question at a time.
 
+mod alike;
 mod follow;
 mod phases;
 mod sightings;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Mutex, watch};
 
+pub use alike::Candidates;
 pub use sightings::Sightings;
 pub use view::{Belongings, KeyEntry, View};
 

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use foldhash::fast::RandomState;
 use papaya::HashMap;
 
+use super::alike::{Alike, Candidates};
 use super::phases::Phases;
-use crate::certificate::{Fingerprint, Mapping};
+use crate::certificate::{Alias, AliasRecord, AliasState, Facts, Fingerprint, Mapping};
 use crate::client::{ClientId, Tags};
 use crate::clock::Timestamp;
 use crate::key::{Digest, KeyFault, KeyId, KeyRecord, Scope};
@@ -23,6 +24,10 @@ pub struct View {
     clients: HashMap<ClientId, ClientEntry, RandomState>,
     keys: HashMap<KeyId, Arc<KeyEntry>, RandomState>,
     certificates: HashMap<Fingerprint, CertificateEntry, RandomState>,
+    /// Other names of certificates.
+    aliases: HashMap<Alias, AliasEntry, RandomState>,
+    /// Which certificates have the same key or the same names.
+    alike: Alike,
     /// How many of the certificates are only the other forms of others.
     twins: AtomicUsize,
     /// What each client has or had; never fewer than it has.
@@ -49,6 +54,11 @@ struct CertificateEntry {
     version: Epoch,
     mapping: Mapping,
     renewed_by: Option<Box<Fingerprint>>,
+}
+
+struct AliasEntry {
+    version: Epoch,
+    state: AliasState,
 }
 
 /// What a request needs to know of a key.
@@ -108,6 +118,23 @@ impl View {
             .pin()
             .get(fingerprint)
             .map(|entry| entry.mapping.clone())
+    }
+
+    /// What became of an alias; nothing when there is none.
+    #[must_use]
+    pub fn alias(&self, alias: &Alias) -> Option<AliasState> {
+        self.aliases.pin().get(alias).map(|entry| entry.state)
+    }
+
+    /// The certificates that may have the key or the names of one with these facts.
+    #[must_use]
+    pub fn alike(&self, facts: &Facts) -> Candidates {
+        let certificates = self.certificates.pin();
+        self.alike.to(facts, |one| {
+            let entry = certificates.get(one)?;
+            let is_mapped = matches!(entry.mapping, Mapping::Mapped { .. });
+            entry.renewed_by.as_deref().copied().filter(|_| is_mapped)
+        })
     }
 
     /// Whether the certificate identifies its client and no certificate that took over from it, at
@@ -237,12 +264,22 @@ impl View {
                     {
                         self.note(client, |has| &mut has.certificates, certificate.fingerprint);
                     }
+                    self.alike.apply(&certificate);
                     let entry = CertificateEntry {
                         version,
                         mapping: certificate.mapping,
                         renewed_by: certificate.renewed_by.map(Box::new),
                     };
                     certificates.insert(certificate.fingerprint, entry);
+                }
+            }
+            Record::Alias(AliasRecord { alias, state, .. }) => {
+                let aliases = self.aliases.pin();
+                if aliases
+                    .get(&alias)
+                    .is_none_or(|known| known.version < version)
+                {
+                    aliases.insert(alias, AliasEntry { version, state });
                 }
             }
             Record::Key(mut record) => {

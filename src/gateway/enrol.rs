@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use super::{Freshness, Gateway, Refusal};
 use crate::certificate::Verified;
-use crate::client;
 use crate::clock::Timestamp;
 use crate::identity::Refused;
-use crate::store::{CommitError, Epoch};
+use crate::store::{Action, Change, CommitError, RecordId};
 
 /// How long a first sight waits for its turn.
 const TURN: Duration = Duration::from_secs(1);
+
+/// How often a first sight is decided again that another change got ahead of.
+const TRIES: usize = 4;
 
 impl Gateway {
     /// Decides with what is in memory; only when that knows too little, catches up with the store
@@ -30,7 +32,9 @@ impl Gateway {
         }
         self.parts.directory.catch_up().await?;
         match decide(Freshness::Confirmed) {
-            Err(Refusal::Identity(Refused::Unregistered(certificate))) => {
+            Err(Refusal::Identity(Refused::Unregistered(certificate)))
+                if self.is_unknown(&certificate) =>
+            {
                 self.enrol(&certificate, now).await?;
                 decide(Freshness::Confirmed)
             }
@@ -38,29 +42,66 @@ impl Gateway {
         }
     }
 
-    /// Makes what the enrolment makes of an unknown certificate. That another replica was faster
-    /// is as good.
+    /// Makes what becomes of an unknown certificate. That another replica was faster is as good.
     async fn enrol(&self, certificate: &Verified, now: Timestamp) -> Result<(), Refusal> {
-        let Some(change) = client::at_first_sight(self.parts.enrolment, certificate, now) else {
-            return Ok(());
-        };
         let turn = tokio::time::timeout(TURN, self.enrolments.acquire()).await;
         let Ok(Ok(turn)) = turn else {
             return Err(Refusal::Overloaded);
         };
-        let known_by: Epoch = match self.parts.store.commit(&change).await {
-            Ok(epoch) => epoch,
-            Err(CommitError::Conflict(_)) => return Ok(self.parts.directory.catch_up().await?),
-            Err(CommitError::Store(error)) => {
-                tracing::warn!(%error, certificate = %certificate.fingerprint(), "cannot enrol a client");
-                return Err(Refusal::StoreUnavailable);
+        for _ in 0..TRIES {
+            let Some(change) = self.first_sight(certificate, now).await? else {
+                return Ok(());
+            };
+            match self.parts.store.commit(&change).await {
+                Ok(epoch) => {
+                    drop(turn);
+                    self.tell(certificate, &change, epoch.0);
+                    return Ok(self.parts.directory.wait_for(epoch).await?);
+                }
+                Err(CommitError::Conflict(id)) => {
+                    self.parts.directory.catch_up().await?;
+                    if is_own(&id, certificate) || !self.is_unknown(certificate) {
+                        return Ok(());
+                    }
+                }
+                Err(CommitError::Store(error)) => {
+                    tracing::warn!(%error, certificate = %certificate.fingerprint(), "cannot enrol a client");
+                    return Err(Refusal::StoreUnavailable);
+                }
             }
-        };
-        drop(turn);
+        }
+        Err(Refusal::Overloaded)
+    }
+
+    /// Whether there is no record of the certificate here.
+    fn is_unknown(&self, certificate: &Verified) -> bool {
+        let view = self.parts.directory.view();
+        view.certificate(certificate.fingerprint()).is_none()
+    }
+
+    fn tell(&self, certificate: &Verified, change: &Change, epoch: u64) {
+        let by = change.reason.as_ref().map(ToString::to_string);
         tracing::info!(
             certificate = %certificate.fingerprint(), subject = certificate.facts().subject,
-            action = ?change.action, epoch = known_by.0, "a certificate was seen for the first time"
+            action = ?change.action, by, epoch, "a certificate was seen for the first time"
         );
-        Ok(self.parts.directory.wait_for(known_by).await?)
+        if let Some(rung) = by {
+            let outcome = match change.action {
+                Action::CertificateRenewed => "followed",
+                _ => "pending",
+            };
+            let renewals = &self.parts.metrics.renewals;
+            renewals.with_label_values(&[rung.as_str(), outcome]).inc();
+        }
+    }
+}
+
+/// Whether somebody else wrote the very certificate, or its other form.
+fn is_own(id: &RecordId, certificate: &Verified) -> bool {
+    match id {
+        RecordId::Certificate(id) => {
+            id == certificate.fingerprint() || Some(id) == certificate.twin()
+        }
+        _ => false,
     }
 }

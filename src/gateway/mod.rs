@@ -12,6 +12,7 @@ mod observe;
 mod problem;
 mod proxy;
 mod refusal;
+mod renewal;
 mod seen;
 mod self_service;
 mod told;
@@ -26,7 +27,7 @@ pub use exchange::Exchange;
 pub use refusal::Refusal;
 
 use crate::certificate::Verifier;
-use crate::client::Enrolment;
+use crate::client::{Enrolment, Renewal};
 use crate::clock::Timestamp;
 use crate::credential::Presented;
 use crate::directory::{Directory, Sightings};
@@ -64,6 +65,8 @@ pub struct Parts {
     pub peppers: Peppers,
     /// What becomes of unknown certificates.
     pub enrolment: Enrolment,
+    /// What becomes of new certificates of known clients, by authority.
+    pub renewal: Vec<Renewal>,
     /// The names of the identity headers.
     pub names: Names,
     /// Whether headers with `_` or `.` in their names are passed on.

@@ -74,6 +74,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
             format: config.keys.format,
             peppers: config.keys.peppers,
             enrolment: config.enrolment,
+            renewal: config.renewal,
             names: config.headers.names.clone(),
             keep_ambiguous_headers: config.headers.keep_ambiguous,
             self_service: SelfService {

@@ -44,6 +44,10 @@ pub enum Action {
     CertificateRemoved,
     /// A verified certificate was seen first, and took over from one that is known.
     CertificateRenewed,
+    /// The operator gave a certificate that is to come to a client.
+    CertificateAnnounced,
+    /// That a certificate was announced was taken back.
+    AnnouncementWithdrawn,
     /// A certificate identifies nobody any more, since a newer one took its place.
     CertificateSuperseded,
     /// That a certificate was superseded was undone.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Epoch;
-use crate::certificate::{CertificateRecord, Fingerprint};
+use crate::certificate::{Alias, AliasRecord, CertificateRecord, Fingerprint};
 use crate::client::{ClientId, ClientRecord};
 use crate::key::{KeyId, KeyRecord};
 use crate::phase::{PhaseRecord, Target};
@@ -22,6 +22,8 @@ pub enum Record {
     Client(ClientRecord),
     /// A certificate.
     Certificate(CertificateRecord),
+    /// Another name of a certificate that is to come.
+    Alias(AliasRecord),
     /// A key.
     Key(KeyRecord),
     /// The phases of a target.
@@ -36,6 +38,8 @@ pub enum RecordId {
     Client(ClientId),
     /// A certificate by its fingerprint.
     Certificate(Fingerprint),
+    /// A certificate that is to come, by its other name.
+    Alias(Alias),
     /// A key by its id.
     Key(KeyId),
     /// The phases of a target by what it is.
@@ -68,6 +72,7 @@ impl Record {
         match self {
             Self::Client(record) => RecordId::Client(record.id.clone()),
             Self::Certificate(record) => RecordId::Certificate(record.fingerprint),
+            Self::Alias(record) => RecordId::Alias(record.alias),
             Self::Key(record) => RecordId::Key(record.id),
             Self::Phase(record) => RecordId::Phase(record.target.clone()),
         }
@@ -81,6 +86,7 @@ impl RecordId {
         match self {
             Self::Client(_) => "client",
             Self::Certificate(_) => "certificate",
+            Self::Alias(_) => "alias",
             Self::Key(_) => "key",
             Self::Phase(_) => "phase",
         }
@@ -92,6 +98,7 @@ impl RecordId {
         match self {
             Self::Client(id) => id.to_string(),
             Self::Certificate(fingerprint) => fingerprint.to_string(),
+            Self::Alias(alias) => alias.to_string(),
             Self::Key(id) => id.to_string(),
             Self::Phase(target) => target.to_string(),
         }
@@ -118,6 +125,7 @@ impl FromStr for RecordId {
                 .parse()
                 .map(Self::Certificate)
                 .map_err(|e| unreadable(&e)),
+            Some(("alias", id)) => id.parse().map(Self::Alias).map_err(|e| unreadable(&e)),
             Some(("key", id)) => id.parse().map(Self::Key).map_err(|e| unreadable(&e)),
             Some(("phase", target)) => target.parse().map(Self::Phase).map_err(|e| unreadable(&e)),
             _ => Err(unreadable(&"it has no known kind")),
@@ -148,6 +156,12 @@ impl From<ClientRecord> for Record {
 impl From<CertificateRecord> for Record {
     fn from(record: CertificateRecord) -> Self {
         Self::Certificate(record)
+    }
+}
+
+impl From<AliasRecord> for Record {
+    fn from(record: AliasRecord) -> Self {
+        Self::Alias(record)
     }
 }
 

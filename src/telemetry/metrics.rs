@@ -23,6 +23,8 @@ pub struct Metrics {
     pub decisions: IntCounterVec,
     /// `keyferry_certificate_problems_total{reason}`.
     pub certificate_problems: IntCounterVec,
+    /// `keyferry_renewals_total{rung,outcome}`.
+    pub renewals: IntCounterVec,
     /// `keyferry_tls_handshakes_total{result,version}`.
     pub handshakes: IntCounterVec,
     /// `keyferry_tls_handshake_failures_total{reason}`.
@@ -110,6 +112,7 @@ impl Metrics {
             request_seconds: make.histograms("request_duration_seconds", "From a request's head to its answer's end.", &["route"])?,
             decisions: make.counters("auth_decisions_total", "Decisions on credentials, with the reason of refusals.", &["method", "decision", "reason"])?,
             certificate_problems: make.counters("certificate_problems_total", "Certificates that were not accepted, by their gravest problem.", &["reason"])?,
+            renewals: make.counters("renewals_total", "New certificates that were recognised as a known client's, by what, and what became of them.", &["rung", "outcome"])?,
             handshakes: make.counters("tls_handshakes_total", "TLS handshakes by result and version.", &["result", "version"])?,
             handshake_failures: make.counters("tls_handshake_failures_total", "TLS handshakes that failed, by reason.", &["reason"])?,
             connections: make.gauges("connections", "Open client connections.", &["state"])?,

@@ -35,7 +35,7 @@ pub(crate) fn disabled(id: &str) -> ClientRecord {
 pub(crate) fn description(record: &Record) -> Option<&str> {
     match record {
         Record::Client(client) => client.description.as_deref(),
-        Record::Certificate(_) | Record::Key(_) | Record::Phase(_) => None,
+        Record::Certificate(_) | Record::Alias(_) | Record::Key(_) | Record::Phase(_) => None,
     }
 }
 

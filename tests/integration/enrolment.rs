@@ -69,16 +69,18 @@ impl Scene {
 fn enrolment_auto_makes_a_client_at_its_first_call() {
     let scene = Scene::new();
     let gateway = scene.gateway("auto");
-    let (alice, namesake) = (scene.world.client("alice"), scene.world.client("alice"));
+    let (alice, bob) = (scene.world.client("alice"), scene.world.client("bob"));
     let ask = |who| gateway.curl("/").certificate(who).send();
     ask(&alice).expect_status(200);
     let first = scene.seen();
     ask(&alice).expect_status(200);
     assert_eq!(scene.seen(), first);
-    // Another certificate with the same name is another client, never the same by its name.
-    ask(&namesake).expect_status(200);
+    ask(&bob).expect_status(200);
     let second = scene.seen();
     assert!(first.0 != second.0 && first.1 != second.1, "{second:?}");
+    // Another certificate with the same name is never the same client by its name alone.
+    let namesake = scene.world.client("alice");
+    ask(&namesake).expect_refusal(403, "approval_pending");
 }
 
 #[test]

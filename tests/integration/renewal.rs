@@ -9,11 +9,116 @@ use serde_json::Value;
 
 use crate::support::backend::Backend;
 use crate::support::gateway::Gateway;
+use crate::support::pki::{Issued, Spec, leaf, root};
+use crate::support::store::SharedStore;
 use crate::support::wait_for;
 use crate::support::world::{HOST, Identity, World};
 
 fn fingerprint(of: &Identity) -> String {
     Fingerprint::of(&of.issued.x509.to_der().unwrap()).to_string()
+}
+
+/// A gateway before a recording backend, with two authorities of the same name, and a client,
+/// acme, that called once.
+struct Scene {
+    world: World,
+    backend: Backend,
+    gateway: Gateway,
+    /// A second trusted authority, which bears the name of the first.
+    others: Issued,
+    acme: Identity,
+    /// As the backend sees it.
+    client: String,
+    key: String,
+}
+
+impl Scene {
+    /// With this policy of both authorities.
+    fn new(policy: &str) -> Self {
+        let (world, backend) = (World::new(), Backend::start());
+        let others = root("Clients Root").self_signed();
+        let policy: toml::Table = policy.parse().unwrap();
+        let ca = |name: &str| {
+            let mut ca = toml::toml! { renewal = {} };
+            ca.insert("name".to_owned(), name.into());
+            ca.insert("file".to_owned(), format!("{name}-root.pem").into());
+            ca.insert("renewal".to_owned(), policy.clone().into());
+            ca
+        };
+        let gateway = Gateway::builder(&world)
+            .file("others-root.pem", others.pem())
+            .set("ca", vec![ca("clients"), ca("others")])
+            .backend("echo", backend.address())
+            .route("/", "echo", "either")
+            .start();
+        let acme = world.client("acme");
+        gateway
+            .curl("/")
+            .certificate(&acme)
+            .send()
+            .expect_status(200);
+        let seen = backend.last();
+        let of = |name| seen.header(name).to_owned();
+        let (client, key) = (of("x-client-id"), of("x-key-id"));
+        Self {
+            world,
+            backend,
+            gateway,
+            others,
+            acme,
+            client,
+            key,
+        }
+    }
+
+    fn same_key(&self) -> Identity {
+        let spec = leaf("acme, renewed").key(&self.acme.issued.key);
+        self.world.client_like(spec)
+    }
+
+    fn same_name(&self) -> Identity {
+        self.world.client("acme")
+    }
+
+    /// It is let in; gives the client id and the key id that the backend saw.
+    #[track_caller]
+    fn accepts(&self, who: &Identity) -> (String, String) {
+        let answer = self.gateway.curl("/").certificate(who).send();
+        answer.expect_status(200);
+        let seen = self.backend.last();
+        let of = |name| seen.header(name).to_owned();
+        (of("x-client-id"), of("x-key-id"))
+    }
+
+    #[track_caller]
+    fn refuses(&self, who: &Identity, reason: &str) {
+        let answer = self.gateway.curl("/").certificate(who).send();
+        answer.expect_refusal(403, reason);
+    }
+
+    /// It is taken for acme.
+    #[track_caller]
+    fn follows(&self, who: &Identity) {
+        assert_eq!(self.accepts(who), (self.client.clone(), self.key.clone()));
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Value {
+        ask(&self.gateway, arguments)
+    }
+
+    /// What is known of a certificate.
+    #[track_caller]
+    fn listed(&self, of: &Identity) -> Value {
+        let list = self.ask(&["certificate", "list"]);
+        let mut all = list["certificates"].as_array().unwrap().iter();
+        let found = all.find(|one| one["fingerprint"] == fingerprint(of));
+        found.expect("a record").clone()
+    }
+
+    fn renewals(&self, rung: &str, outcome: &str) -> f64 {
+        let series = format!(r#"keyferry_renewals_total{{outcome="{outcome}",rung="{rung}"}}"#);
+        self.gateway.metric(&series)
+    }
 }
 
 /// What a command says as JSON, when it succeeds.
@@ -78,4 +183,213 @@ fn a_superseded_certificate_is_refused_on_its_open_connection_until_that_is_undo
 
     ask(&gateway, &["certificate", "supersede", "--undo", &old]);
     wait_for("the event", || (open.ask() == 200).then_some(()));
+}
+
+#[test]
+fn a_certificate_with_the_key_of_a_known_one_is_the_same_client_at_once() {
+    let scene = Scene::new("");
+    let (old, renewed) = (&scene.acme, scene.same_key());
+    scene.follows(&renewed);
+    scene.follows(old);
+    let (old, new) = (scene.listed(old), scene.listed(&renewed));
+    assert_eq!(old["renewed_by"], new["fingerprint"]);
+    assert_eq!(new["renews"], old["fingerprint"]);
+    assert_eq!(
+        (&new["client_id"], &new["ca"]),
+        (&scene.client.clone().into(), &"clients".into())
+    );
+    assert!((scene.renewals("same_key", "followed") - 1.0).abs() < 0.1);
+    // Its client has one key, whichever certificate fetches it.
+    let key = scene.gateway.claim_key(&renewed);
+    scene.gateway.curl("/").key(&key).send().expect_status(200);
+    let again = scene
+        .gateway
+        .curl("/.well-known/keyferry/key")
+        .method("POST");
+    again
+        .certificate(&scene.acme)
+        .send()
+        .expect_refusal(409, "key_already_issued");
+    // Nor does the next one fetch a second.
+    let next = scene.same_key();
+    scene.follows(&next);
+    let again = scene
+        .gateway
+        .curl("/.well-known/keyferry/key")
+        .method("POST");
+    again
+        .certificate(&next)
+        .send()
+        .expect_refusal(409, "key_already_issued");
+}
+
+#[test]
+fn v24_a_certificate_with_the_names_of_a_known_one_waits_with_its_client() {
+    let scene = Scene::new("");
+    let renewed = scene.same_name();
+    for _ in 0..2 {
+        scene.refuses(&renewed, "approval_pending");
+    }
+    let pending = scene.ask(&["certificate", "list", "--pending"]);
+    let pending = &pending["certificates"][0];
+    assert_eq!(pending["fingerprint"], fingerprint(&renewed));
+    assert_eq!(pending["proposed_client_id"], scene.client);
+    assert_eq!(pending["renews"], fingerprint(&scene.acme));
+    assert!((scene.renewals("same_name", "pending") - 1.0).abs() < 0.1);
+    scene.ask(&["certificate", "approve", &fingerprint(&renewed)]);
+    scene.follows(&renewed);
+    let new = scene.listed(&renewed);
+    assert_eq!(scene.listed(&scene.acme)["renewed_by"], new["fingerprint"]);
+    assert_eq!(new["proposed_client_id"], Value::Null);
+
+    // It may be somebody else all the same.
+    let other = scene.same_name();
+    scene.refuses(&other, "approval_pending");
+    scene.ask(&["certificate", "approve", "--new", &fingerprint(&other)]);
+    assert_ne!(scene.accepts(&other).0, scene.client);
+    assert_eq!(scene.listed(&other)["renews"], Value::Null);
+    // Now there are two of that name, and neither is proposed.
+    let third = scene.same_name();
+    scene.refuses(&third, "approval_pending");
+    assert_eq!(scene.listed(&third)["proposed_client_id"], Value::Null);
+}
+
+#[test]
+fn each_policy_does_as_it_says() {
+    let all = |policy| format!("same_key = {policy:?}\nsame_name = {policy:?}");
+    let scene = Scene::new(&all("auto"));
+    scene.follows(&scene.same_name());
+    scene.follows(&scene.same_key());
+
+    let scene = Scene::new(&all("approve"));
+    for renewed in [scene.same_key(), scene.same_name()] {
+        scene.refuses(&renewed, "approval_pending");
+        assert_eq!(scene.listed(&renewed)["proposed_client_id"], scene.client);
+    }
+
+    let scene = Scene::new(&all("deny"));
+    for renewed in [scene.same_key(), scene.same_name()] {
+        scene.refuses(&renewed, "client_unregistered");
+    }
+    assert!((scene.renewals("same_key", "refused") - 1.0).abs() < 0.1);
+    let clients = scene.ask(&["client", "list"]);
+    assert_eq!(
+        clients["clients"].as_array().unwrap().len(),
+        1,
+        "{clients:#}"
+    );
+    assert!(scene.gateway.log().contains("the configuration denies it"));
+
+    let scene = Scene::new(&all("ignore"));
+    for renewed in [scene.same_key(), scene.same_name()] {
+        assert_ne!(scene.accepts(&renewed).0, scene.client);
+    }
+}
+
+#[test]
+fn c9_a_certificate_with_the_clients_name_from_a_second_trusted_authority_is_not_followed() {
+    let scene = Scene::new("same_name = 'auto'");
+    let of_others = |spec| scene.world.files(Spec::signed_by(spec, &scene.others));
+    let stranger = of_others(leaf("acme"));
+    assert_ne!(scene.accepts(&stranger).0, scene.client);
+    // Not even with the client's key, unless the operator says so.
+    let with_key = of_others(leaf("acme, too").key(&scene.acme.issued.key));
+    scene.refuses(&with_key, "approval_pending");
+    // The control: the same names are followed when the client's own authority gives them.
+    scene.follows(&scene.same_name());
+}
+
+#[test]
+fn v23_a_self_signed_certificate_with_the_clients_key_is_not_followed() {
+    let scene = Scene::new("same_name = 'auto'");
+    let spec = || leaf("acme").key(&scene.acme.issued.key);
+    let forged = scene.world.files(spec().self_signed());
+    let answer = scene.gateway.curl("/").certificate(&forged).send();
+    answer.expect_refusal(401, "certificate_untrusted");
+    let list = scene.ask(&["certificate", "list"]);
+    assert_eq!(
+        list["certificates"].as_array().unwrap().len(),
+        1,
+        "{list:#}"
+    );
+    // The control: signed by the authority it is.
+    scene.follows(&scene.world.client_like(spec()));
+}
+
+#[test]
+fn nothing_follows_a_client_that_was_shut_out() {
+    let scene = Scene::new("same_name = 'auto'");
+    let renewals = || [scene.same_key(), scene.same_name()];
+    scene.ask(&["client", "disable", &scene.client]);
+    let waiting = renewals();
+    for renewed in &waiting {
+        scene.refuses(renewed, "client_unregistered");
+    }
+    scene.ask(&["client", "enable", &scene.client]);
+    for renewed in &waiting {
+        scene.follows(renewed);
+        scene.ask(&["certificate", "remove", &fingerprint(renewed)]);
+    }
+    let of_acme = fingerprint(&scene.acme);
+    scene.ask(&["certificate", "supersede", &of_acme]);
+    for renewed in renewals() {
+        scene.refuses(&renewed, "client_unregistered");
+    }
+    scene.ask(&["certificate", "supersede", "--undo", &of_acme]);
+    scene.follows(&scene.same_key());
+    scene.ask(&["certificate", "remove", &of_acme]);
+    let clients = scene.ask(&["client", "list"]);
+    assert_eq!(
+        clients["clients"].as_array().unwrap().len(),
+        1,
+        "{clients:#}"
+    );
+}
+
+#[test]
+fn one_renewed_certificate_at_two_gateways_is_followed_once() {
+    let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+    let gateways = [(); 2].map(|()| {
+        Gateway::builder(&world)
+            .redis(&store.url())
+            .backend("echo", backend.address())
+            .route("/", "echo", "either")
+            .start()
+    });
+    let acme = world.client("acme");
+    let first = gateways[0].curl("/").certificate(&acme).send();
+    first.expect_status(200);
+    let client = backend.last().header("x-client-id").to_owned();
+    for round in 0..3 {
+        let spec = leaf(&format!("acme {round}")).key(&acme.issued.key);
+        let renewed = world.client_like(spec);
+        std::thread::scope(|scope| {
+            for gateway in gateways.iter().cycle().take(8) {
+                let ask = || {
+                    gateway
+                        .curl("/")
+                        .certificate(&renewed)
+                        .send()
+                        .expect_status(200)
+                };
+                scope.spawn(ask);
+            }
+        });
+        assert_eq!(backend.last().header("x-client-id"), client);
+    }
+    let followed = |gateway: &Gateway| {
+        let series = r#"keyferry_renewals_total{outcome="followed",rung="same_key"}"#;
+        // A series that was never counted is not there.
+        if gateway.metrics().contains(series) {
+            gateway.metric(series)
+        } else {
+            0.0
+        }
+    };
+    let followed: f64 = gateways.iter().map(followed).sum();
+    assert!((followed - 3.0).abs() < 0.1, "{followed}");
+    let list = ask(&gateways[0], &["certificate", "list", "--client", &client]);
+    let all = list["certificates"].as_array().unwrap();
+    let renewed = all.iter().filter(|one| !one["renewed_by"].is_null());
+    assert_eq!((all.len(), renewed.count()), (4, 3), "{list:#}");
 }

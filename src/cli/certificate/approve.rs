@@ -14,9 +14,13 @@ pub(in crate::cli) struct Args {
     /// Its SHA-256, or a beginning of it that no other has
     #[arg(value_name = "FINGERPRINT")]
     fingerprint: String,
-    /// The client that it identifies [default: a new one, named after the certificate's subject]
+    /// The client that it identifies [default: the one that it was recognised as, or else a new
+    /// one that is named after the certificate's subject]
     #[arg(long, value_name = "ID")]
     client: Option<ClientId>,
+    /// Make a new client for it, though it was recognised as another's
+    #[arg(long, conflicts_with = "client")]
+    new: bool,
     #[command(flatten)]
     edit: Edit,
 }
@@ -66,12 +70,21 @@ fn approve(
             Err(Failure::Refused(error.to_string()))
         }
         (Mapping::Mapped { .. }, _) => Ok(None),
-        (Mapping::Pending, Some(client)) => {
-            let handed = Handed::from(&known.1);
-            let to = records.holdings(client)?;
-            certificate::give(&handed, Some(known.clone()), &to, actor, now)
-                .map_err(|error| Failure::Refused(error.to_string()))
+        (Mapping::Pending, asked) => {
+            let proposed = known.1.proposed.as_ref().filter(|_| !args.new);
+            let change = if let Some(client) = asked.as_ref().or(proposed) {
+                let handed = Handed::from(&known.1);
+                let to = records.holdings(client)?;
+                certificate::give(&handed, Some(known.clone()), &to, actor, now)
+                    .map_err(|error| Failure::Refused(error.to_string()))?
+            } else {
+                Some(certificate::approve(known.clone(), actor, now))
+            };
+            let old = known
+                .1
+                .renews
+                .and_then(|old| records.certificates.get(&old));
+            Ok(change.map(|change| certificate::take_over(change, fingerprint, old)))
         }
-        (Mapping::Pending, None) => Ok(Some(certificate::approve(known.clone(), actor, now))),
     }
 }

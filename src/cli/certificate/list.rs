@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::open::Operator;
 use crate::cli::table::{relative_or, table};
-use crate::cli::view::CertificateView;
+use crate::cli::view::{CertificateView, short};
 use crate::cli::{Failure, Out};
 use crate::client::ClientId;
 
@@ -47,16 +47,20 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         "status",
         "client",
         "expires",
+        "renews",
         "subject",
         "issuer",
     ];
     let rows = report.certificates.iter().map(|certificate| {
-        let client = certificate.client_id.as_ref();
+        let proposed = certificate.proposed_client_id.as_ref();
+        let client = certificate.client_id.as_ref().map(ToString::to_string);
+        let client = client.or_else(|| proposed.map(|client| format!("{client}?")));
         [
             certificate.short(),
             certificate.status.to_owned(),
-            client.map(ToString::to_string).unwrap_or_default(),
+            client.unwrap_or_default(),
             relative_or(certificate.not_after, operator.now, "unknown"),
+            certificate.renews.map(short).unwrap_or_default(),
             certificate.subject.clone().unwrap_or_default(),
             certificate.issuer.clone().unwrap_or_default(),
         ]

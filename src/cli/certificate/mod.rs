@@ -74,7 +74,7 @@ fn after(
             match &write.record {
                 Record::Client(_) => view.client_id = None,
                 Record::Key(_) => view.key_id = None,
-                Record::Certificate(_) | Record::Phase(_) => {}
+                Record::Certificate(_) | Record::Alias(_) | Record::Phase(_) => {}
             }
         }
     }
@@ -127,6 +127,12 @@ fn facts(certificate: &CertificateView, now: Timestamp) -> String {
     }
     if let Some(end) = certificate.not_after {
         lines.push(("  valid until", format!("{end} ({})", relative(end, now))));
+    }
+    for (name, other) in [
+        ("  renews", certificate.renews),
+        ("  renewed by", certificate.renewed_by),
+    ] {
+        lines.extend(other.map(|other| (name, other.to_string())));
     }
     lines.extend(certificate.key_id.map(|id| ("  key id", id.to_string())));
     fields(lines)

@@ -57,6 +57,7 @@ pub(super) fn config(
     let self_service = builder.self_service(&file.self_service);
     let cas = builder.cas(&file);
     let observe = builder.observe(file.observe);
+    let renewal = file.ca.iter().map(|ca| ca.renewal).collect();
     let listener = builder.listener(file.listener);
     let enrolment = builder.enrolment(file.enrolment);
     let keys = builder.keys(file.key);
@@ -67,6 +68,7 @@ pub(super) fn config(
         Ok::<_, Noted>(Config {
             listener: listener?,
             cas: cas?,
+            renewal,
             enrolment: enrolment?,
             keys: keys?,
             store: store?,

@@ -1,5 +1,6 @@
 //! Where clients connect, and whose certificates they may present.
 
+use crate::client::Renewal;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -63,6 +64,11 @@ pub struct Ca {
     /// How many intermediates there may be between a client's certificate and the root.
     #[serde(default = "four")]
     pub max_depth: u8,
+    /// What is done with a new certificate of a client that is known: whether it is the client's
+    /// at once ("auto"), waits for the operator's word ("approve"), is refused ("deny"), or is
+    /// taken for somebody new's ("ignore"). docs/CERTIFICATES.md tells what speaks for each.
+    #[serde(default)]
+    pub renewal: Renewal,
 }
 
 /// An exception from what is asked of every certificate.

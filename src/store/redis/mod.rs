@@ -39,11 +39,12 @@ use link::{Link, Script};
 const EPOCH: &str = "kf:{kf}:epoch";
 const EVENTS: &str = "kf:{kf}:events";
 /// The hash of each kind of record, by [`RecordId::kind`].
-const RECORDS: [(&str, &str); 4] = [
+const RECORDS: [(&str, &str); 5] = [
     ("client", "kf:{kf}:client"),
     ("certificate", "kf:{kf}:certificate"),
     ("key", "kf:{kf}:key"),
     ("phase", "kf:{kf}:phase"),
+    ("alias", "kf:{kf}:alias"),
 ];
 
 /// The most events that one answer holds.
@@ -153,8 +154,8 @@ impl Store for Redis {
                 after,
             ]);
         }
-        let [client, certificate, key, phase] = RECORDS.map(|(_, key)| key);
-        let keys = [EPOCH, EVENTS, client, certificate, key, phase];
+        let [client, certificate, key, phase, alias] = RECORDS.map(|(_, key)| key);
+        let keys = [EPOCH, EVENTS, client, certificate, key, phase, alias];
         let (outcome, number): (String, u64) =
             self.link.run(&self.commit, &keys, &arguments).await?;
         let named = || {
@@ -279,12 +280,13 @@ impl Store for Redis {
 }
 
 const fn hash_of(id: &RecordId) -> &'static str {
-    let [client, certificate, key, phase] = RECORDS;
+    let [client, certificate, key, phase, alias] = RECORDS;
     match id {
         RecordId::Client(_) => client.1,
         RecordId::Certificate(_) => certificate.1,
         RecordId::Key(_) => key.1,
         RecordId::Phase(_) => phase.1,
+        RecordId::Alias(_) => alias.1,
     }
 }
 
@@ -295,6 +297,7 @@ const fn key_number(id: &RecordId) -> u8 {
         RecordId::Certificate(_) => 4,
         RecordId::Key(_) => 5,
         RecordId::Phase(_) => 6,
+        RecordId::Alias(_) => 7,
     }
 }
 

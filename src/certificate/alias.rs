@@ -1,0 +1,170 @@
+//! Other names of certificates that were not seen yet, by which the operator gave them to clients.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Fingerprint;
+use crate::client::ClientId;
+use crate::clock::Timestamp;
+
+/// A name that can be computed from a certificate. It finds a certificate that was verified; it is
+/// never a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Alias {
+    /// The SHA-1 of its DER form, as older gateways name certificates.
+    Sha1([u8; 20]),
+    /// The SHA-256 of its subject public key info: of the key, before there is a certificate.
+    Spki([u8; 32]),
+}
+
+/// The text is not an alias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an alias is sha1- and 40 hex digits, or spki- and 64 hex digits")]
+pub struct NotAnAlias;
+
+/// Whose certificate the first verified one with this alias is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AliasRecord {
+    /// The name.
+    pub alias: Alias,
+    /// The client that the operator gave it to.
+    pub client: ClientId,
+    /// What became of it.
+    pub state: AliasState,
+    /// When it was named.
+    pub created_at: Timestamp,
+}
+
+/// What became of an alias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum AliasState {
+    /// No certificate was seen that has it.
+    Open,
+    /// It was this certificate's. No other is ever taken for it.
+    Bound {
+        /// The certificate.
+        to: Fingerprint,
+    },
+    /// The operator took it back.
+    Withdrawn {
+        /// Since when.
+        at: Timestamp,
+    },
+}
+
+impl Alias {
+    /// The alias that a SHA-256 of a public key in hex stands for; none when it is none.
+    #[must_use]
+    pub fn spki(hex: &str) -> Option<Self> {
+        bytes(hex).map(Self::Spki)
+    }
+
+    /// The alias that a SHA-1 of a certificate in hex stands for; none when it is none.
+    #[must_use]
+    pub fn sha1(hex: &str) -> Option<Self> {
+        bytes(hex).map(Self::Sha1)
+    }
+}
+
+impl AliasRecord {
+    /// An alias that no certificate was seen to have.
+    #[must_use]
+    pub const fn new(alias: Alias, client: ClientId, now: Timestamp) -> Self {
+        Self {
+            alias,
+            client,
+            state: AliasState::Open,
+            created_at: now,
+        }
+    }
+
+    /// The same alias, once a certificate was seen to have it.
+    #[must_use]
+    pub fn bound(self, to: Fingerprint) -> Self {
+        let state = AliasState::Bound { to };
+        Self { state, ..self }
+    }
+}
+
+/// `N` bytes in hex, as programs print them: in either case, with or without colons, and with or
+/// without a name before an equals sign.
+fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.rsplit_once('=').map_or(text, |(_, digits)| digits);
+    let mut bytes = [0; N];
+    hex::decode_to_slice(digits.trim().replace(':', ""), &mut bytes).ok()?;
+    Some(bytes)
+}
+
+impl fmt::Display for Alias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sha1(bytes) => write!(f, "sha1-{}", hex::encode(bytes)),
+            Self::Spki(bytes) => write!(f, "spki-{}", hex::encode(bytes)),
+        }
+    }
+}
+
+impl FromStr for Alias {
+    type Err = NotAnAlias;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAlias> {
+        let alias = match text.split_once('-') {
+            Some(("sha1", digits)) => Self::sha1(digits),
+            Some(("spki", digits)) => Self::spki(digits),
+            _ => None,
+        };
+        // There is one text form.
+        alias
+            .filter(|alias| alias.to_string() == text)
+            .ok_or(NotAnAlias)
+    }
+}
+
+impl TryFrom<String> for Alias {
+    type Error = NotAnAlias;
+
+    fn try_from(text: String) -> Result<Self, NotAnAlias> {
+        text.parse()
+    }
+}
+
+impl From<Alias> for String {
+    fn from(alias: Alias) -> Self {
+        alias.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_has_one_text_form_and_is_read_as_programs_print_it() {
+        let sha1 = Alias::sha1(
+            "SHA1 Fingerprint=AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD",
+        );
+        let sha1 = sha1.unwrap();
+        assert_eq!(
+            sha1.to_string(),
+            "sha1-aabbccddeeff00112233445566778899aabbccdd"
+        );
+        assert_eq!(sha1.to_string().parse(), Ok(sha1));
+        let spki = Alias::spki(&"0a".repeat(32)).unwrap();
+        assert_eq!(spki.to_string().parse(), Ok(spki));
+        assert!(Alias::sha1(&"0a".repeat(32)).is_none() && Alias::spki("0a").is_none());
+        let upper = sha1.to_string().to_uppercase();
+        for text in [
+            "sha1-",
+            "md5-00",
+            &upper,
+            &sha1.to_string().replace('a', "A"),
+        ] {
+            assert!(text.parse::<Alias>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Whether a certificate that is seen for the first time belongs to a client that is known.
+
+use super::{Gateway, Refusal};
+use crate::certificate::{Alias, AliasState, Fingerprint, Mapping, Verified};
+use crate::client::{self, ClientId, Holdings, Recognised, Related};
+use crate::clock::Timestamp;
+use crate::store::{Change, Record, RecordId, StoreError, Versioned};
+
+/// How far back from a certificate that ended those that it renewed are looked at.
+const PREDECESSORS: usize = 8;
+
+impl Gateway {
+    /// The change that a certificate's first sight makes: it is given to the client that it is
+    /// recognised as, or else enrols. None when it makes none.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    pub(super) async fn first_sight(
+        &self,
+        certificate: &Verified,
+        now: Timestamp,
+    ) -> Result<Option<Change>, Refusal> {
+        let parts = &self.parts;
+        let trust = parts.verifier.trust();
+        let ca = trust.ca_name(certificate.ca());
+        let policy = parts.renewal.get(usize::from(certificate.ca().0)).copied();
+        let policy = policy.ok_or(Refusal::Internal("an authority has no policy"))?;
+        let related = self.related(certificate).await.map_err(|error| {
+            tracing::warn!(%error, "cannot tell whether a certificate is a known client's");
+            Refusal::StoreUnavailable
+        })?;
+        match client::recognise(certificate, ca, policy, &related, now) {
+            Recognised::Nobody => Ok(client::at_first_sight(
+                parts.enrolment,
+                certificate,
+                ca,
+                now,
+            )),
+            Recognised::As(_, change) => Ok(Some(*change)),
+            Recognised::Refused(rung, why) => {
+                let renewals = &parts.metrics.renewals;
+                renewals
+                    .with_label_values(&[rung.as_str(), "refused"])
+                    .inc();
+                tracing::warn!(
+                    certificate = %certificate.fingerprint(), subject = certificate.facts().subject,
+                    by = rung.as_str(), %why, "refused a certificate that seems to be a known client's"
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    /// What may be related to the certificate. Where memory knows of nothing, the store is not
+    /// asked.
+    async fn related(&self, certificate: &Verified) -> Result<Related, StoreError> {
+        let view = self.parts.directory.view().clone();
+        let facts = certificate.facts();
+        let candidates = view.alike(facts);
+        let mut related = Related {
+            too_many_keys: candidates.too_many_keys,
+            too_many_names: candidates.too_many_names,
+            ..Related::default()
+        };
+        let spki = Alias::spki(&facts.spki);
+        for alias in certificate.sha1().into_iter().chain(&spki) {
+            let withdrawn = |state| matches!(state, AliasState::Withdrawn { .. });
+            if view.alias(alias).is_some_and(|state| !withdrawn(state))
+                && let Some((version, Record::Alias(record))) =
+                    self.get(RecordId::Alias(*alias)).await?
+            {
+                related.aliases.push((version, record));
+            }
+        }
+        for fingerprint in candidates.certificates {
+            self.add(fingerprint, &mut related).await?;
+        }
+        let of_certificates = related.certificates.iter().filter_map(|(_, record)| {
+            let Mapping::Mapped { client, .. } = &record.mapping else {
+                return None;
+            };
+            Some(client)
+        });
+        let of_aliases = related.aliases.iter().map(|(_, record)| &record.client);
+        let mut clients: Vec<_> = of_certificates.chain(of_aliases).cloned().collect();
+        clients.sort_unstable();
+        clients.dedup();
+        for client in clients {
+            related.clients.extend(self.holdings(&client).await?);
+        }
+        Ok(related)
+    }
+
+    /// Adds a certificate, and when it ended, those that it took over from.
+    async fn add(&self, first: Fingerprint, related: &mut Related) -> Result<(), StoreError> {
+        let mut next = Some(first);
+        for _ in 0..PREDECESSORS {
+            let Some(fingerprint) = next else {
+                break;
+            };
+            let has = |(_, known): &(_, crate::certificate::CertificateRecord)| {
+                known.fingerprint == fingerprint
+            };
+            if related.certificates.iter().any(has) {
+                break;
+            }
+            let Some((version, Record::Certificate(record))) =
+                self.get(RecordId::Certificate(fingerprint)).await?
+            else {
+                break;
+            };
+            let ended = matches!(
+                record.mapping,
+                Mapping::Removed { .. } | Mapping::Superseded { .. }
+            );
+            next = record.renews.filter(|_| ended);
+            related.certificates.push((version, record));
+        }
+        Ok(())
+    }
+
+    /// A client with everything that is its own, as the store has it now.
+    async fn holdings(&self, id: &ClientId) -> Result<Option<Holdings>, StoreError> {
+        let Some((version, Record::Client(client))) =
+            self.get(RecordId::Client(id.clone())).await?
+        else {
+            return Ok(None);
+        };
+        let known = self.parts.directory.view().belongings(id);
+        let mut holdings = Holdings {
+            client: (version, client),
+            certificates: Vec::new(),
+            keys: Vec::new(),
+        };
+        for fingerprint in known.certificates {
+            let is_own = |mapping: &Mapping| matches!(mapping, Mapping::Mapped { client, .. } if client == id);
+            match self.get(RecordId::Certificate(fingerprint)).await? {
+                Some((version, Record::Certificate(record))) if is_own(&record.mapping) => {
+                    holdings.certificates.push((version, record));
+                }
+                _ => {}
+            }
+        }
+        for key in known.keys {
+            if let Some((version, Record::Key(record))) = self.get(RecordId::Key(key)).await? {
+                holdings.keys.push((version, record));
+            }
+        }
+        Ok(Some(holdings))
+    }
+
+    async fn get(&self, id: RecordId) -> Result<Option<(crate::store::Epoch, Record)>, StoreError> {
+        let stored = self.parts.store.get(&id).await?;
+        Ok(stored.map(|Versioned { version, record }| (version, record)))
+    }
+}
