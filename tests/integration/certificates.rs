@@ -220,7 +220,7 @@ fn v5_a_certificate_of_a_trusted_ca_does_not_open_the_route_of_another() {
     }
     // Not with the other authority's certificate in its chain either.
     let disguised = world.files(
-        leaf("client")
+        leaf("disguised")
             .signed_by(&world.clients)
             .with(&[&partners.x509]),
     );
@@ -419,7 +419,7 @@ fn v18_a_weak_key_or_signature_is_refused_unless_it_is_a_named_exception() {
     assert_eq!(strong.status(), Some(200), "{strong:#?}");
     for weak in [
         leaf("weak").kind(Kind::Rsa(1024)),
-        leaf("weak").digest(MessageDigest::sha1()),
+        leaf("signed weakly").digest(MessageDigest::sha1()),
     ] {
         let weak = scene.world.client_like(weak);
         let refused = ask(&scene.gateway, &weak);

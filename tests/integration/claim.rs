@@ -144,7 +144,7 @@ fn c3_of_parallel_claims_exactly_one_is_shown_a_key_with_the_embedded_store() {
     let (world, backend, gateway) = start();
     // A client that was seen before, and one whose first call this is.
     for seen_before in [true, false] {
-        let client = world.client("client");
+        let client = world.client(&format!("client-{seen_before}"));
         if seen_before {
             let answer = gateway.curl("/").certificate(&client).send();
             answer.expect_status(200);
@@ -504,7 +504,7 @@ fn c6_an_old_certificate_takes_no_key_away_and_gets_no_second_one() {
 fn k8_a_revoked_key_is_refused_on_the_connection_that_it_came_on() {
     let (world, _backend, gateway) = start();
     for http2 in [true, false] {
-        let key = gateway.claim_key(&world.client("alice"));
+        let key = gateway.claim_key(&world.client(&format!("alice-{http2}")));
         let id = key.split('_').nth(2).unwrap().to_owned();
         let version = |ask: Curl| if http2 { ask.http2() } else { ask.http1() };
         let delete = gateway.curl(&format!("{BASE}/keys/{id}")).method("DELETE");

@@ -79,7 +79,9 @@ fn a_client_rotates_its_key_and_both_work_until_the_overlap_ends() {
         key.scopes = vec!["a".parse().unwrap()];
     });
     for (body, hours) in [(None, 24), (Some(json!({"overlap": "7d"})), 7 * 24)] {
-        let old = scene.gateway.claim_key(&scene.world.client("client"));
+        let old = scene
+            .gateway
+            .claim_key(&scene.world.client(&format!("client-{hours}")));
         let ask = match body {
             None => scene.rotate(&old),
             Some(body) => scene.rotate(&old).body(body.to_string()),

@@ -100,7 +100,7 @@ fn r3_a_certificate_that_was_removed_is_refused_on_a_resumed_session() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::start(&world, &backend);
     for version in ["1.2", "1.3"] {
-        let client = world.client("client");
+        let client = world.client(version);
         let session = world.path(&format!("session-{version}"));
         let connect = || gateway.s_client().certificate(&client).tls(version);
         let resume = || connect().resume_session(&session).send(&request("GET /"));
@@ -161,7 +161,7 @@ fn r7_a_resumed_session_cannot_claim_a_key() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::start(&world, &backend);
     for version in ["1.2", "1.3"] {
-        let client = world.client("client");
+        let client = world.client(version);
         let session = world.path(&format!("session-{version}"));
         let connect = || gateway.s_client().certificate(&client).tls(version);
         let first = connect().keep_session(&session).send(&request(WHOAMI));
@@ -618,8 +618,9 @@ impl std::fmt::Debug for Recorder {
 fn a_handshake_that_the_client_cannot_finish_is_told_with_its_reason() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::start(&world, &backend);
+    let client = world.client("good");
     let good = |options: &[&str]| {
-        let connect = gateway.s_client().certificate(&world.client("good"));
+        let connect = gateway.s_client().certificate(&client);
         let connect = options.iter().fold(connect, |c, option| c.option(option));
         connect.send(&request("GET /"))
     };
