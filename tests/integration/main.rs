@@ -62,4 +62,6 @@ mod targets;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod troubleshooting;
+#[cfg(test)]
 mod upstream;

@@ -307,6 +307,11 @@ impl Gateway {
         }
     }
 
+    /// Where its metrics are.
+    pub(crate) fn telemetry(&self) -> SocketAddr {
+        self.setup.telemetry
+    }
+
     /// A question to its admin listener.
     pub(crate) fn admin(&self, target: &str) -> Curl {
         Curl::get(&format!("http://{}{target}", self.setup.admin))

@@ -29,6 +29,7 @@ for part in "$@"; do
     lacks python3-venv python3 -c 'import ensurepip, venv'
     lacks nodejs node --version
     lacks npm npm --version
+    lacks default-jdk-headless javac --version
     ;;
   *)
     echo "install.sh: unknown part $part; use build, demo or test" >&2

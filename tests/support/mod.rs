@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod backend;
+pub(crate) mod clients;
 pub(crate) mod curl;
 pub(crate) mod gateway;
 pub(crate) mod key;
