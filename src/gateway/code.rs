@@ -31,6 +31,7 @@ pub enum Code {
     ClientUnregistered,
     ApprovalPending,
     ScopeMissing,
+    Brownout,
     CertificateRequired,
     KeyRequired,
     HandshakeRequired,
@@ -49,7 +50,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::RequestMalformed,
         Self::CredentialAmbiguous,
         Self::CredentialMissing,
@@ -70,6 +71,7 @@ impl Code {
         Self::ClientUnregistered,
         Self::ApprovalPending,
         Self::ScopeMissing,
+        Self::Brownout,
         Self::CertificateRequired,
         Self::KeyRequired,
         Self::HandshakeRequired,
@@ -110,6 +112,7 @@ impl Code {
             Self::ClientUnregistered => (403, "client_unregistered", "Nobody is known by this certificate"),
             Self::ApprovalPending => (403, "approval_pending", "Waiting for approval"),
             Self::ScopeMissing => (403, "scope_missing", "The key may not do this"),
+            Self::Brownout => (403, "brownout", "Certificates are refused for a while"),
             Self::CertificateRequired => (403, "certificate_required", "Only with a certificate"),
             Self::KeyRequired => (403, "key_required", "Only with a key"),
             Self::HandshakeRequired => (403, "handshake_required", "Prove the certificate again"),

@@ -14,6 +14,7 @@ use crate::clock::{self, Timestamp};
 use crate::head::Head;
 use crate::identity::{Identity, Proof};
 use crate::key::{Format, KeyId};
+use crate::phase::InForce;
 use crate::policy::{Observed, Permit, Route};
 
 /// How much of a path the log shows.
@@ -34,6 +35,8 @@ pub struct Exchange {
     pub(super) caller: Option<(ClientId, KeyId)>,
     /// What the request counts as, should it be served.
     pub(super) counted: Option<Counted>,
+    /// The phase of a client that came by certificate alone.
+    pub(super) phase: Option<Arc<InForce>>,
     pub(super) auth: &'static str,
     pub(super) certificate_problem: Option<Reason>,
     pub(super) refusal: Option<(&'static str, Option<String>)>,
@@ -75,6 +78,7 @@ impl Exchange {
             leave: None,
             caller: None,
             counted: None,
+            phase: None,
             auth: "none",
             certificate_problem: None,
             refusal: None,
@@ -116,6 +120,7 @@ impl Exchange {
     pub(super) fn note_identity(&mut self, identity: &Identity) {
         self.caller = Some((identity.client().clone(), identity.key()));
         self.certificate_problem = identity.rejected_beside();
+        self.phase = identity.phase().cloned();
         let (auth, counted) = match identity.proof() {
             Proof::Certificate(_) => ("certificate", Counted::ByCertificate),
             Proof::Key => ("key", Counted::ByKey),
@@ -143,6 +148,9 @@ impl Exchange {
     }
 
     fn note_credentials(&mut self, refusal: &Refusal) {
+        if let Some(caller) = refusal.caller() {
+            self.note_identity(caller);
+        }
         if self.caller.is_none() {
             self.auth = refusal.auth();
         }

@@ -8,6 +8,7 @@ mod account;
 mod code;
 mod enrol;
 mod exchange;
+mod notice;
 mod observe;
 mod problem;
 mod proxy;
@@ -20,6 +21,7 @@ mod told;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use tokio::sync::Semaphore;
 
 pub use code::Code;
@@ -100,6 +102,8 @@ pub struct Gateway {
     counts: Vec<RouteMetrics>,
     own_counts: RouteMetrics,
     enrolments: Semaphore,
+    /// What leads clients to where they fetch their keys.
+    link_to_keys: Option<HeaderValue>,
 }
 
 impl Gateway {
@@ -113,6 +117,7 @@ impl Gateway {
             .collect();
         let own_counts = parts.metrics.route("keyferry");
         Self {
+            link_to_keys: notice::link_to_keys(&parts.self_service.path),
             parts,
             counts,
             own_counts,
@@ -141,7 +146,7 @@ impl Gateway {
             return Ok(permit);
         }
         let caller = self.caller(head, connection, freshness, now)?;
-        Ok(policy::decide(route, caller)?)
+        Ok(policy::decide(route, caller, now)?)
     }
 
     /// The route of a request; refused when a backend could read its path as another's.

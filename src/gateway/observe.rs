@@ -5,9 +5,8 @@ use std::net::IpAddr;
 
 use super::{Exchange, Gateway, Refusal};
 use crate::certificate::Mapping;
-use crate::door::Connection;
 use crate::head::Head;
-use crate::identity::{Caller, Freshness, Identity, Refused};
+use crate::identity::Refused;
 use crate::observe::{HeaderText, Observation, Who, Would};
 use crate::policy::{self, Observed, Permit};
 
@@ -23,7 +22,6 @@ impl Gateway {
     pub(super) fn record(
         &self,
         head: &Head<'_>,
-        connection: &Connection,
         address: Option<IpAddr>,
         decided: &Result<Permit, Refusal>,
         exchange: &mut Exchange,
@@ -34,15 +32,11 @@ impl Gateway {
                 Would::Know(identity.client().clone())
             }),
             Err(refusal) => {
-                let known = self.known_beside(refusal, head, connection, exchange);
-                if let Some(identity) = &known {
-                    exchange.note_identity(identity);
-                }
                 exchange.note_would_refuse(refusal);
                 self.refused(refusal, exchange);
                 Would::Refuse {
                     reason: refusal.code().as_str(),
-                    who: self.who(refusal, known.as_ref()),
+                    who: self.who(refusal),
                 }
             }
         };
@@ -57,25 +51,8 @@ impl Gateway {
         });
     }
 
-    /// Who called, when somebody known was refused for what the route asks.
-    fn known_beside(
-        &self,
-        refusal: &Refusal,
-        head: &Head<'_>,
-        connection: &Connection,
-        exchange: &Exchange,
-    ) -> Option<Identity> {
-        let Refusal::Policy(_) = refusal else {
-            return None;
-        };
-        match self.caller(head, connection, Freshness::Following, exchange.now) {
-            Ok(Caller::Known(identity)) => Some(identity),
-            Ok(Caller::Nobody) | Err(_) => None,
-        }
-    }
-
     /// Who was refused, as far as what was presented tells.
-    fn who(&self, refusal: &Refusal, known: Option<&Identity>) -> Who {
+    fn who(&self, refusal: &Refusal) -> Who {
         let view = self.parts.directory.view();
         let certificate = |fingerprint| Who {
             client_id: match view.certificate(fingerprint) {
@@ -108,7 +85,9 @@ impl Gateway {
                 }
                 | Refused::ClientDisabled(id),
             ) => client(id.clone()),
-            _ => known.map_or_else(Who::default, |identity| client(identity.client().clone())),
+            _ => refusal
+                .caller()
+                .map_or_else(Who::default, |identity| client(identity.client().clone())),
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde::Serialize;
 
-use super::{Code, Refusal};
+use super::{Code, Exchange, Refusal, notice};
 
 /// What every reason means and what to do about it; served under `problems/`.
 const REASONS: &str = include_str!("../../docs/PROBLEMS.md");
@@ -37,7 +37,7 @@ pub(super) struct Links<'a> {
     pub(super) base: &'a str,
 }
 
-/// Answers the client with `refusal`.
+/// Answers the client with `refusal`; `keys` is the header that leads to where keys are fetched.
 ///
 /// # Errors
 ///
@@ -46,7 +46,8 @@ pub(super) async fn answer(
     session: &mut Session,
     refusal: &Refusal,
     links: Links<'_>,
-    request_id: &str,
+    keys: Option<&HeaderValue>,
+    exchange: &Exchange,
 ) -> pingora::Result<()> {
     let (code, detail) = (refusal.code(), refusal.detail());
     let problem = Problem {
@@ -55,7 +56,7 @@ pub(super) async fn answer(
         status: code.status(),
         detail: &detail,
         reason: code.as_str(),
-        request_id,
+        request_id: &exchange.request_id,
         problems: refusal
             .rejected()
             .map(|rejected| rejected.problems().iter().collect())
@@ -75,13 +76,14 @@ pub(super) async fn answer(
     if code.status() == 401 {
         head.insert_header(WWW_AUTHENTICATE, Refusal::challenge())?;
     }
-    if let Some(after) = code.retry_after() {
+    if let Some(after) = refusal.retry_after(exchange.now) {
         head.insert_header(RETRY_AFTER, after.as_secs())?;
     }
     if let Refusal::MethodNotAllowed(allowed) = refusal {
         head.insert_header(ALLOW, *allowed)?;
     }
-    send(session, head, body.into(), request_id).await
+    notice::tell_phase(&mut head, exchange, keys)?;
+    send(session, head, body.into(), &exchange.request_id).await
 }
 
 /// Sends an answer of ours: never cached, never sniffed, with the request's id.
@@ -160,7 +162,7 @@ fn next_step(code: Code, links: Links<'_>) -> String {
         Code::CredentialMissing => {
             format!("curl --cert client.pem --key client.key {base}whoami")
         }
-        Code::CertificateRetired | Code::KeyInvalid => {
+        Code::CertificateRetired | Code::Brownout | Code::KeyInvalid => {
             format!("curl --cert client.pem --key client.key -X POST {base}key")
         }
         code => format!("{base}problems/{}", code.as_str()),

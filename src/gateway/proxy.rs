@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
-use http::header::{HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
 use pingora::protocols::Digest;
@@ -13,14 +13,13 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::exchange::{Exchange, Leave};
+use super::notice;
 use super::problem::{self, Links};
 use super::refusal::Refusal;
 use super::{Gateway, self_service};
 use crate::clock;
 use crate::door::Connection;
 use crate::head::{Head, Malformed};
-use crate::policy::Permit;
-use crate::sign::header;
 use crate::upstream;
 
 /// What `Allow` names when only CONNECT and TRACE are not (RFC 9110 section 9.1, RFC 5789).
@@ -50,6 +49,7 @@ impl ProxyHttp for Gateway {
             Err(refusal) => {
                 let answered = self.refuse(session, exchange, &refusal).await;
                 self.refused(&refusal, exchange);
+                self.spent(&refusal);
                 answered?;
                 Ok(true)
             }
@@ -130,7 +130,8 @@ impl ProxyHttp for Gateway {
         if exchange.is_observed() {
             return Ok(());
         }
-        remove_imitations(response, self);
+        notice::remove_imitations(response, &self.parts.names);
+        notice::tell_phase(response, exchange, self.link_to_keys.as_ref())?;
         response.insert_header(
             self.parts.names.request_id.clone(),
             exchange.request_id.as_str(),
@@ -146,8 +147,7 @@ impl ProxyHttp for Gateway {
         if exchange.is_observed() {
             return Ok(());
         }
-        let imitations = imitations(trailers, self);
-        for name in imitations {
+        for name in notice::imitations(trailers, &self.parts.names) {
             trailers.remove(name);
         }
         Ok(())
@@ -243,9 +243,11 @@ impl Gateway {
             .path
             .strip_prefix(self.parts.self_service.path.as_str())
         {
-            let answer =
+            let mut answer =
                 self_service::serve(self, &head, resource, connection, &body, exchange).await?;
             self.served_here(exchange);
+            let told = notice::tell_phase(&mut answer.head, exchange, self.link_to_keys.as_ref());
+            told.map_err(|_| Refusal::Internal("an answer could not be made"))?;
             return match problem::send(session, answer.head, answer.body, &exchange.request_id)
                 .await
             {
@@ -256,13 +258,22 @@ impl Gateway {
         let admit = |freshness| self.admit(&head, connection, freshness, now);
         let decided = self.decide_confirmed(now, admit).await;
         exchange.route = self.route(&head).ok().cloned();
-        if let Some(identity) = decided.as_ref().ok().and_then(Permit::identity) {
-            self.served(identity, exchange);
-            exchange.note_identity(identity);
+        match &decided {
+            Ok(permit) => {
+                if let Some(identity) = permit.identity() {
+                    self.served(identity, exchange);
+                    exchange.note_identity(identity);
+                }
+            }
+            Err(refusal) => {
+                if let Some(caller) = refusal.caller() {
+                    self.saw(caller, exchange);
+                }
+            }
         }
         exchange.leave = Some(match self.observed(&head, exchange.peer) {
             Some(observed) => {
-                self.record(&head, connection, exchange.peer, &decided, exchange);
+                self.record(&head, exchange.peer, &decided, exchange);
                 Leave::Observed(observed)
             }
             None => Leave::Permitted(decided?),
@@ -281,7 +292,8 @@ impl Gateway {
             authority: &exchange.authority,
             base: &self.parts.self_service.path,
         };
-        problem::answer(session, refusal, links, &exchange.request_id).await
+        let keys = self.link_to_keys.as_ref();
+        problem::answer(session, refusal, links, keys, exchange).await
     }
 
     fn head<'a>(&self, session: &'a Session) -> Result<Head<'a>, Malformed> {
@@ -305,27 +317,4 @@ fn peer(session: &Session) -> Option<IpAddr> {
 pub(super) fn connection(session: &Session) -> Option<&Connection> {
     let digest: &Digest = session.digest()?;
     digest.ssl_digest.as_ref()?.extension.get::<Connection>()
-}
-
-/// The names in `headers` that only the gateway may set, and a signature that claims to be ours.
-fn imitations(headers: &HeaderMap, gateway: &Gateway) -> Vec<http::HeaderName> {
-    let ours = |value: &HeaderValue| value.as_bytes().starts_with(b"gw=");
-    headers
-        .iter()
-        .filter(|(name, value)| {
-            let signature = **name == header::SIGNATURE || **name == header::SIGNATURE_INPUT;
-            if signature {
-                ours(value)
-            } else {
-                header::is_reserved(name.as_str(), &gateway.parts.names)
-            }
-        })
-        .map(|(name, _)| name.clone())
-        .collect()
-}
-
-fn remove_imitations(response: &mut ResponseHeader, gateway: &Gateway) {
-    for name in imitations(&response.headers, gateway) {
-        response.remove_header(&name);
-    }
 }

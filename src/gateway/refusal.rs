@@ -3,12 +3,15 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use crate::certificate::Rejected;
+use crate::clock::Timestamp;
 use crate::credential::Ambiguous;
 use crate::directory::Unavailable;
 use crate::head::Malformed;
+use crate::identity::Identity;
 use crate::identity::Refused;
 use crate::key::{KeyId, NotAToken};
-use crate::policy::Denial;
+use crate::policy::{Denial, Denied};
+use crate::store::Epoch;
 
 /// Why a request gets no further.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ pub enum Refusal {
     /// What it presented identifies nobody.
     Identity(Refused),
     /// Its caller may not use the route.
-    Policy(Denial),
+    Policy(Denied),
     /// What the store knows is needed and cannot be told.
     StoreUnavailable,
     /// Too much is going on.
@@ -113,14 +116,18 @@ impl Refusal {
                 Refused::Conflict { .. } => "both",
                 Refused::Unconfirmed | Refused::ClientDisabled(_) => "none",
             },
-            Self::Policy(Denial::CertificateRetired | Denial::CertificateAuthority) => {
-                "certificate"
-            }
-            Self::Ambiguous(_) | Self::Policy(Denial::ScopeMissing(_)) => "key",
+            Self::Policy(denied) => match denied.why {
+                Denial::CertificateRetired
+                | Denial::CertificateAuthority
+                | Denial::Retired
+                | Denial::Brownout { .. } => "certificate",
+                Denial::ScopeMissing(_) => "key",
+                Denial::CredentialMissing(_) => "none",
+            },
+            Self::Ambiguous(_) => "key",
             Self::Malformed(_)
             | Self::Token(_)
             | Self::RouteNotFound
-            | Self::Policy(Denial::CredentialMissing(_))
             | Self::StoreUnavailable
             | Self::Overloaded
             | Self::BackendUnavailable
@@ -134,6 +141,28 @@ impl Refusal {
             | Self::HandshakeRequired
             | Self::CrossSite
             | Self::Internal(_) => "none",
+        }
+    }
+
+    /// Who was refused, when policy refused somebody known.
+    #[must_use]
+    pub fn caller(&self) -> Option<&Identity> {
+        if let Self::Policy(denied) = self {
+            denied.caller.as_deref()
+        } else {
+            None
+        }
+    }
+
+    /// The brownout that refused: the version of its phase, and until when it does.
+    #[must_use]
+    pub fn brownout(&self) -> Option<(Epoch, Timestamp)> {
+        if let Self::Policy(denied) = self
+            && let Denial::Brownout { phase, until } = denied.why
+        {
+            Some((phase, until))
+        } else {
+            None
         }
     }
 
@@ -172,8 +201,14 @@ gather! {
     Malformed => Malformed,
     Ambiguous => Ambiguous,
     Refused => Identity,
-    Denial => Policy,
+    Denied => Policy,
     NotAToken => Token,
+}
+
+impl From<Denial> for Refusal {
+    fn from(why: Denial) -> Self {
+        Self::Policy(why.into())
+    }
 }
 
 impl From<Unavailable> for Refusal {

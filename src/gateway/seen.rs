@@ -54,6 +54,13 @@ impl Gateway {
         }
     }
 
+    /// Counts a refusal by a brownout, which stops itself after so many.
+    pub(super) fn spent(&self, refusal: &Refusal) {
+        if let Some((phase, _)) = refusal.brownout() {
+            self.parts.sightings.spent(phase);
+        }
+    }
+
     /// Whose request was refused. A key that was not proven is anybody's: its id is no secret.
     fn whose(&self, refusal: &Refusal, exchange: &Exchange) -> Option<ClientId> {
         if let Some((client, _)) = &exchange.caller {

@@ -2,8 +2,11 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use std::time::Duration;
+
 use super::{Code, Refusal};
 use crate::certificate::Rejected;
+use crate::clock::Timestamp;
 use crate::identity::Refused;
 use crate::policy::{Accept, Denial};
 
@@ -16,7 +19,7 @@ impl Refusal {
             Self::Ambiguous(_) => Code::CredentialAmbiguous,
             Self::RouteNotFound => Code::RouteNotFound,
             Self::Identity(refused) => identity_code(refused),
-            Self::Policy(denial) => policy_code(denial),
+            Self::Policy(denied) => policy_code(&denied.why),
             Self::StoreUnavailable => Code::StoreUnavailable,
             Self::Overloaded => Code::Overloaded,
             Self::BackendUnavailable => Code::BackendUnavailable,
@@ -32,6 +35,18 @@ impl Refusal {
         }
     }
 
+    /// When to try again, for what passes by itself.
+    #[must_use]
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        match self.brownout() {
+            Some((_, until)) => {
+                let seconds = u64::try_from(until.seconds_since(now)).unwrap_or_default();
+                Some(Duration::from_secs(seconds.max(1)))
+            }
+            None => self.code().retry_after(),
+        }
+    }
+
     /// One sentence or more for a human: what is wrong and what to do.
     #[must_use]
     pub fn detail(&self) -> String {
@@ -41,7 +56,7 @@ impl Refusal {
             Self::Ambiguous(ambiguous) => sentence(ambiguous),
             Self::RouteNotFound => "No route serves this host and path.".to_owned(),
             Self::Identity(refused) => identity_detail(refused),
-            Self::Policy(denial) => policy_detail(denial),
+            Self::Policy(denied) => policy_detail(&denied.why),
             Self::StoreUnavailable => STORE_UNAVAILABLE.to_owned(),
             Self::Overloaded => {
                 "The gateway is busy with more than it can do; try again.".to_owned()
@@ -141,7 +156,8 @@ fn certificate_detail(rejected: &Rejected) -> String {
 const fn policy_code(denial: &Denial) -> Code {
     match denial {
         Denial::CredentialMissing(_) => Code::CredentialMissing,
-        Denial::CertificateRetired => Code::CertificateRetired,
+        Denial::CertificateRetired | Denial::Retired => Code::CertificateRetired,
+        Denial::Brownout { .. } => Code::Brownout,
         Denial::CertificateAuthority => Code::CertificateUntrusted,
         Denial::ScopeMissing(_) => Code::ScopeMissing,
     }
@@ -162,6 +178,17 @@ fn policy_detail(denial: &Denial) -> String {
         Denial::CertificateRetired => {
             "Your certificate is good, but this route accepts API keys only. Fetch your key with \
              the certificate, once."
+        }
+        Denial::Retired => {
+            "Your certificate is good, but clients like you are accepted by API key only. Fetch your \
+             key with the certificate, once."
+        }
+        Denial::Brownout { until, .. } => {
+            return format!(
+                "Your certificate is good, but certificates are being given up, and are refused for \
+                 a while, until {until}, so that whoever still uses them notices. Fetch your key \
+                 with the certificate, once: a key is never refused for this."
+            );
         }
         Denial::CertificateAuthority => {
             "Your certificate is good, but this route accepts certificates of another issuer."

@@ -1,11 +1,14 @@
 //! Who calls: from what was presented to one identity, the same by certificate and by key.
 
+use std::sync::Arc;
+
 use crate::certificate::{CaIndex, Fingerprint, Mapping, Reason, Rejected, Verified};
 use crate::client::{ClientId, Seen};
 use crate::clock::Timestamp;
 use crate::credential::{Presented, PresentedCertificate, PresentedKey};
 use crate::directory::View;
 use crate::key::{ApiKey, KeyFault, KeyId, Malformed, Peppers, Scope};
+use crate::phase::InForce;
 
 /// Somebody whom the directory knows, and how that was proven. Only [`resolve`] makes one:
 ///
@@ -23,6 +26,7 @@ pub struct Identity {
     proof: Proof,
     certificate: Option<Fingerprint>,
     beside: Option<Reason>,
+    phase: Option<Arc<InForce>>,
 }
 
 /// How an identity was proven.
@@ -87,6 +91,13 @@ impl Identity {
     #[must_use]
     pub const fn rejected_beside(&self) -> Option<Reason> {
         self.beside
+    }
+
+    /// The phase that a client which came by certificate alone is in. Whoever shows a key has moved,
+    /// and no phase concerns it.
+    #[must_use]
+    pub const fn phase(&self) -> Option<&Arc<InForce>> {
+        self.phase.as_ref()
     }
 }
 
@@ -216,6 +227,7 @@ impl Lookup<'_> {
             proof: Proof::Key,
             certificate: None,
             beside: None,
+            phase: None,
         })
     }
 
@@ -238,6 +250,7 @@ impl Lookup<'_> {
                 };
                 self.active(&client)?;
                 let scopes = entry.scopes().to_vec();
+                let phase = self.view.phase_of(&client);
                 let proof = Proof::Certificate(certificate.ca());
                 Ok(Identity {
                     client,
@@ -246,6 +259,7 @@ impl Lookup<'_> {
                     proof,
                     certificate: Some(*certificate.fingerprint()),
                     beside: None,
+                    phase,
                 })
             }
         }

@@ -10,8 +10,11 @@ pub use network::{Network, NotANetwork};
 pub use observe::{Observed, Observing, observe};
 pub use route::{Accept, HostPattern, NotAHost, Route, Routes};
 
+use crate::clock::Timestamp;
 use crate::identity::{Caller, Identity, Proof};
 use crate::key::Scope;
+use crate::phase::{InForce, Step};
+use crate::store::Epoch;
 
 /// Leave to forward one request along one route. Only [`decide`] and [`open`] give it:
 ///
@@ -50,8 +53,32 @@ pub enum Denial {
     CertificateRetired,
     /// The certificate is good, but of an authority that this route does not accept.
     CertificateAuthority,
+    /// The phase of the client no longer accepts certificates.
+    Retired,
+    /// The phase of the client refuses certificates for now.
+    Brownout {
+        /// The version of the phase, for counting.
+        phase: Epoch,
+        /// Until when.
+        until: Timestamp,
+    },
     /// The key has not this scope.
     ScopeMissing(Scope),
+}
+
+/// A caller that may not use a route.
+#[derive(Debug)]
+pub struct Denied {
+    /// Why not.
+    pub why: Denial,
+    /// Who it is, when somebody is known.
+    pub caller: Option<Box<Identity>>,
+}
+
+impl From<Denial> for Denied {
+    fn from(why: Denial) -> Self {
+        Self { why, caller: None }
+    }
 }
 
 /// Leave for anybody, on a route that asks for no credential. Credentials are not looked at there,
@@ -64,20 +91,56 @@ pub fn open(route: &Arc<Route>) -> Option<Permit> {
     })
 }
 
-/// Whether `caller` may use `route`.
+/// Whether `caller` may use `route` at `now`.
 ///
 /// # Errors
 ///
-/// [`Denial`].
-pub fn decide(route: &Arc<Route>, caller: Caller) -> Result<Permit, Denial> {
-    let identity = match caller {
-        Caller::Known(identity) => identity,
-        Caller::Nobody => return open(route).ok_or(Denial::CredentialMissing(route.accept)),
+/// [`Denied`].
+pub fn decide(route: &Arc<Route>, caller: Caller, now: Timestamp) -> Result<Permit, Denied> {
+    if let Some(permit) = open(route) {
+        return Ok(permit);
+    }
+    let Caller::Known(identity) = caller else {
+        return Err(Denial::CredentialMissing(route.accept).into());
     };
+    let allowed = accepts(route, &identity).and_then(|()| match identity.phase() {
+        Some(phase) => allows(phase, &identity, now),
+        None => Ok(()),
+    });
+    match allowed {
+        Ok(()) => Ok(Permit {
+            route: Arc::clone(route),
+            identity: Some(identity),
+        }),
+        Err(why) => Err(Denied {
+            why,
+            caller: Some(Box::new(identity)),
+        }),
+    }
+}
+
+/// Whether `phase` lets a certificate of this client pass at `now`.
+fn allows(phase: &InForce, identity: &Identity, now: Timestamp) -> Result<(), Denial> {
+    match &phase.step {
+        Step::Accept | Step::Announce => Ok(()),
+        Step::Brownout(brownout) => match brownout.plan.refuses(identity.client(), now) {
+            None => Ok(()),
+            Some(until) => Err(Denial::Brownout {
+                phase: phase.version,
+                until,
+            }),
+        },
+        Step::Retired => Err(Denial::Retired),
+    }
+}
+
+/// Whether the route accepts what the identity was proven by, with the scopes that it has.
+fn accepts(route: &Route, identity: &Identity) -> Result<(), Denial> {
     match (route.accept, identity.proof()) {
-        (Accept::None, _) => return open(route).ok_or(Denial::CredentialMissing(route.accept)),
         (Accept::Key, Proof::Certificate(_)) => return Err(Denial::CertificateRetired),
-        (Accept::Certificate, Proof::Key) => return Err(Denial::CredentialMissing(route.accept)),
+        (Accept::None, _) | (Accept::Certificate, Proof::Key) => {
+            return Err(Denial::CredentialMissing(route.accept));
+        }
         (Accept::Certificate, Proof::Certificate(ca) | Proof::Both(ca))
         | (Accept::Either, Proof::Certificate(ca)) => {
             if !route.cas.is_empty() && !route.cas.contains(&ca) {
@@ -93,8 +156,5 @@ pub fn decide(route: &Arc<Route>, caller: Caller) -> Result<Permit, Denial> {
     {
         return Err(Denial::ScopeMissing(missing.clone()));
     }
-    Ok(Permit {
-        route: Arc::clone(route),
-        identity: Some(identity),
-    })
+    Ok(())
 }

@@ -4,8 +4,10 @@ use serde::Serialize;
 
 use super::{Answer, Call, json};
 use crate::client::{ClientId, Stage};
+use crate::clock::Timestamp;
 use crate::gateway::{Exchange, Refusal};
 use crate::key::{KeyId, Scope};
+use crate::phase::{InForce, Phase, Schedule};
 
 #[derive(Serialize)]
 struct WhoAmI<'a> {
@@ -13,6 +15,7 @@ struct WhoAmI<'a> {
     key_id: KeyId,
     proven_by: &'static str,
     stage: Stage,
+    phase: PhaseOf,
     scopes: &'a [Scope],
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<CertificateOf>,
@@ -33,6 +36,52 @@ struct CertificateOf {
 struct KeyOf {
     key_id: KeyId,
     expires_at: Option<String>,
+}
+
+/// What the operator has decided about the client's certificates.
+#[derive(Serialize)]
+struct PhaseOf {
+    is: Phase,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    announced_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sunset: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guide: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brownout: Option<BrownoutOf>,
+}
+
+/// When certificates are refused.
+#[derive(Serialize)]
+struct BrownoutOf {
+    /// Until when the client's are, if they are now.
+    refused_until: Option<String>,
+    begins: String,
+    ends: Option<String>,
+    schedule: Schedule,
+}
+
+impl PhaseOf {
+    fn of(phase: Option<&InForce>, client: &ClientId, now: Timestamp) -> Self {
+        let text = |at: Timestamp| at.to_string();
+        let brownout = phase.and_then(|phase| phase.brownout());
+        Self {
+            is: phase.map_or(Phase::Accept, |phase| phase.phase()),
+            since: phase.map(|phase| text(phase.since)),
+            announced_at: phase.and_then(|phase| phase.announced).map(text),
+            sunset: phase.and_then(|phase| phase.sunset).map(text),
+            guide: phase.and_then(|phase| Some(phase.guide.as_ref()?.as_str().to_owned())),
+            brownout: brownout.map(|brownout| BrownoutOf {
+                refused_until: brownout.plan.refuses(client, now).map(text),
+                begins: text(brownout.plan.begins),
+                ends: brownout.plan.ends.map(text),
+                schedule: brownout.plan.schedule.clone(),
+            }),
+        }
+    }
 }
 
 pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<Answer, Refusal> {
@@ -59,6 +108,11 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
             key_id: identity.key(),
             proven_by: exchange.auth,
             stage: Stage::of(true, !keys.is_empty(), seen, parts.window, exchange.now),
+            phase: PhaseOf::of(
+                view.phase_of(identity.client()).as_deref(),
+                identity.client(),
+                exchange.now,
+            ),
             scopes: identity.scopes(),
             certificate: certificate.map(|certificate| CertificateOf {
                 sha256: certificate.fingerprint().to_string(),
