@@ -17,6 +17,7 @@ mod key;
 mod observe;
 mod open;
 mod out;
+mod phase;
 mod progress;
 mod records;
 mod run;
@@ -102,6 +103,8 @@ enum Command {
     Key(key::Command),
     #[command(subcommand)]
     Observe(observe::Command),
+    #[command(subcommand)]
+    Phase(phase::Command),
     Run(run::Args),
     Schema(schema::Args),
     Status(status::Args),
@@ -131,6 +134,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Init(args) => init::run(&args, globals, out_ref),
         Command::Key(command) => key::run(command, globals, out_ref),
         Command::Observe(command) => observe::run(&command, globals, out_ref),
+        Command::Phase(command) => phase::run(command, globals, out_ref),
         Command::Run(args) => run::run(&args, globals, out_ref),
         Command::Schema(args) => schema::run(&args, globals, out_ref),
         Command::Status(args) => status::run(&args, globals, out_ref),

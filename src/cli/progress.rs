@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use super::Failure;
 use super::open::Operator;
+use super::phase::Outlook;
 use super::records::Records;
 use crate::certificate::Mapping;
 use crate::client::{ClientId, ClientRecord, Evidence, Flag, Seen, Sighting, Stage};
 use crate::clock::Timestamp;
+use crate::phase::Phase;
 
 /// What was seen of every client, and what each has.
 pub(super) struct Progress {
     sightings: HashMap<ClientId, Sighting>,
     holdings: HashMap<ClientId, Has>,
     window: Duration,
+    outlook: Outlook,
     now: Timestamp,
 }
 
@@ -36,6 +39,7 @@ impl Progress {
             sightings: sightings.into_iter().map(by_client).collect(),
             holdings: holdings(records, operator.now),
             window: operator.config.migration.window,
+            outlook: Outlook::of(records),
             now: operator.now,
         })
     }
@@ -68,6 +72,12 @@ impl Progress {
         let issued = self.has_key(&client.id);
         let seen = self.seen(&client.id);
         Stage::of(client.is_active(), issued, seen, self.window, self.now)
+    }
+
+    /// The phase that `client` is in.
+    pub(super) fn phase(&self, client: &ClientRecord) -> Phase {
+        let holds = self.outlook.holds(client);
+        holds.map_or(Phase::Accept, |held| held.phase())
     }
 
     /// What about `client` wants attention.

@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use super::progress::Progress;
 use crate::certificate::{CertificateRecord, Fingerprint, Mapping, Source};
-use crate::client::{ClientId, ClientRecord, ClientStatus, Flag, Stage};
+use crate::client::{ClientId, ClientRecord, ClientStatus, Flag, Stage, Tags};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, KeyRecord, KeyStatus, Scope};
+use crate::phase::Phase;
 
 /// A client with how far it has moved.
 #[derive(Clone, Debug, Serialize)]
@@ -15,6 +16,8 @@ pub(super) struct ClientView {
     pub(super) status: &'static str,
     pub(super) stage: Stage,
     pub(super) flags: Vec<Flag>,
+    pub(super) phase: Phase,
+    pub(super) tags: Tags,
     pub(super) description: Option<String>,
     #[serde(serialize_with = "rfc_3339")]
     pub(super) created_at: Option<Timestamp>,
@@ -104,6 +107,8 @@ impl Progress {
             status,
             stage: self.stage(client),
             flags: self.flags(client),
+            phase: self.phase(client),
+            tags: client.tags.clone(),
             description: client.description.clone(),
             created_at: Some(client.created_at),
             disabled_at,

@@ -1,19 +1,50 @@
 //! What the operator does to clients.
 
-use super::{ClientId, ClientRecord, ClientStatus};
+use super::{ClientId, ClientRecord, ClientStatus, MOST_TAGS, Tags};
 use crate::clock::Timestamp;
 use crate::store::{Action, Actor, Change, Epoch, Write};
+
+/// A client would have too many tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a client has at most {MOST_TAGS} tags; take some away")]
+pub struct TooManyTags;
 
 /// Makes a client, without any credential. There must be none of that name, not even a disabled
 /// one: a name is never reused.
 #[must_use]
-pub fn add(id: ClientId, description: Option<String>, actor: Actor, now: Timestamp) -> Change {
-    Change::new(
-        Action::ClientAdded,
-        actor,
-        now,
-        vec![Write::create(ClientRecord::new(id, description, now))],
-    )
+pub fn add(
+    id: ClientId,
+    description: Option<String>,
+    tags: Tags,
+    actor: Actor,
+    now: Timestamp,
+) -> Change {
+    let record = ClientRecord {
+        tags,
+        ..ClientRecord::new(id, description, now)
+    };
+    Change::new(Action::ClientAdded, actor, now, vec![Write::create(record)])
+}
+
+/// Gives the client that was read these tags in place of those that it has. None when it has them.
+///
+/// # Errors
+///
+/// [`TooManyTags`].
+pub fn tag(
+    (version, record): (Epoch, ClientRecord),
+    tags: Tags,
+    actor: Actor,
+    now: Timestamp,
+) -> Result<Option<Change>, TooManyTags> {
+    if tags.len() > MOST_TAGS {
+        return Err(TooManyTags);
+    }
+    if tags == record.tags {
+        return Ok(None);
+    }
+    let writes = vec![Write::replace(version, ClientRecord { tags, ..record })];
+    Ok(Some(Change::new(Action::ClientTagged, actor, now, writes)))
 }
 
 /// Disables the client that was read: neither its certificates nor its keys are accepted any more.
@@ -71,7 +102,7 @@ mod tests {
     #[test]
     fn a_client_is_added_where_there_is_none() {
         let id: ClientId = "acme".parse().unwrap();
-        let change = add(id.clone(), None, Actor::Gateway, NOW);
+        let change = add(id.clone(), None, Tags::new(), Actor::Gateway, NOW);
         assert_eq!(
             client(&change),
             (Epoch::NONE, ClientRecord::new(id, None, NOW))
@@ -80,7 +111,8 @@ mod tests {
 
     #[test]
     fn a_client_is_disabled_and_enabled_once() {
-        let read = client(&add("acme".parse().unwrap(), None, Actor::Gateway, NOW)).1;
+        let id = "acme".parse().unwrap();
+        let read = client(&add(id, None, Tags::new(), Actor::Gateway, NOW)).1;
         assert!(enable((Epoch(1), read.clone()), Actor::Gateway, NOW).is_none());
         let change = disable((Epoch(1), read.clone()), Actor::Gateway, NOW).unwrap();
         let (expected, disabled) = client(&change);
@@ -91,5 +123,20 @@ mod tests {
         assert!(disable((Epoch(2), disabled.clone()), Actor::Gateway, NOW).is_none());
         let change = enable((Epoch(2), disabled), Actor::Gateway, NOW).unwrap();
         assert_eq!(client(&change), (Epoch(2), read));
+    }
+
+    #[test]
+    fn a_client_has_the_tags_that_it_was_given_and_not_too_many() {
+        let record = ClientRecord::new("acme".parse().unwrap(), None, NOW);
+        let tags: Tags = ["b".parse().unwrap(), "a".parse().unwrap()].into();
+        let set = |record: &ClientRecord, tags: Tags| {
+            tag((Epoch(1), record.clone()), tags, Actor::Gateway, NOW)
+        };
+        let change = set(&record, tags.clone()).unwrap().unwrap();
+        let tagged = client(&change).1;
+        assert_eq!(tagged.tags, tags);
+        assert!(set(&tagged, tags).unwrap().is_none());
+        let many = (0..=MOST_TAGS).map(|n| format!("t{n}").parse().unwrap());
+        assert!(set(&record, many.collect()).is_err());
     }
 }

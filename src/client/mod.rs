@@ -10,13 +10,13 @@ mod id;
 mod record;
 mod renewal;
 mod stage;
-mod tag;
+mod tags;
 
 pub use activity::{
     CredentialId, LastRefusal, LastUse, NotACode, NotACredentialId, RefusalCode, Sighting, Use,
     used_apart,
 };
-pub use change::{add, disable, enable};
+pub use change::{TooManyTags, add, disable, enable, tag};
 pub use counts::{Counted, Counts, History};
 pub use enrol::{Enrolment, at_first_sight};
 pub use flags::{Evidence, Flag};
@@ -25,4 +25,4 @@ pub use id::{ClientId, NotAClientId};
 pub use record::{ClientRecord, ClientStatus};
 pub use renewal::{Follow, Recognised, Related, Renewal, Rung, Why, recognise};
 pub use stage::{Seen, Stage};
-pub use tag::{MOST_TAGS, NotATag, Tag, Tags};
+pub use tags::{MOST_TAGS, NotATag, Tag, Tags};

@@ -8,6 +8,7 @@
 mod brownout;
 mod change;
 mod cohorts;
+mod guard;
 mod guide;
 mod notice;
 mod record;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use brownout::{Brownout, NotAShare, Plan, Schedule, Share};
 pub use change::{NothingToUndo, set, undo};
 pub use cohorts::{Cohorts, InForce};
+pub use guard::{Objection, Proposal};
 pub use guide::{Guide, NotAGuide};
 pub use notice::Notice;
 pub use record::{FORMER_KEPT, PhaseRecord};

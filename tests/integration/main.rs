@@ -38,6 +38,8 @@ mod observe;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]
+mod phases;
+#[cfg(test)]
 mod protocols;
 #[cfg(test)]
 mod refusals;

@@ -5,7 +5,9 @@ use serde::Serialize;
 use crate::cli::open::{Did, Edit, Operator};
 use crate::cli::table::printable;
 use crate::cli::{Failure, Out};
-use crate::client::{self, ClientId, ClientRecord, ClientStatus};
+use crate::client::{
+    self, ClientId, ClientRecord, ClientStatus, MOST_TAGS, Tag, Tags, TooManyTags,
+};
 use crate::store::Action;
 
 const LONGEST_DESCRIPTION: usize = 200;
@@ -19,6 +21,9 @@ pub(in crate::cli) struct Args {
     /// What it is, in your words
     #[arg(long, value_name = "TEXT", value_parser = description)]
     description: Option<String>,
+    /// Put it into cohorts by these tags
+    #[arg(long, value_name = "TAG", num_args = 1..)]
+    tag: Vec<Tag>,
     #[command(flatten)]
     edit: Edit,
 }
@@ -37,7 +42,11 @@ pub(super) async fn run(args: Args, operator: &Operator, out: &mut Out) -> Resul
             return Err(Failure::Refused(exists(&known)));
         }
         let (id, description) = (id.clone(), args.description.clone());
-        let change = client::add(id, description, operator.actor.clone(), operator.now);
+        let tags: Tags = args.tag.iter().cloned().collect();
+        if tags.len() > MOST_TAGS {
+            return Err(Failure::Refused(TooManyTags.to_string()));
+        }
+        let change = client::add(id, description, tags, operator.actor.clone(), operator.now);
         Ok((Some(change), ()))
     };
     let (did, ()) = operator

@@ -12,6 +12,7 @@ use crate::cli::table::{relative_or, table};
 use crate::cli::view::ClientView;
 use crate::cli::{Failure, Out};
 use crate::client::{ClientId, Flag, Stage};
+use crate::phase::Selector;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -21,6 +22,9 @@ pub(in crate::cli) struct Args {
     /// Only clients with this flag
     #[arg(long, value_parser = PossibleValuesParser::new(Flag::ALL.map(Flag::as_str)))]
     flag: Option<String>,
+    /// Only clients with these tags: mobile, or mobile,!beta
+    #[arg(long, value_name = "SELECTOR")]
+    cohort: Option<Selector>,
 }
 
 #[derive(Serialize)]
@@ -56,7 +60,10 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     let is_asked_for = |client: &ClientView| {
         let (stage, flag) = (args.stage.as_deref(), args.flag.as_deref());
         let has = |flag: &str| client.flags.iter().any(|own| own.as_str() == flag);
-        stage.is_none_or(|stage| stage == client.stage.as_str()) && flag.is_none_or(has)
+        let cohort = args.cohort.as_ref();
+        stage.is_none_or(|stage| stage == client.stage.as_str())
+            && flag.is_none_or(has)
+            && cohort.is_none_or(|cohort| cohort.matches(&client.tags))
     };
     let views = records
         .clients
@@ -88,6 +95,7 @@ fn text(report: &Report, operator: &Operator) -> String {
         "client",
         "stage",
         "flags",
+        "phase",
         "by certificate",
         "by key",
         "certificates",
@@ -100,6 +108,7 @@ fn text(report: &Report, operator: &Operator) -> String {
             line.client.client_id.to_string(),
             line.client.stage.as_str().to_owned(),
             line.client.flags(),
+            line.client.phase.as_str().to_owned(),
             relative_or(seen.by_certificate, operator.now, "never"),
             relative_or(seen.by_key, operator.now, "never"),
             line.certificates.to_string(),

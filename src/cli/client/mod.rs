@@ -5,6 +5,7 @@ mod add;
 mod list;
 mod show;
 mod switch;
+mod tag;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,7 @@ pub(super) enum Command {
     List(list::Args),
     /// Show everything of a client: certificates, keys, when it was seen and how often it called
     Show(show::Args),
+    Tag(tag::Args),
     /// Refuse everything of a client: its certificates and its keys, from now on
     Disable(switch::Args),
     /// Accept a disabled client again, with the certificates and keys that it has
@@ -29,6 +31,7 @@ pub(super) fn run(command: Command, globals: &Globals, out: &mut Out) -> Result<
     operate(globals, out, async |operator, out| match command {
         Command::Add(args) => add::run(args, operator, out).await,
         Command::List(args) => list::run(&args, operator, out).await,
+        Command::Tag(args) => tag::run(&args, operator, out).await,
         Command::Show(args) => show::run(&args, operator, out).await,
         Command::Disable(args) => switch::disable(&args, operator, out).await,
         Command::Enable(args) => switch::enable(&args, operator, out).await,

@@ -11,6 +11,8 @@ use crate::cli::{Failure, Out};
 use crate::client::{ClientId, CredentialId};
 use crate::clock::Timestamp;
 
+use super::tag::listed;
+
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// The client
@@ -65,6 +67,8 @@ fn text(report: &Report, now: Timestamp) -> String {
         ("status", since(client.status, client.disabled_at, now)),
         ("stage", client.stage.as_str().to_owned()),
         ("flags", client.flags()),
+        ("phase", client.phase.as_str().to_owned()),
+        ("tags", listed(&client.tags)),
         ("known since", moment(client.created_at, now)),
         (
             "by certificate",

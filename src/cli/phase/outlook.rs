@@ -1,0 +1,120 @@
+//! Which phase holds for which client, as things are or as a change would make them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::open::Operator;
+use crate::cli::progress::Progress;
+use crate::cli::records::Records;
+use crate::client::{ClientId, ClientRecord};
+use crate::phase::{Cohorts, InForce, PhaseRecord, Target};
+use crate::store::{Change, Epoch, Record};
+
+/// Every setting.
+#[derive(Default)]
+pub(in crate::cli) struct Outlook {
+    cohorts: Cohorts,
+    clients: BTreeMap<ClientId, Arc<InForce>>,
+}
+
+/// The clients that a setting concerns.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Concerned {
+    /// How many it holds for.
+    pub(super) total: usize,
+    /// Those that called by certificate within the window, and so would notice.
+    pub(super) by_certificate: Vec<ClientId>,
+    /// Those of them that have no key.
+    pub(super) without_key: Vec<ClientId>,
+}
+
+impl Outlook {
+    /// As things are.
+    pub(in crate::cli) fn of(records: &Records) -> Self {
+        let mut outlook = Self::default();
+        for (version, record) in records.phases.values() {
+            outlook.take(*version, record);
+        }
+        outlook
+    }
+
+    /// As `change` would make them.
+    pub(super) fn after(records: &Records, change: &Change) -> Self {
+        let mut outlook = Self::of(records);
+        for write in &change.writes {
+            if let Record::Phase(record) = &write.record {
+                outlook.take(records.epoch.next(), record);
+            }
+        }
+        outlook
+    }
+
+    fn take(&mut self, version: Epoch, record: &PhaseRecord) {
+        let setting = InForce::of(version, record).map(Arc::new);
+        match (&record.target, setting) {
+            (Target::Client(client), Some(setting)) => {
+                self.clients.insert(client.clone(), setting);
+            }
+            (Target::Client(client), None) => {
+                self.clients.remove(client);
+            }
+            (target, setting) => {
+                self.cohorts = std::mem::take(&mut self.cohorts).with(target, setting);
+            }
+        }
+    }
+
+    /// What holds for `client`.
+    pub(in crate::cli) fn holds(&self, client: &ClientRecord) -> Option<&Arc<InForce>> {
+        self.cohorts
+            .holds(self.clients.get(&client.id), &client.tags)
+    }
+
+    /// What is or would be in force for `target` as a whole: what was set for it, else for more.
+    pub(super) fn of_target(&self, target: &Target, records: &Records) -> Option<&Arc<InForce>> {
+        let all = self.cohorts.all.as_ref();
+        match target {
+            Target::All => all,
+            Target::Cohort(_) => {
+                let mut own = self.cohorts.some.iter();
+                own.find(|cohort| cohort.target == *target).or(all)
+            }
+            Target::Client(id) => {
+                let client = records.clients.get(id).map(|(_, client)| client);
+                client.map_or(all, |client| self.holds(client))
+            }
+        }
+    }
+
+    /// The clients for which what was set for `target` holds.
+    pub(super) fn concerned(
+        &self,
+        target: &Target,
+        records: &Records,
+        progress: &Progress,
+        operator: &Operator,
+    ) -> Concerned {
+        let window: Duration = operator.config.migration.window;
+        let mut concerned = Concerned::default();
+        for (_, client) in records.clients.values() {
+            let holds = self
+                .holds(client)
+                .is_some_and(|held| held.target == *target);
+            if !client.is_active() || !holds {
+                continue;
+            }
+            concerned.total = concerned.total.saturating_add(1);
+            let last = progress.seen(&client.id).by_certificate;
+            if last.is_some_and(|last| last.plus(window) >= operator.now) {
+                concerned.by_certificate.push(client.id.clone());
+                if !progress.has_key(&client.id) {
+                    concerned.without_key.push(client.id.clone());
+                }
+            }
+        }
+        concerned
+    }
+}

@@ -1,0 +1,187 @@
+//! `keyferry phase accept`, `announce` and `retire`.
+
+use crate::cli::open::{Edit, Operator};
+use crate::cli::progress::Progress;
+use crate::cli::records::{Records, no_client};
+use crate::cli::{Failure, Out};
+use crate::phase::{self, Setting, Step, Target};
+use crate::store::{Action, Change};
+
+use super::aim::{Aim, Force, Grace, Telling, setting};
+use super::outlook::{Concerned, Outlook};
+use super::show::{Report, SettingView, listed};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Accept {
+    #[command(flatten)]
+    aim: Aim,
+    #[command(flatten)]
+    grace: Grace,
+    #[command(flatten)]
+    edit: Edit,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Announce {
+    #[command(flatten)]
+    aim: Aim,
+    #[command(flatten)]
+    telling: Telling,
+    #[command(flatten)]
+    grace: Grace,
+    #[command(flatten)]
+    edit: Edit,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Retire {
+    #[command(flatten)]
+    aim: Aim,
+    #[command(flatten)]
+    telling: Telling,
+    #[command(flatten)]
+    grace: Grace,
+    #[command(flatten)]
+    force: Force,
+    #[command(flatten)]
+    edit: Edit,
+}
+
+pub(super) async fn accept(
+    args: &Accept,
+    operator: &Operator,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let (step, reason) = (Step::Accept, args.edit.reason.as_ref());
+    let setting = setting(step, &args.grace, None, reason, operator);
+    set(
+        &args.aim.target(),
+        &setting,
+        &args.edit,
+        operator,
+        out,
+        |_| Ok(""),
+    )
+    .await
+}
+
+pub(super) async fn announce(
+    args: &Announce,
+    operator: &Operator,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let (step, reason) = (Step::Announce, args.edit.reason.as_ref());
+    let setting = setting(step, &args.grace, Some(&args.telling), reason, operator);
+    let told = |_: &Proposed<'_>| Ok("tell");
+    set(
+        &args.aim.target(),
+        &setting,
+        &args.edit,
+        operator,
+        out,
+        told,
+    )
+    .await
+}
+
+pub(super) async fn retire(
+    args: &Retire,
+    operator: &Operator,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let (step, reason) = (Step::Retired, args.edit.reason.as_ref());
+    let setting = setting(step, &args.grace, Some(&args.telling), reason, operator);
+    let guard = |proposed: &Proposed<'_>| {
+        let still = &proposed.concerned.by_certificate;
+        if still.is_empty() || args.force.force {
+            return Ok("refuse");
+        }
+        let days = operator.config.migration.window.as_secs() / 86_400;
+        Err(Failure::Refused(format!(
+            "{} client(s) of '{}' still called by certificate in the last {days} days{} (--force \
+             --reason \"…\" overrides)",
+            still.len(),
+            proposed.target,
+            listed(": ", still)
+        )))
+    };
+    set(
+        &args.aim.target(),
+        &setting,
+        &args.edit,
+        operator,
+        out,
+        guard,
+    )
+    .await
+}
+
+/// A setting that is about to be put in force.
+pub(super) struct Proposed<'a> {
+    pub(super) target: &'a Target,
+    /// What holds for the target before.
+    pub(super) before: Option<&'a Setting>,
+    pub(super) concerned: &'a Concerned,
+}
+
+/// Puts `setting` in force for `target`, unless `guard` objects; that also says what it does to
+/// clients that still call by certificate.
+pub(super) async fn set(
+    target: &Target,
+    setting: &Setting,
+    edit: &Edit,
+    operator: &Operator,
+    out: &mut Out,
+    guard: impl Fn(&Proposed<'_>) -> Result<&'static str, Failure>,
+) -> Result<(), Failure> {
+    let decide = async || {
+        let records = operator.records().await?;
+        if let Target::Client(id) = target
+            && !records.clients.contains_key(id)
+        {
+            return Err(no_client(id));
+        }
+        let outlook = Outlook::of(&records);
+        let before = outlook.of_target(target, &records);
+        let before = before.map(|before| &before.setting);
+        let setting = setting.clone().going_on_from(before);
+        let change = phase::set(read(&records, target), target.clone(), setting.clone());
+        let concerned = concerned(target, &change, &records, operator).await?;
+        let effect = guard(&Proposed {
+            target,
+            before,
+            concerned: &concerned,
+        })?;
+        let setting = SettingView::of(&setting, operator.now);
+        Ok((Some(change), (effect, setting, concerned)))
+    };
+    let done = operator.change(Action::PhaseSet, edit, decide).await?;
+    let (did, (effect, setting, clients)) = done;
+    let report = Report {
+        did,
+        target,
+        setting: Some(setting),
+        clients,
+    };
+    report.show(effect, operator, out)
+}
+
+/// The record of `target`.
+pub(super) fn read(
+    records: &Records,
+    target: &Target,
+) -> Option<(crate::store::Epoch, phase::PhaseRecord)> {
+    records.phases.get(target).cloned()
+}
+
+/// The clients that `change` to the phase of `target` concerns.
+pub(super) async fn concerned(
+    target: &Target,
+    change: &Change,
+    records: &Records,
+    operator: &Operator,
+) -> Result<Concerned, Failure> {
+    let progress = Progress::read(operator, records).await?;
+    let after = Outlook::after(records, change);
+    Ok(after.concerned(target, records, &progress, operator))
+}
