@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use criterion::Criterion;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use keyferry::certificate::{Ca, Fingerprint, Trust, Verifier};
-use keyferry::client::{Enrolment, Renewal};
+use keyferry::client::{CredentialId, Enrolment, LastUse, Renewal};
 use keyferry::clock::{self, Timestamp};
 use keyferry::directory::{Directory, Sightings};
 use keyferry::door::{
@@ -58,6 +58,7 @@ fn main() -> Result<()> {
     admission(&mut criterion, &world)?;
     signatures(&mut criterion, &world)?;
     keys(&mut criterion, &world)?;
+    sightings(&mut criterion, &world)?;
     criterion.final_summary();
     Ok(())
 }
@@ -149,6 +150,28 @@ fn keys(criterion: &mut Criterion, world: &World) -> Result<()> {
         bencher.iter(|| read().map(|key| key.matches(Some(&digest), &world.peppers)));
     });
     group.finish();
+    Ok(())
+}
+
+/// `Sightings::served` and `Sightings::used`: what a request leaves in memory.
+fn sightings(criterion: &mut Criterion, world: &World) -> Result<()> {
+    let sightings = Sightings::default();
+    let last = LastUse {
+        at: world.now,
+        from: [192, 0, 2, 1].into(),
+    };
+    let note = |identity: &identities::Identity| {
+        let seen = Proof::Key.seen(world.now);
+        sightings.served(&identity.client, seen, world.now);
+        sightings.used(CredentialId::Key(identity.key.id()), last);
+    };
+    world.identities.iter().for_each(note);
+    let known = sightings.of(&world.first()?.client);
+    ensure!(known == Proof::Key.seen(world.now));
+    let mut turn = world.identities.iter().cycle();
+    criterion.bench_function("note_a_sighting", |bencher| {
+        bencher.iter(|| turn.next().map(|identity| note(black_box(identity))));
+    });
     Ok(())
 }
 

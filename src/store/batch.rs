@@ -65,7 +65,7 @@ pub struct Spent {
 impl Batch {
     /// The most entries of a batch, all lists together: while Redis takes one it does nothing
     /// else.
-    pub const MOST: usize = 1000;
+    pub const MOST: usize = 500;
 
     /// A batch without anything in it.
     #[must_use]

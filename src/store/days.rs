@@ -6,6 +6,10 @@
 //! first, the upper bit set while more follow. So a client that called up to 16 383 times a day by
 //! one kind of credential takes 3 bytes for it, and one that did not call takes none.
 //!
+//! With all that the stores add, a day of a client that calls every day by one kind of credential was
+//! measured to take 5.6 bytes in Redis and 5.5 in redb (4.7 once compacted): 0.2 GB for 400 days of
+//! 100 000 clients. In pieces of one day Redis would take 74 bytes.
+//!
 //! The totals over all clients are kept in the same form, beside each piece.
 
 use std::ops::RangeInclusive;

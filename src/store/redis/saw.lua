@@ -18,70 +18,67 @@ local function later(value, known)
   return at > known_at or (at == known_at and value > known)
 end
 
--- The days of a piece, each with its place and its three counts, in order.
-local function read(piece)
-  local days, at = {}, 1
-  local function number()
-    local value, scale = 0, 1
-    while true do
-      local byte = piece:byte(at) or error('counts are damaged')
-      at = at + 1
-      value = value + byte % 128 * scale
-      if byte < 128 then
-        return value
-      end
-      scale = scale * 128
-    end
-  end
-  while at <= #piece do
-    local head = piece:byte(at)
+-- The number that begins at a place of the piece, and the place after it.
+local function number(piece, at)
+  local value, scale = 0, 1
+  while true do
+    local byte = piece:byte(at) or error('counts are damaged')
     at = at + 1
-    local day = {math.floor(head / 8), 0, 0, 0}
-    for kind = 0, 2 do
-      if math.floor(head / 2 ^ kind) % 2 == 1 then
-        day[kind + 2] = number()
-      end
+    value = value + byte % 128 * scale
+    if byte < 128 then
+      return value, at
     end
-    days[#days + 1] = day
+    scale = scale * 128
   end
-  return days
 end
 
-local function written(days)
-  local out = {}
-  for _, day in ipairs(days) do
-    local head, numbers = day[1] * 8, {}
-    for kind = 0, 2 do
-      local value = day[kind + 2]
-      if value > 0 then
-        head = head + 2 ^ kind
-        while value >= 128 do
-          numbers[#numbers + 1] = string.char(value % 128 + 128)
-          value = math.floor(value / 128)
-        end
-        numbers[#numbers + 1] = string.char(value)
-      end
-    end
-    if #numbers > 0 then
-      out[#out + 1] = string.char(head) .. table.concat(numbers)
-    end
+local HOW_MANY = {[0] = 0, 1, 1, 2, 1, 2, 2, 3}
+
+-- The place after the day that begins at this one.
+local function after(piece, at)
+  for _ = 1, HOW_MANY[piece:byte(at) % 8] do
+    -- The last byte of a number is the first that is below 128, and it is not 0.
+    at = piece:find('[\1-\127]', at + 1) or error('counts are damaged')
   end
-  return table.concat(out)
+  return at + 1
 end
 
+-- A day with its three counts.
+local function written(place, counts)
+  local head, numbers = place * 8, {}
+  for kind = 1, 3 do
+    local value = counts[kind]
+    if value > 0 then
+      head = head + 2 ^ (kind - 1)
+      while value >= 128 do
+        numbers[#numbers + 1] = string.char(value % 128 + 128)
+        value = math.floor(value / 128)
+      end
+      numbers[#numbers + 1] = string.char(value)
+    end
+  end
+  return #numbers == 0 and '' or string.char(head) .. table.concat(numbers)
+end
+
+-- The piece, with more counted on one of its days.
 local function counted(piece, place, more)
-  local days = read(piece)
   local at = 1
-  while days[at] and days[at][1] < place do
-    at = at + 1
+  while at <= #piece and piece:byte(at) < place * 8 do
+    at = after(piece, at)
   end
-  if not days[at] or days[at][1] > place then
-    table.insert(days, at, {place, 0, 0, 0})
+  local next = at
+  if at <= #piece and math.floor(piece:byte(at) / 8) == place then
+    local flags = piece:byte(at) % 8
+    next = at + 1
+    for kind = 1, 3 do
+      if math.floor(flags / 2 ^ (kind - 1)) % 2 == 1 then
+        local value
+        value, next = number(piece, next)
+        more[kind] = more[kind] + value
+      end
+    end
   end
-  for kind = 2, 4 do
-    days[at][kind] = days[at][kind] + more[kind - 1]
-  end
-  return written(days)
+  return piece:sub(1, at - 1) .. written(place, more) .. piece:sub(next)
 end
 
 -- First everything is worked out, so that what is damaged stops it before anything is written.
