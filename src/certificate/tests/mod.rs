@@ -4,6 +4,7 @@
 mod attacks;
 mod bounds;
 mod caching;
+mod errors;
 mod explaining;
 mod handshake;
 mod names;

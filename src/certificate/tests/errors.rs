@@ -1,0 +1,309 @@
+//! Each error of OpenSSL that a client's certificate can meet, with a certificate that meets it,
+//! and the reason that it stands for. docs/CERTIFICATES.md is the same table for people.
+
+use openssl::ec::{Asn1Flag, EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::PKey;
+use openssl::sign::Signer;
+use openssl::x509::X509;
+
+use super::*;
+use crate::certificate::chain::Link;
+use crate::certificate::judge::stack;
+use crate::certificate::run::{Demands, Presented, run};
+use crate::pki::{Kind, intermediate, leaf, root, tlv};
+
+const TABLE: &str = include_str!("../../../docs/CERTIFICATES.md");
+
+/// What OpenSSL stops at, with all our demands.
+fn openssl_strict(root: &Issued, issued: &Issued, valid_at: Option<Timestamp>) -> i32 {
+    let read = |x509: &X509| Link::read(x509).ok();
+    let sent: Vec<_> = issued.intermediates.iter().filter_map(read).collect();
+    let presented = Presented {
+        leaf: Link {
+            x509: issued.x509.clone(),
+            ..Link::read(&leaf("any").self_signed().x509).ok().unwrap()
+        },
+        others: stack(sent.iter()).unwrap(),
+        sent,
+        known: &[],
+        resumed: false,
+        now: moment(0),
+    };
+    let trust = Trust::new(1, vec![ca(&[root])]).unwrap();
+    let authority = &trust.authorities[0];
+    let run = run(authority, Demands::of(authority, valid_at), &presented);
+    run.outcome.map_or_else(|fault| fault.code, |()| 0)
+}
+
+/// The certificate with other bytes in what is signed, and signed again.
+fn altered(client: &Issued, issuer: &Issued, from: &[u8], to: &[u8]) -> Issued {
+    let der = client.x509.to_der().unwrap();
+    let mut whole = der::Reader(&der).enter(0x30).unwrap();
+    let tbs = whole.next().unwrap().whole;
+    let algorithm = whole.next().unwrap().whole;
+    let at = tbs.windows(from.len()).position(|bytes| bytes == from);
+    let (before, rest) = tbs.split_at(at.expect("the bytes to be replaced"));
+    let tbs = [before, to, rest.strip_prefix(from).unwrap()].concat();
+    let mut signer = Signer::new(MessageDigest::sha256(), &issuer.key).unwrap();
+    let signature = signer.sign_oneshot_to_vec(&tbs).unwrap();
+    let bits = tlv(3, &[vec![0], signature].concat());
+    let der = tlv(0x30, &[tbs, algorithm.to_vec(), bits].concat());
+    let mut altered = client.clone();
+    altered.x509 = X509::from_der(&der).unwrap();
+    altered
+}
+
+/// An intermediate with name constraints of one subtree, and a client below it with such names.
+fn constrained(root: &Issued, excluded: bool, subtree: &[u8], names: &[u8]) -> Issued {
+    let tag = if excluded { 0xa1 } else { 0xa0 };
+    let constraint = tlv(0x30, &tlv(tag, &tlv(0x30, subtree)));
+    let issuer = intermediate("Narrow").extension("2.5.29.30", true, &constraint);
+    let issuer = issuer.signed_by(root);
+    let names = tlv(0x30, names);
+    leaf("acme")
+        .extension("2.5.29.17", false, &names)
+        .signed_by(&issuer)
+}
+
+fn explicit_curve() -> PKey<openssl::pkey::Private> {
+    let mut group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    group.set_asn1_flag(Asn1Flag::EXPLICIT_CURVE);
+    PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
+}
+
+/// Chains under one root, each with the error that it meets and the reason that it is told.
+#[expect(clippy::too_many_lines, reason = "one entry for each error")]
+fn specimens(root: &Issued) -> Vec<(i32, Reason, Issued)> {
+    use Reason::{ChainIncomplete, Invalid, Untrusted, Weak, WrongPurpose};
+    let stranger = pki::root("Stranger").self_signed();
+    let below = |issuer: pki::Spec| leaf("acme").signed_by(&issuer.signed_by(root));
+    let direct = |spec: pki::Spec| spec.signed_by(root);
+    let good = || leaf("acme");
+    let dns = |name: &[u8]| tlv(0x82, name);
+    let policies = |value: &[u8]| tlv(0x30, value);
+    let policy = tlv(0x30, &[6, 3, 0x2a, 3, 4]);
+    let skid = root.x509.subject_key_id().unwrap().as_slice().to_vec();
+    let akid = tlv(0x30, &tlv(0x80, &skid));
+    let forger = pki::root("Root").skid(&skid).self_signed();
+    let deep = (0..5).fold(root.clone(), |issuer, depth| {
+        intermediate(&format!("I{depth}")).signed_by(&issuer)
+    });
+    let plain = direct(good());
+    vec![
+        (9, Reason::NotYetValid, direct(good().dates(500, 900))),
+        (10, Reason::Expired, direct(good().dates(-900, -500))),
+        (
+            13,
+            Invalid,
+            altered(&plain, root, &[0x17, 13, b'2'], &[0x17, 13, b'x']),
+        ),
+        (7, Untrusted, leaf("acme").signed_by(&forger)),
+        (18, Untrusted, good().self_signed()),
+        (
+            19,
+            Untrusted,
+            good().signed_by(&stranger).with(&[&stranger.x509]),
+        ),
+        (20, ChainIncomplete, good().signed_by(&stranger)),
+        (22, Invalid, good().signed_by(&deep)),
+        (
+            25,
+            Invalid,
+            good().signed_by(
+                &intermediate("Low").signed_by(&intermediate("High").path_len(0).signed_by(root)),
+            ),
+        ),
+        (26, WrongPurpose, direct(good().purposes(&["serverAuth"]))),
+        (
+            34,
+            Invalid,
+            direct(good().extension("1.2.3.4.5", true, &[5, 0])),
+        ),
+        (
+            40,
+            Invalid,
+            direct(leaf("acme").no_basic_constraints().extension(
+                "1.3.6.1.5.5.7.1.14",
+                true,
+                &tlv(0x30, &tlv(0x30, &[6, 8, 0x2b, 6, 1, 5, 5, 7, 21, 1])),
+            )),
+        ),
+        (
+            41,
+            Invalid,
+            direct(good().extension(
+                "1.3.6.1.5.5.7.1.7",
+                true,
+                &tlv(
+                    0x30,
+                    &tlv(
+                        0x30,
+                        &[&[4, 2, 0, 1][..], &tlv(0x30, &[3, 2, 0, 11, 3, 2, 0, 10])].concat(),
+                    ),
+                ),
+            )),
+        ),
+        (
+            42,
+            Invalid,
+            direct(good().extension(
+                "2.5.29.32",
+                false,
+                &policies(&[policy.clone(), policy.clone()].concat()),
+            )),
+        ),
+        (
+            43,
+            Invalid,
+            below(intermediate("Demands").extension("2.5.29.36", true, &tlv(0x30, &[0x80, 1, 0]))),
+        ),
+        (
+            46,
+            Invalid,
+            direct(good().extension(
+                "1.3.6.1.5.5.7.1.7",
+                true,
+                &tlv(
+                    0x30,
+                    &tlv(
+                        0x30,
+                        &[&[4, 2, 0, 1][..], &tlv(0x30, &[3, 2, 0, 10])].concat(),
+                    ),
+                ),
+            )),
+        ),
+        (
+            47,
+            Invalid,
+            constrained(root, false, &dns(b"example.com"), &dns(b"a.example.org")),
+        ),
+        (
+            48,
+            Invalid,
+            constrained(root, true, &dns(b"example.com"), &dns(b"a.example.com")),
+        ),
+        (
+            49,
+            Invalid,
+            constrained(
+                root,
+                false,
+                &[dns(b"example.com"), vec![0x80, 1, 1]].concat(),
+                &dns(b"a.example.com"),
+            ),
+        ),
+        (
+            51,
+            Invalid,
+            constrained(root, false, &[0x88, 3, 0x2a, 3, 4], &[0x88, 3, 0x2a, 3, 4]),
+        ),
+        (
+            53,
+            Invalid,
+            constrained(
+                root,
+                false,
+                &tlv(0x81, b"example.com"),
+                &tlv(0x81, b"nobody"),
+            ),
+        ),
+        (66, Weak, direct(good().kind(Kind::Rsa(1024)))),
+        (67, Weak, below(intermediate("Small").kind(Kind::Rsa(1024)))),
+        (68, Weak, direct(good().digest(MessageDigest::sha1()))),
+        (
+            78,
+            Invalid,
+            altered(&plain, root, &[0xce, 0x3d, 4, 3, 2], &[0xce, 0x3d, 4, 3, 3]),
+        ),
+        (
+            79,
+            Invalid,
+            below(intermediate("None").ca(false).no_key_usage()),
+        ),
+        (80, Invalid, direct(good().path_len(0))),
+        (81, Invalid, direct(good().ca(true).path_len(0))),
+        (
+            82,
+            Invalid,
+            direct(good().key_usage(&["digitalSignature", "keyCertSign"])),
+        ),
+        (84, Invalid, direct(good().empty_subject())),
+        (85, Invalid, direct(good().no_key_ids())),
+        (83, Invalid, below(intermediate("x").empty_subject())),
+        (
+            86,
+            Invalid,
+            good().extension("2.5.29.35", false, &akid).signed_by(
+                &intermediate("Bare")
+                    .no_key_ids()
+                    .extension("2.5.29.35", false, &akid)
+                    .signed_by(root),
+            ),
+        ),
+        (
+            87,
+            Invalid,
+            direct(good().extension("2.5.29.17", false, &[0x30, 0])),
+        ),
+        (
+            88,
+            Invalid,
+            direct(good().empty_subject().names(&["a.example.com"])),
+        ),
+        (89, Invalid, below(intermediate("Soft").ca_not_critical())),
+        (92, Invalid, below(intermediate("Silent").no_key_usage())),
+        (
+            93,
+            Invalid,
+            altered(&plain, root, &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 1]),
+        ),
+        (94, Invalid, direct(good().key(&explicit_curve()))),
+    ]
+}
+
+/// The rows of the table: each error, and the reason that it is told, when it can be met.
+fn rows() -> Vec<(i32, Option<&'static str>)> {
+    let rows = TABLE.lines().filter_map(|line| {
+        let mut cells = line.split('|').map(str::trim).skip(1);
+        let code = cells.next()?.parse().ok()?;
+        let told = cells.nth(1)?;
+        let reason = told
+            .strip_prefix('`')
+            .and_then(|told| told.split('`').next());
+        Some((code, reason))
+    });
+    rows.collect()
+}
+
+#[test]
+fn each_error_of_openssl_has_its_reason_and_a_certificate_that_meets_it() {
+    let root = root("Root").self_signed();
+    let verifier = verifier(vec![ca(&[&root])]);
+    let good = leaf("acme").signed_by(&root);
+    let now = Some(moment(0));
+    assert_eq!(openssl_strict(&root, &good, now), 0);
+    accepted(&verifier, &good);
+    let specimens = specimens(&root);
+    let rows = rows();
+    let codes: Vec<_> = rows.iter().map(|(code, _)| *code).collect();
+    assert_eq!(codes, (1..=101).collect::<Vec<_>>());
+    for (code, reason, issued) in &specimens {
+        assert_eq!(openssl_strict(&root, issued, now), *code);
+        let told = judge(&verifier, issued);
+        assert!(reasons(&told).contains(reason), "{code}: {told:?}");
+        assert!(codes::reason(*code).is_none_or(|known| known == *reason));
+        let row = rows.iter().find(|(other, _)| other == code).unwrap();
+        assert_eq!(row.1, Some(reason.code()), "docs/CERTIFICATES.md: {code}");
+    }
+    // Of lists there are tests of their own; the other end of the dates is read no differently.
+    let tried = |code: i32| [14, 23].contains(&code) || specimens.iter().any(|s| s.0 == code);
+    for (code, reason) in rows {
+        assert_eq!(
+            reason.is_some(),
+            tried(code),
+            "docs/CERTIFICATES.md: {code}"
+        );
+    }
+}
