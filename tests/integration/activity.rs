@@ -160,3 +160,20 @@ fn a_refusal_counts_for_the_client_that_proved_who_it_is_and_for_nobody_else() {
     assert_eq!(shown["last_refusal"]["reason"], "key_invalid");
     assert_eq!(shown["last_conflict"], Json::Null);
 }
+
+#[test]
+fn a_refusal_for_what_the_route_asks_counts_too() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::builder(&world)
+        .backend("echo", backend.address())
+        .route("/", "echo", "either")
+        .route("/keys", "echo", "key")
+        .start();
+    let alice = world.client("alice");
+    let to = |path| gateway.curl(path).certificate(&alice).send();
+    to("/").expect_status(200);
+    let id = backend.last().header("x-client-id").to_owned();
+    to("/keys").expect_refusal(401, "certificate_retired");
+    let shown = shown_with(&gateway, &id, [1, 0, 1]);
+    assert_eq!(shown["last_refusal"]["reason"], "certificate_retired");
+}
