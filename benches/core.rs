@@ -27,7 +27,7 @@ use keyferry::directory::{Directory, Sightings};
 use keyferry::door::{
     self, ClientCertificates, Connection, Door, Journal, MinimumTls, ServerCertificate,
 };
-use keyferry::gateway::{Gateway, Parts, SelfService};
+use keyferry::gateway::{FirstSights, Gateway, Parts, SelfService};
 use keyferry::head::Head;
 use keyferry::identity::{Freshness, Identity, Proof};
 use keyferry::key::{ApiKey, Format, Pepper, Peppers};
@@ -233,6 +233,12 @@ impl World {
                 self_service: SelfService {
                     path: "/.well-known/keyferry/".to_owned(),
                     retry_window: LONG,
+                    per_credential: u32::MAX,
+                    per_address: u32::MAX,
+                },
+                first_sights: FirstSights {
+                    per_minute: u32::MAX,
+                    at_most: usize::MAX,
                 },
                 window: LONG,
                 observing: None,

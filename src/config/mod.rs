@@ -22,8 +22,8 @@ use crate::policy::{Observing, Route};
 pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
 pub use settings::{
-    Address, Backend, BackendTls, Headers, HealthCheck, Keys, Listener, Migration, Pem,
-    SelfService, ServerCertificate, StoreSettings, Telemetry,
+    Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Keys, Listener, Migration,
+    Pem, SelfService, ServerCertificate, StoreSettings, Telemetry,
 };
 
 /// A configuration with which the gateway can start.
@@ -37,6 +37,8 @@ pub struct Config {
     pub renewal: Vec<Renewal>,
     /// What happens with an unknown certificate.
     pub enrolment: Enrolment,
+    /// How many of them become known.
+    pub first_sights: FirstSights,
     /// How keys look and how they are stored.
     pub keys: Keys,
     /// Where everything is remembered.

@@ -174,6 +174,19 @@ pub struct SelfService {
     pub path: String,
     /// How long the answer to a claim can be repeated.
     pub retry_window: Duration,
+    /// How often a certificate or a key may ask for a key, in a minute.
+    pub per_credential: u32,
+    /// How often keys may be asked for from an address, in a minute.
+    pub per_address: u32,
+}
+
+/// What bounds a flood of unknown certificates.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstSights {
+    /// How many of one authority become known in a minute.
+    pub per_minute: u32,
+    /// From how many certificates on none becomes known by itself.
+    pub at_most: usize,
 }
 
 /// How the move from certificates to keys is watched and steered.

@@ -198,17 +198,19 @@ impl View {
             .unwrap_or_default()
     }
 
+    /// How many certificates there are.
+    #[must_use]
+    pub fn certificates_known(&self) -> usize {
+        let twins = self.twins.load(Ordering::Relaxed);
+        self.certificates.len().saturating_sub(twins)
+    }
+
     /// How many clients, certificates and keys there are.
     #[must_use]
     pub fn len(&self) -> [(&'static str, usize); 3] {
         [
             ("client", self.clients.len()),
-            (
-                "certificate",
-                self.certificates
-                    .len()
-                    .saturating_sub(self.twins.load(Ordering::Relaxed)),
-            ),
+            ("certificate", self.certificates_known()),
             ("key", self.keys.len()),
         ]
     }

@@ -41,6 +41,7 @@ pub enum Code {
     MethodNotAllowed,
     KeyAlreadyIssued,
     KeyRotated,
+    RateLimited,
     InternalError,
     CertificateRevocationUnknown,
     StoreUnavailable,
@@ -50,7 +51,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::RequestMalformed,
         Self::CredentialAmbiguous,
         Self::CredentialMissing,
@@ -81,6 +82,7 @@ impl Code {
         Self::MethodNotAllowed,
         Self::KeyAlreadyIssued,
         Self::KeyRotated,
+        Self::RateLimited,
         Self::InternalError,
         Self::CertificateRevocationUnknown,
         Self::StoreUnavailable,
@@ -122,6 +124,7 @@ impl Code {
             Self::MethodNotAllowed => (405, "method_not_allowed", "Not with this method"),
             Self::KeyAlreadyIssued => (409, "key_already_issued", "The key was fetched before"),
             Self::KeyRotated => (409, "key_rotated", "The key was rotated before"),
+            Self::RateLimited => (429, "rate_limited", "Too many requests"),
             Self::InternalError => (500, "internal_error", "The gateway failed"),
             Self::CertificateRevocationUnknown => (503, "certificate_revocation_unknown", "Revocation cannot be checked now"),
             Self::StoreUnavailable => (503, "store_unavailable", "The credential cannot be checked now"),

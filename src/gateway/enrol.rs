@@ -52,6 +52,9 @@ impl Gateway {
             let Some(change) = self.first_sight(certificate, now).await? else {
                 return Ok(());
             };
+            if !self.may_become_known(certificate, &change, now)? {
+                return Ok(());
+            }
             match self.parts.store.commit(&change).await {
                 Ok(epoch) => {
                     drop(turn);
@@ -71,6 +74,27 @@ impl Gateway {
             }
         }
         Err(Refusal::Overloaded)
+    }
+
+    /// Bounds a flood of good certificates: by the minute, and for those of new clients by a
+    /// number, since a flood that goes on for days shall not fill the store either.
+    fn may_become_known(
+        &self,
+        certificate: &Verified,
+        change: &Change,
+        now: Timestamp,
+    ) -> Result<bool, Refusal> {
+        let known = self.parts.directory.view().certificates_known();
+        if change.action != Action::CertificateRenewed && known >= self.parts.first_sights.at_most {
+            tracing::error!(
+                certificate = %certificate.fingerprint(),
+                "no more certificates become known by themselves: enrolment.at_most"
+            );
+            return Ok(false);
+        }
+        let counted = self.limits.first_sight(certificate.ca(), now);
+        counted.map_err(|_| Refusal::Overloaded)?;
+        Ok(true)
     }
 
     /// Whether there is no record of the certificate here.

@@ -12,7 +12,7 @@ use crate::certificate::Reason;
 use crate::client::{ClientId, Counted};
 use crate::clock::{self, Timestamp};
 use crate::head::Head;
-use crate::identity::{Identity, Proof};
+use crate::identity::{Checked, Identity, Proof};
 use crate::key::{Format, KeyId};
 use crate::phase::InForce;
 use crate::policy::{Observed, Permit, Route};
@@ -39,6 +39,8 @@ pub struct Exchange {
     pub(super) phase: Option<Arc<InForce>>,
     pub(super) auth: &'static str,
     pub(super) certificate_problem: Option<Reason>,
+    /// What is told of the key that came to be checked.
+    pub(super) key_check: Option<Checked>,
     pub(super) refusal: Option<(&'static str, Option<String>)>,
     pub(super) would_refuse: Option<(&'static str, Option<String>)>,
     pub(super) upstream: Option<String>,
@@ -81,6 +83,7 @@ impl Exchange {
             phase: None,
             auth: "none",
             certificate_problem: None,
+            key_check: None,
             refusal: None,
             would_refuse: None,
             upstream: None,

@@ -5,9 +5,11 @@
 //! every refusal.
 
 mod account;
+mod check;
 mod code;
 mod enrol;
 mod exchange;
+mod limit;
 mod notice;
 mod observe;
 mod problem;
@@ -27,6 +29,8 @@ use tokio::sync::Semaphore;
 pub use code::Code;
 pub use exchange::Exchange;
 pub use refusal::Refusal;
+
+use limit::Limits;
 
 use crate::certificate::Verifier;
 use crate::client::{Enrolment, Renewal};
@@ -69,6 +73,8 @@ pub struct Parts {
     pub enrolment: Enrolment,
     /// What becomes of new certificates of known clients, by authority.
     pub renewal: Vec<Renewal>,
+    /// How many of them become known.
+    pub first_sights: FirstSights,
     /// The names of the identity headers.
     pub names: Names,
     /// Whether headers with `_` or `.` in their names are passed on.
@@ -94,6 +100,19 @@ pub struct SelfService {
     pub path: String,
     /// How long the answer to a claim can be repeated with its `Idempotency-Key`.
     pub retry_window: Duration,
+    /// How often a certificate or a key may ask for a key, in a minute.
+    pub per_credential: u32,
+    /// How often keys may be asked for from an address, in a minute.
+    pub per_address: u32,
+}
+
+/// What bounds a flood of certificates that are good and were never seen before.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstSights {
+    /// How many of one authority become known in a minute.
+    pub per_minute: u32,
+    /// From how many certificates on none becomes known by itself.
+    pub at_most: usize,
 }
 
 /// The gateway.
@@ -102,6 +121,7 @@ pub struct Gateway {
     counts: Vec<RouteMetrics>,
     own_counts: RouteMetrics,
     enrolments: Semaphore,
+    limits: Limits,
     /// What leads clients to where they fetch their keys.
     link_to_keys: Option<HeaderValue>,
 }
@@ -115,6 +135,7 @@ impl Gateway {
             .iter()
             .map(|route| parts.metrics.route(&route.name))
             .collect();
+        let limits = Limits::new(&parts.self_service, parts.first_sights);
         let own_counts = parts.metrics.route("keyferry");
         Self {
             link_to_keys: notice::link_to_keys(&parts.self_service.path),
@@ -122,6 +143,7 @@ impl Gateway {
             counts,
             own_counts,
             enrolments: Semaphore::new(ENROLMENTS_AT_ONCE),
+            limits,
         }
     }
 

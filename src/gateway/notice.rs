@@ -7,6 +7,7 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 
 use super::Exchange;
+use super::check::API_KEY_CHECK;
 use crate::sign::{Names, header};
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
@@ -22,7 +23,8 @@ pub(super) fn link_to_keys(base: &str) -> Option<HeaderValue> {
     .ok()
 }
 
-/// Tells a client that came by certificate alone what was announced of its phase.
+/// Tells a client what became of the key that it sent to be checked, and one that came by
+/// certificate alone what was announced of its phase.
 ///
 /// `Deprecation` and `Sunset` have one value each, and what a backend says of its resource would be
 /// read as said of the certificate: ours take their place. Links are added to those of the backend.
@@ -30,11 +32,14 @@ pub(super) fn link_to_keys(base: &str) -> Option<HeaderValue> {
 /// # Errors
 ///
 /// When the head takes no more headers.
-pub(super) fn tell_phase(
+pub(super) fn tell(
     head: &mut ResponseHeader,
     exchange: &Exchange,
     keys: Option<&HeaderValue>,
 ) -> Result<()> {
+    if let Some(checked) = exchange.key_check {
+        head.insert_header(API_KEY_CHECK, checked.as_str())?;
+    }
     let phase = exchange.phase.as_ref();
     let Some(notice) = phase.and_then(|phase| phase.notice.as_ref()) else {
         return Ok(());

@@ -82,7 +82,7 @@ pub(super) async fn answer(
     if let Refusal::MethodNotAllowed(allowed) = refusal {
         head.insert_header(ALLOW, *allowed)?;
     }
-    notice::tell_phase(&mut head, exchange, keys)?;
+    notice::tell(&mut head, exchange, keys)?;
     send(session, head, body.into(), &exchange.request_id).await
 }
 

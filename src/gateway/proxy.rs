@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::Method;
 use http::header::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -131,7 +130,7 @@ impl ProxyHttp for Gateway {
             return Ok(());
         }
         notice::remove_imitations(response, &self.parts.names);
-        notice::tell_phase(response, exchange, self.link_to_keys.as_ref())?;
+        notice::tell(response, exchange, self.link_to_keys.as_ref())?;
         response.insert_header(
             self.parts.names.request_id.clone(),
             exchange.request_id.as_str(),
@@ -221,21 +220,13 @@ impl Gateway {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<bool, Refusal> {
+        let body = self_service::body(session, &self.parts.self_service.path).await?;
         let head = self.head(session)?;
         exchange.note_head(&head);
         if *head.method == Method::TRACE {
             // It would show the identity and its signature to the client (RFC 9110 section 9.3.8).
             return Err(Refusal::MethodNotAllowed(EVERY_OTHER_METHOD));
         }
-        let own = head
-            .path
-            .strip_prefix(self.parts.self_service.path.as_str());
-        let body = if own.is_some_and(|own| self_service::takes_body(own, head.method)) {
-            self_service::body(session).await?
-        } else {
-            Bytes::new()
-        };
-        let head = self.head(session)?;
         let connection = connection(session)
             .ok_or(Refusal::Internal("the connection was not made by the door"))?;
         let now = exchange.now;
@@ -246,7 +237,7 @@ impl Gateway {
             let mut answer =
                 self_service::serve(self, &head, resource, connection, &body, exchange).await?;
             self.served_here(exchange);
-            let told = notice::tell_phase(&mut answer.head, exchange, self.link_to_keys.as_ref());
+            let told = notice::tell(&mut answer.head, exchange, self.link_to_keys.as_ref());
             told.map_err(|_| Refusal::Internal("an answer could not be made"))?;
             return match problem::send(session, answer.head, answer.body, &exchange.request_id)
                 .await
@@ -263,11 +254,13 @@ impl Gateway {
                 if let Some(identity) = permit.identity() {
                     self.served(identity, exchange);
                     exchange.note_identity(identity);
+                    exchange.key_check = self.check_key(&head, connection, identity, now).await;
                 }
             }
             Err(refusal) => {
                 if let Some(caller) = refusal.caller() {
                     self.saw(caller, exchange);
+                    exchange.key_check = self.check_key(&head, connection, caller, now).await;
                 }
             }
         }

@@ -2,6 +2,8 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use std::time::Duration;
+
 use crate::certificate::Rejected;
 use crate::clock::Timestamp;
 use crate::credential::Ambiguous;
@@ -48,6 +50,8 @@ pub enum Refusal {
     HandshakeRequired,
     /// A browser sent it for another site.
     CrossSite,
+    /// Too many calls for keys by the same credential, or from the same address: again after this.
+    RateLimited(Duration),
     /// The body of a rotation says something else than an overlap.
     NotARotation,
     /// The idempotency key is none.
@@ -96,6 +100,7 @@ impl Refusal {
             | Self::KeyAlreadyIssued(_)
             | Self::KeyRotated(_)
             | Self::NotARotation
+            | Self::RateLimited(_)
             | Self::CertificateRequired
             | Self::KeyRequired
             | Self::HandshakeRequired
@@ -136,6 +141,7 @@ impl Refusal {
             | Self::KeyAlreadyIssued(_)
             | Self::KeyRotated(_)
             | Self::NotARotation
+            | Self::RateLimited(_)
             | Self::CertificateRequired
             | Self::KeyRequired
             | Self::HandshakeRequired

@@ -27,6 +27,7 @@ impl Refusal {
             Self::MethodNotAllowed(_) => Code::MethodNotAllowed,
             Self::KeyAlreadyIssued(_) => Code::KeyAlreadyIssued,
             Self::KeyRotated(_) => Code::KeyRotated,
+            Self::RateLimited(_) => Code::RateLimited,
             Self::CertificateRequired => Code::CertificateRequired,
             Self::KeyRequired => Code::KeyRequired,
             Self::HandshakeRequired => Code::HandshakeRequired,
@@ -38,6 +39,9 @@ impl Refusal {
     /// When to try again, for what passes by itself.
     #[must_use]
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        if let Self::RateLimited(after) = self {
+            return Some(*after);
+        }
         match self.brownout() {
             Some((_, until)) => {
                 let seconds = u64::try_from(until.seconds_since(now)).unwrap_or_default();
@@ -70,6 +74,11 @@ impl Refusal {
             Self::KeyRotated(to) => {
                 format!("This key was rotated before, to the key {to}; use that one. {ROTATED}")
             }
+            Self::RateLimited(after) => format!(
+                "Too many keys were asked for by this credential or from this address; try again \
+                 in {} seconds.",
+                after.as_secs()
+            ),
             Self::NotARotation => NOT_A_ROTATION.to_owned(),
             Self::CertificateRequired => CERTIFICATE_REQUIRED.to_owned(),
             Self::KeyRequired => KEY_REQUIRED.to_owned(),

@@ -1,5 +1,9 @@
 //! Who calls: from what was presented to one identity, the same by certificate and by key.
 
+mod check;
+
+pub use check::{Checked, check};
+
 use std::sync::Arc;
 
 use crate::certificate::{CaIndex, Fingerprint, Mapping, Reason, Rejected, Verified};

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::config::{self, Config, StoreSettings};
 use crate::directory::{Directory, Sightings};
 use crate::door;
-use crate::gateway::{Parts, SelfService};
+use crate::gateway::{FirstSights, Parts, SelfService};
 use crate::observe::Observations;
 use crate::policy::Routes;
 use crate::sign::{Names, Signer};
@@ -75,11 +75,17 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
             peppers: config.keys.peppers,
             enrolment: config.enrolment,
             renewal: config.renewal,
+            first_sights: FirstSights {
+                per_minute: config.first_sights.per_minute,
+                at_most: config.first_sights.at_most,
+            },
             names: config.headers.names.clone(),
             keep_ambiguous_headers: config.headers.keep_ambiguous,
             self_service: SelfService {
                 path: config.self_service.path,
                 retry_window: config.self_service.retry_window,
+                per_credential: config.self_service.per_credential,
+                per_address: config.self_service.per_address,
             },
             window,
             observing: config.observe,

@@ -32,7 +32,11 @@ mod headers;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod key_check;
+#[cfg(test)]
 mod keys;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod observe;
 #[cfg(test)]

@@ -4,16 +4,34 @@ use super::{Builder, Built, all};
 use crate::client::Enrolment;
 use crate::config::file;
 use crate::config::problem::KeyPath;
-use crate::config::settings::Keys;
+use crate::config::settings::{FirstSights, Keys};
 use crate::key::{Format, Pepper, Peppers};
 
 impl Builder {
-    pub(super) fn enrolment(&mut self, typed: Option<file::Enrolment>) -> Built<Enrolment> {
+    pub(super) fn enrolment(
+        &mut self,
+        typed: Option<file::Enrolment>,
+    ) -> Built<(Enrolment, FirstSights)> {
         let at = KeyPath::top("enrolment");
         let write = r#"write a table [enrolment] with mode = "auto", "approve" or "registered""#;
         let typed = self.required(&at, typed, write)?;
+        let per_minute = self.at_least_one(&at.key("per_minute"), typed.per_minute);
+        let at_most = self.at_least_one(&at.key("at_most"), typed.at_most);
         let write = r#"write mode = "auto", "approve" or "registered""#;
-        self.required(&at.key("mode"), typed.mode, write)
+        let mode = self.required(&at.key("mode"), typed.mode, write)?;
+        let first_sights = FirstSights {
+            per_minute: per_minute?,
+            at_most: usize::try_from(at_most?).unwrap_or(usize::MAX),
+        };
+        Ok((mode, first_sights))
+    }
+
+    /// A number of things that there may be: none would be a switch in disguise.
+    pub(super) fn at_least_one(&mut self, at: &KeyPath, typed: u32) -> Built<u32> {
+        if typed == 0 {
+            return Err(self.problem(at, "0 would allow none at all", "write 1 or more"));
+        }
+        Ok(typed)
     }
 
     pub(super) fn keys(&mut self, typed: Option<file::Key>) -> Built<Keys> {

@@ -106,16 +106,23 @@ impl Builder {
     }
 
     pub(super) fn self_service(&mut self, typed: &file::SelfService) -> Built<SelfService> {
-        let at = KeyPath::top("self_service").key("path");
-        if !super::text::is_path(&typed.path) || typed.path.len() < 3 || !typed.path.ends_with('/')
-        {
+        let at = KeyPath::top("self_service");
+        let is_folder =
+            super::text::is_path(&typed.path) && typed.path.len() >= 3 && typed.path.ends_with('/');
+        let path = if is_folder {
+            Ok(typed.path.clone())
+        } else {
             let wrong = format!("{:?} is not a folder of paths", typed.path);
             let write = r#"begin and end it with "/", for instance "/.well-known/keyferry/""#;
-            return Err(self.problem(&at, wrong, write));
-        }
+            Err(self.problem(&at.key("path"), wrong, write))
+        };
+        let per_credential = self.at_least_one(&at.key("per_credential"), typed.per_credential);
+        let per_address = self.at_least_one(&at.key("per_address"), typed.per_address);
         Ok(SelfService {
-            path: typed.path.clone(),
+            path: path?,
             retry_window: typed.retry_window.as_duration(),
+            per_credential: per_credential?,
+            per_address: per_address?,
         })
     }
 

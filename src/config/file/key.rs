@@ -14,6 +14,15 @@ pub struct Enrolment {
     /// How it becomes a client.
     #[schemars(required)]
     pub mode: Option<client::Enrolment>,
+    /// How many certificates of one authority become known within a minute. Those beyond are told
+    /// to come again.
+    #[serde(default = "super::number::<6000>")]
+    #[schemars(range(min = 1))]
+    pub per_minute: u32,
+    /// With so many certificates known, none becomes known by itself any more.
+    #[serde(default = "super::number::<100_000>")]
+    #[schemars(range(min = 1))]
+    pub at_most: u32,
 }
 
 /// How API keys look and how they are stored.

@@ -91,6 +91,19 @@ pub struct SelfService {
     /// How long the answer to a claim can be repeated with its Idempotency-Key.
     #[serde(default = "Period::seconds::<600>")]
     pub retry_window: Period,
+    /// How often one certificate or key may ask for a key within a minute.
+    #[serde(default = "number::<10>")]
+    #[schemars(range(min = 1))]
+    pub per_credential: u32,
+    /// How often keys may be asked for from one address within a minute; of IPv6, from one /64.
+    #[serde(default = "number::<600>")]
+    #[schemars(range(min = 1))]
+    pub per_address: u32,
+}
+
+/// For defaults.
+const fn number<const N: u32>() -> u32 {
+    N
 }
 
 impl Default for SelfService {
@@ -98,6 +111,8 @@ impl Default for SelfService {
         Self {
             path: well_known(),
             retry_window: Period::seconds::<600>(),
+            per_credential: 10,
+            per_address: 600,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::stored::{certificate_record, key_record};
 use super::{Answer, Call, TRIES, once};
 use crate::certificate::{CertificateRecord, Mapping, Verified};
+use crate::gateway::limit::Credential;
 use crate::gateway::{Exchange, Gateway, Refusal};
 use crate::identity::Identity;
 use crate::key::{Claim, Claimed, IdempotencyToken};
@@ -20,6 +21,10 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
     if call.connection.is_resumed() {
         return Err(Refusal::HandshakeRequired);
     }
+    call.count(
+        Credential::Certificate(*certificate.fingerprint()),
+        exchange,
+    )?;
     for _ in 0..TRIES {
         let claim = read(
             call.gateway,

@@ -17,6 +17,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde::Serialize;
 
+use super::limit::Credential;
 use super::{Exchange, Gateway, Refusal, problem};
 use crate::door::Connection;
 use crate::head::{Head, Malformed};
@@ -47,17 +48,17 @@ pub(super) struct Call<'a> {
     connection: &'a Connection,
 }
 
-/// Whether the call for `resource` has a body that is read.
-pub(super) fn takes_body(resource: &str, method: &Method) -> bool {
-    resource == "key/rotate" && *method == Method::POST
-}
-
-/// Reads the body of a call.
+/// Reads the body of a call, where one is read; self-service is at `base`.
 ///
 /// # Errors
 ///
 /// [`Refusal`] when it is longer than any that means something, or does not come.
-pub(super) async fn body(session: &mut Session) -> Result<Bytes, Refusal> {
+pub(super) async fn body(session: &mut Session, base: &str) -> Result<Bytes, Refusal> {
+    let request = session.req_header();
+    let resource = request.uri.path().strip_prefix(base);
+    if resource != Some("key/rotate") || request.method != Method::POST {
+        return Ok(Bytes::new());
+    }
     let read = async {
         let mut body = BytesMut::new();
         while let Some(more) = session.read_request_body().await? {
@@ -112,6 +113,13 @@ pub(super) async fn serve(
 }
 
 impl Call<'_> {
+    /// Counts a call for a key, by whoever proved to hold `credential`.
+    fn count(&self, credential: Credential, exchange: &Exchange) -> Result<(), Refusal> {
+        let limits = &self.gateway.limits;
+        let counted = limits.key_call(credential, exchange.peer, exchange.now);
+        counted.map_err(Refusal::RateLimited)
+    }
+
     /// Who calls; somebody must.
     async fn identity(&self, exchange: &mut Exchange) -> Result<Identity, Refusal> {
         let now = exchange.now;
@@ -123,6 +131,9 @@ impl Call<'_> {
             Caller::Nobody => Err(Denial::CredentialMissing(Accept::Either).into()),
             Caller::Known(identity) => {
                 exchange.note_identity(&identity);
+                let (head, connection) = (self.head, self.connection);
+                let checked = self.gateway.check_key(head, connection, &identity, now);
+                exchange.key_check = checked.await;
                 self.gateway.saw(&identity, exchange);
                 Ok(identity)
             }

@@ -6,6 +6,7 @@ use super::stored::holdings;
 use super::{Answer, Call, TRIES, once};
 use crate::client::Holdings;
 use crate::credential::{Presented, PresentedCertificate, PresentedKey};
+use crate::gateway::limit::Credential;
 use crate::gateway::{Exchange, Refusal};
 use crate::identity::{Proof, Refused};
 use crate::key::{
@@ -45,6 +46,7 @@ pub(super) async fn answer(
         return Err(Refusal::KeyRequired);
     }
     let shown = presented(call)?;
+    call.count(Credential::Key(shown.id()), exchange)?;
     let parts = &call.gateway.parts;
     for _ in 0..TRIES {
         let of = holdings(call.gateway, identity.client(), shown.id()).await?;

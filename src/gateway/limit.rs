@@ -1,0 +1,221 @@
+//! How often: counted in memory of a fixed size, whatever is counted.
+
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use pingora_limits::estimator::Estimator;
+
+use super::{FirstSights, SelfService};
+use crate::certificate::{CaIndex, Fingerprint};
+use crate::clock::Timestamp;
+use crate::key::KeyId;
+
+/// In which everything is counted, in seconds.
+const WINDOW: i64 = 60;
+/// A count is never too low; with so many cells it is too high for next to nobody.
+const ROWS: usize = 4;
+const CELLS: usize = 4096;
+/// How often a certificate may have keys checked within a window.
+const CHECKS: u32 = 60;
+
+/// At most so many within each minute, for every key that is counted by.
+///
+/// The memory is a count-min sketch: keys share cells, so a count can be too high, never too low.
+/// How keys fall into cells is another secret in every process, so nobody aims at somebody else's.
+pub(super) struct Limit {
+    counts: Estimator,
+    window: AtomicI64,
+    most: isize,
+}
+
+impl Limit {
+    pub(super) fn new(most: u32) -> Self {
+        Self {
+            counts: Estimator::new(ROWS, CELLS),
+            window: AtomicI64::new(i64::MIN),
+            most: isize::try_from(most).unwrap_or(isize::MAX),
+        }
+    }
+
+    /// Counts one more.
+    ///
+    /// # Errors
+    ///
+    /// When it is one too many: how long until it is counted anew.
+    pub(super) fn count(&self, key: impl Hash, now: Timestamp) -> Result<(), Duration> {
+        let window = now.as_unix().div_euclid(WINDOW);
+        let last = self.window.load(Ordering::Relaxed);
+        let turned = last != window
+            && self
+                .window
+                .compare_exchange(last, window, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if turned {
+            self.counts.reset();
+        }
+        if self.counts.incr(key, 1) <= self.most {
+            return Ok(());
+        }
+        let left = WINDOW.saturating_sub(now.as_unix().rem_euclid(WINDOW));
+        Err(Duration::from_secs(left.unsigned_abs()))
+    }
+}
+
+/// The limits of the gateway.
+pub(super) struct Limits {
+    credential: Limit,
+    address: Limit,
+    checks: Limit,
+    first_sights: Limit,
+}
+
+/// What was proven by whoever asks for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Credential {
+    Certificate(Fingerprint),
+    Key(KeyId),
+}
+
+impl Limits {
+    pub(super) fn new(self_service: &SelfService, first_sights: FirstSights) -> Self {
+        Self {
+            credential: Limit::new(self_service.per_credential),
+            address: Limit::new(self_service.per_address),
+            checks: Limit::new(CHECKS),
+            first_sights: Limit::new(first_sights.per_minute),
+        }
+    }
+
+    /// Counts a claim or a rotation by somebody who proved to hold `credential`.
+    ///
+    /// By the credential first, which nobody has but its owner: what is too much there counts no
+    /// further. So whoever floods from an address that it shares with others uses up its own share
+    /// of it and not theirs, and nobody is refused for what another did elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// How long until it is counted anew.
+    pub(super) fn key_call(
+        &self,
+        credential: Credential,
+        peer: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<(), Duration> {
+        self.credential.count(credential, now)?;
+        self.address.count(peer.map(network), now)
+    }
+
+    /// Counts a look at whether a key is good, by the holder of this certificate.
+    pub(super) fn may_check(&self, certificate: &Fingerprint, now: Timestamp) -> bool {
+        self.checks.count(certificate, now).is_ok()
+    }
+
+    /// Counts a certificate of this authority that was never seen before.
+    ///
+    /// # Errors
+    ///
+    /// How long until it is counted anew.
+    pub(super) fn first_sight(&self, ca: CaIndex, now: Timestamp) -> Result<(), Duration> {
+        self.first_sights.count(ca, now)
+    }
+}
+
+/// The address as far as one party cannot choose it freely: of IPv6, the first 64 bits.
+fn network(address: IpAddr) -> u128 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits() >> 64 << 64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_unix(1_800_000_000).plus(Duration::from_secs(second))
+    }
+
+    fn limits(per_credential: u32, per_address: u32) -> Limits {
+        let self_service = SelfService {
+            path: "/self/".to_owned(),
+            retry_window: Duration::from_mins(10),
+            per_credential,
+            per_address,
+        };
+        let first_sights = FirstSights {
+            per_minute: 1,
+            at_most: 1,
+        };
+        Limits::new(&self_service, first_sights)
+    }
+
+    fn credential(name: &str) -> Credential {
+        Credential::Certificate(Fingerprint::of(name.as_bytes()))
+    }
+
+    #[test]
+    fn what_is_one_too_many_may_come_again_when_the_minute_is_over() {
+        let limit = Limit::new(2);
+        assert!((0..2).all(|_| limit.count("a", at(10)).is_ok()));
+        assert_eq!(limit.count("a", at(15)), Err(Duration::from_secs(45)));
+        assert!(limit.count("b", at(15)).is_ok());
+        assert!(limit.count("a", at(59)).is_err());
+        assert!(limit.count("a", at(60)).is_ok());
+        // A clock that is set back counts anew rather than for ever.
+        assert!(limit.count("a", at(0)).is_ok());
+    }
+
+    #[test]
+    fn k14_whoever_floods_uses_up_its_own_share_and_nobody_elses() {
+        let limits = limits(10, 60);
+        let here: Option<IpAddr> = "192.0.2.1".parse().ok();
+        for _ in 0..10_000 {
+            let _ = limits.key_call(credential("attacker"), here, at(0));
+        }
+        assert!(
+            limits
+                .key_call(credential("attacker"), here, at(0))
+                .is_err()
+        );
+        // A victim behind the same address, and one elsewhere.
+        let elsewhere: Option<IpAddr> = "192.0.2.2".parse().ok();
+        for address in [here, elsewhere] {
+            assert!(
+                limits
+                    .key_call(credential("victim"), address, at(0))
+                    .is_ok()
+            );
+        }
+        // Many certificates at one address are bounded by the address.
+        let taken = (0..1000)
+            .filter(|n| {
+                limits
+                    .key_call(credential(&format!("fleet-{n}")), elsewhere, at(0))
+                    .is_ok()
+            })
+            .count();
+        assert!((50..60).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn c7_a_flood_of_a_hundred_thousand_keys_costs_no_memory_and_hits_hardly_anybody() {
+        let limit = Limit::new(100);
+        for n in 0..100_000 {
+            let _ = limit.count(n, at(0));
+        }
+        let hit = (200_000..201_000).filter(|n| limit.count(n, at(1)).is_err());
+        assert_eq!(hit.count(), 0);
+    }
+
+    #[test]
+    fn an_address_is_counted_as_far_as_its_owner_cannot_choose_it() {
+        let network = |text: &str| network(text.parse().unwrap());
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:0:1"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+    }
+}
