@@ -195,7 +195,7 @@ fn missing(
     } else if trust.anchors().any(named) {
         (Reason::Untrusted, explain::same_name(&issuer))
     } else if content.subject == content.issuer {
-        let detail = explain::self_signed(&issuer, &trust.accepted());
+        let detail = explain::self_signed(&issuer, &trust.all_accepted());
         (Reason::Untrusted, detail)
     } else if presented.sent.iter().any(named) {
         (Reason::Untrusted, explain::unknown_issuer(&issuer, trust))

@@ -176,7 +176,7 @@ pub(super) fn incomplete(sent: usize, issuer: &str, trust: &Trust) -> String {
     };
     format!(
         "{what} Append it to the file that you give to your client. The chain must lead to {}.",
-        trust.accepted()
+        trust.all_accepted()
     )
 }
 
@@ -185,7 +185,7 @@ pub(super) fn unknown_issuer(issuer: &str, trust: &Trust) -> String {
         "Your chain ends at '{issuer}', which is not accepted here. Use a certificate issued by \
          {}; if '{issuer}' is an intermediate of one of them, append its certificate to the file \
          that you give to your client.",
-        trust.accepted()
+        trust.all_accepted()
     )
 }
 

@@ -174,20 +174,32 @@ impl Trust {
             .any(|anchor| anchor.fingerprint == *fingerprint)
     }
 
-    /// The accepted issuers as a reader knows them, at most five of them.
-    pub(super) fn accepted(&self) -> String {
-        let mut names: Vec<_> = self
-            .anchors()
-            .map(|anchor| format!("'{}'", name::short(&anchor.content.facts.subject)))
-            .collect();
-        names.dedup();
-        let more = names.len().saturating_sub(5);
-        names.truncate(5);
-        match (names.is_empty(), more) {
-            (true, _) => "nobody".to_owned(),
-            (false, 0) => names.join(", "),
-            (false, more) => format!("{} and {more} more", names.join(", ")),
-        }
+    /// The issuers behind these authorities as a reader knows them, at most five of them.
+    #[must_use]
+    pub fn accepted(&self, cas: &[CaIndex]) -> String {
+        let authorities = cas
+            .iter()
+            .filter_map(|ca| self.authorities.get(usize::from(ca.0)));
+        listed(authorities.flat_map(|authority| &authority.anchors))
+    }
+
+    /// All accepted issuers, likewise.
+    pub(super) fn all_accepted(&self) -> String {
+        listed(self.anchors())
+    }
+}
+
+fn listed<'a>(anchors: impl Iterator<Item = &'a Link>) -> String {
+    let mut names: Vec<_> = anchors
+        .map(|anchor| format!("'{}'", name::short(&anchor.content.facts.subject)))
+        .collect();
+    names.dedup();
+    let more = names.len().saturating_sub(5);
+    names.truncate(5);
+    match (names.is_empty(), more) {
+        (true, _) => "nobody".to_owned(),
+        (false, 0) => names.join(", "),
+        (false, more) => format!("{} and {more} more", names.join(", ")),
     }
 }
 

@@ -37,24 +37,24 @@ pub(super) struct Links<'a> {
     pub(super) base: &'a str,
 }
 
-/// Answers the client with `refusal`; `keys` is the header that leads to where keys are fetched.
+/// Answers the client with `refusal` and its detail; `keys` is the header that leads to where keys are fetched.
 ///
 /// # Errors
 ///
 /// When the client is gone.
 pub(super) async fn answer(
     session: &mut Session,
-    refusal: &Refusal,
+    (refusal, detail): (&Refusal, &str),
     links: Links<'_>,
     keys: Option<&HeaderValue>,
     exchange: &Exchange,
 ) -> pingora::Result<()> {
-    let (code, detail) = (refusal.code(), refusal.detail());
+    let code = refusal.code();
     let problem = Problem {
         r#type: format!("{}problems/{}", links.base_url(), code.as_str()),
         title: code.title(),
         status: code.status(),
-        detail: &detail,
+        detail,
         reason: code.as_str(),
         request_id: &exchange.request_id,
         problems: refusal

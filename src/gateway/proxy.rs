@@ -286,7 +286,8 @@ impl Gateway {
             base: &self.parts.self_service.path,
         };
         let keys = self.link_to_keys.as_ref();
-        problem::answer(session, refusal, links, keys, exchange).await
+        let detail = refusal.detail(&self.parts.verifier.trust());
+        problem::answer(session, (refusal, &detail), links, keys, exchange).await
     }
 
     fn head<'a>(&self, session: &'a Session) -> Result<Head<'a>, Malformed> {

@@ -123,7 +123,7 @@ impl Refusal {
             },
             Self::Policy(denied) => match denied.why {
                 Denial::CertificateRetired
-                | Denial::CertificateAuthority
+                | Denial::CertificateAuthority(_)
                 | Denial::Retired
                 | Denial::Brownout { .. } => "certificate",
                 Denial::ScopeMissing(_) => "key",

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::{Code, Refusal};
-use crate::certificate::Rejected;
+use crate::certificate::{Rejected, Trust};
 use crate::clock::Timestamp;
 use crate::identity::Refused;
 use crate::policy::{Accept, Denial};
@@ -51,16 +51,17 @@ impl Refusal {
         }
     }
 
-    /// One sentence or more for a human: what is wrong and what to do.
+    /// One sentence or more for a human: what is wrong and what to do. Issuers that are accepted go
+    /// by their names in `trust`.
     #[must_use]
-    pub fn detail(&self) -> String {
+    pub fn detail(&self, trust: &Trust) -> String {
         match self {
             Self::Malformed(malformed) => sentence(malformed),
             Self::Token(malformed) => sentence(malformed),
             Self::Ambiguous(ambiguous) => sentence(ambiguous),
             Self::RouteNotFound => "No route serves this host and path.".to_owned(),
             Self::Identity(refused) => identity_detail(refused),
-            Self::Policy(denied) => policy_detail(&denied.why),
+            Self::Policy(denied) => policy_detail(&denied.why, trust),
             Self::StoreUnavailable => STORE_UNAVAILABLE.to_owned(),
             Self::Overloaded => {
                 "The gateway is busy with more than it can do; try again.".to_owned()
@@ -167,12 +168,12 @@ const fn policy_code(denial: &Denial) -> Code {
         Denial::CredentialMissing(_) => Code::CredentialMissing,
         Denial::CertificateRetired | Denial::Retired => Code::CertificateRetired,
         Denial::Brownout { .. } => Code::Brownout,
-        Denial::CertificateAuthority => Code::CertificateUntrusted,
+        Denial::CertificateAuthority(_) => Code::CertificateUntrusted,
         Denial::ScopeMissing(_) => Code::ScopeMissing,
     }
 }
 
-fn policy_detail(denial: &Denial) -> String {
+fn policy_detail(denial: &Denial, trust: &Trust) -> String {
     let text = match denial {
         Denial::CredentialMissing(Accept::Certificate) => {
             "Connect with your client certificate; this route accepts no key alone."
@@ -199,8 +200,12 @@ fn policy_detail(denial: &Denial) -> String {
                  with the certificate, once: a key is never refused for this."
             );
         }
-        Denial::CertificateAuthority => {
-            "Your certificate is good, but this route accepts certificates of another issuer."
+        Denial::CertificateAuthority(accepted) => {
+            return format!(
+                "Your certificate is good, but this route accepts certificates of another issuer \
+                 only. Use one that leads to {}.",
+                trust.accepted(accepted)
+            );
         }
         Denial::ScopeMissing(scope) => {
             return format!("This route asks for the scope '{scope}', which your key has not.");

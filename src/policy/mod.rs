@@ -10,6 +10,7 @@ pub use network::{Network, NotANetwork};
 pub use observe::{Observed, Observing, observe};
 pub use route::{Accept, HostPattern, NotAHost, Route, Routes};
 
+use crate::certificate::CaIndex;
 use crate::clock::Timestamp;
 use crate::identity::{Caller, Identity, Proof};
 use crate::key::Scope;
@@ -51,8 +52,9 @@ pub enum Denial {
     CredentialMissing(Accept),
     /// The route no longer accepts certificates.
     CertificateRetired,
-    /// The certificate is good, but of an authority that this route does not accept.
-    CertificateAuthority,
+    /// The certificate is good, but of an authority that this route does not accept; it accepts
+    /// these.
+    CertificateAuthority(Vec<CaIndex>),
     /// The phase of the client no longer accepts certificates.
     Retired,
     /// The phase of the client refuses certificates for now.
@@ -144,7 +146,7 @@ fn accepts(route: &Route, identity: &Identity) -> Result<(), Denial> {
         (Accept::Certificate, Proof::Certificate(ca) | Proof::Both(ca))
         | (Accept::Either, Proof::Certificate(ca)) => {
             if !route.cas.is_empty() && !route.cas.contains(&ca) {
-                return Err(Denial::CertificateAuthority);
+                return Err(Denial::CertificateAuthority(route.cas.clone()));
             }
         }
         (Accept::Key | Accept::Either, Proof::Key | Proof::Both(_)) => {}
