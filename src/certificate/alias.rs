@@ -6,8 +6,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Fingerprint;
-use crate::client::ClientId;
+use crate::client::{ClientId, Disabled, Holdings};
 use crate::clock::Timestamp;
+use crate::store::{Action, Actor, Change, Epoch, Write};
 
 /// A name that can be computed from a certificate. It finds a certificate that was verified; it is
 /// never a credential.
@@ -91,6 +92,73 @@ impl AliasRecord {
     }
 }
 
+/// Why an alias was not given to a client, or not taken back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnnounced {
+    /// The client is disabled.
+    #[error(transparent)]
+    Disabled(#[from] Disabled),
+    /// It is announced for somebody else.
+    #[error(
+        "it is announced for the client {0} already; take that back first, with the same command \
+         and --undo"
+    )]
+    Anothers(ClientId),
+    /// A certificate was seen that has it.
+    #[error("it was used: it is the certificate {0}; see: keyferry certificate list")]
+    Used(Fingerprint),
+}
+
+/// Gives the first verified certificate that will have `alias` to a client. `known` is the alias'
+/// record, when there is one. None when that was done before.
+///
+/// # Errors
+///
+/// [`NotAnnounced`].
+pub fn announce(
+    alias: Alias,
+    known: Option<(Epoch, AliasRecord)>,
+    to: &Holdings,
+    actor: Actor,
+    now: Timestamp,
+) -> Result<Option<Change>, NotAnnounced> {
+    to.expect_active()?;
+    let version = match known {
+        None => Epoch::NONE,
+        Some((version, known)) => match known.state {
+            AliasState::Open if known.client == *to.id() => return Ok(None),
+            AliasState::Open => return Err(NotAnnounced::Anothers(known.client)),
+            AliasState::Bound { to } => return Err(NotAnnounced::Used(to)),
+            AliasState::Withdrawn { .. } => version,
+        },
+    };
+    let record = AliasRecord::new(alias, to.id().clone(), now);
+    let writes = vec![to.hold(), Write::replace(version, record)];
+    let action = Action::CertificateAnnounced;
+    Ok(Some(Change::new(action, actor, now, writes)))
+}
+
+/// Takes an alias back that no certificate was seen to have. None when that was done before.
+///
+/// # Errors
+///
+/// [`NotAnnounced::Used`].
+pub fn withdraw(
+    (version, known): (Epoch, AliasRecord),
+    actor: Actor,
+    now: Timestamp,
+) -> Result<Option<Change>, NotAnnounced> {
+    match known.state {
+        AliasState::Withdrawn { .. } => return Ok(None),
+        AliasState::Bound { to } => return Err(NotAnnounced::Used(to)),
+        AliasState::Open => {}
+    }
+    let state = AliasState::Withdrawn { at: now };
+    let writes = vec![Write::replace(version, AliasRecord { state, ..known })];
+    let action = Action::AnnouncementWithdrawn;
+    Ok(Some(Change::new(action, actor, now, writes)))
+}
+
 /// `N` bytes in hex, as programs print them: in either case, with or without colons, and with or
 /// without a name before an equals sign.
 fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -142,6 +210,8 @@ impl From<Alias> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::ClientRecord;
+    use crate::store::Record;
 
     #[test]
     fn an_alias_has_one_text_form_and_is_read_as_programs_print_it() {
@@ -166,5 +236,49 @@ mod tests {
         ] {
             assert!(text.parse::<Alias>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_announcement_is_one_clients_until_it_is_used_or_taken_back() {
+        const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+        let client = |id: &str| Holdings {
+            client: (Epoch(1), ClientRecord::new(id.parse().unwrap(), None, NOW)),
+            certificates: Vec::new(),
+            keys: Vec::new(),
+        };
+        let (acme, bravo) = (client("acme"), client("bravo"));
+        let alias = Alias::Spki([7; 32]);
+        let give = |known, to| announce(alias, known, to, Actor::Gateway, NOW);
+        assert!(give(None, &acme).unwrap().is_some());
+        let open = AliasRecord::new(alias, acme.id().clone(), NOW);
+        assert!(
+            give(Some((Epoch(2), open.clone())), &acme)
+                .unwrap()
+                .is_none()
+        );
+        let anothers = give(Some((Epoch(2), open.clone())), &bravo);
+        assert_eq!(
+            anothers.err(),
+            Some(NotAnnounced::Anothers(acme.id().clone()))
+        );
+
+        let change = withdraw((Epoch(2), open.clone()), Actor::Gateway, NOW);
+        let written = change.unwrap().unwrap().writes.remove(0).record;
+        let Record::Alias(withdrawn) = written else {
+            panic!("{written:?}");
+        };
+        assert!(
+            give(Some((Epoch(3), withdrawn.clone())), &bravo)
+                .unwrap()
+                .is_some()
+        );
+        let again = withdraw((Epoch(3), withdrawn), Actor::Gateway, NOW);
+        assert!(again.unwrap().is_none());
+
+        let to = Fingerprint::of(b"the certificate");
+        let used = || Some((Epoch(4), open.clone().bound(to)));
+        assert_eq!(give(used(), &acme).err(), Some(NotAnnounced::Used(to)));
+        let kept = withdraw(used().unwrap(), Actor::Gateway, NOW);
+        assert_eq!(kept.err(), Some(NotAnnounced::Used(to)));
     }
 }

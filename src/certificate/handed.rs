@@ -47,7 +47,8 @@ pub enum NotHanded {
     /// A digest of another kind.
     #[error(
         "that is a SHA-1 fingerprint; name the SHA-256: \
-         openssl x509 -noout -fingerprint -sha256 -in FILE"
+         openssl x509 -noout -fingerprint -sha256 -in FILE; where only the SHA-1 is known: \
+         keyferry certificate add --client ID --sha1 HEX"
     )]
     Sha1,
 }

@@ -27,7 +27,7 @@ mod twin;
 mod verdict;
 mod verifier;
 
-pub use alias::{Alias, AliasRecord, AliasState, NotAnAlias};
+pub use alias::{Alias, AliasRecord, AliasState, NotAnAlias, NotAnnounced, announce, withdraw};
 pub use chain::Chain;
 pub use change::{AlreadyMapped, NotGiven, approve, give, remove, take_over};
 pub use explanation::{

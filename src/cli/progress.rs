@@ -1,6 +1,6 @@
 //! How far the clients are, and what about them wants attention.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::Failure;
@@ -8,7 +8,9 @@ use super::open::Operator;
 use super::phase::Outlook;
 use super::records::Records;
 use crate::certificate::Mapping;
-use crate::client::{ClientId, ClientRecord, Evidence, Flag, Seen, Sighting, Stage};
+use crate::client::{
+    ClientId, ClientRecord, CredentialId, Evidence, Flag, Seen, Sighting, Stage, Use, used_apart,
+};
 use crate::clock::Timestamp;
 use crate::phase::Phase;
 
@@ -16,6 +18,8 @@ use crate::phase::Phase;
 pub(super) struct Progress {
     sightings: HashMap<ClientId, Sighting>,
     holdings: HashMap<ClientId, Has>,
+    /// Those two of whose certificates were used in two places at about the same time.
+    used_apart: HashSet<ClientId>,
     window: Duration,
     outlook: Outlook,
     now: Timestamp,
@@ -38,6 +42,7 @@ impl Progress {
         Ok(Self {
             sightings: sightings.into_iter().map(by_client).collect(),
             holdings: holdings(records, operator.now),
+            used_apart: apart(records, &operator.uses().await?),
             window: operator.config.migration.window,
             outlook: Outlook::of(records),
             now: operator.now,
@@ -89,6 +94,7 @@ impl Progress {
             sighting: self.sighting(&client.id),
             certificates_end: has.certificates_end(),
             has_key: has.issued.is_some(),
+            used_apart: self.used_apart.contains(&client.id),
             used_key: has.issued.is_some() && self.seen(&client.id).by_key >= has.issued,
         };
         evidence.flags(self.now)
@@ -99,6 +105,23 @@ impl Has {
     fn certificates_end(&self) -> Option<Timestamp> {
         self.certificates_end.filter(|_| !self.is_end_unknown)
     }
+}
+
+/// The clients two of whose certificates were used apart.
+fn apart(records: &Records, uses: &[Use]) -> HashSet<ClientId> {
+    let mut by_client = HashMap::<&ClientId, Vec<Use>>::new();
+    for used in uses {
+        let CredentialId::Certificate(fingerprint) = &used.credential else {
+            continue;
+        };
+        if let Some((_, record)) = records.certificates.get(fingerprint)
+            && let Mapping::Mapped { client, .. } = &record.mapping
+        {
+            by_client.entry(client).or_default().push(*used);
+        }
+    }
+    by_client.retain(|_, uses| used_apart(uses, Flag::AT_ONCE).is_some());
+    by_client.into_keys().cloned().collect()
 }
 
 fn holdings(records: &Records, now: Timestamp) -> HashMap<ClientId, Has> {

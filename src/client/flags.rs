@@ -17,6 +17,9 @@ pub enum Flag {
     Expired,
     /// Its certificate came beside another client's key, or its key beside another's certificate.
     Conflict,
+    /// Two of its certificates were used from two places at about the same time: one may be a copy
+    /// in other hands.
+    Clone,
     /// Nothing came from it for long.
     Silent,
     /// It has a key, and never used one.
@@ -25,16 +28,20 @@ pub enum Flag {
 
 impl Flag {
     /// Every flag, the most urgent first.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Expiring,
         Self::Expired,
         Self::Conflict,
+        Self::Clone,
         Self::Silent,
         Self::Unclaimed,
     ];
 
     /// How far ahead a certificate's end is near, and how far back a conflict and a call count.
     pub const HORIZON: Duration = Duration::from_hours(30 * 24);
+
+    /// How near in time two certificates must have been used to look like copies.
+    pub const AT_ONCE: Duration = Duration::from_hours(24);
 
     /// The word for screens, filters and documents.
     #[must_use]
@@ -43,6 +50,7 @@ impl Flag {
             Self::Expiring => "expiring",
             Self::Expired => "expired",
             Self::Conflict => "conflict",
+            Self::Clone => "clone",
             Self::Silent => "silent",
             Self::Unclaimed => "unclaimed",
         }
@@ -65,6 +73,8 @@ pub struct Evidence<'a> {
     pub has_key: bool,
     /// Whether one of its keys was ever used.
     pub used_key: bool,
+    /// Whether two of its certificates were used apart ([`crate::client::used_apart`]).
+    pub used_apart: bool,
 }
 
 impl Evidence<'_> {
@@ -88,6 +98,7 @@ impl Evidence<'_> {
                 let conflict = self.sighting.and_then(|sighting| sighting.conflict);
                 conflict.is_some_and(|at| at.plus(Flag::HORIZON) >= now)
             }
+            Flag::Clone => self.used_apart,
             Flag::Silent => {
                 let last = self.last_call().unwrap_or(self.created_at);
                 last.plus(Flag::HORIZON) < now
@@ -120,6 +131,7 @@ mod tests {
         certificates_end: None,
         has_key: false,
         used_key: false,
+        used_apart: false,
     };
 
     fn flags(evidence: Evidence<'_>) -> Vec<&'static str> {

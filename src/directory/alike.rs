@@ -3,8 +3,10 @@
 //! What identifies nobody any more is found as well, so that who was shut out is not taken for
 //! somebody new. What is found are candidates: their records decide.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use foldhash::fast::RandomState;
-use papaya::HashMap;
 
 use crate::certificate::{CertificateRecord, Facts, Fingerprint, Mapping};
 
@@ -13,18 +15,27 @@ const MOST: usize = 32;
 /// How many of one key or name are kept, with all that were renewed.
 const MOST_KEPT: usize = 1024;
 
-/// The certificates that are alike.
+/// The certificates that are alike. Asked at a first sight only, so there is a lock; and compact,
+/// since all certificates are in it.
 #[derive(Default)]
 pub(super) struct Alike {
-    /// By a number that is computed from a key, or from the names. It is another one in every
-    /// process, so that nobody can choose certificates that collide.
-    groups: HashMap<u64, Group, RandomState>,
+    known: Mutex<Known>,
     hasher: RandomState,
 }
 
+#[derive(Default)]
+struct Known {
+    /// Each certificate once.
+    all: Vec<Fingerprint>,
+    /// By a number that is computed from a key, or from the names. It is another one in every
+    /// process, so that nobody can choose certificates that collide.
+    groups: HashMap<u64, Group, RandomState>,
+}
+
+/// Certificates by their place in the list of all.
 enum Group {
-    One(Fingerprint),
-    Some(Box<[Fingerprint]>),
+    One(u32),
+    Some(Box<[u32]>),
     TooMany,
 }
 
@@ -39,14 +50,6 @@ pub struct Candidates {
     pub too_many_names: bool,
 }
 
-impl Candidates {
-    /// Whether there is none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.certificates.is_empty() && !self.too_many_keys && !self.too_many_names
-    }
-}
-
 impl Alike {
     /// Takes in a certificate as it is now.
     pub(super) fn apply(&self, record: &CertificateRecord) {
@@ -56,15 +59,35 @@ impl Alike {
         if matches!(record.mapping, Mapping::Pending | Mapping::Twin { .. }) {
             return;
         }
-        let groups = self.groups.pin();
+        let mut known = self.known();
+        let mut place = None;
         for number in self.numbers(facts) {
-            let group = match groups.get(&number) {
-                None => Group::One(record.fingerprint),
-                Some(group) if group.all().contains(&record.fingerprint) => continue,
-                Some(group) => group.with(record.fingerprint),
+            let group = known.groups.get(&number);
+            if matches!(group, Some(Group::TooMany)) {
+                continue;
+            }
+            let has = group.and_then(|group| known.place_in(group, &record.fingerprint));
+            if has.is_some() {
+                place = has;
+                continue;
+            }
+            // More than can be numbered are as good as too many.
+            let own = place.or_else(|| u32::try_from(known.all.len()).ok());
+            let group = match (group, own) {
+                (_, None) => Group::TooMany,
+                (None, Some(own)) => Group::One(own),
+                (Some(group), Some(own)) => group.with(own),
             };
-            groups.insert(number, group);
+            known.groups.insert(number, group);
+            if place.is_none() {
+                known.all.push(record.fingerprint);
+                place = own;
+            }
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those that may have the key or the names of a certificate with these facts. A lineage of
@@ -75,18 +98,20 @@ impl Alike {
         facts: &Facts,
         successor: impl Fn(&Fingerprint) -> Option<Fingerprint>,
     ) -> Candidates {
-        let groups = self.groups.pin();
-        let [keys, names] = self.numbers(facts).map(|number| match groups.get(&number) {
-            None => Some(Vec::new()),
-            Some(Group::TooMany) => None,
-            Some(group) => {
-                let all = group.all();
-                let is_last =
-                    |one: &&Fingerprint| !successor(one).is_some_and(|by| all.contains(&by));
-                let last: Vec<_> = all.iter().filter(is_last).copied().collect();
-                (last.len() <= MOST).then_some(last)
-            }
-        });
+        let known = self.known();
+        let [keys, names] = self
+            .numbers(facts)
+            .map(|number| match known.groups.get(&number) {
+                None => Some(Vec::new()),
+                Some(Group::TooMany) => None,
+                Some(group) => {
+                    let all: Vec<_> = known.of(group).collect();
+                    let is_last =
+                        |one: &&Fingerprint| !successor(one).is_some_and(|by| all.contains(&by));
+                    let last: Vec<_> = all.iter().filter(is_last).copied().collect();
+                    (last.len() <= MOST).then_some(last)
+                }
+            });
         let mut found = Candidates {
             too_many_keys: keys.is_none(),
             too_many_names: names.is_none(),
@@ -114,8 +139,21 @@ impl Alike {
     }
 }
 
+impl Known {
+    fn of(&self, group: &Group) -> impl Iterator<Item = Fingerprint> {
+        let places = group.places().iter();
+        places.filter_map(|place| self.all.get(usize::try_from(*place).ok()?).copied())
+    }
+
+    fn place_in(&self, group: &Group, fingerprint: &Fingerprint) -> Option<u32> {
+        let mut both = group.places().iter().zip(self.of(group));
+        both.find(|(_, one)| one == fingerprint)
+            .map(|(place, _)| *place)
+    }
+}
+
 impl Group {
-    fn all(&self) -> &[Fingerprint] {
+    fn places(&self) -> &[u32] {
         match self {
             Self::One(one) => std::slice::from_ref(one),
             Self::Some(some) => some,
@@ -123,11 +161,11 @@ impl Group {
         }
     }
 
-    fn with(&self, fingerprint: Fingerprint) -> Self {
+    fn with(&self, place: u32) -> Self {
         match self {
             Self::TooMany => Self::TooMany,
-            known if known.all().len() >= MOST_KEPT => Self::TooMany,
-            known => Self::Some([known.all(), &[fingerprint]].concat().into()),
+            known if known.places().len() >= MOST_KEPT => Self::TooMany,
+            known => Self::Some([known.places(), &[place]].concat().into()),
         }
     }
 }

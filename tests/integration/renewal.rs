@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
-use keyferry::certificate::Fingerprint;
+use keyferry::certificate::{AliasState, Fingerprint};
 use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode};
 use serde_json::Value;
 
@@ -392,4 +392,143 @@ fn one_renewed_certificate_at_two_gateways_is_followed_once() {
     let all = list["certificates"].as_array().unwrap();
     let renewed = all.iter().filter(|one| !one["renewed_by"].is_null());
     assert_eq!((all.len(), renewed.count()), (4, 3), "{list:#}");
+}
+
+/// The SHA-256 of the public key, as openssl prints it.
+fn spki(of: &Identity) -> String {
+    let key = of.issued.key.public_key_to_der().unwrap();
+    Fingerprint::of(&key).to_string()
+}
+
+#[test]
+fn an_announced_certificate_takes_over_at_once_and_only_one_does() {
+    let scene = Scene::new("");
+    let next = scene.same_name();
+    let announce = |client: &str, options: &[&str]| {
+        let spki = spki(&next);
+        let arguments = ["certificate", "announce", client, "--spki", &spki];
+        scene.gateway.cli(&[&arguments, options].concat())
+    };
+    // Taken back, it is as if it had never been; the names alone wait.
+    announce(&scene.client, &[]).expect_success();
+    announce(&scene.client, &["--undo"]).expect_success();
+    let other = scene.world.client_like(leaf("acme").key(&next.issued.key));
+    scene.refuses(&other, "approval_pending");
+    scene.ask(&["certificate", "remove", &fingerprint(&other)]);
+
+    let next = scene.same_name();
+    let key = spki(&next);
+    let announced = scene.ask(&["certificate", "announce", &scene.client, "--spki", &key]);
+    assert_eq!(
+        announced["announced"]["status"], "announced",
+        "{announced:#}"
+    );
+    let list = scene.ask(&["certificate", "list"]);
+    assert_eq!(list["announced"][0]["client_id"], scene.client, "{list:#}");
+    scene.follows(&next);
+    assert_eq!(scene.listed(&next)["renews"], fingerprint(&scene.acme));
+    let list = scene.ask(&["certificate", "list"]);
+    assert_eq!(list["announced"], serde_json::json!([]), "{list:#}");
+    // It was used, also when that certificate is gone.
+    scene.ask(&["certificate", "remove", &fingerprint(&next)]);
+    let again = scene.world.client_like(leaf("acme").key(&next.issued.key));
+    scene.refuses(&again, "client_unregistered");
+    let told = scene
+        .gateway
+        .cli(&["certificate", "announce", &scene.client, "--spki", &key]);
+    assert!(
+        !told.status.success() && told.errors.contains("it was used"),
+        "{}",
+        told.errors
+    );
+}
+
+#[test]
+fn v22_another_certificate_with_the_sha_1_of_one_that_was_seen_is_refused_with_an_alarm() {
+    let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+    let gateway = Gateway::builder(&world)
+        .redis(&store.url())
+        .set("enrolment.mode", "registered")
+        .backend("echo", backend.address())
+        .route("/", "echo", "either")
+        .start();
+    gateway.cli(&["client", "add", "acme"]).expect_success();
+    let sha1 = |of: &Identity| hex::encode(openssl::sha::sha1(&of.issued.x509.to_der().unwrap()));
+    let add = |of: &Identity| {
+        let sha1 = sha1(of);
+        let did = ask(
+            &gateway,
+            &["certificate", "add", "--client", "acme", "--sha1", &sha1],
+        );
+        assert_eq!(did["changed"], true, "{did:#}");
+    };
+    let call = |who: &Identity| gateway.curl("/").certificate(who).send();
+
+    // The control: the first verified certificate with that SHA-1 is the client's, for ever.
+    let (imported, forged) = (world.client("imported"), world.client("forged"));
+    add(&imported);
+    add(&forged);
+    call(&forged_by_nobody(&imported, &world)).expect_refusal(401, "certificate_untrusted");
+    call(&imported).expect_status(200);
+    assert_eq!(backend.last().header("x-client-id"), "acme");
+    call(&imported).expect_status(200);
+
+    // Nobody here can make two certificates of one SHA-1, so the store is brought to where that
+    // would lead: `forged` has the SHA-1 of a certificate that was seen.
+    store.edit_alias(&format!("sha1-{}", sha1(&forged)), |alias| {
+        alias.state = AliasState::Bound {
+            to: Fingerprint::of(b"the one that was seen"),
+        };
+    });
+    call(&forged).expect_refusal(403, "client_unregistered");
+    assert!(gateway.log().contains("ALARM"), "{}", gateway.log());
+    let series = r#"keyferry_renewals_total{outcome="refused",rung="sha1"}"#;
+    assert!((gateway.metric(series) - 1.0).abs() < 0.1);
+}
+
+/// The names and the key of a certificate, signed by nobody who is trusted.
+fn forged_by_nobody(like: &Identity, world: &World) -> Identity {
+    world.files(leaf("imported").key(&like.issued.key).self_signed())
+}
+
+#[test]
+fn c10_two_live_certificates_of_one_client_used_from_two_addresses_raise_a_flag() {
+    let scene = Scene::new("");
+    let copy = scene.same_key();
+    let call = |who: &Identity, from: &str| {
+        let ask = scene.gateway.curl("/").certificate(who);
+        let answer = ask.option(&format!("interface = {from:?}")).send();
+        answer.expect_status(200);
+    };
+    let flagged = || {
+        let list = scene.ask(&["client", "list", "--flag", "clone"]);
+        list["clients"].as_array().unwrap().len()
+    };
+    let used_from = |who: &Identity, from: &str| {
+        wait_for("the use to be kept", || {
+            let shown = scene.ask(&["client", "show", &scene.client]);
+            let all = shown["certificates"].as_array().unwrap();
+            let one = all
+                .iter()
+                .find(|one| one["fingerprint"] == fingerprint(who))?;
+            (one["last_used"]["from"] == from).then_some(())
+        });
+    };
+    // The control: both at one place are a renewal.
+    for who in [&scene.acme, &copy] {
+        call(who, "127.0.0.1");
+        used_from(who, "127.0.0.1");
+    }
+    assert_eq!(flagged(), 0);
+    call(&copy, "127.0.0.2");
+    used_from(&copy, "127.0.0.2");
+    assert_eq!(flagged(), 1);
+    let shown = scene.ask(&["client", "show", &scene.client]);
+    assert!(
+        shown["flags"].as_array().unwrap().contains(&"clone".into()),
+        "{shown:#}"
+    );
+    // The older one is refused: what is left is one.
+    scene.ask(&["certificate", "supersede", &fingerprint(&scene.acme)]);
+    assert_eq!(flagged(), 0);
 }

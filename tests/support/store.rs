@@ -1,7 +1,7 @@
 //! A Redis that gateways share, and the store in it as the operator's commands use it: for what no
 //! client can do to itself.
 
-use keyferry::certificate::CertificateRecord;
+use keyferry::certificate::{AliasRecord, CertificateRecord};
 use keyferry::client::ClientRecord;
 use keyferry::clock;
 use keyferry::key::KeyRecord;
@@ -69,6 +69,15 @@ impl SharedStore {
         self.edit(&id, Action::KeyIssued, |record| match record {
             Record::Key(key) => edit(key),
             other => panic!("{other:?} is no key"),
+        });
+    }
+
+    /// Changes what the store remembers of another name of a certificate.
+    pub(crate) fn edit_alias(&self, id: &str, edit: impl FnOnce(&mut AliasRecord)) {
+        let id = RecordId::Alias(id.parse().expect("an alias"));
+        self.edit(&id, Action::CertificateAnnounced, |record| match record {
+            Record::Alias(alias) => edit(alias),
+            other => panic!("{other:?} is no alias"),
         });
     }
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::{after, read, show_given};
-use crate::certificate::{self, Handed};
+use super::{after, announce, read, show_given};
+use crate::certificate::{self, Alias, Handed};
 use crate::cli::open::{Edit, Operator};
 use crate::cli::{Failure, Out};
 use crate::client::ClientId;
@@ -19,14 +19,24 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "ID")]
     client: ClientId,
     /// A file (PEM or DER), or the SHA-256 of the certificate in hex, with or without colons
-    #[arg(value_name = "FILE|FINGERPRINT")]
-    certificate: String,
+    #[arg(value_name = "FILE|FINGERPRINT", required_unless_present = "sha1")]
+    certificate: Option<String>,
+    /// The SHA-1 of the certificate in hex, where an older gateway knew no more: the first verified
+    /// certificate that has it is the client's
+    #[arg(long, value_name = "HEX", conflicts_with = "certificate")]
+    sha1: Option<String>,
     #[command(flatten)]
     edit: Edit,
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
-    let handed = handed(&args.certificate)?;
+    if let Some(sha1) = &args.sha1 {
+        let usage = || Failure::Usage(format!("{sha1:?} is not the 40 hex digits of a SHA-1"));
+        let alias = Alias::sha1(sha1).ok_or_else(usage)?;
+        return announce::change(alias, &args.client, false, &args.edit, operator, out).await;
+    }
+    let named = args.certificate.as_deref().unwrap_or_default();
+    let handed = handed(named)?;
     let decide = async || {
         let records = operator.records().await?;
         let to = records.holdings(&args.client)?;
@@ -44,7 +54,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     if handed.others > 0 && !out.is_json() {
         out.note(format!(
             "{} holds {} certificates; this is the client's own, the others issued it",
-            args.certificate,
+            named,
             handed.others.saturating_add(1)
         ));
     }
@@ -58,7 +68,12 @@ fn handed(text: &str) -> Result<Handed, Failure> {
     if let Some(handed) = named {
         return Ok(handed);
     }
-    let path = Path::new(text);
+    read_file(Path::new(text))
+}
+
+/// The certificate in the file `path`.
+pub(super) fn read_file(path: &Path) -> Result<Handed, Failure> {
+    let text = path.display();
     let contents = read(path).map_err(|error| {
         Failure::Usage(format!(
             "{text} cannot be read ({error}); name a file, or the 64 hex digits of a SHA-256"

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::announce::AliasView;
 use crate::cli::open::Operator;
 use crate::cli::table::{relative_or, table};
 use crate::cli::view::{CertificateView, short};
@@ -21,6 +22,8 @@ pub(in crate::cli) struct Args {
 #[derive(Serialize)]
 struct Report {
     certificates: Vec<CertificateView>,
+    /// Those that are announced and were not seen yet.
+    announced: Vec<AliasView>,
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
@@ -37,8 +40,19 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     let certificates = records.certificates.values();
     let views = certificates.map(|(_, record)| CertificateView::of(record));
     let certificates = views.filter(is_asked_for).collect();
-    let report = Report { certificates };
-    if report.certificates.is_empty() && !out.is_json() {
+    let announced = records
+        .aliases
+        .values()
+        .map(|(_, record)| AliasView::of(record));
+    let of_client = |alias: &AliasView| {
+        alias.status == "announced" && args.client.as_ref().is_none_or(|id| *id == alias.client_id)
+    };
+    let announced = announced.filter(|alias| !args.pending && of_client(alias));
+    let report = Report {
+        certificates,
+        announced: announced.collect(),
+    };
+    if report.certificates.is_empty() && report.announced.is_empty() && !out.is_json() {
         out.note("no such certificate");
         return Ok(());
     }
@@ -65,6 +79,20 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
             certificate.issuer.clone().unwrap_or_default(),
         ]
     });
-    out.show(&report, table(header, rows))?;
+    let announced = report.announced.iter().map(|alias| {
+        let (name, status) = (alias.alias.to_string(), alias.status.to_owned());
+        let name: String = name.chars().take(16).collect();
+        let client = alias.client_id.to_string();
+        [
+            name,
+            status,
+            client,
+            String::new(),
+            String::new(),
+            String::new(),
+            String::new(),
+        ]
+    });
+    out.show(&report, table(header, rows.chain(announced)))?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `keyferry certificate`: whom certificates identify.
 
 mod add;
+mod announce;
 mod approve;
 mod list;
 mod remove;
@@ -25,6 +26,7 @@ use crate::store::{Change, Epoch, Record};
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Add(add::Args),
+    Announce(announce::Args),
     /// Show all certificates, and whom each identifies
     List(list::Args),
     Approve(approve::Args),
@@ -35,6 +37,7 @@ pub(super) enum Command {
 pub(super) fn run(command: Command, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
     operate(globals, out, async |operator, out| match command {
         Command::Add(args) => add::run(&args, operator, out).await,
+        Command::Announce(args) => announce::run(&args, operator, out).await,
         Command::List(args) => list::run(&args, operator, out).await,
         Command::Approve(args) => approve::run(&args, operator, out).await,
         Command::Remove(args) => remove::run(&args, operator, out).await,
