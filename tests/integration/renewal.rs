@@ -497,7 +497,7 @@ fn c10_two_live_certificates_of_one_client_used_from_two_addresses_raise_a_flag(
     let copy = scene.same_key();
     let call = |who: &Identity, from: &str| {
         let ask = scene.gateway.curl("/").certificate(who);
-        let answer = ask.option(&format!("interface = {from:?}")).send();
+        let answer = ask.option("--interface").option(from).send();
         answer.expect_status(200);
     };
     let flagged = || {
