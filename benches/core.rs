@@ -248,7 +248,7 @@ impl World {
             })
         };
         let server = pki::server("api.example.com").signed_by(&authority);
-        let door = door(gateway(), &verifier, &server, metrics.clone())?;
+        let door = door(gateway(), &verifier, &directory, &server, metrics.clone())?;
         Ok(Self {
             gateway: gateway(),
             identities,
@@ -335,6 +335,7 @@ async fn load(directory: &Directory) -> Result<()> {
 fn door(
     gateway: Gateway,
     verifier: &Arc<Verifier>,
+    directory: &Arc<Directory>,
     server: &pki::Issued,
     metrics: Metrics,
 ) -> Result<Door<HttpProxy<Gateway>>> {
@@ -351,7 +352,14 @@ fn door(
     let proxy = HttpProxy::new(gateway, Arc::new(ServerConf::default()));
     let (verifier, journal) = (Arc::clone(verifier), Journal::new(clock::now()));
     let journal = Arc::new(journal);
-    Ok(Door::new(&settings, verifier, proxy, metrics, journal)?)
+    Ok(Door::new(
+        &settings,
+        verifier,
+        Arc::clone(directory),
+        proxy,
+        metrics,
+        journal,
+    )?)
 }
 
 /// A real handshake, over a pair of sockets, and what the door makes of it. Only the door makes

@@ -76,6 +76,13 @@ impl Directory {
         self.view.load()
     }
 
+    /// Whether certificates are still of use to anybody, so that clients are asked for theirs. They
+    /// are, unless it is known that everybody who could come is retired.
+    #[must_use]
+    pub fn asks_for_certificates(&self) -> bool {
+        !self.view().is_everybody_retired()
+    }
+
     /// Whether everything was loaded from the store at least once.
     #[must_use]
     pub fn is_loaded(&self) -> bool {

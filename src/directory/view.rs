@@ -188,6 +188,17 @@ impl View {
         self.phases.of(client, tags)
     }
 
+    /// Whether every client that there is or could be is retired.
+    #[must_use]
+    pub fn is_everybody_retired(&self) -> bool {
+        self.phases.is_everybody_retired()
+    }
+
+    /// Calls `each` with every setting.
+    pub fn phases(&self, each: impl FnMut(&Arc<InForce>)) {
+        self.phases.each(each);
+    }
+
     /// What `client` has or had.
     #[must_use]
     pub fn belongings(&self, client: &ClientId) -> Belongings {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::notes;
 use crate::certificate::Verifier;
+use crate::directory::Directory;
 use crate::secret::SecretBytes;
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
@@ -81,34 +82,68 @@ pub enum AcceptorError {
     Tls(#[from] ErrorStack),
 }
 
-/// The acceptor that `settings` describe. Each server certificate has a context of its own, and
-/// all of them are alike otherwise.
+/// The acceptor that `settings` describe. Each server certificate has two contexts, one that asks
+/// for the client's certificate and one that does not, and all of them are alike otherwise. Which is
+/// taken, `directory` says at each handshake.
 pub(super) fn build(
     settings: &Settings,
     verifier: &Verifier,
+    directory: Arc<Directory>,
 ) -> Result<SslAcceptor, AcceptorError> {
+    let Some(default) = settings.certificates.first() else {
+        return Err(AcceptorError::NoCertificate);
+    };
+    let (asks, silent) = (settings.client_certificates, ClientCertificates::Off);
+    let (asking_names, silent_names) = (
+        by_name(settings, asks, verifier)?,
+        by_name(settings, silent, verifier)?,
+    );
+    let silent = context(settings, default, silent, verifier)?;
+    let silent = silent.build().into_context();
+    let mut acceptor = context(settings, default, asks, verifier)?;
+    acceptor.set_client_hello_callback(move |ssl, _| {
+        notes::note_hello(ssl);
+        if !directory.asks_for_certificates() {
+            // The context brings its name for sessions along, and not what it asks for.
+            ssl.set_ssl_context(&silent)?;
+            ssl.set_verify(SslVerifyMode::NONE);
+        }
+        Ok(ClientHelloResponse::SUCCESS)
+    });
+    acceptor.set_servername_callback(move |ssl, _| {
+        let is_silent = ssl.verify_mode() == SslVerifyMode::NONE;
+        choose(
+            ssl,
+            if is_silent {
+                &silent_names
+            } else {
+                &asking_names
+            },
+        )
+    });
+    Ok(acceptor.build())
+}
+
+/// The contexts of the certificates after the first, by the names that they are for.
+fn by_name(
+    settings: &Settings,
+    asks: ClientCertificates,
+    verifier: &Verifier,
+) -> Result<HashMap<String, SslContext>, AcceptorError> {
     let [default, others @ ..] = settings.certificates.as_slice() else {
         return Err(AcceptorError::NoCertificate);
     };
     let mut names: HashMap<String, SslContext> = HashMap::new();
     for certificate in others {
-        let context = context(settings, certificate, verifier)?
-            .build()
-            .into_context();
+        let context = context(settings, certificate, asks, verifier)?;
+        let context = context.build().into_context();
         for name in names_of(certificate)? {
             names.entry(name).or_insert_with(|| context.clone());
         }
     }
     let own: Vec<String> = names_of(default)?;
     names.retain(|name, _| !own.contains(name));
-    let mut acceptor = context(settings, default, verifier)?;
-    let names = Arc::new(names);
-    acceptor.set_client_hello_callback(|ssl, _| {
-        notes::note_hello(ssl);
-        Ok(ClientHelloResponse::SUCCESS)
-    });
-    acceptor.set_servername_callback(move |ssl, _| choose(ssl, &names));
-    Ok(acceptor.build())
+    Ok(names)
 }
 
 /// Puts the context for the name that the client asks for in place; the default stays otherwise.
@@ -133,6 +168,7 @@ fn choose(ssl: &mut SslRef, names: &HashMap<String, SslContext>) -> Result<(), S
 fn context(
     settings: &Settings,
     certificate: &ServerCertificate,
+    asks: ClientCertificates,
     verifier: &Verifier,
 ) -> Result<SslAcceptorBuilder, AcceptorError> {
     let mut context = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
@@ -151,9 +187,13 @@ fn context(
         select_next_proto(protocols, offered).ok_or(AlpnError::NOACK)
     });
     own_certificate(&mut context, certificate)?;
-    // Without it, the second connection of a client with a certificate fails.
-    context.set_session_id_context(b"keyferry")?;
-    if settings.client_certificates == ClientCertificates::Optional {
+    // Without it, the second connection of a client with a certificate fails. A session in which no
+    // certificate was asked for is not resumed where one is: its client could not show its own.
+    context.set_session_id_context(match asks {
+        ClientCertificates::Optional => b"keyferry",
+        ClientCertificates::Off => b"keyferry without certificates",
+    })?;
+    if asks == ClientCertificates::Optional {
         // The chain is judged by the verifier, once the peer has proven to hold the key; here
         // whatever comes is let through, to be explained. OpenSSL checks signatures of its own
         // before: a depth of 0 keeps that to one, however long the chain is that a stranger sends.

@@ -35,6 +35,7 @@ pub use notes::Offer;
 
 use crate::certificate::Verifier;
 use crate::clock;
+use crate::directory::Directory;
 use crate::telemetry::Metrics;
 use crate::tls::ssl::{SslAcceptor, SslRef};
 use notes::Notes;
@@ -60,7 +61,8 @@ struct Failed {
 }
 
 impl<A: ServerApp + Send + Sync> Door<A> {
-    /// A door with `settings`, in front of `proxy`. What fails is noted in `journal`.
+    /// A door with `settings`, in front of `proxy`. It asks for certificates for as long as the
+    /// `directory` does. What fails is noted in `journal`.
     ///
     /// # Errors
     ///
@@ -68,6 +70,7 @@ impl<A: ServerApp + Send + Sync> Door<A> {
     pub fn new(
         settings: &Settings,
         verifier: Arc<Verifier>,
+        directory: Arc<Directory>,
         proxy: A,
         metrics: Metrics,
         journal: Arc<Journal>,
@@ -78,7 +81,7 @@ impl<A: ServerApp + Send + Sync> Door<A> {
                 .with_label_values(&[failure.as_str()]);
         }
         Ok(Self {
-            acceptor: acceptor::build(settings, &verifier)?,
+            acceptor: acceptor::build(settings, &verifier, directory)?,
             deadline: settings.handshake_timeout,
             verifier,
             proxy: Arc::new(proxy),

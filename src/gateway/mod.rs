@@ -168,7 +168,8 @@ impl Gateway {
             return Ok(permit);
         }
         let caller = self.caller(head, connection, freshness, now)?;
-        Ok(policy::decide(route, caller, now)?)
+        let asked = self.parts.directory.asks_for_certificates();
+        Ok(policy::decide(route, caller, asked, now)?)
     }
 
     /// The route of a request; refused when a backend could read its path as another's.

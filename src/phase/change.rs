@@ -1,6 +1,6 @@
 //! What the operator does to phases.
 
-use super::{PhaseRecord, Setting, Target};
+use super::{PhaseRecord, Setting, Step, Target};
 use crate::clock::Timestamp;
 use crate::store::{Action, Actor, Change, Epoch, Write};
 
@@ -17,6 +17,23 @@ pub fn set(read: Option<(Epoch, PhaseRecord)>, target: Target, setting: Setting)
     let reason = setting.reason.clone();
     let writes = vec![Write::replace(version, record.with(setting))];
     Change::new(Action::PhaseSet, actor, at, writes).because(reason)
+}
+
+/// Ends a brownout that has refused as often as its budget allows: clients are told, as before it.
+/// None while it has not, and when there is no brownout with a budget.
+#[must_use]
+pub fn stop((version, record): (Epoch, PhaseRecord), spent: u64, now: Timestamp) -> Option<Change> {
+    let present = record.present()?;
+    let budget = present.brownout()?.budget?;
+    if spent < budget {
+        return None;
+    }
+    let why = format!("{spent} requests were refused, and the budget of the brownout was {budget}");
+    let mut setting = Setting::new(Step::Announce, Actor::Gateway, now);
+    setting.reason = why.parse().ok();
+    setting.expired_for = present.expired_for;
+    let (setting, target) = (setting.going_on_from(Some(present)), record.target.clone());
+    Some(set(Some((version, record)), target, setting))
 }
 
 /// Takes the present setting back: the one before it holds again, exactly as it was, or none where
@@ -39,7 +56,7 @@ pub fn undo(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::phase::{FORMER_KEPT, Step};
+    use crate::phase::{Brownout, FORMER_KEPT, Phase, Plan, Schedule, Share};
     use crate::store::Record;
 
     fn record(change: &Change) -> PhaseRecord {
@@ -85,6 +102,39 @@ mod tests {
         let none = record(&undo((Epoch(3), undone), Actor::Gateway, at).unwrap());
         assert_eq!(none.present(), None);
         assert!(undo((Epoch(4), none), Actor::Gateway, at).is_err());
+    }
+
+    #[test]
+    fn a_brownout_stops_at_its_budget_and_not_before() {
+        let plan = Plan {
+            begins: Timestamp::from_unix(1),
+            ends: None,
+            schedule: Schedule::Share(Share::try_from(5).unwrap()),
+        };
+        let read = |budget| {
+            let plan = plan.clone();
+            let brownout = setting(Step::Brownout(Brownout { plan, budget }), 1);
+            (Epoch(4), record(&set(None, Target::All, brownout)))
+        };
+        let now = Timestamp::from_unix(9);
+        assert!(stop(read(Some(10)), 9, now).is_none());
+        assert!(stop(read(None), 1000, now).is_none());
+        let change = stop(read(Some(10)), 12, now).unwrap();
+        assert_eq!(
+            (change.writes[0].expected, &change.actor),
+            (Epoch(4), &Actor::Gateway)
+        );
+        assert!(
+            change
+                .reason
+                .as_ref()
+                .is_some_and(|why| why.to_string().starts_with("12 "))
+        );
+        let stopped = record(&change);
+        let present = stopped.present().unwrap();
+        assert_eq!((present.phase(), present.since), (Phase::Announce, now));
+        assert_eq!(present.announced, Some(Timestamp::from_unix(1)));
+        assert!(stop((Epoch(5), stopped), 12, now).is_none());
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod windows;
 use serde::{Deserialize, Serialize};
 
 pub use brownout::{Brownout, NotAShare, Plan, Schedule, Share};
-pub use change::{NothingToUndo, set, undo};
+pub use change::{NothingToUndo, set, stop, undo};
 pub use cohorts::{Cohorts, InForce};
 pub use guard::{Objection, Proposal};
 pub use guide::{Guide, NotAGuide};

@@ -93,17 +93,27 @@ pub fn open(route: &Arc<Route>) -> Option<Permit> {
     })
 }
 
-/// Whether `caller` may use `route` at `now`.
+/// Whether `caller`, who was `asked` for a certificate or not, may use `route` at `now`.
 ///
 /// # Errors
 ///
 /// [`Denied`].
-pub fn decide(route: &Arc<Route>, caller: Caller, now: Timestamp) -> Result<Permit, Denied> {
+pub fn decide(
+    route: &Arc<Route>,
+    caller: Caller,
+    asked: bool,
+    now: Timestamp,
+) -> Result<Permit, Denied> {
     if let Some(permit) = open(route) {
         return Ok(permit);
     }
     let Caller::Known(identity) = caller else {
-        return Err(Denial::CredentialMissing(route.accept).into());
+        // Whoever was not asked for a certificate has nothing but a key to show.
+        let accept = match route.accept {
+            Accept::Either if !asked => Accept::Key,
+            accept => accept,
+        };
+        return Err(Denial::CredentialMissing(accept).into());
     };
     let allowed = accepts(route, &identity).and_then(|()| match identity.phase() {
         Some(phase) => allows(phase, &identity, now),

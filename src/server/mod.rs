@@ -1,5 +1,6 @@
 //! Puts the parts together and runs them.
 
+mod budget;
 mod echo;
 mod health;
 mod parts;
@@ -100,9 +101,10 @@ pub fn run(config: Config) -> Result<(), StartError> {
         server.add_service(small("admin", admin, address));
     }
 
-    let (metrics, verifier) = (
+    let (metrics, verifier, directory) = (
         opened.parts.metrics.clone(),
         Arc::clone(&opened.parts.verifier),
+        Arc::clone(&opened.parts.directory),
     );
     let mut proxy = HttpProxy::new(
         Gateway::new(opened.parts),
@@ -112,7 +114,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(IDLE);
     proxy.server_options = Some(options);
-    let door = Door::new(&opened.door, verifier, proxy, metrics, journal)?;
+    let door = Door::new(&opened.door, verifier, directory, proxy, metrics, journal)?;
     let mut gateway = Service::new("gateway".to_owned(), door);
     gateway.add_listener(ListenerConfig::tcp(public.to_string()));
     // It answers at once; until the directory is loaded, credentials get 503.

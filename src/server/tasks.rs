@@ -8,6 +8,7 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use tokio::sync::Mutex;
 
+use super::budget;
 use crate::client::Stage;
 use crate::clock;
 use crate::directory::{Directory, Sightings};
@@ -94,6 +95,12 @@ impl KeepSightings {
         }
     }
 
+    async fn keep_budgets(&self) {
+        if let Err(error) = budget::keep(&self.directory, self.store.as_ref()).await {
+            tracing::warn!(%error, "whether a brownout has spent its budget is not known");
+        }
+    }
+
     async fn load(&self) {
         if let Err(error) = self.sightings.load(self.store.as_ref()).await {
             tracing::warn!(%error, "the sightings of other replicas cannot be read now");
@@ -129,7 +136,10 @@ impl BackgroundService for KeepSightings {
         loop {
             tokio::select! {
                 _ = load.tick() => self.load().await,
-                _ = flush.tick() => self.flush().await,
+                _ = flush.tick() => {
+                    self.flush().await;
+                    self.keep_budgets().await;
+                }
                 _ = count.tick() => self.count_stages(),
                 _ = shutdown.changed() => break,
             }

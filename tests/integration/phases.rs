@@ -6,6 +6,8 @@ use serde_json::{Value as Json, json};
 use crate::support::backend::Backend;
 use crate::support::curl::Answer;
 use crate::support::gateway::{Gateway, Told};
+use crate::support::redis::RedisServer;
+use crate::support::s_client::Transcript;
 use crate::support::wait_for;
 use crate::support::world::{Identity, World};
 
@@ -482,4 +484,159 @@ fn undoing_goes_back_to_where_nothing_was_set() {
         (&shown["phase"], &shown["tags"]),
         (&json!("accept"), &json!(["servers"]))
     );
+}
+
+/// Whether the gateway asks this connection for a client certificate.
+fn is_asked(transcript: &Transcript) -> bool {
+    let says = |words| transcript.output.contains(words);
+    let asked = says("Acceptable client certificate CA names");
+    assert_ne!(
+        asked,
+        says("No client certificate CA names sent"),
+        "{transcript:#?}"
+    );
+    asked
+}
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn o12_once_all_are_retired_certificates_are_not_asked_for_until_that_is_undone() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::start(&world, &backend);
+    let [alice, moved] = ["alice", "moved"].map(|name| world.client(name));
+    let key = gateway.claim_key(&moved);
+    let exempt = client_id(&gateway, &alice);
+    let look = |version: &str| gateway.s_client().tls(version).send(REQUEST);
+    assert!(is_asked(&look("1.2")) && is_asked(&look("1.3")));
+
+    let forced = ["--all", "--force", "--reason", "the end"];
+    phase(&gateway, &["accept", "--client", &exempt]);
+    phase(&gateway, &[&["retire"], &forced[..]].concat());
+    wait_status(&gateway, &moved, 401).expect_refusal(401, "certificate_retired");
+    // Somebody still comes by certificate, so all are asked.
+    get(&gateway, &alice).expect_status(200);
+    assert!(is_asked(&look("1.3")));
+
+    phase(&gateway, &["undo", "--client", &exempt]);
+    wait_for("the gateway to ask no more", || {
+        (!is_asked(&look("1.3"))).then_some(())
+    });
+    let (silent, kept) = (look("1.2"), world.path("without"));
+    assert!(
+        !is_asked(&silent) && silent.status() == Some(401),
+        "{silent:#?}"
+    );
+    let missing = get(&gateway, &alice).expect_refusal(401, "credential_missing");
+    let detail = missing.json()["detail"].to_string();
+    assert!(
+        detail.contains("API key") && !detail.contains("certificate"),
+        "{detail}"
+    );
+    by_key(&gateway, &key);
+    let session = gateway
+        .s_client()
+        .certificate(&alice)
+        .keep_session(&kept)
+        .send(REQUEST);
+    assert_eq!(session.status(), Some(401));
+    let again = gateway.s_client().resume_session(&kept).send(REQUEST);
+    assert!(
+        again.was_resumed(),
+        "a session without certificates goes on: {again:#?}"
+    );
+
+    phase(&gateway, &["undo", "--all"]);
+    wait_for("the gateway to ask again", || {
+        is_asked(&look("1.3")).then_some(())
+    });
+    assert!(is_asked(&look("1.2")));
+    get(&gateway, &alice).expect_status(200);
+    // A session of the time in between does not keep its client from showing its certificate.
+    let back = gateway
+        .s_client()
+        .certificate(&alice)
+        .resume_session(&kept)
+        .send(REQUEST);
+    assert!(!back.was_resumed(), "{back:#?}");
+    assert_eq!(back.status(), Some(200), "{back:#?}");
+    by_key(&gateway, &key);
+}
+
+#[test]
+fn a_session_of_before_is_judged_by_the_phase_of_now() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::start(&world, &backend);
+    let alice = world.client("alice");
+    let kept = world.path("session");
+    let before = gateway
+        .s_client()
+        .certificate(&alice)
+        .keep_session(&kept)
+        .send(REQUEST);
+    assert_eq!(before.status(), Some(200));
+    let id = client_id(&gateway, &alice);
+    phase(
+        &gateway,
+        &["retire", "--client", &id, "--force", "--reason", "x"],
+    );
+    wait_status(&gateway, &alice, 401);
+    let resumed = gateway.s_client().resume_session(&kept).send(REQUEST);
+    assert!(
+        resumed.was_resumed() && resumed.status() == Some(401),
+        "{resumed:#?}"
+    );
+    assert!(
+        resumed.output.contains("certificate_retired"),
+        "{resumed:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn o7_a_brownout_stops_itself_at_its_budget_over_all_gateways() {
+    let (world, backend) = (World::new(), Backend::start());
+    let redis = RedisServer::start(&[]).await;
+    let replica = || {
+        Gateway::builder(&world)
+            .backend("echo", backend.address())
+            .route("/", "echo", "either")
+            .redis(&redis.url())
+            .start()
+    };
+    let (one, other) = (replica(), replica());
+    let [alice, moved] = ["alice", "moved"].map(|name| world.client(name));
+    let key = one.claim_key(&moved);
+    get(&one, &alice).expect_status(200);
+    phase(&one, &["announce", "--all"]);
+    let told = notice(&wait_told(&one, &alice, true));
+
+    let budget = ["brownout", "--all", "--percent", "100", "--budget", "6"];
+    phase(&one, &[&budget[..], &AT_ONCE[..]].concat());
+    for gateway in [&one, &other] {
+        wait_status(gateway, &alice, 403);
+        for _ in 0..2 {
+            get(gateway, &alice).expect_refusal(403, "brownout");
+        }
+        by_key(gateway, &key);
+    }
+    // Three here and three there: neither has reached the budget alone.
+    for gateway in [&one, &other] {
+        let answer = wait_status(gateway, &alice, 200);
+        assert_eq!(notice(&answer), told);
+    }
+    let listed = phase(&one, &["list"]);
+    let now = &listed["phases"][0];
+    assert_eq!(
+        (&now["phase"], &now["by"]),
+        (&json!("announce"), &json!("the gateway"))
+    );
+    assert!(
+        now["reason"]
+            .as_str()
+            .unwrap()
+            .contains("the budget of the brownout was 6")
+    );
+    // One event, and not one of each gateway: below it is the brownout, and the announcement.
+    let former = now["former"].as_array().unwrap();
+    assert_eq!(former.len(), 2, "{listed:#}");
 }

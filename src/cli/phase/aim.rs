@@ -74,7 +74,7 @@ pub(super) struct Telling {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Grace {
     /// Accept these clients' certificates for so long after they have ended [default: not at all]
-    #[arg(long, value_name = "PERIOD", value_parser = period)]
+    #[arg(long, value_name = "PERIOD", value_parser = period, hide = true)]
     expired_for: Option<Period>,
 }
 
