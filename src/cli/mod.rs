@@ -24,7 +24,9 @@ mod run;
 mod schema;
 mod status;
 mod table;
+mod traffic;
 mod view;
+mod what_if;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -108,6 +110,7 @@ enum Command {
     Run(run::Args),
     Schema(schema::Args),
     Status(status::Args),
+    WhatIf(what_if::Args),
 }
 
 /// Runs the command that `args` name, and says with which status the program ends.
@@ -138,6 +141,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(args) => run::run(&args, globals, out_ref),
         Command::Schema(args) => schema::run(&args, globals, out_ref),
         Command::Status(args) => status::run(&args, globals, out_ref),
+        Command::WhatIf(args) => what_if::run(&args, globals, out_ref),
     };
     done.unwrap_or_else(|failure| {
         out.failure(&failure);

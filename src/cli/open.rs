@@ -122,6 +122,22 @@ impl Operator {
         counts.map_err(|error| self.cannot_tell(&error))
     }
 
+    /// Calls `each` with the requests of every client on these days, maybe in several parts.
+    pub(super) async fn all_counts(
+        &self,
+        days: RangeInclusive<Day>,
+        each: &mut (dyn FnMut(ClientId, History) + Send),
+    ) -> Result<(), Failure> {
+        let told = self.store.all_counts(days, each).await;
+        told.map_err(|error| self.cannot_tell(&error))
+    }
+
+    /// The requests of all clients together on these days.
+    pub(super) async fn totals(&self, days: RangeInclusive<Day>) -> Result<History, Failure> {
+        let totals = self.store.totals(days).await;
+        totals.map_err(|error| self.cannot_tell(&error))
+    }
+
     /// The client's record alone.
     pub(super) async fn client(
         &self,

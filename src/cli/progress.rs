@@ -49,6 +49,11 @@ impl Progress {
         })
     }
 
+    /// How far back a certificate counts as still in use.
+    pub(super) const fn window(&self) -> Duration {
+        self.window
+    }
+
     /// What was seen of `client`.
     pub(super) fn sighting(&self, client: &ClientId) -> Option<&Sighting> {
         self.sightings.get(client)

@@ -82,6 +82,11 @@ pub(super) fn number(number: usize) -> String {
     text
 }
 
+/// Counts one more.
+pub(super) fn add_one(counter: &mut usize) {
+    *counter = counter.saturating_add(1);
+}
+
 /// [`number`], of what is counted in 64 bits.
 pub(super) fn count(count: u64) -> String {
     number(usize::try_from(count).unwrap_or(usize::MAX))

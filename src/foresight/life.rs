@@ -5,6 +5,9 @@ use std::time::Duration;
 use crate::client::{Counts, History, Seen, Stage};
 use crate::clock::{Day, Timestamp};
 
+const DAY: Duration = Duration::from_hours(24);
+const HALF_A_DAY: Duration = Duration::from_hours(12);
+
 /// Which of the days that are counted, [`Counts::DAYS`] up to the last of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DaySet([u64; 7]);
@@ -36,6 +39,20 @@ impl DaySet {
         if let Some(word) = self.0.get_mut(word) {
             *word |= 1 << (back % Self::WORD);
         }
+    }
+
+    /// The last day that lies `back` days before the last one, or longer ago.
+    fn latest_since(&self, back: u32) -> Option<u32> {
+        let begin = usize::try_from(back / Self::WORD).unwrap_or(usize::MAX);
+        let mut words = (0..).zip(self.0).skip(begin);
+        words.find_map(|(at, word)| {
+            let first = back.saturating_sub(Self::WORD.saturating_mul(at));
+            let word = word & u64::MAX.checked_shl(first).unwrap_or(0);
+            let found = Self::WORD
+                .saturating_mul(at)
+                .saturating_add(word.trailing_zeros());
+            (word != 0).then_some(found)
+        })
     }
 
     fn contains(&self, back: u32) -> bool {
@@ -92,20 +109,29 @@ impl Life {
         }
     }
 
-    /// Its stage at the end of each day of the counts, the first day first; nothing on days on which
-    /// it was not known. `window` is how far back a certificate counts as still in use.
-    pub fn stages(&self, window: Duration) -> impl Iterator<Item = (Day, Option<Stage>)> {
-        let (mut certificate, mut key) = (
-            self.certificate_before.then_some(Timestamp::from_unix(0)),
-            self.key_before.then_some(Timestamp::from_unix(0)),
-        );
-        (0..Counts::DAYS).rev().map(move |back| {
+    /// Its stage at the end of each of the last `days`, the first of them first; nothing on days on
+    /// which it was not known. `window` is how far back a certificate counts as still in use.
+    pub fn stages(
+        &self,
+        window: Duration,
+        days: u32,
+    ) -> impl Iterator<Item = (Day, Option<Stage>)> {
+        let days = days.min(Counts::DAYS);
+        let before = |set: &DaySet, earlier: bool| {
+            let latest = set
+                .latest_since(days)
+                .map(|back| noon(self.last.minus(back)));
+            latest.or_else(|| earlier.then_some(Timestamp::from_unix(0)))
+        };
+        let mut certificate = before(&self.by_certificate, self.certificate_before);
+        let mut key = before(&self.by_key, self.key_before);
+        (0..days).rev().map(move |back| {
             let day = self.last.minus(back);
             if self.by_certificate.contains(back) {
-                certificate = Some(day.start());
+                certificate = Some(noon(day));
             }
             if self.by_key.contains(back) {
-                key = Some(day.start());
+                key = Some(noon(day));
             }
             let stage = (self.created <= day).then(|| {
                 let seen = Seen {
@@ -113,7 +139,13 @@ impl Life {
                     by_key: key,
                 };
                 let active = self.disabled.is_none_or(|since| since > day);
-                Stage::of(active, self.has_key(day), seen, window, day.start())
+                Stage::of(
+                    active,
+                    self.has_key(day),
+                    seen,
+                    window,
+                    day.start().plus(DAY),
+                )
             });
             (day, stage)
         })
@@ -130,6 +162,11 @@ impl Life {
         let back = self.last.number().saturating_sub(day.number());
         (back < Counts::DAYS).then_some(back)
     }
+}
+
+/// When somebody called of whom only the day is known.
+fn noon(day: Day) -> Timestamp {
+    day.start().plus(HALF_A_DAY)
 }
 
 #[cfg(test)]
@@ -151,7 +188,7 @@ mod tests {
     }
 
     fn on(life: &Life, number: u32) -> Option<Stage> {
-        let mut stages = life.stages(WEEK);
+        let mut stages = life.stages(WEEK, Counts::DAYS);
         stages.find(|(at, _)| *at == day(number)).unwrap().1
     }
 
@@ -173,12 +210,33 @@ mod tests {
             (120, Some(Stage::KeyIssued)),
             (124, Some(Stage::KeyIssued)),
             (125, Some(Stage::Dual)),
-            (135, Some(Stage::Dual)),
-            (136, Some(Stage::KeyOnly)),
+            (134, Some(Stage::Dual)),
+            (135, Some(Stage::KeyOnly)),
             (190, Some(Stage::Retired)),
             (200, Some(Stage::Retired)),
         ] {
             assert_eq!(on(&life, number), stage, "day {number}");
+        }
+    }
+
+    #[test]
+    fn the_latest_day_before_is_found_in_every_word() {
+        let mut set = DaySet::default();
+        for back in [3, 63, 64, 200, 399] {
+            set.insert(back);
+        }
+        set.insert(448); // It is not counted.
+        for (since, latest) in [
+            (0, Some(3)),
+            (3, Some(3)),
+            (4, Some(63)),
+            (64, Some(64)),
+            (65, Some(200)),
+            (201, Some(399)),
+            (400, None),
+            (1000, None),
+        ] {
+            assert_eq!(set.latest_since(since), latest, "{since}");
         }
     }
 

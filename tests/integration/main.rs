@@ -26,6 +26,8 @@ mod explain;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod foresight;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod headers;

@@ -312,6 +312,11 @@ impl Gateway {
         self.setup.telemetry
     }
 
+    /// Its embedded store, for when it does not run.
+    pub(crate) fn store_file(&self) -> PathBuf {
+        self.setup.folder.path().join("keyferry.redb")
+    }
+
     /// A question to its admin listener.
     pub(crate) fn admin(&self, target: &str) -> Curl {
         Curl::get(&format!("http://{}{target}", self.setup.admin))
