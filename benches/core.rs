@@ -233,6 +233,7 @@ impl World {
                 self_service: SelfService {
                     path: "/.well-known/keyferry/".to_owned(),
                     retry_window: LONG,
+                    expired_grace: None,
                     per_credential: u32::MAX,
                     per_address: u32::MAX,
                 },

@@ -14,6 +14,7 @@ mod facts;
 mod fingerprint;
 mod handed;
 mod judge;
+mod lapsed;
 mod name;
 mod pem;
 mod record;
@@ -36,6 +37,7 @@ pub use explanation::{
 pub use facts::{Facts, Unreadable};
 pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use handed::{Handed, NotHanded};
+pub use lapsed::Lapsed;
 pub use pem::{NotUsable, certificates, revocation_lists};
 pub use record::{CertificateRecord, Mapping, Source};
 pub use revocation::{RevocationList, UnreadableList};

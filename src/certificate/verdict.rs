@@ -144,6 +144,11 @@ impl Dates {
         }
     }
 
+    /// The first moment after it.
+    pub(super) const fn end(&self) -> Timestamp {
+        self.not_after
+    }
+
     fn problem(&self, depth: usize, now: Timestamp) -> Option<Problem> {
         let (reason, detail) = if now < self.not_before {
             let detail = explain::not_yet_valid(&self.name, self.not_before, now);

@@ -72,6 +72,8 @@ pub struct Keys {
     pub format: Format,
     /// What their digests are made with.
     pub peppers: Peppers,
+    /// For how long the revocation of one can be taken back.
+    pub restore_window: Duration,
 }
 
 /// Where everything is remembered.
@@ -174,6 +176,8 @@ pub struct SelfService {
     pub path: String,
     /// How long the answer to a claim can be repeated.
     pub retry_window: Duration,
+    /// For how long after its end a certificate may still claim its key.
+    pub expired_grace: Option<Duration>,
     /// How often a certificate or a key may ask for a key, in a minute.
     pub per_credential: u32,
     /// How often keys may be asked for from an address, in a minute.

@@ -6,7 +6,7 @@
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
-use crate::certificate::{Rejected, Verified};
+use crate::certificate::{Lapsed, Rejected, Verified};
 use crate::key::{ApiKey, Format, Malformed};
 
 /// The header that carries a key beside `Authorization`.
@@ -37,6 +37,8 @@ pub enum PresentedCertificate {
     Absent,
     /// One that is good now.
     Verified(Verified),
+    /// One with which nothing is wrong but that it has ended.
+    Lapsed(Box<Lapsed>),
     /// One that is not.
     Rejected(Box<Rejected>),
 }

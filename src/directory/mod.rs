@@ -6,6 +6,7 @@
 //! number of unknown credentials costs one small question at a time.
 
 mod alike;
+mod ends;
 mod follow;
 mod phases;
 mod sightings;
@@ -19,6 +20,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Mutex, watch};
 
 pub use alike::Candidates;
+pub use ends::Ends;
 pub use sightings::Sightings;
 pub use view::{Belongings, KeyEntry, View};
 

@@ -53,6 +53,7 @@ struct ClientEntry {
 struct CertificateEntry {
     version: Epoch,
     mapping: Mapping,
+    not_after: Option<Timestamp>,
     renewed_by: Option<Box<Fingerprint>>,
 }
 
@@ -209,6 +210,11 @@ impl View {
             .unwrap_or_default()
     }
 
+    /// When the certificate ends, as far as that is known.
+    pub(super) fn not_after(&self, fingerprint: &Fingerprint) -> Option<Timestamp> {
+        self.certificates.pin().get(fingerprint)?.not_after
+    }
+
     /// How many certificates there are.
     #[must_use]
     pub fn certificates_known(&self) -> usize {
@@ -280,6 +286,7 @@ impl View {
                     self.alike.apply(&certificate);
                     let entry = CertificateEntry {
                         version,
+                        not_after: certificate.facts.map(|facts| facts.not_after),
                         mapping: certificate.mapping,
                         renewed_by: certificate.renewed_by.map(Box::new),
                     };

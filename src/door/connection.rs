@@ -81,10 +81,13 @@ impl Connection {
     /// What a request on this connection presents at `now`, by the trust of now.
     #[must_use]
     pub fn certificate(&self, verifier: &Verifier, now: Timestamp) -> PresentedCertificate {
-        match self.verdict(verifier, now).map(|verdict| verdict.at(now)) {
-            None => PresentedCertificate::Absent,
-            Some(Ok(good)) => PresentedCertificate::Verified(good),
-            Some(Err(rejected)) => PresentedCertificate::Rejected(Box::new(rejected)),
+        let Some(verdict) = self.verdict(verifier, now) else {
+            return PresentedCertificate::Absent;
+        };
+        match (verdict.at(now), verdict.lapsed(now)) {
+            (Ok(good), _) => PresentedCertificate::Verified(good),
+            (Err(_), Some(lapsed)) => PresentedCertificate::Lapsed(Box::new(lapsed)),
+            (Err(rejected), None) => PresentedCertificate::Rejected(Box::new(rejected)),
         }
     }
 

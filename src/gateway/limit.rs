@@ -142,6 +142,7 @@ mod tests {
         let self_service = SelfService {
             path: "/self/".to_owned(),
             retry_window: Duration::from_mins(10),
+            expired_grace: None,
             per_credential,
             per_address,
         };

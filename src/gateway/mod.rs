@@ -39,7 +39,7 @@ use crate::credential::Presented;
 use crate::directory::{Directory, Sightings};
 use crate::door::Connection;
 use crate::head::{Head, Malformed};
-use crate::identity::{self, Freshness};
+use crate::identity::{self, Freshness, Grace, Purpose};
 use crate::key::{Format, Peppers};
 use crate::observe::Observations;
 use crate::policy::{self, Observing, Permit, Route, Routes};
@@ -100,6 +100,8 @@ pub struct SelfService {
     pub path: String,
     /// How long the answer to a claim can be repeated with its `Idempotency-Key`.
     pub retry_window: Duration,
+    /// For how long after its end a certificate may still claim its key; none when it may not.
+    pub expired_grace: Option<Duration>,
     /// How often a certificate or a key may ask for a key, in a minute.
     pub per_credential: u32,
     /// How often keys may be asked for from an address, in a minute.
@@ -167,7 +169,7 @@ impl Gateway {
         if let Some(permit) = policy::open(route) {
             return Ok(permit);
         }
-        let caller = self.caller(head, connection, freshness, now)?;
+        let caller = self.caller(head, connection, Purpose::Request, freshness, now)?;
         let asked = self.parts.directory.asks_for_certificates();
         Ok(policy::decide(route, caller, asked, now)?)
     }
@@ -198,6 +200,7 @@ impl Gateway {
         &self,
         head: &Head<'_>,
         connection: &Connection,
+        purpose: Purpose,
         freshness: Freshness,
         now: Timestamp,
     ) -> Result<identity::Caller, Refusal> {
@@ -218,6 +221,11 @@ impl Gateway {
             &directory.view(),
             peppers,
             &presented,
+            Grace {
+                purpose,
+                claims: self.parts.self_service.expired_grace,
+                sightings: &self.parts.sightings,
+            },
             freshness,
             now,
         )?)

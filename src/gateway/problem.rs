@@ -10,6 +10,7 @@ use pingora::proxy::Session;
 use serde::Serialize;
 
 use super::{Code, Exchange, Refusal, notice};
+use crate::identity::Refused;
 
 /// What every reason means and what to do about it; served under `problems/`.
 const REASONS: &str = include_str!("../../docs/PROBLEMS.md");
@@ -61,7 +62,7 @@ pub(super) async fn answer(
             .rejected()
             .map(|rejected| rejected.problems().iter().collect())
             .unwrap_or_default(),
-        next_step: next_step(code, links),
+        next_step: next_step(refusal, links),
     };
     let (body, content_type) = if prefers_text(&session.req_header().headers) {
         (problem.to_text(), "text/plain; charset=utf-8")
@@ -156,9 +157,12 @@ pub(super) fn prefers_text(headers: &HeaderMap) -> bool {
     accept.contains("text/plain") && !accept.contains("json")
 }
 
-fn next_step(code: Code, links: Links<'_>) -> String {
+fn next_step(refusal: &Refusal, links: Links<'_>) -> String {
     let base = links.base_url();
-    match code {
+    if let Refusal::Identity(Refused::CertificateLapsed(_)) = refusal {
+        return format!("curl --cert client.pem --key client.key -X POST {base}key");
+    }
+    match refusal.code() {
         Code::CredentialMissing => {
             format!("curl --cert client.pem --key client.key {base}whoami")
         }

@@ -40,6 +40,13 @@ pub enum Refusal {
     MethodNotAllowed(&'static str),
     /// The client was shown its key before.
     KeyAlreadyIssued(String),
+    /// The client's key has ended by itself, and a certificate alone gets no other.
+    KeyEnded {
+        /// Which.
+        id: KeyId,
+        /// When.
+        at: Timestamp,
+    },
     /// The key was rotated before, to this one.
     KeyRotated(KeyId),
     /// Only a certificate that was proven on this connection may do this.
@@ -74,7 +81,9 @@ impl Refusal {
             Self::Identity(Refused::KeyInvalid { id, fault }) => {
                 Some(format!("{} {id}", fault.as_str()))
             }
-            Self::Identity(Refused::CertificateRejected(rejected)) => Some(listed(rejected)),
+            Self::Identity(
+                Refused::CertificateRejected(rejected) | Refused::CertificateLapsed(rejected),
+            ) => Some(listed(rejected)),
             Self::Identity(Refused::Conflict { certificate, key }) => Some(format!(
                 "the certificate is {certificate}'s, the key is {key}'s"
             )),
@@ -98,6 +107,7 @@ impl Refusal {
             | Self::ResourceNotFound
             | Self::MethodNotAllowed(_)
             | Self::KeyAlreadyIssued(_)
+            | Self::KeyEnded { .. }
             | Self::KeyRotated(_)
             | Self::NotARotation
             | Self::RateLimited(_)
@@ -115,6 +125,7 @@ impl Refusal {
             Self::Identity(refused) => match refused {
                 Refused::KeyMalformed(_) | Refused::KeyInvalid { .. } => "key",
                 Refused::CertificateRejected(_)
+                | Refused::CertificateLapsed(_)
                 | Refused::Unregistered(_)
                 | Refused::Superseded(_)
                 | Refused::ApprovalPending(_) => "certificate",
@@ -139,6 +150,7 @@ impl Refusal {
             | Self::ResourceNotFound
             | Self::MethodNotAllowed(_)
             | Self::KeyAlreadyIssued(_)
+            | Self::KeyEnded { .. }
             | Self::KeyRotated(_)
             | Self::NotARotation
             | Self::RateLimited(_)
@@ -175,7 +187,10 @@ impl Refusal {
     /// The certificate that it is about, for the client that proved to hold it.
     #[must_use]
     pub fn rejected(&self) -> Option<&Rejected> {
-        if let Self::Identity(Refused::CertificateRejected(rejected)) = self {
+        if let Self::Identity(
+            Refused::CertificateRejected(rejected) | Refused::CertificateLapsed(rejected),
+        ) = self
+        {
             Some(rejected)
         } else {
             None

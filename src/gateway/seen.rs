@@ -75,7 +75,9 @@ impl Gateway {
                 id,
                 fault: KeyFault::Revoked | KeyFault::Expired,
             } => view.key(id).map(|key| key.client().clone()),
-            Refused::CertificateRejected(rejected) => view.owner(rejected.fingerprint()),
+            Refused::CertificateRejected(rejected) | Refused::CertificateLapsed(rejected) => {
+                view.owner(rejected.fingerprint())
+            }
             Refused::Unregistered(certificate) => view.owner(certificate.fingerprint()),
             Refused::Superseded(fingerprint) => view.owner(fingerprint),
             Refused::ClientDisabled(client) => Some(client.clone()),
@@ -99,7 +101,9 @@ impl Gateway {
             Proof::Key | Proof::Both(_) => Some(CredentialId::Key(identity.key())),
             Proof::Certificate(_) => None,
         };
-        let certificate = identity.certificate().copied();
+        // A use after its end says nothing of whether it was used while it was good.
+        let certificate = identity.certificate().filter(|_| !identity.is_lapsed());
+        let certificate = certificate.copied();
         let certificate = certificate.map(CredentialId::Certificate);
         for credential in certificate.into_iter().chain(key) {
             self.parts.sightings.used(credential, last);

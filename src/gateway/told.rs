@@ -25,7 +25,7 @@ impl Refusal {
             Self::BackendUnavailable => Code::BackendUnavailable,
             Self::ResourceNotFound => Code::ResourceNotFound,
             Self::MethodNotAllowed(_) => Code::MethodNotAllowed,
-            Self::KeyAlreadyIssued(_) => Code::KeyAlreadyIssued,
+            Self::KeyAlreadyIssued(_) | Self::KeyEnded { .. } => Code::KeyAlreadyIssued,
             Self::KeyRotated(_) => Code::KeyRotated,
             Self::RateLimited(_) => Code::RateLimited,
             Self::CertificateRequired => Code::CertificateRequired,
@@ -72,6 +72,11 @@ impl Refusal {
             Self::KeyAlreadyIssued(when) => {
                 format!("This client fetched its key {when}. {SHOWN_ONCE}")
             }
+            Self::KeyEnded { id, at } => format!(
+                "This client's key {id} ended by itself at {at}. A certificate alone gets no second \
+                 key. Ask the operator for another one (keyferry key issue), or to let this \
+                 certificate fetch one (keyferry key revoke {id})."
+            ),
             Self::KeyRotated(to) => {
                 format!("This key was rotated before, to the key {to}; use that one. {ROTATED}")
             }
@@ -96,6 +101,7 @@ const BACKEND_UNAVAILABLE: &str =
     "The gateway accepted the request, but the service behind it did not answer.";
 const SHOWN_ONCE: &str = "A key is shown once: use it, or ask the operator to revoke it, then \
     fetch a new one.";
+const MAY_CLAIM: &str = "It can still fetch your API key, for a while, and do nothing else.";
 const ROTATED: &str = "When nobody has it, ask the operator for another \
     (keyferry key rotate).";
 const NOT_A_ROTATION: &str = "Send no body, or {\"overlap\":\"24h\"} with one of 0, 1h, 24h, 7d \
@@ -113,7 +119,9 @@ fn identity_code(refused: &Refused) -> Code {
         Refused::Unconfirmed => Code::StoreUnavailable,
         Refused::KeyMalformed(_) => Code::KeyMalformed,
         Refused::KeyInvalid { .. } => Code::KeyInvalid,
-        Refused::CertificateRejected(rejected) => rejected.reason().into(),
+        Refused::CertificateRejected(rejected) | Refused::CertificateLapsed(rejected) => {
+            rejected.reason().into()
+        }
         Refused::Unregistered(_) => Code::ClientUnregistered,
         Refused::Superseded(_) => Code::CertificateSuperseded,
         Refused::ApprovalPending(_) => Code::ApprovalPending,
@@ -125,6 +133,9 @@ fn identity_code(refused: &Refused) -> Code {
 fn identity_detail(refused: &Refused) -> String {
     let text = match refused {
         Refused::CertificateRejected(rejected) => return certificate_detail(rejected),
+        Refused::CertificateLapsed(rejected) => {
+            return format!("{} {MAY_CLAIM}", certificate_detail(rejected));
+        }
         Refused::Unconfirmed => STORE_UNAVAILABLE,
         Refused::KeyMalformed(_) => "The key looks cut off or mistyped; copy it again, all of it.",
         Refused::KeyInvalid { .. } => {

@@ -1,8 +1,10 @@
 //! Who calls: from what was presented to one identity, the same by certificate and by key.
 
 mod check;
+mod lapsed;
 
 pub use check::{Checked, check};
+pub use lapsed::{Grace, Purpose};
 
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ pub struct Identity {
     proof: Proof,
     certificate: Option<Fingerprint>,
     beside: Option<Reason>,
+    lapsed: bool,
     phase: Option<Arc<InForce>>,
 }
 
@@ -97,6 +100,12 @@ impl Identity {
         self.beside
     }
 
+    /// Whether the certificate that proved it has ended, and was accepted nevertheless.
+    #[must_use]
+    pub const fn is_lapsed(&self) -> bool {
+        self.lapsed
+    }
+
     /// The phase that a client which came by certificate alone is in. Whoever shows a key has moved,
     /// and no phase concerns it.
     #[must_use]
@@ -141,6 +150,8 @@ pub enum Refused {
     },
     /// A certificate that is not good, and no key.
     CertificateRejected(Box<Rejected>),
+    /// A certificate that has ended, without a key, and that may still claim one.
+    CertificateLapsed(Box<Rejected>),
     /// A certificate that is good and that nobody was given.
     Unregistered(Verified),
     /// A certificate whose place a newer one of the same client has taken.
@@ -171,6 +182,7 @@ pub fn resolve(
     view: &View,
     peppers: &Peppers,
     presented: &Presented,
+    grace: Grace<'_>,
     freshness: Freshness,
     now: Timestamp,
 ) -> Result<Caller, Refused> {
@@ -189,6 +201,13 @@ pub fn resolve(
         (None, PresentedCertificate::Rejected(rejected)) => {
             Err(Refused::CertificateRejected(rejected.clone()))
         }
+        (None, PresentedCertificate::Lapsed(lapsed)) => {
+            lookup.by_lapsed(lapsed, grace).map(Caller::Known)
+        }
+        (Some(identity), PresentedCertificate::Lapsed(lapsed)) => Ok(Caller::Known(Identity {
+            beside: Some(lapsed.rejected().reason()),
+            ..identity
+        })),
         (Some(identity), PresentedCertificate::Rejected(rejected)) => Ok(Caller::Known(Identity {
             beside: Some(rejected.reason()),
             ..identity
@@ -231,6 +250,7 @@ impl Lookup<'_> {
             proof: Proof::Key,
             certificate: None,
             beside: None,
+            lapsed: false,
             phase: None,
         })
     }
@@ -245,28 +265,34 @@ impl Lookup<'_> {
             }
             Some(Mapping::Pending) => Err(Refused::ApprovalPending(*certificate.fingerprint())),
             Some(Mapping::Mapped { client, key }) => {
-                let Some(entry) = self
-                    .view
-                    .key(&key)
-                    .filter(|entry| *entry.client() == client)
-                else {
-                    return Err(self.confirmed(unregistered()));
-                };
-                self.active(&client)?;
-                let scopes = entry.scopes().to_vec();
-                let phase = self.view.phase_of(&client);
-                let proof = Proof::Certificate(certificate.ca());
-                Ok(Identity {
-                    client,
-                    key,
-                    scopes,
-                    proof,
-                    certificate: Some(*certificate.fingerprint()),
-                    beside: None,
-                    phase,
-                })
+                let proven = (*certificate.fingerprint(), certificate.ca());
+                self.mapped((client, key), proven, unregistered)
             }
         }
+    }
+
+    /// The client that a certificate maps to, seen under the key id that it maps to.
+    fn mapped(
+        &self,
+        (client, key): (ClientId, KeyId),
+        (certificate, ca): (Fingerprint, CaIndex),
+        otherwise: impl FnOnce() -> Refused,
+    ) -> Result<Identity, Refused> {
+        let entry = self.view.key(&key);
+        let Some(entry) = entry.filter(|entry| *entry.client() == client) else {
+            return Err(self.confirmed(otherwise()));
+        };
+        self.active(&client)?;
+        Ok(Identity {
+            scopes: entry.scopes().to_vec(),
+            proof: Proof::Certificate(ca),
+            certificate: Some(certificate),
+            beside: None,
+            lapsed: false,
+            phase: self.view.phase_of(&client),
+            client,
+            key,
+        })
     }
 
     /// A good key and a good certificate. A certificate that nobody was given adds nothing; one of

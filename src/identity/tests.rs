@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use super::*;
 use crate::certificate::{Ca, CertificateRecord, Chain, Source, Trust, Verifier};
 use crate::client::ClientRecord;
+use crate::directory::Sightings;
 use crate::key::{ApiKey, Format, KeyRecord, KeyStatus, Pepper, RevokedBy};
 use crate::pki::{Issued, leaf, root};
 use crate::secret::Secret;
@@ -91,9 +92,11 @@ impl World {
     fn presented(&self, certificate: Option<&Issued>, key: Option<&str>) -> Presented {
         let certificate = certificate.map(|issued| {
             let chain = Chain::new(&issued.x509, issued.intermediates.clone());
-            match self.verifier.verify(&chain, NOW).at(NOW) {
-                Ok(good) => PresentedCertificate::Verified(good),
-                Err(bad) => PresentedCertificate::Rejected(Box::new(bad)),
+            let verdict = self.verifier.verify(&chain, NOW);
+            match (verdict.at(NOW), verdict.lapsed(NOW)) {
+                (Ok(good), _) => PresentedCertificate::Verified(good),
+                (Err(_), Some(lapsed)) => PresentedCertificate::Lapsed(Box::new(lapsed)),
+                (Err(bad), None) => PresentedCertificate::Rejected(Box::new(bad)),
             }
         });
         let mut headers = HeaderMap::new();
@@ -114,6 +117,11 @@ impl World {
             &self.view,
             &self.peppers,
             &self.presented(certificate, key),
+            Grace {
+                purpose: Purpose::Request,
+                claims: None,
+                sightings: &Sightings::default(),
+            },
             freshness,
             NOW,
         )

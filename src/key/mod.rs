@@ -11,6 +11,7 @@ mod id;
 mod issue;
 mod receipt;
 mod record;
+mod restore;
 mod rotate;
 
 pub use change::revoke;
@@ -22,4 +23,5 @@ pub use id::{KeyId, NotAKeyId};
 pub use issue::{NotIssued, Wish, issue};
 pub use receipt::{IdempotencyToken, NotAToken};
 pub use record::{KeyFault, KeyRecord, KeyStatus, NotAScope, Receipt, RevokedBy, Scope};
+pub use restore::{NotRestored, restore};
 pub use rotate::{NotAnOverlap, NotRotated, Overlap, Retry, Rotated, Rotation};

@@ -2,6 +2,7 @@
 
 mod budget;
 mod echo;
+mod expiring;
 mod health;
 mod parts;
 mod tasks;

@@ -84,6 +84,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
             self_service: SelfService {
                 path: config.self_service.path,
                 retry_window: config.self_service.retry_window,
+                expired_grace: config.self_service.expired_grace,
                 per_credential: config.self_service.per_credential,
                 per_address: config.self_service.per_address,
             },

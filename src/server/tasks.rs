@@ -9,9 +9,10 @@ use pingora::services::background::BackgroundService;
 use tokio::sync::Mutex;
 
 use super::budget;
+use super::expiring::Expiring;
 use crate::client::Stage;
 use crate::clock;
-use crate::directory::{Directory, Sightings};
+use crate::directory::{Directory, Ends, Sightings};
 use crate::store::{Store, local};
 use crate::telemetry::Metrics;
 
@@ -110,14 +111,18 @@ impl KeepSightings {
     fn count_stages(&self) {
         let now = clock::now();
         let mut counts = [0i64; Stage::ALL.len()];
-        self.directory
-            .view()
-            .clients(now, |client, active, issued| {
-                let stage = Stage::of(active, issued, self.sightings.of(client), self.window, now);
-                for (known, count) in Stage::ALL.iter().zip(&mut counts) {
-                    *count = count.saturating_add(i64::from(*known == stage));
-                }
-            });
+        let mut expiring = Expiring::default();
+        let view = self.directory.view();
+        view.clients(now, |client, active, issued| {
+            let stage = Stage::of(active, issued, self.sightings.of(client), self.window, now);
+            for (known, count) in Stage::ALL.iter().zip(&mut counts) {
+                *count = count.saturating_add(i64::from(*known == stage));
+            }
+            if active {
+                expiring.count(stage, Ends::of(&view, client, now), now);
+            }
+        });
+        expiring.set(&self.metrics);
         for (stage, count) in Stage::ALL.iter().zip(counts) {
             self.metrics
                 .clients

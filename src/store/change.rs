@@ -60,6 +60,8 @@ pub enum Action {
     KeyRotated,
     /// A key was revoked.
     KeyRevoked,
+    /// The revocation of a key was taken back.
+    KeyRestored,
     /// A client was given tags, or lost some.
     ClientTagged,
     /// A phase was set.

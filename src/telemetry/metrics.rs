@@ -37,6 +37,8 @@ pub struct Metrics {
     pub upstream_failures: IntCounterVec,
     /// `keyferry_clients{stage}`.
     pub clients: IntGaugeVec,
+    /// Active clients whose certificates, while they depend on them, or keys all end soon.
+    pub clients_expiring: IntGaugeVec,
     /// `keyferry_directory_entries{kind}`.
     pub directory_entries: IntGaugeVec,
     /// `keyferry_observing`.
@@ -119,6 +121,7 @@ impl Metrics {
             upstream_seconds: make.histograms("upstream_duration_seconds", "From sending a request to a backend to the head of its answer.", &["backend"])?,
             upstream_failures: make.counters("upstream_failures_total", "Attempts that a backend did not answer.", &["backend"])?,
             clients: make.gauges("clients", "Clients by stage.", &["stage"])?,
+            clients_expiring: make.gauges("clients_expiring", "Active clients whose last certificate (while they depend on it) or last key ends within the window.", &["kind", "window"])?,
             directory_entries: make.gauges("directory_entries", "Records in memory by kind.", &["kind"])?,
             observing: make.register(IntGauge::with_opts(opts("observing", "1 while requests of an existing gateway are passed on as they came, whatever would be decided."))?)?,
             store_up: make.register(IntGauge::with_opts(opts("store_up", "1 while the store answers."))?)?,

@@ -141,7 +141,12 @@ fn one_key(answers: &[Value]) -> String {
 
 #[test]
 fn c3_of_parallel_claims_exactly_one_is_shown_a_key_with_the_embedded_store() {
-    let (world, backend, gateway) = start();
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::builder(&world)
+        .set("self_service.per_credential", 1000)
+        .backend("echo", backend.address())
+        .route("/", "echo", "either")
+        .start();
     // A client that was seen before, and one whose first call this is.
     for seen_before in [true, false] {
         let client = world.client(&format!("client-{seen_before}"));
@@ -172,6 +177,7 @@ fn c3_of_parallel_claims_at_two_gateways_exactly_one_is_shown_a_key() {
     let replica = || {
         Gateway::builder(&world)
             .redis(&store.url())
+            .set("self_service.per_credential", 1000)
             .backend("echo", backend.address())
             .route("/", "echo", "either")
             .start()
@@ -287,6 +293,7 @@ fn c4_after_the_window_a_claim_is_not_repeated() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::builder(&world)
         .set("self_service.retry_window", "1s")
+        .set("self_service.per_credential", 1000)
         .backend("echo", backend.address())
         .route("/", "echo", "either")
         .start();

@@ -171,5 +171,5 @@ fn k14_a_key_to_be_checked_opens_nothing_and_tells_strangers_nothing() {
     let told = answers
         .iter()
         .filter(|answer| !answer.all("x-api-key-check").is_empty());
-    assert!((60..=120).contains(&told.count()));
+    assert!((55..=120).contains(&told.count()));
 }

@@ -28,6 +28,8 @@ mod failures;
 #[cfg(test)]
 mod foresight;
 #[cfg(test)]
+mod grace;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod headers;
@@ -53,6 +55,8 @@ mod refusals;
 mod renewal;
 #[cfg(test)]
 mod replicas;
+#[cfg(test)]
+mod restore;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]

@@ -197,6 +197,20 @@ fn c6_a_certificate_alone_rotates_nothing_and_an_old_key_only_once() {
 }
 
 #[test]
+fn a_new_key_that_nobody_used_is_replaced_so_that_there_is_one_at_a_time() {
+    let scene = Scene::new();
+    let rotate = || scene.rotate(&scene.key).send().expect_status(201).json();
+    let [lost, found] = [(); 2].map(|()| rotate()["key"].as_str().unwrap().to_owned());
+    scene
+        .by_key(&lost)
+        .send()
+        .expect_refusal(401, "key_invalid");
+    scene.by_key(&found).send().expect_status(200);
+    let late = scene.rotate(&scene.key).send();
+    late.expect_refusal(409, "key_rotated");
+}
+
+#[test]
 fn c4_a_rotation_is_repeated_only_with_its_token_and_its_key() {
     let scene = Scene::new();
     let first = scene.rotate(&scene.key).header(TOKEN).send();

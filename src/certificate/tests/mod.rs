@@ -7,6 +7,7 @@ mod caching;
 mod errors;
 mod explaining;
 mod handshake;
+mod lapsed;
 mod names;
 mod properties;
 mod revocation;

@@ -136,6 +136,10 @@ fn v12_a_certificate_on_a_list_is_refused_also_when_it_has_expired() {
     assert!(problem.detail.contains("by 'Root'"), "{}", problem.detail);
     let result = judge(&verifier, &old);
     assert_eq!(reasons(&result), [Reason::Revoked, Reason::Expired]);
+    // No grace for it, as there would be for another that has ended.
+    let lapsed = |issued: &Issued| verifier.verify(&chain(issued), moment(0)).lapsed(moment(0));
+    let other = leaf("other").dates(-200, -100).signed_by(&root);
+    assert!(lapsed(&other).is_some() && lapsed(&old).is_none());
 }
 
 #[test]

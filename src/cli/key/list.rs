@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::term::Within;
 use crate::cli::open::Operator;
 use crate::cli::table::{relative_or, table};
 use crate::cli::view::KeyView;
@@ -13,6 +14,9 @@ pub(in crate::cli) struct Args {
     /// Only those of this client
     #[arg(long, value_name = "ID")]
     client: Option<ClientId>,
+    /// Only those that can be used and end within this period, as 30d
+    #[arg(long, value_name = "PERIOD")]
+    expiring: Option<Within>,
 }
 
 #[derive(Serialize)]
@@ -27,6 +31,11 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     }
     let keys = records.keys.values().map(|(_, record)| record);
     let keys = keys.filter(|key| args.client.as_ref().is_none_or(|id| *id == key.client));
+    let now = operator.now;
+    let keys = keys.filter(|key| {
+        args.expiring
+            .is_none_or(|within| key.usable(now).is_ok() && within.holds(key.expires_at, now))
+    });
     let report = Report {
         keys: keys.map(|key| KeyView::of(key, operator.now)).collect(),
     };

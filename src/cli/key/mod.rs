@@ -2,6 +2,7 @@
 
 mod issue;
 mod list;
+mod restore;
 mod revoke;
 mod rotate;
 mod term;
@@ -17,6 +18,7 @@ pub(super) enum Command {
     Issue(issue::Args),
     /// Show all keys, without their secrets
     List(list::Args),
+    Restore(restore::Args),
     Revoke(revoke::Args),
     Rotate(rotate::Args),
 }
@@ -25,6 +27,7 @@ pub(super) fn run(command: Command, globals: &Globals, out: &mut Out) -> Result<
     operate(globals, out, async |operator, out| match command {
         Command::Issue(args) => issue::run(&args, operator, out).await,
         Command::List(args) => list::run(&args, operator, out).await,
+        Command::Restore(args) => restore::run(&args, operator, out).await,
         Command::Revoke(args) => revoke::run(&args, operator, out).await,
         Command::Rotate(args) => rotate::run(&args, operator, out).await,
     })?;

@@ -8,8 +8,9 @@ use crate::client::ClientId;
 use crate::key::{self, KeyId, KeyStatus};
 use crate::store::Action;
 
-/// End a key, at once and for ever
+/// End a key, at once
 ///
+/// It can be taken back for a day, unless the configuration says otherwise: keyferry key restore.
 /// The client's other keys and its certificates stay good. To refuse a client altogether, disable
 /// it.
 #[derive(Debug, clap::Args)]

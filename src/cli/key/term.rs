@@ -18,6 +18,26 @@ pub(super) enum Term {
     Moment(Timestamp),
 }
 
+/// A period from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Within(Period);
+
+impl Within {
+    /// Whether `end` lies in it.
+    pub(super) fn holds(self, end: Option<Timestamp>, now: Timestamp) -> bool {
+        end.is_some_and(|end| end <= now.plus(self.0.as_duration()))
+    }
+}
+
+impl FromStr for Within {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let typed: StrDeserializer<'_, Error> = text.into_deserializer();
+        Period::deserialize(typed).map(Self)
+    }
+}
+
 /// The text is none of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(

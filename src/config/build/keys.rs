@@ -1,11 +1,16 @@
 //! How clients come to be known, and how their keys look.
 
+use std::time::Duration;
+
 use super::{Builder, Built, all};
 use crate::client::Enrolment;
 use crate::config::file;
 use crate::config::problem::KeyPath;
 use crate::config::settings::{FirstSights, Keys};
 use crate::key::{Format, Pepper, Peppers};
+
+/// For how long a revocation can be taken back at most.
+const LONGEST_RESTORE: Duration = Duration::from_hours(7 * 24);
 
 impl Builder {
     pub(super) fn enrolment(
@@ -51,10 +56,18 @@ impl Builder {
             let wrong = format!("{part:?} cannot begin a key");
             self.problem(&at.key(key), wrong, fault.to_string())
         });
+        let restore_window = typed.restore_window.as_duration();
+        let restore_window = if restore_window <= LONGEST_RESTORE {
+            Ok(restore_window)
+        } else {
+            let wrong = "a revocation that can be taken back for so long is none";
+            Err(self.problem(&at.key("restore_window"), wrong, "write 7d or less"))
+        };
         let peppers = self.peppers(&at.key("pepper"), typed.pepper);
         Ok(Keys {
             format: format?,
             peppers: peppers?,
+            restore_window: restore_window?,
         })
     }
 

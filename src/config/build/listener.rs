@@ -121,6 +121,7 @@ impl Builder {
         Ok(SelfService {
             path: path?,
             retry_window: typed.retry_window.as_duration(),
+            expired_grace: typed.expired_grace.map(crate::config::Period::as_duration),
             per_credential: per_credential?,
             per_address: per_address?,
         })

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::client;
+use crate::config::Period;
 
 /// What happens with a verified certificate that is not yet known.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -37,6 +38,9 @@ pub struct Key {
     #[serde(default = "live")]
     #[schemars(regex(pattern = "^[a-z0-9]{2,8}$"))]
     pub environment: String,
+    /// For how long the revocation of a key can be taken back: at most 7d.
+    #[serde(default = "Period::seconds::<86_400>")]
+    pub restore_window: Period,
     /// The secrets that key digests are made with. The highest version is used for new ones; keep
     /// the others for as long as there are keys from their time.
     #[serde(default)]

@@ -91,6 +91,9 @@ pub struct SelfService {
     /// How long the answer to a claim can be repeated with its Idempotency-Key.
     #[serde(default = "Period::seconds::<600>")]
     pub retry_window: Period,
+    /// For how long after its end the newest certificate of a client, when it was used before, may
+    /// still claim the client's key. Not at all when absent.
+    pub expired_grace: Option<Period>,
     /// How often one certificate or key may ask for a key within a minute.
     #[serde(default = "number::<10>")]
     #[schemars(range(min = 1))]
@@ -111,6 +114,7 @@ impl Default for SelfService {
         Self {
             path: well_known(),
             retry_window: Period::seconds::<600>(),
+            expired_grace: None,
             per_credential: 10,
             per_address: 600,
         }

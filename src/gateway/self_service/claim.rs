@@ -2,29 +2,24 @@
 
 use super::stored::{certificate_record, key_record};
 use super::{Answer, Call, TRIES, once};
-use crate::certificate::{CertificateRecord, Mapping, Verified};
+use crate::certificate::{CertificateRecord, Fingerprint, Mapping};
 use crate::gateway::limit::Credential;
 use crate::gateway::{Exchange, Gateway, Refusal};
-use crate::identity::Identity;
+use crate::identity::{Identity, Purpose};
 use crate::key::{Claim, Claimed, IdempotencyToken};
 use crate::store::{CommitError, Epoch};
 
 pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<Answer, Refusal> {
     call.same_site()?;
     let token = call.idempotency_token()?;
-    let identity = call.identity(exchange).await?;
+    let identity = call.identity_for(Purpose::Claim, exchange).await?;
     let parts = &call.gateway.parts;
-    let certificate = call
-        .connection
-        .verified(&parts.verifier, exchange.now)
-        .ok_or(Refusal::CertificateRequired)?;
+    let certificate = identity.certificate().copied();
+    let certificate = certificate.ok_or(Refusal::CertificateRequired)?;
     if call.connection.is_resumed() {
         return Err(Refusal::HandshakeRequired);
     }
-    call.count(
-        Credential::Certificate(*certificate.fingerprint()),
-        exchange,
-    )?;
+    call.count(Credential::Certificate(certificate), exchange)?;
     for _ in 0..TRIES {
         let claim = read(
             call.gateway,
@@ -39,8 +34,17 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
             .map_err(|_| Refusal::Internal("the system has no randomness to give"))?;
         match decided {
             Claimed::Repeated(key) => return once::claimed(call, &identity, &key),
-            Claimed::AlreadyIssued { id, at } => {
-                tracing::warn!(client = %identity.client(), key_id = %id, certificate = %certificate.fingerprint(), "a claim for a key that was fetched before");
+            Claimed::AlreadyIssued {
+                id,
+                ended: Some(at),
+                ..
+            } => return Err(Refusal::KeyEnded { id, at }),
+            Claimed::AlreadyIssued {
+                id,
+                at,
+                ended: None,
+            } => {
+                tracing::warn!(client = %identity.client(), key_id = %id, certificate = %certificate, "a claim for a key that was fetched before");
                 let when = at.map_or_else(|| "before".to_owned(), |at| format!("at {at}"));
                 return Err(Refusal::KeyAlreadyIssued(when));
             }
@@ -63,12 +67,12 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
 async fn read<'a>(
     gateway: &Gateway,
     identity: &'a Identity,
-    certificate: &Verified,
+    certificate: &Fingerprint,
     token: Option<&'a IdempotencyToken>,
     exchange: &Exchange,
 ) -> Result<Claim<'a>, Refusal> {
     let parts = &gateway.parts;
-    let own = certificate_record(gateway, certificate.fingerprint()).await?;
+    let own = certificate_record(gateway, certificate).await?;
     let own = own.ok_or(Refusal::CertificateRequired)?;
     let key_id = match &own.1.mapping {
         Mapping::Mapped { client, key } if client == identity.client() => *key,
@@ -78,14 +82,14 @@ async fn read<'a>(
     let others = known.certificates.iter();
     // The version that the claim was decided by, so that it fails when the mapping ends meanwhile.
     let mut certificates = vec![own];
-    for fingerprint in others.filter(|other| *other != certificate.fingerprint()) {
+    for fingerprint in others.filter(|other| *other != certificate) {
         let record = certificate_record(gateway, fingerprint).await?;
         let same = |(_, record): &(Epoch, CertificateRecord)| matches!(&record.mapping, Mapping::Mapped { key, .. } if *key == key_id);
         certificates.extend(record.filter(same));
     }
     Ok(Claim {
         client: identity.client(),
-        certificate: *certificate.fingerprint(),
+        certificate: *certificate,
         key: key_record(gateway, key_id).await?.ok_or(MAPS_TO_NOTHING)?,
         certificates,
         token,

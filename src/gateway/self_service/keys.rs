@@ -3,7 +3,7 @@
 use http::header::CONTENT_LENGTH;
 use serde::Serialize;
 
-use super::{Answer, CANNOT_ANSWER, Call, TRIES, built, json};
+use super::{Answer, CANNOT_ANSWER, Call, TRIES, built, days_left, json};
 use crate::gateway::{Exchange, Refusal};
 use crate::identity::Proof;
 use crate::key::{self, KeyId, KeyStatus, Scope};
@@ -20,6 +20,8 @@ struct Listed {
     status: &'static str,
     issued_at: Option<String>,
     expires_at: Option<String>,
+    /// Whole days until then; 0 when it has come.
+    days_left: Option<i64>,
     scopes: Vec<Scope>,
 }
 
@@ -40,6 +42,7 @@ pub(super) async fn list(call: &Call<'_>, exchange: &mut Exchange) -> Result<Ans
             status,
             issued_at: record.issued_at.map(|at| at.to_string()),
             expires_at: record.expires_at.map(|at| at.to_string()),
+            days_left: days_left(record.expires_at, exchange.now),
             scopes: record.scopes.clone(),
         }
     });

@@ -19,9 +19,10 @@ use serde::Serialize;
 
 use super::limit::Credential;
 use super::{Exchange, Gateway, Refusal, problem};
+use crate::clock::Timestamp;
 use crate::door::Connection;
 use crate::head::{Head, Malformed};
-use crate::identity::{Caller, Identity};
+use crate::identity::{Caller, Identity, Purpose};
 use crate::key::IdempotencyToken;
 use crate::policy::{Accept, Denial};
 
@@ -122,11 +123,18 @@ impl Call<'_> {
 
     /// Who calls; somebody must.
     async fn identity(&self, exchange: &mut Exchange) -> Result<Identity, Refusal> {
-        let now = exchange.now;
-        let caller = |freshness| {
-            self.gateway
-                .caller(self.head, self.connection, freshness, now)
-        };
+        self.identity_for(Purpose::Request, exchange).await
+    }
+
+    /// Who calls for this; somebody must.
+    async fn identity_for(
+        &self,
+        purpose: Purpose,
+        exchange: &mut Exchange,
+    ) -> Result<Identity, Refusal> {
+        let (gateway, now) = (self.gateway, exchange.now);
+        let caller =
+            |freshness| gateway.caller(self.head, self.connection, purpose, freshness, now);
         match self.gateway.decide_confirmed(now, caller).await? {
             Caller::Nobody => Err(Denial::CredentialMissing(Accept::Either).into()),
             Caller::Known(identity) => {
@@ -168,6 +176,11 @@ impl Call<'_> {
             Err(Refusal::CrossSite)
         }
     }
+}
+
+/// Whole days from `now` to `end`.
+fn days_left(end: Option<Timestamp>, now: Timestamp) -> Option<i64> {
+    end.map(|end| end.seconds_since(now).max(0).div_euclid(86_400))
 }
 
 fn documentation(reason: &str) -> Result<Answer, Refusal> {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::stored::holdings;
 use super::{Answer, Call, TRIES, once};
-use crate::client::Holdings;
+use crate::client::{CredentialId, Holdings};
 use crate::credential::{Presented, PresentedCertificate, PresentedKey};
 use crate::gateway::limit::Credential;
 use crate::gateway::{Exchange, Refusal};
@@ -51,12 +51,14 @@ pub(super) async fn answer(
     for _ in 0..TRIES {
         let of = holdings(call.gateway, identity.client(), shown.id()).await?;
         let of = of.ok_or_else(|| ended(shown.id(), KeyFault::Unknown))?;
+        let successor = of.keys.iter().find(|(_, key)| key.id != shown.id());
+        let used = |id| parts.sightings.credential(&CredentialId::Key(id));
         let rotation = Rotation {
             of: &of,
             key: shown.id(),
             overlap,
             expires_at: None,
-            successor_used: true,
+            successor_used: successor.is_some_and(|(_, key)| used(key.id).is_some()),
             retry: token.as_ref().map(|token| Retry {
                 token,
                 shown: &shown,

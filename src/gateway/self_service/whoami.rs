@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Answer, Call, json};
+use super::{Answer, Call, days_left, json};
 use crate::client::{ClientId, Stage};
 use crate::clock::Timestamp;
 use crate::gateway::{Exchange, Refusal};
@@ -36,6 +36,8 @@ struct CertificateOf {
 struct KeyOf {
     key_id: KeyId,
     expires_at: Option<String>,
+    /// Whole days until then.
+    days_left: Option<i64>,
 }
 
 /// What the operator has decided about the client's certificates.
@@ -97,6 +99,7 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
         .map(|key| KeyOf {
             key_id: key.record().id,
             expires_at: key.record().expires_at.map(|at| at.to_string()),
+            days_left: days_left(key.record().expires_at, exchange.now),
         })
         .collect();
     let seen = parts.sightings.of(identity.client());

@@ -2,7 +2,8 @@
 
 use super::receipt::Seal;
 use super::{
-    ApiKey, Format, IdempotencyToken, KeyId, KeyRecord, KeyStatus, Peppers, Receipt, RevokedBy,
+    ApiKey, Format, IdempotencyToken, KeyFault, KeyId, KeyRecord, KeyStatus, Peppers, Receipt,
+    RevokedBy,
 };
 use crate::certificate::{CertificateRecord, Fingerprint, Mapping};
 use crate::client::ClientId;
@@ -40,6 +41,8 @@ pub enum Claimed {
         id: KeyId,
         /// Since when.
         at: Option<Timestamp>,
+        /// When it ended by itself, if it did: there is no other, and the operator must say so.
+        ended: Option<Timestamp>,
     },
 }
 
@@ -131,6 +134,10 @@ impl Claim<'_> {
             None => Claimed::AlreadyIssued {
                 id: record.id,
                 at: record.issued_at,
+                ended: match record.usable(now) {
+                    Err(KeyFault::Expired) => record.expires_at,
+                    Ok(()) | Err(_) => None,
+                },
             },
         }
     }

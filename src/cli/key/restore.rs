@@ -1,0 +1,61 @@
+//! `keyferry key restore`.
+
+use serde::Serialize;
+
+use crate::cli::open::{Did, Edit, Operator};
+use crate::cli::{Failure, Out};
+use crate::client::ClientId;
+use crate::key::{self, KeyId};
+use crate::store::Action;
+
+/// Take the revocation of a key back, for a day unless the configuration says otherwise
+///
+/// The key works again at every gateway. Not once another key has taken its place.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The key's public id: 32 hex digits, the middle part of the key
+    #[arg(value_name = "KEY_ID")]
+    id: KeyId,
+    #[command(flatten)]
+    edit: Edit,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    did: Did,
+    key_id: KeyId,
+    client_id: &'a ClientId,
+}
+
+pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
+    let id = args.id;
+    let window = operator.config.keys.restore_window;
+    let decide = async || {
+        let records = operator.records().await?;
+        let client = records.keys.get(&id).map(|(_, key)| key.client.clone());
+        let client = client.ok_or_else(|| {
+            Failure::Refused(format!("there is no key {id}; see: keyferry key list"))
+        })?;
+        let of = records.holdings(&client)?;
+        let change = key::restore(&of, id, window, operator.actor.clone(), operator.now)
+            .map_err(|not| Failure::Refused(not.to_string()))?;
+        Ok((change, client))
+    };
+    let (did, client) = operator
+        .change(Action::KeyRestored, &args.edit, decide)
+        .await?;
+    let text = if did.changed {
+        let word = did.word("restored", "would restore");
+        format!("{word} the key {id} of {client}")
+    } else {
+        format!("the key {id} of {client} is not revoked")
+    };
+    let report = Report {
+        did,
+        key_id: id,
+        client_id: &client,
+    };
+    out.show(&report, text)?;
+    Ok(())
+}
