@@ -62,9 +62,15 @@ impl<'de> Deserialize<'de> for Period {
     }
 }
 
-impl serde::Serialize for Period {
-    /// The largest unit that leaves no remainder, so that defaults in the schema read well.
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl From<Duration> for Period {
+    fn from(duration: Duration) -> Self {
+        Self(duration)
+    }
+}
+
+impl fmt::Display for Period {
+    /// In the largest unit that leaves no remainder.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = self.0.as_millis();
         let (size, unit) = [
             (86_400_000, "d"),
@@ -76,7 +82,13 @@ impl serde::Serialize for Period {
         .find(|(size, _)| milliseconds.is_multiple_of(*size))
         .unwrap_or((1, "ms"));
         let number = milliseconds.checked_div(size).unwrap_or(milliseconds);
-        serializer.collect_str(&format_args!("{number}{unit}"))
+        write!(f, "{number}{unit}")
+    }
+}
+
+impl serde::Serialize for Period {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::cli::open::{Edit, Operator};
 use crate::cli::progress::Progress;
 use crate::cli::records::{Records, no_client};
 use crate::cli::{Failure, Out};
+use crate::config::Period;
 use crate::phase::{self, Setting, Step, Target};
 use crate::store::{Action, Change};
 
@@ -96,9 +97,9 @@ pub(super) async fn retire(
         if still.is_empty() || args.force.force {
             return Ok("refuse");
         }
-        let days = operator.config.migration.window.as_secs() / 86_400;
+        let window = Period::from(operator.config.migration.window);
         Err(Failure::Refused(format!(
-            "{} client(s) of '{}' still called by certificate in the last {days} days{} (--force \
+            "{} client(s) of '{}' still called by certificate in the last {window}{} (--force \
              --reason \"…\" overrides)",
             still.len(),
             proposed.target,

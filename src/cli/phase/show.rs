@@ -7,6 +7,7 @@ use crate::cli::view::rfc_3339;
 use crate::cli::{Failure, Out};
 use crate::client::ClientId;
 use crate::clock::Timestamp;
+use crate::config::Period;
 use crate::phase::{Phase, Schedule, Setting, Target};
 use crate::store::Actor;
 
@@ -130,9 +131,9 @@ impl Report<'_> {
         let details = setting.map(SettingView::details).unwrap_or_default();
         lines.extend(Some(details).filter(|details| !details.is_empty()));
         if !effect.is_empty() {
-            let days = operator.config.migration.window.as_secs() / 86_400;
+            let window = Period::from(operator.config.migration.window);
             lines.push(format!(
-                "{} {effect} {} client(s) that called by certificate in the last {days} days, {} of \
+                "{} {effect} {} client(s) that called by certificate in the last {window}, {} of \
                  which never fetched a key{}",
                 self.did.word("will", "would"),
                 self.clients.by_certificate.len(),
