@@ -80,6 +80,10 @@ tests: setup ## unit and integration tests, against the real program and a real 
 	then cargo nextest run --locked --no-fail-fast -E 'not binary(tidy)'; \
 	else cargo test --locked --no-fail-fast --lib --bins --test '*'; fi
 
+.PHONY: drill
+drill: build-tools ## move 5,000 clients from certificate to key under traffic, and print the report
+	KEYFERRY_DRILL_CLIENTS=5000 cargo test --locked --test drill -- --nocapture
+
 .PHONY: doctest
 doctest: build-tools ## the documentation's examples run
 	cargo test --locked --doc
