@@ -92,8 +92,10 @@ fn k11_the_twin_of_a_certificate_does_not_enrol_as_somebody_new() {
         .cli(&["client", "disable", &client])
         .expect_success();
     for identity in [&alice, &twin] {
-        let status = gateway.curl("/").certificate(identity).send().status;
-        assert_eq!(status, 403);
+        wait_for("the gateway to follow", || {
+            let answer = gateway.curl("/").certificate(identity).send();
+            (answer.status == 403).then_some(())
+        });
     }
     unseen
         .curl("/")
