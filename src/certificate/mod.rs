@@ -45,7 +45,7 @@ pub use seal::{CannotSeal, NotSealed, Recipient};
 pub use supersede::{NotMapped, restore, supersede};
 pub use trust::{Ca, Trust, TrustError};
 pub use verdict::{CaIndex, Problem, Reason, Rejected, Verdict, Verified};
-pub use verifier::{SameGeneration, Verifier};
+pub use verifier::{Examined, SameGeneration, Verifier};
 
 #[cfg(test)]
 mod tests;

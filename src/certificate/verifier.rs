@@ -40,6 +40,20 @@ pub struct Verifier {
     known: Cache<Fingerprint, Arc<Link>>,
 }
 
+/// What there is to explain a chain by.
+pub struct Examined {
+    verdict: Arc<Verdict>,
+    links: Vec<Link>,
+}
+
+impl Examined {
+    /// Whether it was found together with this verdict.
+    #[must_use]
+    pub fn is_of(&self, verdict: &Arc<Verdict>) -> bool {
+        Arc::ptr_eq(&self.verdict, verdict)
+    }
+}
+
 impl Verifier {
     /// A verifier that has seen nothing yet.
     #[must_use]
@@ -101,19 +115,36 @@ impl Verifier {
         }
     }
 
+    /// The chain that `verdict` about `chain` was found by, which no verdict keeps. It costs as much
+    /// as a verification: whoever can be asked again and again must keep it.
+    pub fn examine(&self, verdict: Arc<Verdict>, chain: &Chain, now: Timestamp) -> Examined {
+        let known: Vec<_> = self.known.iter().map(|(_, link)| link).collect();
+        let (_, links) = judge(&self.trust.load(), chain, &known, now);
+        Examined { verdict, links }
+    }
+
     /// Everything about a chain, in words, with the very verdict that [`Self::verify`] gives every
-    /// request. It is for showing, and costs as much as a verification.
+    /// request.
     pub fn explain(&self, chain: &Chain, lineage: Lineage, now: Timestamp) -> Explanation {
-        let verdict = self.verify(chain, now);
+        let examined = self.examine(self.verify(chain, now), chain, now);
+        self.explain_examined(chain, &examined, lineage, now)
+    }
+
+    /// The same, of a chain that was examined before.
+    pub fn explain_examined(
+        &self,
+        chain: &Chain,
+        examined: &Examined,
+        lineage: Lineage,
+        now: Timestamp,
+    ) -> Explanation {
         let trust = self.trust.load();
         let known: Vec<_> = self.known.iter().map(|(_, link)| link).collect();
-        // The verdict does not keep the chain that it was found by.
-        let (_, links) = judge(&trust, chain, &known, now);
         Explanation::of(&Findings {
             trust: &trust,
             chain,
-            verdict: verdict.at(now),
-            links: &links,
+            verdict: examined.verdict.at(now),
+            links: &examined.links,
             is_known: &|subject| known.iter().any(|link| link.content.subject == subject),
             lineage,
             now,

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::certificate::{Chain, Explanation, Lineage, Verdict, Verified, Verifier};
+use crate::certificate::{Chain, Examined, Explanation, Lineage, Verdict, Verified, Verifier};
 use crate::clock::Timestamp;
 use crate::credential::PresentedCertificate;
 use crate::tls::ssl::{SslCipherRef, SslRef};
@@ -30,6 +30,8 @@ pub struct Tls {
 struct Proven {
     chain: Chain,
     verdict: ArcSwap<Verdict>,
+    /// Kept once somebody asked: anybody may, as often as they like.
+    examined: ArcSwapOption<Examined>,
 }
 
 impl Connection {
@@ -38,6 +40,7 @@ impl Connection {
         let resumed = ssl.session_reused();
         let certificate = Chain::from_ssl(ssl).map(|chain| Proven {
             verdict: ArcSwap::new(verifier.verify(&chain, now)),
+            examined: ArcSwapOption::empty(),
             chain,
         });
         let cipher = ssl.current_cipher();
@@ -75,7 +78,15 @@ impl Connection {
         now: Timestamp,
     ) -> Option<Explanation> {
         let proven = self.certificate.as_ref()?;
-        Some(verifier.explain(&proven.chain, lineage, now))
+        let verdict = self.verdict(verifier, now)?;
+        let known = proven.examined.load_full();
+        let known = known.filter(|examined| examined.is_of(&verdict));
+        let examined = known.unwrap_or_else(|| {
+            let examined = Arc::new(verifier.examine(verdict, &proven.chain, now));
+            proven.examined.store(Some(Arc::clone(&examined)));
+            examined
+        });
+        Some(verifier.explain_examined(&proven.chain, &examined, lineage, now))
     }
 
     /// What a request on this connection presents at `now`, by the trust of now.

@@ -1,6 +1,7 @@
 //! The phases of pingora-proxy: each does one thing, and hands over through the [`Exchange`].
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::Method;
@@ -248,9 +249,9 @@ impl Gateway {
         }
         let admit = |freshness| self.admit(&head, connection, freshness, now);
         let decided = self.decide_confirmed(now, admit).await;
-        exchange.route = self.route(&head).ok().cloned();
         match &decided {
             Ok(permit) => {
+                exchange.route = Some(Arc::clone(permit.route()));
                 if let Some(identity) = permit.identity() {
                     self.served(identity, exchange);
                     exchange.note_identity(identity);
@@ -258,6 +259,7 @@ impl Gateway {
                 }
             }
             Err(refusal) => {
+                exchange.route = self.route(&head).ok().cloned();
                 if let Some(caller) = refusal.caller() {
                     self.saw(caller, exchange);
                     exchange.key_check = self.check_key(&head, connection, caller, now).await;

@@ -309,24 +309,3 @@ async fn what_if_names_who_would_break_from_what_was_seen() {
     let told = gateway.cli(&["what-if", "--certificates-off", &yesterday]);
     assert_eq!(told.status.code(), Some(64), "{told:#?}");
 }
-
-/// Most of the time goes into reading every record, which each of these commands does; what `status`
-/// works out beside it must not be more than that again.
-#[tokio::test]
-#[ignore = "it takes minutes to fill the store"]
-async fn status_is_quick_with_a_hundred_thousand_clients() {
-    let world = World::new();
-    let (gateway, _backend) = with_a_past(&world, 100_000).await;
-    let took = |arguments: &[&str]| {
-        let begun = clock::monotonic();
-        gateway.cli(arguments).expect_success();
-        begun.elapsed()
-    };
-    let reading = took(&["client", "list"]);
-    let status = took(&["status"]);
-    let what_if = took(&["what-if", "--certificates-off", &today().to_string()]);
-    assert!(
-        status < 2 * reading && what_if < 2 * reading,
-        "client list {reading:?}, status {status:?}, what-if {what_if:?}"
-    );
-}

@@ -9,7 +9,7 @@
 //! | `kf:{kf}:key` | hash | key id to the stored form of its record |
 //! | `kf:{kf}:phase` | hash | target to the stored form of its record |
 //!
-//! and what [`activity`] says of what was seen.
+//! and what `activity` says of what was seen.
 //!
 //! The part in braces is the hash tag: all keys share one slot of a cluster, so that a change,
 //! which is one script, may touch all of them. No key's name holds anything of a client.

@@ -51,7 +51,7 @@ pub(in crate::cli) struct Args {
     /// Only for the clients with these tags: mobile, or mobile,!beta
     #[arg(long, value_name = "SELECTOR", requires = "certificates")]
     cohort: Option<Selector>,
-    /// The folder for the sealed keys, in files <CLIENT>.cms that must not exist yet [default with
+    /// The folder for the sealed keys, in files CLIENT.cms that must not exist yet [default with
     /// --certificate: standard output]
     #[arg(long, value_name = "DIR", requires = "seal")]
     out: Option<PathBuf>,
