@@ -20,6 +20,8 @@ mod claim;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod enrolment;
 #[cfg(test)]
 mod explain;

@@ -1,7 +1,9 @@
 //! `keyferry demo`: a migration from start to end, with real programs and real requests.
 
 mod scene;
+mod stop;
 mod story;
+mod teller;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -25,11 +27,20 @@ pub(super) fn run(args: &Args, _: &Globals, out: &mut Out) -> Result<ExitCode, F
         server::echo(address);
         return Ok(ExitCode::SUCCESS);
     }
-    let scene = scene::Scene::set()?;
-    story::tell(&scene, out)?;
-    if !args.once {
-        out.line(story::farewell(&scene))?;
-        scene.wait()?;
-    }
+    play(args.once, out).map_err(|error| match error.downcast_ref() {
+        Some(stop::Stopped) => Failure::Refused(error.to_string()),
+        None => error.into(),
+    })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn play(once: bool, out: &mut Out) -> anyhow::Result<()> {
+    let mut stop = stop::Stop::watch()?;
+    let scene = scene::Scene::set(&mut stop)?;
+    story::tell(&scene, &mut stop, out)?;
+    if !once {
+        out.line(story::farewell(&scene))?;
+        stop.wait();
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use super::stop::Stop;
 use crate::cli::development::{Made, Purpose, Wish};
 use crate::clock;
 
@@ -27,6 +28,14 @@ pub(super) struct Scene {
     folder: Folder,
 }
 
+/// Where everything listens.
+struct Addresses {
+    gateway: SocketAddr,
+    backend: SocketAddr,
+    telemetry: SocketAddr,
+    admin: SocketAddr,
+}
+
 /// A program that ends with the scene, or earlier when no scene comes of it.
 struct Running(Child);
 
@@ -35,15 +44,16 @@ struct Folder(PathBuf);
 
 impl Scene {
     /// Makes the certificates, starts the backend and the gateway, and waits until both are ready.
-    pub(super) fn set() -> anyhow::Result<Self> {
+    pub(super) fn set(stop: &mut Stop) -> anyhow::Result<Self> {
         let folder = Folder::make()?;
-        let [gateway, backend, telemetry] = free_addresses()?;
+        let addresses = Addresses::free()?;
+        let (gateway, backend) = (addresses.gateway, addresses.backend);
         certificates(&folder.0)?;
         secret(&folder.0.join("pepper.key"))?;
         secret(&folder.0.join("orders.key"))?;
         write(
             &folder.0.join("keyferry.toml"),
-            configuration(gateway, backend, telemetry).as_bytes(),
+            configuration(&addresses).as_bytes(),
         )?;
         let program = std::env::current_exe().context("cannot find this program")?;
         let playing = start(
@@ -61,7 +71,7 @@ impl Scene {
             _backend: playing,
             folder,
         };
-        scene.wait_until_ready(backend, telemetry)?;
+        scene.wait_until_ready(&addresses, stop)?;
         Ok(scene)
     }
 
@@ -70,35 +80,17 @@ impl Scene {
         &self.folder.0
     }
 
-    /// Stays as it is until Ctrl-C.
-    #[expect(
-        clippy::unused_self,
-        reason = "the scene must be there while one waits"
-    )]
-    pub(super) fn wait(&self) -> anyhow::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        runtime
-            .block_on(tokio::signal::ctrl_c())
-            .context("cannot wait for Ctrl-C")
-    }
-
-    fn wait_until_ready(
-        &mut self,
-        backend: SocketAddr,
-        telemetry: SocketAddr,
-    ) -> anyhow::Result<()> {
+    fn wait_until_ready(&mut self, addresses: &Addresses, stop: &mut Stop) -> anyhow::Result<()> {
         let begun = clock::monotonic();
         while begun.elapsed() < READY_WITHIN {
             if let Some(status) = self.gateway.0.try_wait()? {
                 let log = fs::read_to_string(self.folder.0.join("gateway.log")).unwrap_or_default();
                 bail!("the gateway ended ({status}):\n{log}");
             }
-            if is_ready(telemetry) && TcpStream::connect(backend).is_ok() {
+            if is_ready(addresses.telemetry) && TcpStream::connect(addresses.backend).is_ok() {
                 return Ok(());
             }
-            pause();
+            stop.pause()?;
         }
         bail!(
             "the gateway was not ready within {} s",
@@ -133,14 +125,6 @@ impl Drop for Running {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a command that waits for its children has no worker to block"
-)]
-pub(super) fn pause() {
-    std::thread::sleep(Duration::from_millis(100));
-}
-
 fn is_ready(telemetry: SocketAddr) -> bool {
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(telemetry)?;
@@ -166,44 +150,47 @@ fn start(folder: &Path, command: &mut Command, log: &str) -> anyhow::Result<Runn
     Ok(Running(child))
 }
 
-/// Three ports that are free now, taken together so that they differ.
-fn free_addresses() -> anyhow::Result<[SocketAddr; 3]> {
-    let bind =
-        || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port of 127.0.0.1 is free");
-    let listeners = [bind()?, bind()?, bind()?];
-    let [a, b, c] = listeners.each_ref().map(TcpListener::local_addr);
-    Ok([a?, b?, c?])
-}
-
-/// A CA, a certificate for the gateway, and two clients: one whose certificate is good, and one
-/// whose certificate has expired.
-fn certificates(folder: &Path) -> anyhow::Result<()> {
-    let authority = Wish::new("Demo Issuing CA", Purpose::Authority).make(None)?;
-    let localhost = Wish::new("localhost", Purpose::Localhost).make(Some(&authority))?;
-    let good = Wish::new("acme-payments", Purpose::Client).make(Some(&authority))?;
-    let expired = Wish {
-        from_day: -90,
-        until_day: -3,
-        ..Wish::new("globex-reports", Purpose::Client)
-    };
-    let expired = expired.make(Some(&authority))?;
-    write(&folder.join("ca.pem"), &authority.certificate_pem()?)?;
-    for (name, made) in [
-        ("server", &localhost),
-        ("acme", &good),
-        ("globex", &expired),
-    ] {
-        files(folder, name, made)?;
+impl Addresses {
+    /// Ports that are free now, taken together so that they differ.
+    fn free() -> anyhow::Result<Self> {
+        let bind =
+            || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port of 127.0.0.1 is free");
+        let listeners = [bind()?, bind()?, bind()?, bind()?];
+        let [gateway, backend, telemetry, admin] =
+            listeners.each_ref().map(TcpListener::local_addr);
+        Ok(Self {
+            gateway: gateway?,
+            backend: backend?,
+            telemetry: telemetry?,
+            admin: admin?,
+        })
     }
-    Ok(())
 }
 
-fn files(folder: &Path, name: &str, made: &Made) -> anyhow::Result<()> {
-    write(
-        &folder.join(format!("{name}.pem")),
-        &made.certificate_pem()?,
-    )?;
-    write(&folder.join(format!("{name}.key")), &made.key_pem()?)
+/// A root, an intermediate, a certificate for the gateway, and two clients: one that sends the
+/// intermediate along, and one that has also a file without it.
+fn certificates(folder: &Path) -> anyhow::Result<()> {
+    let root = Wish::new("Demo Root CA", Purpose::Authority).make(None)?;
+    let issuing = Wish::new("Demo Issuing CA", Purpose::Authority).make(Some(&root))?;
+    let localhost = Wish::new("localhost", Purpose::Localhost).make(Some(&root))?;
+    let acme = Wish::new("acme-payments", Purpose::Client).make(Some(&issuing))?;
+    let globex = Wish::new("globex-reports", Purpose::Client).make(Some(&issuing))?;
+    write(&folder.join("ca.pem"), &root.certificate_pem()?)?;
+    files(folder, "server", &[&localhost])?;
+    files(folder, "acme", &[&acme, &issuing])?;
+    files(folder, "globex", &[&globex, &issuing])?;
+    write(&folder.join("globex-alone.pem"), &globex.certificate_pem()?)
+}
+
+/// The chain of a certificate, itself first, and its key.
+fn files(folder: &Path, name: &str, chain: &[&Made]) -> anyhow::Result<()> {
+    let mut certificates = Vec::new();
+    for made in chain {
+        certificates.extend(made.certificate_pem()?);
+    }
+    write(&folder.join(format!("{name}.pem")), &certificates)?;
+    let own = chain.first().context("a chain of nothing")?;
+    write(&folder.join(format!("{name}.key")), &own.key_pem()?)
 }
 
 fn secret(path: &Path) -> anyhow::Result<()> {
@@ -227,7 +214,13 @@ fn new_file(path: &Path) -> anyhow::Result<fs::File> {
     file.with_context(|| format!("cannot make {}", path.display()))
 }
 
-fn configuration(gateway: SocketAddr, backend: SocketAddr, telemetry: SocketAddr) -> String {
+fn configuration(addresses: &Addresses) -> String {
+    let Addresses {
+        gateway,
+        backend,
+        telemetry,
+        admin,
+    } = addresses;
     format!(
         r#"[listener]
 address = "{gateway}"
@@ -263,6 +256,9 @@ accept = "either"
 
 [telemetry]
 address = "{telemetry}"
+
+[admin]
+address = "{admin}"
 "#
     )
 }

@@ -1,180 +1,214 @@
-//! The story: each request is a command that anybody could type, and what is claimed of its answer
-//! is checked.
+//! The story: each command is one that anybody could type, and what is claimed of its answer is
+//! checked.
 
-use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use super::scene::Scene;
+use super::stop::Stop;
+use super::teller::Teller;
 use crate::cli::Out;
+use crate::clock;
 
 const SELF_SERVICE: &str = "/.well-known/keyferry";
+const ORDERS: &str = "/v1/orders?limit=10";
+const ACME: &[&str] = &["--cert", "acme.pem", "--key", "acme.key"];
+const GLOBEX: &[&str] = &["--cert", "globex.pem", "--key", "globex.key"];
+/// What matters of what the backend was sent.
+const IDENTITY: &[&str] = &["x-key-id", "x-client-id", "signature:"];
+/// How long before their end certificates are announced to end.
+const NOTICE: Duration = Duration::from_hours(90 * 24);
 
-/// Tells the story. Ends with an error when an answer is not what the story says.
-pub(super) fn tell(scene: &Scene, out: &mut Out) -> anyhow::Result<()> {
-    let mut teller = Teller {
-        scene,
-        out,
-        chapter: 0,
-    };
+/// Who the backend saw.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    client: String,
+    key_id: String,
+}
 
+/// Tells the story. Ends with an error when an answer is not what the story says, or when it is
+/// stopped.
+pub(super) fn tell(scene: &Scene, stop: &mut Stop, out: &mut Out) -> anyhow::Result<()> {
+    let mut teller = Teller::new(scene, stop, out);
+    let acme = by_certificate(&mut teller)?;
+    cannot_connect(&mut teller, scene)?;
+    let key = claim(&mut teller, &acme)?;
+    announce(&mut teller)?;
+    retire(&mut teller, &key)?;
+    undo(&mut teller)?;
+    rotate(&mut teller, &key, &acme)?;
+
+    teller.chapter("The operator sees how the move goes")?;
+    teller.wait_for_stage("dual", 2)?;
+    teller.keyferry(&["status"], 0)?;
+    teller.keyferry(&["client", "list"], 0)?;
+    Ok(())
+}
+
+fn by_certificate(teller: &mut Teller<'_>) -> anyhow::Result<Seen> {
     teller.chapter("A client calls with its certificate, as it always did")?;
-    let by_certificate = teller.curl(
-        &["--cert", "acme.pem", "--key", "acme.key"],
-        "/v1/orders?limit=10",
+    let echo = teller.curl(ACME, ORDERS)?;
+    teller.lines(&echo, IDENTITY)?;
+    let acme = seen(&echo)?;
+    header(&echo, "signature")?;
+    teller.say(
+        "That was the backend's echo: it sees a key id, a client id, and a signature over both.",
     )?;
-    let key_id = header(&by_certificate, "x-key-id")?;
-    let client = header(&by_certificate, "x-client-id")?;
-    header(&by_certificate, "signature")?;
-    teller.say("That was the backend's echo: it sees one client id, one key id, and a signature over both.")?;
 
-    teller.chapter("Somebody forges the headers, in three spellings")?;
-    let forged = teller.curl(
-        &[
-            "--cert",
-            "acme.pem",
-            "--key",
-            "acme.key",
-            "-H",
-            "X-Key-Id: forged",
-            "-H",
-            "X_Client_Id: forged",
-            "-H",
-            "X-SSL-Client-S-DN: CN=forged",
-        ],
-        "/v1/orders",
-    )?;
-    if forged.contains("forged") || header(&forged, "x-key-id")? != key_id {
+    teller.chapter("It forges the headers that the backend trusts")?;
+    let forged = ["-H", "X-Key-Id: forged", "-H", "X_Client_Id: forged"];
+    let echo = teller.curl(&[ACME, &forged].concat(), ORDERS)?;
+    teller.lines(&echo, IDENTITY)?;
+    if echo.contains("forged") || seen(&echo)? != acme {
         bail!("a forged header reached the backend");
     }
     teller.say("None of them arrived.")?;
+    Ok(acme)
+}
+
+fn cannot_connect(teller: &mut Teller<'_>, scene: &Scene) -> anyhow::Result<()> {
+    teller.chapter("A second client forgets its intermediate certificate. It is told which one is missing, instead of being cut off")?;
+    let alone = ["--cert", "globex-alone.pem", "--key", "globex.key"];
+    let refused = teller.curl(&alone, ORDERS)?;
+    teller.fields(&refused, &["reason", "detail"])?;
+    expect(&refused, "reason", "certificate_chain_incomplete")?;
+    let echo = teller.curl(GLOBEX, ORDERS)?;
+    teller.lines(&echo, IDENTITY)?;
+    seen(&echo)?;
+
+    teller.chapter("A third speaks no TLS at all. It is told, and so is the operator")?;
+    let plain = format!("http://localhost:{}/v1/orders", scene.port);
+    let told = teller.curl(&[], &plain)?;
+    teller.say(told.trim_end())?;
+    expect_words(&teller.keyferry(&["failures"], 0)?, "plain_http")
+}
+
+fn claim(teller: &mut Teller<'_>, acme: &Seen) -> anyhow::Result<String> {
+    teller.chapter("The first client fetches its key, with the certificate that it has")?;
+    let claim = format!("{SELF_SERVICE}/key");
+    let claimed = teller.curl(&[ACME, &["-X", "POST"]].concat(), &claim)?;
+    teller.fields(&claimed, &["key", "key_id", "client_id"])?;
+    expect(&claimed, "key_id", &acme.key_id)?;
+    let key = field(&claimed, "key")?;
+    teller.keep(&key, "ACME_KEY");
 
     teller.chapter(
-        "Another client's certificate has expired. It is told, instead of being cut off",
+        "It sends the key along with the certificate for a while, and then the key alone",
     )?;
-    let expired = teller.curl(
-        &["--cert", "globex.pem", "--key", "globex.key"],
-        "/v1/orders",
-    )?;
-    expect(&expired, "reason", "certificate_expired")?;
+    let bearer = bearer(&key);
+    for options in [&[ACME, &["-H", &bearer]].concat()[..], &["-H", &bearer]] {
+        let echo = teller.curl(options, ORDERS)?;
+        teller.lines(&echo, IDENTITY)?;
+        if seen(&echo)? != *acme {
+            bail!("the backend saw another identity by key than by certificate");
+        }
+    }
+    let Seen { client, key_id } = acme;
+    teller.say(&format!(
+        "The backend saw {client} and {key_id}, by certificate, by both and by key."
+    ))?;
+    Ok(key)
+}
 
-    teller.chapter("The first client fetches its key, with the certificate that it has")?;
-    let claimed = teller.curl(
-        &["--cert", "acme.pem", "--key", "acme.key", "-X", "POST"],
-        &format!("{SELF_SERVICE}/key"),
-    )?;
-    expect(&claimed, "key_id", &key_id)?;
+fn announce(teller: &mut Teller<'_>) -> anyhow::Result<()> {
+    teller
+        .chapter("The operator announces the end of certificates. Every answer to one says when")?;
+    teller.wait_for_stage("dual", 1)?;
+    teller.wait_for_stage("cert-only", 1)?;
+    let sunset = clock::now().plus(NOTICE).to_string();
+    let day = sunset.split('T').next().unwrap_or_default();
+    teller.keyferry(&["phase", "announce", "--all", "--sunset", day], 0)?;
+    let answer = teller.curl_until(&[GLOBEX, &["-i"]].concat(), ORDERS, |answer| {
+        answer.contains("\nsunset: ")
+    })?;
+    teller.lines(&answer, &["deprecation:", "sunset:", "link:"])
+}
+
+fn retire(teller: &mut Teller<'_>, key: &str) -> anyhow::Result<()> {
+    teller
+        .chapter("The operator wants to refuse certificates, and is told who would be cut off")?;
+    let told = teller.keyferry(&["phase", "retire", "--all"], 1)?;
+    expect_words(&told, "globex-reports")?;
+
+    teller.chapter("The operator insists, and says why")?;
+    let reason = "everybody was told twice";
+    let insist = ["phase", "retire", "--all", "--force", "--reason", reason];
+    teller.keyferry(&insist, 0)?;
+
+    teller.chapter("Who has not moved is refused, and not asked for a certificate any more; who has a key notices nothing")?;
+    let refused = teller.curl_until(GLOBEX, ORDERS, |answer| {
+        expect(answer, "reason", "credential_missing").is_ok()
+    })?;
+    teller.fields(&refused, &["status", "reason", "detail"])?;
+    let echo = teller.curl(&["-H", &bearer(key)], ORDERS)?;
+    teller.lines(&echo, IDENTITY)
+}
+
+fn undo(teller: &mut Teller<'_>) -> anyhow::Result<()> {
+    teller.chapter("One command takes it back: what was announced before holds again")?;
+    teller.keyferry(&["phase", "undo"], 0)?;
+    let echo = teller.curl_until(GLOBEX, ORDERS, |answer| seen(answer).is_ok())?;
+    teller.lines(&echo, IDENTITY)?;
+    let globex = seen(&echo)?;
+
+    teller.chapter("The latecomer fetches its key, and uses it")?;
+    let claim = format!("{SELF_SERVICE}/key");
+    let claimed = teller.curl(&[GLOBEX, &["-X", "POST"]].concat(), &claim)?;
+    teller.fields(&claimed, &["key", "key_id", "client_id"])?;
     let key = field(&claimed, "key")?;
-
-    teller.chapter("From now on the key is enough")?;
-    let bearer = format!("Authorization: Bearer {key}");
-    let by_key = teller.curl(&["-H", &bearer], "/v1/orders?limit=10")?;
-    if header(&by_key, "x-key-id")? != key_id || header(&by_key, "x-client-id")? != client {
+    teller.keep(&key, "GLOBEX_KEY");
+    let echo = teller.curl(&["-H", &bearer(&key)], ORDERS)?;
+    teller.lines(&echo, IDENTITY)?;
+    if seen(&echo)? != globex {
         bail!("the backend saw another identity by key than by certificate");
     }
-    teller.say(&format!(
-        "The backend saw {client} and {key_id}, both times."
-    ))?;
+    Ok(())
+}
 
-    teller.chapter("The operator sees who has moved")?;
-    teller.wait_for_sightings()?;
-    teller.keyferry(&["status"])?;
-    teller.keyferry(&["client", "list"])
+fn rotate(teller: &mut Teller<'_>, key: &str, acme: &Seen) -> anyhow::Result<()> {
+    teller.chapter("A client replaces its key by itself. The old one works for another day")?;
+    let old = bearer(key);
+    let rotate = format!("{SELF_SERVICE}/key/rotate");
+    let rotated = teller.curl(&["-H", &old, "-X", "POST"], &rotate)?;
+    teller.fields(&rotated, &["key", "key_id", "replaces"])?;
+    let key = field(&rotated, "key")?;
+    teller.keep(&key, "NEW_KEY");
+    for bearer in [&old, &bearer(&key)] {
+        let echo = teller.curl(&["-H", bearer], ORDERS)?;
+        teller.lines(&echo, IDENTITY)?;
+        if seen(&echo)?.client != acme.client {
+            bail!("the backend saw another client after the key was replaced");
+        }
+    }
+    Ok(())
 }
 
 /// What to try while everything stays up.
 pub(super) fn farewell(scene: &Scene) -> String {
-    let (folder, base) = (
-        scene.folder().display(),
-        format!("https://localhost:{}", scene.port),
-    );
+    let program = std::env::current_exe().unwrap_or_else(|_| "keyferry".into());
+    let (folder, program) = (scene.folder().display(), program.display());
+    let base = format!("https://localhost:{}", scene.port);
     format!(
         "\nEverything stays up until Ctrl-C. To try:\n\n  cd {folder}\n  \
          curl --cacert ca.pem --cert acme.pem --key acme.key {base}{SELF_SERVICE}/whoami\n  \
          curl --cacert ca.pem -H 'Authorization: Bearer kf_live_…' {base}/anything\n  \
-         curl --cacert ca.pem {base}/\n"
+         curl --cacert ca.pem {base}/\n  \
+         {program} explain globex-alone.pem\n  \
+         {program} phase list\n"
     )
 }
 
-struct Teller<'a> {
-    scene: &'a Scene,
-    out: &'a mut Out,
-    chapter: usize,
+fn bearer(key: &str) -> String {
+    format!("Authorization: Bearer {key}")
 }
 
-impl Teller<'_> {
-    fn chapter(&mut self, title: &str) -> anyhow::Result<()> {
-        self.chapter = self.chapter.saturating_add(1);
-        let line = format!("\n── {}. {title}\n", self.chapter);
-        self.say(&line)
-    }
-
-    fn say(&mut self, text: &str) -> anyhow::Result<()> {
-        Ok(self.out.line(text)?)
-    }
-
-    /// Asks the gateway with curl; shows the command and the answer.
-    fn curl(&mut self, options: &[&str], path: &str) -> anyhow::Result<String> {
-        let url = format!("https://localhost:{}{path}", self.scene.port);
-        let mut args = vec!["-sS", "--cacert", "ca.pem", "--max-time", "20"];
-        args.extend_from_slice(options);
-        args.push(&url);
-        let shown: Vec<_> = args.iter().map(|arg| quoted(arg)).collect();
-        self.say(&format!("$ curl {}", shown.join(" ")))?;
-        let answer = self.output(Command::new("curl").args(&args), "curl")?;
-        let pretty = serde_json::from_str::<Value>(&answer)
-            .and_then(|value| serde_json::to_string_pretty(&value));
-        self.say(pretty.as_deref().unwrap_or(&answer).trim_end())?;
-        Ok(answer)
-    }
-
-    /// Runs this program; shows the command and what it prints.
-    fn keyferry(&mut self, args: &[&str]) -> anyhow::Result<()> {
-        self.say(&format!("$ keyferry {}", args.join(" ")))?;
-        let program = std::env::current_exe().context("cannot find this program")?;
-        let printed = self.output(Command::new(program).args(args), "keyferry")?;
-        self.say(printed.trim_end())
-    }
-
-    /// The gateway writes down when clients were seen every other second.
-    fn wait_for_sightings(&self) -> anyhow::Result<()> {
-        let program = std::env::current_exe().context("cannot find this program")?;
-        for _ in 0..100 {
-            let args = ["status", "--output", "json"];
-            let status: Value =
-                serde_json::from_str(&self.output(Command::new(&program).args(args), "keyferry")?)?;
-            if status.pointer("/clients/by_stage/dual") == Some(&Value::from(1)) {
-                return Ok(());
-            }
-            super::scene::pause();
-        }
-        bail!("the client is not shown as one that used both")
-    }
-
-    fn output(&self, command: &mut Command, name: &str) -> anyhow::Result<String> {
-        let output = command.current_dir(self.scene.folder()).output();
-        let output = output.with_context(|| {
-            format!("cannot run {name}; the demonstration needs it: apt-get install {name}")
-        })?;
-        if !output.status.success() {
-            bail!(
-                "{name} failed ({}): {}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-}
-
-fn quoted(arg: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=".contains(c);
-    if arg.chars().all(plain) {
-        arg.to_owned()
-    } else {
-        format!("'{arg}'")
-    }
+fn seen(echo: &str) -> anyhow::Result<Seen> {
+    Ok(Seen {
+        client: header(echo, "x-client-id")?,
+        key_id: header(echo, "x-key-id")?,
+    })
 }
 
 /// The value of the header `name` in the backend's echo.
@@ -200,4 +234,11 @@ fn expect(answer: &str, name: &str, value: &str) -> anyhow::Result<()> {
         found if found == value => Ok(()),
         found => bail!("the answer's {name} is {found}, and not {value}"),
     }
+}
+
+fn expect_words(printed: &str, words: &str) -> anyhow::Result<()> {
+    if !printed.contains(words) {
+        bail!("nothing of {words} was printed: {printed}");
+    }
+    Ok(())
 }
