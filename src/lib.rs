@@ -38,6 +38,7 @@ pub mod upstream;
 
 pub mod clock;
 pub mod secret;
+pub mod text;
 pub mod tls;
 
 #[cfg(test)]

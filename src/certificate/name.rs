@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::der::{NotDer, Reader, tag};
+use crate::text::is_hostile;
 
 /// The most specific attribute type that people know a certificate's holder by: `commonName`.
 const COMMON_NAME: &[u8] = &[0x55, 4, 3];
@@ -121,16 +122,6 @@ fn escape(value: &str, text: &mut String) {
             text.push(c);
         }
     }
-}
-
-/// Whether a character breaks lines, is invisible, or makes text read in another order.
-pub(super) fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// An object identifier in dotted form (X.690 section 8.19).

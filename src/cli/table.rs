@@ -3,6 +3,7 @@
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 
 use crate::clock::Timestamp;
+use crate::text::is_hostile;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -38,14 +39,9 @@ pub(super) fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, String)>) ->
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// `text` without what would steer a terminal: control characters, and those that change the
-/// direction of what follows.
+/// `text` without what would steer a terminal or deceive a reader.
 pub(super) fn printable(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.replace(steers, "\u{fffd}")
+    text.replace(is_hostile, "\u{fffd}")
 }
 
 /// A moment as seen from `now`: `3 min ago`, `in 12 days`.
@@ -103,6 +99,9 @@ mod tests {
             [["a\u{1b}[2J\u{202e}".into(), "dual".into()]],
         );
         assert_eq!(text, "client  stage\na\u{fffd}[2J\u{fffd}  dual");
+        for c in "\n\u{9b}\u{61c}\u{200b}\u{2028}\u{2029}".chars() {
+            assert_eq!(printable(&format!("a{c}b")), "a\u{fffd}b", "{c:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The journal of handshakes that failed: who, why, how often, from when to when.
 //!
 //! It is bounded whatever comes: each reason has its own share, in which a newcomer takes the place
-//! of an address that came once, long ago, rather than of one that fails again and again. So
+//! of an address that came once, long ago, rather than of one that fails again and again; but those
+//! that fail again and again leave a quarter to newcomers. So
 //! neither a scan of the port nor a flood from many addresses hides the clients that have a
 //! problem. Only failed handshakes and the operator's questions take its lock.
 
@@ -17,6 +18,9 @@ use crate::clock::Timestamp;
 
 /// How many addresses are kept of each reason: with all reasons, somewhat less than 4,096.
 const SHARE: usize = 288;
+/// How many of them at least are for addresses that failed once: those that fail again and again do
+/// not keep a newcomer out, nor do newcomers push more of them out than that.
+const NEWCOMERS: usize = SHARE / 4;
 /// How many characters of OpenSSL's words are kept.
 const WORDS: usize = 240;
 /// How long an address that failed more than once is kept before those that failed once.
@@ -142,11 +146,14 @@ impl Share {
         if self.origins.len() < SHARE {
             return;
         }
-        let rank = |entry: &Entry| {
-            let came_again = entry.count > 1 && entry.last.plus(AGAIN) > now;
-            (came_again, entry.last)
-        };
-        let least = self.origins.iter().min_by_key(|(_, entry)| rank(entry));
+        let came_again = |entry: &Entry| entry.count > 1 && entry.last.plus(AGAIN) > now;
+        let again = self.origins.values().filter(|entry| came_again(entry));
+        let too_many = again.count() > SHARE.saturating_sub(NEWCOMERS);
+        let least = self
+            .origins
+            .iter()
+            .filter(|(_, entry)| came_again(entry) == too_many)
+            .min_by_key(|(_, entry)| entry.last);
         if let Some(origin) = least.map(|(origin, _)| *origin) {
             self.origins.remove(&origin);
         }
@@ -238,6 +245,35 @@ mod tests {
             fail(&journal, v4(number), failure, 24 * 3600);
         }
         assert!(kept(&journal, failure, again).is_none());
+    }
+
+    #[test]
+    fn those_that_come_again_do_not_keep_a_newcomer_out() {
+        let journal = Journal::new(at(0));
+        let failure = Failure::VersionTooOld;
+        let share = u32::try_from(SHARE).unwrap();
+        let again = 100..100 + share;
+        for number in again.clone().chain(again.clone()) {
+            fail(&journal, v4(number), failure, i64::from(number));
+        }
+        let is_kept = |address| kept(&journal, failure, address).is_some();
+        assert!(again.clone().all(|number| is_kept(v4(number))), "all full");
+        // Two clients with a problem, and others that go on to come again.
+        fail(&journal, v4(7), failure, 1000);
+        fail(&journal, v4(8), failure, 1001);
+        for number in again.clone().rev().take(100) {
+            fail(&journal, v4(number), failure, 1002);
+        }
+        assert!(is_kept(v4(7)) && is_kept(v4(8)));
+        // Newcomers take each other's places, and a quarter at most.
+        for number in 10_000..20_000 {
+            fail(&journal, v4(number), failure, i64::from(number));
+        }
+        assert!(!is_kept(v4(7)));
+        let left = again.filter(|number| is_kept(v4(*number))).count();
+        assert_eq!(left, SHARE - NEWCOMERS);
+        assert!(is_kept(v4(99 + share)) && !is_kept(v4(100)));
+        assert_eq!(journal.read()[&failure].origins.len(), SHARE);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::escaped;
 use crate::tls::ssl::{SslRef, SslVersion};
 
 /// How many cipher suites are noted; a `ClientHello` has room for thousands.
@@ -30,7 +31,7 @@ pub(super) struct Notes {
 /// What is known of a client whose handshake failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
-    /// The name that it asked for (SNI, RFC 6066 section 3).
+    /// The name that it asked for (SNI, RFC 6066 section 3), escaped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
     /// The newest version of TLS that it offered.
@@ -95,7 +96,26 @@ pub(super) fn note_hello(ssl: &SslRef) {
 /// Called by OpenSSL when the client asks for the server `name`.
 pub(super) fn note_server_name(name: &str) {
     let _ = NOTES.try_with(|notes| {
-        let name = || name.chars().take(NAME).collect();
-        notes.server_name.get_or_init(name);
+        notes.server_name.get_or_init(|| escaped(name, NAME));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_name_is_noted_escaped_and_cut() {
+        let noted = async |name: &str| {
+            let notes = Arc::new(Notes::default());
+            notes.during(async { note_server_name(name) }).await;
+            notes.offer().server_name.unwrap()
+        };
+        assert_eq!(noted("api.example.com").await, "api.example.com");
+        assert_eq!(
+            noted("a\u{85}\u{9b}2J\u{202e}\u{2028}\u{200b}\n").await,
+            r"a\u{85}\u{9b}2J\u{202e}\u{2028}\u{200b}\n"
+        );
+        assert_eq!(noted(&"a".repeat(10_000)).await.len(), NAME);
+    }
 }

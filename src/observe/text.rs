@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::key::Format;
+use crate::text::escaped;
 
 /// How many characters of a value are kept; a longer one is told from others by its hash.
 const LONGEST: usize = 96;
@@ -38,7 +39,7 @@ impl HeaderText {
             return Some(Self(A_KEY.to_owned()));
         }
         let text = String::from_utf8_lossy(&value);
-        let mut shown: String = text.chars().take(LONGEST).flat_map(shown).collect();
+        let mut shown = escaped(&text, LONGEST);
         let is_whole =
             matches!(text, std::borrow::Cow::Borrowed(_)) && text.chars().count() <= LONGEST;
         if !is_whole {
@@ -54,18 +55,6 @@ impl fmt::Display for HeaderText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// `c` as it is, or escaped when it is a control character or changes the direction of text.
-fn shown(c: char) -> impl Iterator<Item = char> {
-    let steers = c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let (escaped, plain) = if steers || c == '\\' {
-        (Some(c.escape_default()), None)
-    } else {
-        (None, Some(c))
-    };
-    escaped.into_iter().flatten().chain(plain)
 }
 
 #[cfg(test)]

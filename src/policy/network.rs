@@ -33,6 +33,15 @@ impl Network {
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
     }
+
+    /// Whether it holds more than a network of `v4` bits, or of `v6` bits when it is one of IPv6.
+    #[must_use]
+    pub const fn is_wider_than(&self, v4: u8, v6: u8) -> bool {
+        match self.address {
+            IpAddr::V4(_) => self.bits < v4,
+            IpAddr::V6(_) => self.bits < v6,
+        }
+    }
 }
 
 impl FromStr for Network {

@@ -125,7 +125,9 @@ pub fn run(config: Config) -> Result<(), StartError> {
         tracing::warn!(
             from,
             "THIS GATEWAY ONLY OBSERVES: what comes from these addresses is passed on as it came, \
-             also what would be refused; take [observe] out of the configuration to enforce"
+             also what would be refused; where SNAT or a balancer of TCP hides the callers' own \
+             addresses, that is everybody, so name only addresses that nothing but the existing \
+             gateway uses; take [observe] out of the configuration to enforce"
         );
     }
     tracing::info!(%public, %telemetry, admin = admin.map(tracing::field::display), version = env!("CARGO_PKG_VERSION"), "starting");

@@ -154,11 +154,18 @@ impl RevocationList {
         Ok(())
     }
 
-    /// What the list says of the certificate with this serial number and issuer.
+    /// What the list says of the certificate with this serial number and issuer. Of several entries
+    /// one that takes a revocation back counts last.
     pub(super) fn entry(&self, serial: &[u8], issuer: &[u8]) -> Option<&Entry> {
         let entries = self.entries.get(&value(serial))?;
-        let mut entries = entries.iter();
-        entries.find(|entry| same_name(entry.issuer.as_deref().unwrap_or(&self.issuer), issuer))
+        let about = |entry: &&Entry| {
+            let of = entry.issuer.as_deref().unwrap_or(&self.issuer);
+            same_name(of, issuer)
+        };
+        entries
+            .iter()
+            .filter(about)
+            .min_by_key(|entry| entry.is_removal())
     }
 
     pub(super) fn is_current(&self, now: Timestamp) -> bool {
@@ -178,7 +185,7 @@ impl RevocationList {
 }
 
 impl Entry {
-    /// Whether it takes a revocation back.
+    /// Whether it takes a revocation back, when it stands in a delta (section 5.3.1).
     pub(super) fn is_removal(&self) -> bool {
         self.reason == Some(REMOVED)
     }

@@ -180,7 +180,8 @@ impl Check<'_> {
         let content = &link.content;
         let serial = &content.serial;
         let entry = list.entry(serial, &content.issuer)?;
-        if entry.is_removal() {
+        // In any other list than a delta it is an entry like any other.
+        if entry.is_removal() && list.base.is_some() {
             return None;
         }
         let takes_back = |delta: &&&RevocationList| {

@@ -133,7 +133,7 @@ fn v20_no_sentence_has_a_second_line() {
             .map(|problem| &problem.detail)
             .chain([&facts.subject, &facts.issuer])
         {
-            assert!(!text.chars().any(name::is_hostile), "{text:?}");
+            assert!(!text.chars().any(crate::text::is_hostile), "{text:?}");
             assert!(!text.is_empty());
         }
     }

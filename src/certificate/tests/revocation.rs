@@ -51,6 +51,14 @@ impl<'a> List<'a> {
         self
     }
 
+    /// One entry for every reason, all about the same certificate.
+    fn each(mut self, client: &Issued, reasons: &[u8]) -> Self {
+        let serial = client.x509.serial_number().to_bn().unwrap().to_vec();
+        let entry = |reason: &u8| (serial.clone(), Some(*reason));
+        self.revoked.extend(reasons.iter().map(entry));
+        self
+    }
+
     fn extension(mut self, oid: &[u8], critical: bool, value: &[u8]) -> Self {
         self.extensions.push(extension(oid, critical, value));
         self
@@ -304,5 +312,38 @@ fn a_delta_adds_to_its_base_and_is_never_ignored() {
             reasons_of(&root, &client, &lists),
             [Reason::RevocationUnknown]
         );
+    }
+}
+
+#[test]
+fn an_entry_that_takes_back_outweighs_no_entry_that_revokes() {
+    let root = root("Root").self_signed();
+    let client = leaf("acme").signed_by(&root);
+    let base = |reasons: &[u8]| list(&root, &[]).each(&client, reasons).number(5, None);
+    let delta = |reasons: &[u8]| list(&root, &[]).each(&client, reasons).number(7, Some(4));
+    let revoked = |lists: &[List<'_>]| {
+        let problem = refused(&with_lists(&root, lists), &client, Reason::Revoked);
+        assert!(problem.detail.contains("compromised"), "{}", problem.detail);
+    };
+    // The controls: what is taken back alone, by a delta.
+    accepted(&with_lists(&root, &[base(&[6]), delta(&[8])]), &client);
+    accepted(&with_lists(&root, &[base(&[6]), delta(&[8, 8])]), &client);
+    for both in [[8, 1], [1, 8]] {
+        revoked(&[base(&both)]);
+        revoked(&[base(&[]), delta(&both)]);
+        let lists = [delta(&both), base(&[6])];
+        revoked(&lists);
+        let [delta, base] = lists;
+        assert_eq!(
+            reasons_of(&root, &client, &[base, delta]),
+            [Reason::Revoked]
+        );
+    }
+    // Only a delta takes back: elsewhere the certificate is simply on the list.
+    for taken_back in [&[8][..], &[8, 8]] {
+        let alone = [base(taken_back)];
+        assert_eq!(reasons_of(&root, &client, &alone), [Reason::Revoked]);
+        let unnumbered = [list(&root, &[]).each(&client, taken_back)];
+        assert_eq!(reasons_of(&root, &client, &unnumbered), [Reason::Revoked]);
     }
 }

@@ -80,7 +80,7 @@ fn description(text: &str) -> Result<String, String> {
     if text.chars().count() > LONGEST_DESCRIPTION {
         Err(format!("write at most {LONGEST_DESCRIPTION} characters"))
     } else if printable(text) != text {
-        Err("write it in one line, without control characters".to_owned())
+        Err("write it in one line, without control or invisible characters".to_owned())
     } else {
         Ok(text.to_owned())
     }

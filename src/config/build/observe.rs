@@ -9,6 +9,10 @@ use crate::config::problem::KeyPath;
 use crate::credential::API_KEY;
 use crate::policy::{Network, NotANetwork, Observing};
 
+/// The widest networks that one may observe: `10.0.0.0/8` is the largest private one (RFC 1918),
+/// and nobody's own network of IPv6 is wider.
+const WIDEST: (u8, u8) = (8, 16);
+
 impl Builder {
     pub(super) fn observe(&mut self, typed: Option<file::Observe>) -> Built<Option<Observing>> {
         let Some(typed) = typed else {
@@ -29,10 +33,20 @@ impl Builder {
         let write = r#"name the addresses of the existing gateway: from = ["10.0.0.5"]; or take [observe] away to enforce"#;
         let typed = self.some(at, typed, write)?;
         all(typed.iter().enumerate().map(|(index, text)| {
-            text.parse().map_err(|error: NotANetwork| {
+            let network: Network = text.parse().map_err(|error: NotANetwork| {
                 let wrong = format!("{text:?} is not a network");
                 self.problem_in(at, index, wrong, error.to_string())
-            })
+            })?;
+            let (v4, v6) = WIDEST;
+            if network.is_wider_than(v4, v6) {
+                let wrong = format!("{text:?} lets strangers tell the backend to be anybody");
+                let write = format!(
+                    "name the addresses that only the existing gateway uses; no network wider \
+                     than /{v4} (IPv6: /{v6}) is taken"
+                );
+                return Err(self.problem_in(at, index, wrong, write));
+            }
+            Ok(network)
         }))
     }
 
