@@ -166,13 +166,13 @@ impl Act<'_> {
             assert_eq!(told.status.code(), Some(1), "{told:?}");
             told.errors.contains(&only).then_some(told)
         });
-        for name in &holdouts {
-            let client = clients[name].first().expect("it was seen");
-            assert!(
-                refused.errors.contains(client.as_str()),
-                "{client} in {refused:?}"
-            );
-        }
+        // The first twenty are named, the others counted.
+        let named = |name: &&String| {
+            let client = clients[name.as_str()].first().expect("it was seen");
+            refused.errors.contains(client.as_str())
+        };
+        let named = holdouts.iter().filter(named).count();
+        assert_eq!(named, holdouts.len().min(20), "{refused:?}");
         self.operator(&[
             "phase",
             "retire",
