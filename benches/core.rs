@@ -23,7 +23,7 @@ use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use keyferry::certificate::{Ca, Fingerprint, Trust, Verifier};
 use keyferry::client::{CredentialId, Enrolment, LastUse, Renewal};
 use keyferry::clock::{self, Timestamp};
-use keyferry::directory::{Directory, Sightings};
+use keyferry::directory::{Directory, Lessons, Sightings};
 use keyferry::door::{
     self, ClientCertificates, Connection, Door, Journal, MinimumTls, ServerCertificate,
 };
@@ -223,6 +223,7 @@ impl World {
                 directory: Arc::clone(&directory),
                 store: Arc::clone(&store) as Arc<dyn Store>,
                 sightings: Arc::new(Sightings::default()),
+                lessons: Arc::new(Lessons::default()),
                 verifier: Arc::clone(&verifier),
                 format: format.clone(),
                 peppers: peppers.clone(),

@@ -58,6 +58,12 @@ impl CertificateRecord {
         }
     }
 
+    /// Whether what it says and who issued it are known, so that a renewal can be compared.
+    #[must_use]
+    pub const fn is_learned(&self) -> bool {
+        self.facts.is_some() && self.ca.is_some()
+    }
+
     /// The same certificate, of which this is known.
     #[must_use]
     pub fn with_facts(self, facts: Option<Facts>) -> Self {

@@ -6,7 +6,7 @@ use super::{ClientId, ClientRecord};
 use crate::certificate::{CertificateRecord, Facts, Mapping, Source, Verified};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, KeyRecord};
-use crate::store::{Action, Actor, Change, Write};
+use crate::store::{Action, Actor, Change, Epoch, Write};
 
 /// What becomes of a certificate that is verified and unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -56,6 +56,36 @@ pub fn at_first_sight(
         Enrolment::Registered => return None,
     };
     writes.extend(twin(certificate, now));
+    Some(Change::new(action, Actor::Gateway, now, writes))
+}
+
+/// The change that records what a certificate says which the operator only named, and that the
+/// authority `ca` issued it, now that it was verified; none when that is recorded, or when it
+/// identifies nobody any more. Nothing else of the record changes.
+///
+/// Its other form is recorded as at a first sight, unless that `is_twin_known`.
+#[must_use]
+pub fn learned(
+    (version, record): (Epoch, CertificateRecord),
+    certificate: &Verified,
+    ca: &str,
+    is_twin_known: bool,
+    now: Timestamp,
+) -> Option<Change> {
+    let is_mapped = matches!(record.mapping, Mapping::Mapped { .. });
+    if record.is_learned() || !is_mapped || record.fingerprint != *certificate.fingerprint() {
+        return None;
+    }
+    let learned = CertificateRecord {
+        ca: record.ca.or_else(|| Some(ca.to_owned())),
+        facts: record
+            .facts
+            .or_else(|| Some(Facts::clone(certificate.facts()))),
+        ..record
+    };
+    let twin = twin(certificate, now).filter(|_| !is_twin_known);
+    let writes = std::iter::once(Write::replace(version, learned)).chain(twin);
+    let (action, writes) = (Action::CertificateLearned, writes.collect());
     Some(Change::new(action, Actor::Gateway, now, writes))
 }
 

@@ -18,7 +18,7 @@ pub use activity::{
 };
 pub use change::{TooManyTags, add, disable, enable, tag};
 pub use counts::{Counted, Counts, History};
-pub use enrol::{Enrolment, at_first_sight};
+pub use enrol::{Enrolment, at_first_sight, learned};
 pub use flags::{Evidence, Flag};
 pub use holdings::{Disabled, Holdings};
 pub use id::{ClientId, NotAClientId};

@@ -8,6 +8,7 @@
 mod alike;
 mod ends;
 mod follow;
+mod lessons;
 mod phases;
 mod sightings;
 mod view;
@@ -21,6 +22,7 @@ use tokio::sync::{Mutex, watch};
 
 pub use alike::Candidates;
 pub use ends::Ends;
+pub use lessons::Lessons;
 pub use sightings::Sightings;
 pub use view::{Belongings, KeyEntry, View};
 

@@ -54,6 +54,8 @@ struct CertificateEntry {
     version: Epoch,
     mapping: Mapping,
     not_after: Option<Timestamp>,
+    /// What it says and who issued it are recorded.
+    is_learned: bool,
     renewed_by: Option<Box<Fingerprint>>,
 }
 
@@ -115,10 +117,16 @@ impl View {
     /// Whom the certificate identifies.
     #[must_use]
     pub fn certificate(&self, fingerprint: &Fingerprint) -> Option<Mapping> {
+        self.identified(fingerprint).map(|(mapping, _)| mapping)
+    }
+
+    /// Whom the certificate identifies, and whether what it says and who issued it are recorded.
+    #[must_use]
+    pub fn identified(&self, fingerprint: &Fingerprint) -> Option<(Mapping, bool)> {
         self.certificates
             .pin()
             .get(fingerprint)
-            .map(|entry| entry.mapping.clone())
+            .map(|entry| (entry.mapping.clone(), entry.is_learned))
     }
 
     /// What became of an alias; nothing when there is none.
@@ -286,6 +294,7 @@ impl View {
                     self.alike.apply(&certificate);
                     let entry = CertificateEntry {
                         version,
+                        is_learned: certificate.is_learned(),
                         not_after: certificate.facts.map(|facts| facts.not_after),
                         mapping: certificate.mapping,
                         renewed_by: certificate.renewed_by.map(Box::new),

@@ -36,7 +36,7 @@ use crate::certificate::Verifier;
 use crate::client::{Enrolment, Renewal};
 use crate::clock::Timestamp;
 use crate::credential::Presented;
-use crate::directory::{Directory, Sightings};
+use crate::directory::{Directory, Lessons, Sightings};
 use crate::door::Connection;
 use crate::head::{Head, Malformed};
 use crate::identity::{self, Freshness, Grace, Purpose};
@@ -63,6 +63,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// What is seen of clients.
     pub sightings: Arc<Sightings>,
+    /// What is to be recorded of certificates that were only named.
+    pub lessons: Arc<Lessons>,
     /// What certificates are verified by.
     pub verifier: Arc<Verifier>,
     /// How keys begin.

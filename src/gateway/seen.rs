@@ -90,6 +90,11 @@ impl Gateway {
     }
 
     fn used(&self, identity: &Identity, exchange: &Exchange) {
+        if let Some(certificate) = identity.unlearned() {
+            let trust = self.parts.verifier.trust();
+            let ca = trust.ca_name(certificate.ca());
+            self.parts.lessons.note(certificate, ca);
+        }
         let Some(from) = exchange.peer else {
             return;
         };

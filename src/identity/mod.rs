@@ -31,6 +31,7 @@ pub struct Identity {
     scopes: Vec<Scope>,
     proof: Proof,
     certificate: Option<Fingerprint>,
+    unlearned: Option<Box<Verified>>,
     beside: Option<Reason>,
     lapsed: bool,
     phase: Option<Arc<InForce>>,
@@ -92,6 +93,12 @@ impl Identity {
     #[must_use]
     pub const fn certificate(&self) -> Option<&Fingerprint> {
         self.certificate.as_ref()
+    }
+
+    /// The same certificate, while what it says or who issued it is not recorded yet.
+    #[must_use]
+    pub fn unlearned(&self) -> Option<&Verified> {
+        self.unlearned.as_deref()
     }
 
     /// What is wrong with the certificate that came beside a good key.
@@ -249,6 +256,7 @@ impl Lookup<'_> {
             scopes: entry.scopes().to_vec(),
             proof: Proof::Key,
             certificate: None,
+            unlearned: None,
             beside: None,
             lapsed: false,
             phase: None,
@@ -257,16 +265,20 @@ impl Lookup<'_> {
 
     fn by_certificate(&self, certificate: &Verified) -> Result<Identity, Refused> {
         let unregistered = || Refused::Unregistered(certificate.clone());
-        match self.view.certificate(certificate.fingerprint()) {
-            None => Err(self.confirmed(unregistered())),
-            Some(Mapping::Removed { .. } | Mapping::Twin { .. }) => Err(unregistered()),
-            Some(Mapping::Superseded { .. }) => {
-                Err(Refused::Superseded(*certificate.fingerprint()))
-            }
-            Some(Mapping::Pending) => Err(Refused::ApprovalPending(*certificate.fingerprint())),
-            Some(Mapping::Mapped { client, key }) => {
+        let Some((mapping, is_learned)) = self.view.identified(certificate.fingerprint()) else {
+            return Err(self.confirmed(unregistered()));
+        };
+        match mapping {
+            Mapping::Removed { .. } | Mapping::Twin { .. } => Err(unregistered()),
+            Mapping::Superseded { .. } => Err(Refused::Superseded(*certificate.fingerprint())),
+            Mapping::Pending => Err(Refused::ApprovalPending(*certificate.fingerprint())),
+            Mapping::Mapped { client, key } => {
                 let proven = (*certificate.fingerprint(), certificate.ca());
-                self.mapped((client, key), proven, unregistered)
+                let identity = self.mapped((client, key), proven, unregistered)?;
+                Ok(Identity {
+                    unlearned: to_learn(certificate, is_learned),
+                    ..identity
+                })
             }
         }
     }
@@ -287,6 +299,7 @@ impl Lookup<'_> {
             scopes: entry.scopes().to_vec(),
             proof: Proof::Certificate(ca),
             certificate: Some(certificate),
+            unlearned: None,
             beside: None,
             lapsed: false,
             phase: self.view.phase_of(&client),
@@ -298,25 +311,27 @@ impl Lookup<'_> {
     /// A good key and a good certificate. A certificate that nobody was given adds nothing; one of
     /// another client refuses both.
     fn both(&self, identity: Identity, certificate: &Verified) -> Result<Identity, Refused> {
-        match self.view.certificate(certificate.fingerprint()) {
-            Some(Mapping::Mapped { client, .. }) if client == identity.client => Ok(Identity {
+        let Some((mapping, is_learned)) = self.view.identified(certificate.fingerprint()) else {
+            return Ok(identity);
+        };
+        match mapping {
+            Mapping::Mapped { client, .. } if client == identity.client => Ok(Identity {
                 proof: Proof::Both(certificate.ca()),
                 certificate: Some(*certificate.fingerprint()),
+                unlearned: to_learn(certificate, is_learned),
                 ..identity
             }),
-            Some(Mapping::Superseded { client, .. }) if client == identity.client => Ok(Identity {
+            Mapping::Superseded { client, .. } if client == identity.client => Ok(Identity {
                 beside: Some(Reason::Superseded),
                 ..identity
             }),
-            Some(Mapping::Mapped { client, .. } | Mapping::Superseded { client, .. }) => {
+            Mapping::Mapped { client, .. } | Mapping::Superseded { client, .. } => {
                 Err(Refused::Conflict {
                     certificate: client,
                     key: identity.client,
                 })
             }
-            None | Some(Mapping::Pending | Mapping::Removed { .. } | Mapping::Twin { .. }) => {
-                Ok(identity)
-            }
+            Mapping::Pending | Mapping::Removed { .. } | Mapping::Twin { .. } => Ok(identity),
         }
     }
 
@@ -335,6 +350,11 @@ impl Lookup<'_> {
             Freshness::Confirmed => refused,
         }
     }
+}
+
+/// The certificate, unless what it says is recorded: only then something is kept of it.
+fn to_learn(certificate: &Verified, is_learned: bool) -> Option<Box<Verified>> {
+    (!is_learned).then(|| Box::new(certificate.clone()))
 }
 
 #[cfg(test)]

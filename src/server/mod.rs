@@ -92,6 +92,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
         server.add_service(background_service("commands", commands));
     }
     server.add_service(background_service("sightings", opened.sightings));
+    server.add_service(background_service("lessons", opened.learn));
 
     server.add_service(small("telemetry", opened.health, telemetry));
     let journal = Arc::new(Journal::new(clock::now()));

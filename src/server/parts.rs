@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::StartError;
 use super::health::Health;
-use super::tasks::{Commands, Follow, KeepSightings};
+use super::tasks::{Commands, Follow, KeepSightings, Learn};
 use crate::certificate::{Trust, Verifier};
 use crate::clock;
 use crate::config::{self, Config, StoreSettings};
-use crate::directory::{Directory, Sightings};
+use crate::directory::{Directory, Lessons, Sightings};
 use crate::door;
 use crate::gateway::{FirstSights, Parts, SelfService};
 use crate::observe::Observations;
@@ -36,6 +36,7 @@ pub(super) struct Opened {
     pub(super) door: door::Settings,
     pub(super) follow: Follow,
     pub(super) sightings: KeepSightings,
+    pub(super) learn: Learn,
     pub(super) commands: Option<Commands>,
     pub(super) health: Health,
 }
@@ -51,6 +52,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
     let (store, commands) = store(&config.store)?;
     let directory = Arc::new(Directory::new(Arc::clone(&store)));
     let sightings = Arc::new(Sightings::default());
+    let lessons = Arc::new(Lessons::default());
     let verifier = Arc::new(Verifier::new(Trust::new(1, config.cas)?));
     let backends: Result<Vec<_>, _> = config
         .backends
@@ -61,6 +63,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
     Ok(Opened {
         follow: Follow(Arc::clone(&directory)),
         sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, window),
+        learn: Learn::new(&lessons, &store),
         health: Health::new(metrics.clone(), Arc::clone(&directory), MAX_STALE),
         door: door(config.listener),
         commands,
@@ -70,6 +73,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
             directory,
             store,
             sightings,
+            lessons,
             verifier,
             format: config.keys.format,
             peppers: config.keys.peppers,

@@ -12,12 +12,14 @@ use super::budget;
 use super::expiring::Expiring;
 use crate::client::Stage;
 use crate::clock;
-use crate::directory::{Directory, Ends, Sightings};
+use crate::directory::{Directory, Ends, Lessons, Sightings};
 use crate::store::{Store, local};
 use crate::telemetry::Metrics;
 
 /// How often new sightings are written.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
+/// How often it is recorded what certificates say that were only named.
+const LEARN_EVERY: Duration = Duration::from_secs(2);
 /// How often clients are counted by stage.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// How often the sightings of other replicas are read: only counts and stages need them.
@@ -56,6 +58,53 @@ impl BackgroundService for Commands {
         };
         if let Err(error) = server.serve(stop).await {
             tracing::error!(%error, "commands can no longer reach the store");
+        }
+    }
+}
+
+/// Records what certificates say that were only named.
+pub(super) struct Learn {
+    lessons: Arc<Lessons>,
+    store: Arc<dyn Store>,
+}
+
+impl Learn {
+    pub(super) fn new(lessons: &Arc<Lessons>, store: &Arc<dyn Store>) -> Self {
+        Self {
+            lessons: Arc::clone(lessons),
+            store: Arc::clone(store),
+        }
+    }
+
+    async fn record(&self) {
+        match self.lessons.record(self.store.as_ref(), clock::now()).await {
+            Ok(0) => {}
+            Ok(certificates) => {
+                tracing::info!(
+                    certificates,
+                    "recorded what certificates say that were only named"
+                );
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what certificates say is recorded once the store takes it");
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl BackgroundService for Learn {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut learn = tokio::time::interval(LEARN_EVERY);
+        let all = async {
+            loop {
+                learn.tick().await;
+                self.record().await;
+            }
+        };
+        tokio::select! {
+            () = all => {}
+            _ = shutdown.changed() => {}
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum Actor {
-    /// The gateway itself, on a client's first sight.
+    /// The gateway itself, on a certificate's first sight or first use.
     Gateway,
     /// A client, by self-service.
     Client {
@@ -44,6 +44,8 @@ pub enum Action {
     CertificateRemoved,
     /// A verified certificate was seen first, and took over from one that is known.
     CertificateRenewed,
+    /// A certificate that was only named was verified, and what it says was recorded.
+    CertificateLearned,
     /// The operator gave a certificate that is to come to a client.
     CertificateAnnounced,
     /// That a certificate was announced was taken back.

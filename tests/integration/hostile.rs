@@ -105,7 +105,7 @@ fn k11_the_twin_of_a_certificate_does_not_enrol_as_somebody_new() {
 }
 
 /// The other form of a certificate: its signature (r, s) as (r, n - s).
-fn twin(issued: &Issued, authority: &Issued) -> Issued {
+pub(super) fn twin(issued: &Issued, authority: &Issued) -> Issued {
     let mut context = BigNumContext::new().unwrap();
     let (mut order, mut other) = (BigNum::new().unwrap(), BigNum::new().unwrap());
     let key = authority.x509.public_key().unwrap().ec_key().unwrap();

@@ -42,6 +42,8 @@ mod key_check;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod learning;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod observe;
