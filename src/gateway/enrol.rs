@@ -44,6 +44,15 @@ impl Gateway {
 
     /// Makes what becomes of an unknown certificate. That another replica was faster is as good.
     async fn enrol(&self, certificate: &Verified, now: Timestamp) -> Result<(), Refusal> {
+        let view = self.parts.directory.view();
+        if certificate
+            .twin()
+            .is_some_and(|twin| view.certificate(twin).is_some())
+        {
+            // It becomes nobody's, and must not use up what others may need.
+            return Ok(());
+        }
+        drop(view);
         let turn = tokio::time::timeout(TURN, self.enrolments.acquire()).await;
         let Ok(Ok(turn)) = turn else {
             return Err(Refusal::Overloaded);

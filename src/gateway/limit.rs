@@ -9,8 +9,8 @@ use pingora_limits::estimator::Estimator;
 
 use super::{FirstSights, SelfService};
 use crate::certificate::{CaIndex, Fingerprint};
+use crate::client::ClientId;
 use crate::clock::Timestamp;
-use crate::key::KeyId;
 
 /// In which everything is counted, in seconds.
 const WINDOW: i64 = 60;
@@ -71,11 +71,11 @@ pub(super) struct Limits {
     first_sights: Limit,
 }
 
-/// What was proven by whoever asks for a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Whom or what a call for a key counts for: the certificate that claims, the client that rotates.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Credential {
     Certificate(Fingerprint),
-    Key(KeyId),
+    Client(ClientId),
 }
 
 impl Limits {

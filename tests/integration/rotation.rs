@@ -211,6 +211,25 @@ fn a_new_key_that_nobody_used_is_replaced_so_that_there_is_one_at_a_time() {
 }
 
 #[test]
+fn c6_a_revoked_key_stays_revoked_by_whom_it_was() {
+    let scene = Scene::new();
+    let answer = scene.rotate(&scene.key).send().expect_status(201).json();
+    let next = answer["key"].as_str().unwrap().to_owned();
+    scene.by_key(&next).send().expect_status(200);
+    let told = scene.gateway.cli(&["key", "revoke", id(&next)]);
+    told.expect_success();
+    wait_for("the revocation to arrive", || {
+        (scene.by_key(&next).send().status == 401).then_some(())
+    });
+    // Whoever has the old key, which goes on for a while, gives it up in the client's name.
+    let path = format!("{BASE}/keys/{}", id(&next));
+    let again = scene.gateway.curl(&path).method("DELETE").key(&scene.key);
+    again.send().expect_status(204);
+    // It was the operator, so the client may claim another.
+    scene.gateway.claim_key(&scene.alice);
+}
+
+#[test]
 fn c4_a_rotation_is_repeated_only_with_its_token_and_its_key() {
     let scene = Scene::new();
     let first = scene.rotate(&scene.key).header(TOKEN).send();

@@ -79,6 +79,10 @@ pub(super) async fn revoke(
             }
             _ => return Err(Refusal::ResourceNotFound),
         };
+        if let KeyStatus::Revoked { .. } = record.status {
+            // By whom and when it was revoked stays as it is: what the client may claim hangs on it.
+            return gone();
+        }
         let actor = Actor::Client {
             id: identity.client().clone(),
         };
@@ -90,17 +94,21 @@ pub(super) async fn revoke(
             Ok(epoch) => {
                 tracing::warn!(client = %identity.client(), key_id = %id, "a client revoked its key");
                 parts.directory.wait_for(epoch).await?;
-                let mut head = built(204)?;
-                head.insert_header(CONTENT_LENGTH, 0)
-                    .map_err(|_| CANNOT_ANSWER)?;
-                return Ok(Answer {
-                    head,
-                    body: bytes::Bytes::new(),
-                });
+                return gone();
             }
             Err(CommitError::Conflict(_)) => {}
             Err(CommitError::Store(_)) => return Err(Refusal::StoreUnavailable),
         }
     }
     Err(Refusal::Overloaded)
+}
+
+fn gone() -> Result<Answer, Refusal> {
+    let mut head = built(204)?;
+    head.insert_header(CONTENT_LENGTH, 0)
+        .map_err(|_| CANNOT_ANSWER)?;
+    Ok(Answer {
+        head,
+        body: bytes::Bytes::new(),
+    })
 }

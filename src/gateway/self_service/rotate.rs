@@ -46,7 +46,8 @@ pub(super) async fn answer(
         return Err(Refusal::KeyRequired);
     }
     let shown = presented(call)?;
-    call.count(Credential::Key(shown.id()), exchange)?;
+    // Not by the key: every rotation makes another one.
+    call.count(Credential::Client(identity.client().clone()), exchange)?;
     let parts = &call.gateway.parts;
     for _ in 0..TRIES {
         let of = holdings(call.gateway, identity.client(), shown.id()).await?;
