@@ -49,7 +49,7 @@ impl ProxyHttp for Gateway {
             Err(refusal) => {
                 let answered = self.refuse(session, exchange, &refusal).await;
                 self.refused(&refusal, exchange);
-                self.spent(&refusal);
+                self.spent(&refusal, exchange.now);
                 answered?;
                 Ok(true)
             }

@@ -3,6 +3,7 @@
 
 use super::{Exchange, Gateway, Refusal};
 use crate::client::{ClientId, Counted, CredentialId, LastRefusal, LastUse, RefusalCode};
+use crate::clock::Timestamp;
 use crate::identity::{Identity, Proof, Refused};
 use crate::key::KeyFault;
 
@@ -54,10 +55,12 @@ impl Gateway {
         }
     }
 
-    /// Counts a refusal by a brownout, which stops itself after so many.
-    pub(super) fn spent(&self, refusal: &Refusal) {
-        if let Some((phase, _)) = refusal.brownout() {
-            self.parts.sightings.spent(phase);
+    /// Counts a refusal by a brownout, which stops itself after so many; of one client, one a
+    /// minute.
+    pub(super) fn spent(&self, refusal: &Refusal, now: Timestamp) {
+        if let (Some((phase, _)), Some(caller)) = (refusal.brownout(), refusal.caller()) {
+            let sightings = &self.parts.sightings;
+            sightings.spent(phase, caller.client(), now);
         }
     }
 

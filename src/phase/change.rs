@@ -28,7 +28,9 @@ pub fn stop((version, record): (Epoch, PhaseRecord), spent: u64, now: Timestamp)
     if spent < budget {
         return None;
     }
-    let why = format!("{spent} requests were refused, and the budget of the brownout was {budget}");
+    let why = format!(
+        "{spent} refusals were counted, of each client one a minute, and the budget of the brownout was {budget}"
+    );
     let mut setting = Setting::new(Step::Announce, Actor::Gateway, now);
     setting.reason = why.parse().ok();
     setting.expired_for = present.expired_for;

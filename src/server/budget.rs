@@ -20,10 +20,12 @@ pub(super) async fn keep(directory: &Directory, store: &dyn Store) -> Result<(),
             limited.push(std::sync::Arc::clone(phase));
         }
     });
+    // One whose count cannot be read holds up no other.
+    let mut kept = Ok(());
     for phase in limited {
-        keep_one(&phase, store).await?;
+        kept = keep_one(&phase, store).await.and(kept);
     }
-    Ok(())
+    kept
 }
 
 async fn keep_one(phase: &InForce, store: &dyn Store) -> Result<(), StoreError> {

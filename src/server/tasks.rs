@@ -136,12 +136,20 @@ impl KeepSightings {
     }
 
     async fn flush(&self) {
-        if let Err(error) = self
+        let told = self
             .sightings
-            .flush(self.store.as_ref(), clock::now().day())
-            .await
-        {
-            tracing::warn!(%error, "sightings are kept in memory until the store takes them");
+            .flush(self.store.as_ref(), clock::now().day());
+        match told.await {
+            Ok(0) => {}
+            Ok(damaged) => {
+                tracing::warn!(
+                    damaged,
+                    "the store holds entries of what was seen that cannot be read: last times were replaced, counts were left out"
+                );
+            }
+            Err(error) => {
+                tracing::warn!(%error, "sightings are kept in memory until the store takes them");
+            }
         }
     }
 

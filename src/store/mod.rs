@@ -159,13 +159,15 @@ pub trait Store: Send + Sync {
     /// When the store cannot tell.
     async fn epoch(&self) -> Result<Epoch, StoreError>;
 
-    /// Takes in what a gateway saw: merges the times, adds the counts.
+    /// Takes in what a gateway saw: merges the times, adds the counts. Gives how many of the stored
+    /// entries that it met were damaged: a time is replaced then, and counts stay as they are, so
+    /// that none holds up the rest.
     ///
     /// # Errors
     ///
     /// When the store did not take it, or it is not known whether it did: tell the same batch
     /// again.
-    async fn saw(&self, batch: &Batch) -> Result<(), StoreError>;
+    async fn saw(&self, batch: &Batch) -> Result<u64, StoreError>;
 
     /// What was seen of every client.
     ///

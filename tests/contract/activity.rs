@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::adapter::{Kind, Rig};
 use super::records::client_id;
 
-const TODAY: Day = Day::from_number(20_780);
+pub(crate) const TODAY: Day = Day::from_number(20_780);
 /// All days that are kept.
 pub(crate) const DAYS: RangeInclusive<Day> = TODAY.minus(399)..=TODAY;
 
@@ -59,7 +59,7 @@ fn of_uses(uses: Vec<Use>) -> Batch {
     }
 }
 
-fn seen(name: &str, certificate: Option<i64>, key: Option<i64>) -> Sighting {
+pub(crate) fn seen(name: &str, certificate: Option<i64>, key: Option<i64>) -> Sighting {
     Sighting {
         seen: Seen {
             by_certificate: certificate.map(Timestamp::from_unix),
@@ -80,7 +80,7 @@ fn refused(name: &str, at: i64, code: &str) -> Sighting {
     }
 }
 
-fn day(name: &str, day: Day, counts: Counts) -> DayCounts {
+pub(crate) fn day(name: &str, day: Day, counts: Counts) -> DayCounts {
     DayCounts {
         client: client_id(name),
         day,
@@ -88,7 +88,7 @@ fn day(name: &str, day: Day, counts: Counts) -> DayCounts {
     }
 }
 
-const fn counts(by_certificate: u64, by_key: u64, refused: u64) -> Counts {
+pub(crate) const fn counts(by_certificate: u64, by_key: u64, refused: u64) -> Counts {
     Counts {
         by_certificate,
         by_key,

@@ -175,6 +175,48 @@ impl Rig {
         self.open().await;
     }
 
+    /// Puts `garbage` in the place of what was last seen of the client and of the credential, and
+    /// breaks the client's counts in this piece of time; in Redis also what the brownout of phase 1
+    /// spent, and what `writer` told last.
+    pub(crate) async fn damage(
+        &mut self,
+        (client, credential, piece): (&str, &str, u32),
+        writer: &str,
+        garbage: &str,
+    ) {
+        const BROKEN_OFF: &[u8] = &[0xff];
+        if let Place::Redis(server) = &self.place {
+            let (seen, counts) = (format!("{client}:certificate"), format!("counts:{piece}"));
+            let fields = [
+                ("seen", seen.as_str(), garbage.as_bytes()),
+                ("used", credential, garbage.as_bytes()),
+                (counts.as_str(), client, BROKEN_OFF),
+                ("spent", "1", garbage.as_bytes()),
+            ];
+            let mut all = redis::pipe();
+            for (key, field, stored) in fields {
+                all.hset(format!("kf:{{kf}}:{key}"), field, stored);
+            }
+            all.set(format!("kf:{{kf}}:batch:{writer}"), garbage);
+            return all.exec(&mut server.connection()).unwrap();
+        }
+        self.close().await;
+        let database = redb::Database::open(self.path()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        for (table, name) in [("sightings", client), ("uses", credential)] {
+            let table = redb::TableDefinition::<&str, &[u8]>::new(table);
+            let mut table = transaction.open_table(table).unwrap();
+            table.insert(name, garbage.as_bytes()).unwrap();
+        }
+        let counts = redb::TableDefinition::<(u32, &str), &[u8]>::new("counts");
+        let mut counts = transaction.open_table(counts).unwrap();
+        counts.insert((piece, client), BROKEN_OFF).unwrap();
+        drop(counts);
+        transaction.commit().unwrap();
+        drop(database);
+        self.open().await;
+    }
+
     /// For how long Redis still keeps `key`.
     pub(crate) fn seconds_left(&self, key: &str) -> i64 {
         let Place::Redis(server) = &self.place else {

@@ -145,7 +145,7 @@ impl Store for Held {
         self.store.follow(after, Duration::ZERO).await
     }
 
-    async fn saw(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn saw(&self, batch: &Batch) -> Result<u64, StoreError> {
         self.store.saw(batch).await
     }
 

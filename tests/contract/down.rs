@@ -25,7 +25,7 @@ async fn all_unavailable(store: &dyn Store) -> String {
         store.load(&mut |_| ()).await.map(drop),
         store.follow(Epoch(1), Duration::ZERO).await.map(drop),
         store.epoch().await.map(drop),
-        store.saw(&activity::batch(1)).await,
+        store.saw(&activity::batch(1)).await.map(drop),
         store.sightings().await.map(drop),
         store.uses().await.map(drop),
         store

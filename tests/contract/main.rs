@@ -14,6 +14,7 @@
 mod activity;
 mod adapter;
 mod cases;
+mod damage;
 mod death;
 mod directory;
 mod down;
@@ -69,6 +70,8 @@ contract! {
         only_the_days_that_are_kept_are_counted
         what_a_brownout_spent_is_counted_by_version
         a_large_batch_is_taken_in_time;
+    damage:
+        what_is_damaged_of_what_was_seen_holds_up_nothing_else;
     death:
         what_was_acknowledged_survives_a_kill;
     directory:

@@ -31,7 +31,8 @@ pub(in crate::cli) struct Args {
     /// When it ends, if ever
     #[arg(long, value_name = "DATE")]
     until: Option<Moment>,
-    /// Go back to announcing by itself after so many refusals at all gateways together
+    /// Go back to announcing by itself after so many refusals at all gateways together, of which
+    /// each client counts once a minute at each gateway
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     budget: Option<u64>,
     /// How much time clients have between now and the first refusal

@@ -46,6 +46,30 @@ pub(super) struct Activity {
     /// Requests since they were last taken, of even days and of odd ones: they are taken so often
     /// that no more than two days meet here.
     counts: [Counters; 2],
+    /// The minute in which it last added to the budget of a brownout.
+    spent: Minute,
+}
+
+/// When something was last counted that counts once a minute.
+#[derive(Debug)]
+struct Minute(AtomicI64);
+
+impl Default for Minute {
+    fn default() -> Self {
+        Self(AtomicI64::new(NEVER))
+    }
+}
+
+impl Minute {
+    const SECONDS: u64 = 60;
+
+    /// Whether it counts now. Of many at once, one does. A clock that was set back begins anew.
+    fn counts(&self, now: Timestamp) -> bool {
+        let (last, now) = (self.0.load(Ordering::Relaxed), now.as_unix());
+        let relaxed = Ordering::Relaxed;
+        last.abs_diff(now) >= Self::SECONDS
+            && self.0.compare_exchange(last, now, relaxed, relaxed).is_ok()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -122,6 +146,11 @@ impl Activity {
             Counted::Refused => &counters.refused,
         };
         count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a refusal of it adds to the budget of a brownout.
+    pub(super) fn spends(&self, now: Timestamp) -> bool {
+        self.spent.counts(now)
     }
 
     /// The requests since the last time; those of the other parity were yesterday's.

@@ -72,8 +72,14 @@ impl Sightings {
         self.with(client, |activity| activity.conflict(at));
     }
 
-    /// Counts a refusal by the brownout of this version of a phase.
-    pub fn spent(&self, phase: Epoch) {
+    /// Counts a refusal of `client` by the brownout of this version of a phase: at most one a
+    /// minute, so that the budget says how many feel it, and not how hard one tries again.
+    pub fn spent(&self, phase: Epoch, client: &ClientId, now: Timestamp) {
+        let mut counts = false;
+        self.with(client, |activity| counts = activity.spends(now));
+        if !counts {
+            return;
+        }
         let map = self.spent.pin();
         map.get_or_insert_with(phase, AtomicU64::default)
             .fetch_add(1, Ordering::Relaxed);
@@ -119,20 +125,22 @@ impl Sightings {
     }
 
     /// Tells the store what is new since the last time. What it did not take is told again: a
-    /// batch of which it is not known whether it was taken, as the same batch.
+    /// batch of which it is not known whether it was taken, as the same batch. Gives how many
+    /// entries of the store were damaged.
     ///
     /// # Errors
     ///
     /// When the store did not take it.
-    pub async fn flush(&self, store: &dyn Store, today: Day) -> Result<(), StoreError> {
+    pub async fn flush(&self, store: &dyn Store, today: Day) -> Result<u64, StoreError> {
         let mut outbox = self.outbox.lock().await;
         self.collect(&mut outbox, today);
         let (mut sightings, mut uses) = self.news();
+        let mut damaged = 0u64;
         loop {
             let Some(batch) = outbox.next(&mut sightings, &mut uses, today) else {
-                return Ok(());
+                return Ok(damaged);
             };
-            store.saw(batch).await?;
+            damaged = damaged.saturating_add(store.saw(batch).await?);
             self.batch_is_told(batch);
             outbox.is_told();
         }

@@ -88,7 +88,7 @@ fn what_the_store_may_have_taken_is_told_again_under_its_number() {
     let sightings = Sightings::default();
     let now = TODAY.start();
     sightings.served(&client(), seen(None, Some(100)), now);
-    sightings.spent(Epoch(7));
+    sightings.spent(Epoch(7), &client(), now);
     let lost = sightings.batch().unwrap();
     let counted = Counts {
         by_key: 1,
@@ -143,4 +143,32 @@ fn two_requests_at_once_are_two() {
         (counts.by_certificate, counts.by_key, counts.refused),
         (threads * each, 0, threads * each)
     );
+}
+
+#[test]
+fn one_client_in_a_retry_loop_spends_one_a_minute_and_several_spend_one_each() {
+    let sightings = Sightings::default();
+    let begin = TODAY.start().as_unix();
+    let refuse = |name: &str, second: i64| {
+        let client: ClientId = name.parse().unwrap();
+        sightings.spent(Epoch(7), &client, Timestamp::from_unix(begin + second));
+    };
+    let spent = || {
+        let batch = sightings.batch()?;
+        sightings.acknowledged(&batch);
+        batch.spent.first().map(|spent| spent.refusals)
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..60).for_each(|second| (0..20).for_each(|_| refuse("a", second))));
+        }
+    });
+    assert_eq!(spent(), Some(1), "4800 requests within a minute");
+    (60..120).for_each(|second| refuse("a", second));
+    assert_eq!(spent(), Some(1), "the next minute");
+    (0..80).for_each(|number| refuse(&format!("c{number}"), 119));
+    assert_eq!(spent(), Some(80), "each that feels it");
+    // The clock is set back by an hour.
+    refuse("a", -3600);
+    assert_eq!(spent(), Some(1));
 }

@@ -35,16 +35,18 @@ pub(super) fn prepare(transaction: &WriteTransaction) -> Result<(), redb::Error>
     Ok(())
 }
 
-/// Takes in a batch, once.
-pub(super) fn saw(database: &Database, batch: &Batch) -> Result<(), StoreError> {
+/// Takes in a batch, once. Gives how many entries were damaged.
+pub(super) fn saw(database: &Database, batch: &Batch) -> Result<u64, StoreError> {
     let transaction = database.begin_write().map_err(failed)?;
+    let mut damaged = 0;
     if is_new(&transaction, batch.id, batch.today)? {
-        merge_sightings(&transaction, &batch.sightings)?;
-        merge_uses(&transaction, &batch.uses)?;
-        add_counts(&transaction, &batch.counts, batch.today)?;
+        merge_sightings(&transaction, &batch.sightings, &mut damaged)?;
+        merge_uses(&transaction, &batch.uses, &mut damaged)?;
+        add_counts(&transaction, &batch.counts, batch.today, &mut damaged)?;
         add_spent(&transaction, &batch.spent)?;
     }
-    transaction.commit().map_err(failed)
+    transaction.commit().map_err(failed)?;
+    Ok(damaged)
 }
 
 /// Whether the batch was not taken before. Writers that are long silent are forgotten.
@@ -71,11 +73,12 @@ fn is_new(transaction: &WriteTransaction, id: BatchId, today: Day) -> Result<boo
 fn merge_sightings(
     transaction: &WriteTransaction,
     sightings: &[Sighting],
+    damaged: &mut u64,
 ) -> Result<(), StoreError> {
     let mut table = transaction.open_table(SIGHTINGS).map_err(failed)?;
     for sighting in sightings {
         let client = sighting.client.as_str();
-        let known: Option<Sighting> = value(&table, client)?;
+        let known: Option<Sighting> = sound(value(&table, client), damaged)?.flatten();
         let merged = match &known {
             Some(known) => known.clone().merge(sighting.clone()),
             None => sighting.clone(),
@@ -87,11 +90,16 @@ fn merge_sightings(
     Ok(())
 }
 
-fn merge_uses(transaction: &WriteTransaction, uses: &[Use]) -> Result<(), StoreError> {
+fn merge_uses(
+    transaction: &WriteTransaction,
+    uses: &[Use],
+    damaged: &mut u64,
+) -> Result<(), StoreError> {
     let mut table = transaction.open_table(USES).map_err(failed)?;
     for Use { credential, last } in uses {
         let credential = credential.to_string();
-        if value(&table, &credential)?.is_none_or(|known: LastUse| known < *last) {
+        let known: Option<LastUse> = sound(value(&table, &credential), damaged)?.flatten();
+        if known.is_none_or(|known| known < *last) {
             put(&mut table, &credential, last)?;
         }
     }
@@ -102,11 +110,14 @@ fn add_counts(
     transaction: &WriteTransaction,
     counts: &[DayCounts],
     today: Day,
+    damaged: &mut u64,
 ) -> Result<(), StoreError> {
     let mut table = transaction.open_table(COUNTS).map_err(failed)?;
     for (name, day, counts) in days::additions(counts, today) {
         let piece = days::piece_of(day);
-        let mut history = piece_of(&table, piece, name)?;
+        let Some(mut history) = sound(piece_of(&table, piece, name), damaged)? else {
+            continue;
+        };
         let sum = history.entry(day).or_default();
         *sum = sum.plus(counts);
         let stored = days::encode(&history);
@@ -249,6 +260,17 @@ fn value<T: DeserializeOwned>(
     let stored = table.get(name).map_err(failed)?;
     let read = stored.map(|stored| read_json(name, stored.value()));
     Ok(read.transpose()?)
+}
+
+/// What was read; nothing when it is damaged, which is counted.
+fn sound<T>(read: Result<T, StoreError>, damaged: &mut u64) -> Result<Option<T>, StoreError> {
+    match read {
+        Err(StoreError::Unreadable(_)) => {
+            *damaged = damaged.saturating_add(1);
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
 }
 
 fn put<T: Serialize>(

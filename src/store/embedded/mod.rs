@@ -146,7 +146,7 @@ impl Store for Embedded {
         self.read(tables::epoch).await
     }
 
-    async fn saw(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn saw(&self, batch: &Batch) -> Result<u64, StoreError> {
         let turn = Arc::clone(&self.writing).lock_owned().await;
         let batch = batch.clone();
         self.read(move |database| {

@@ -156,10 +156,10 @@ impl Store for Client {
         }
     }
 
-    async fn saw(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn saw(&self, batch: &Batch) -> Result<u64, StoreError> {
         let batch = batch.clone();
         match self.ask_for_one(&Question::Saw { batch }).await? {
-            Answer::Done => Ok(()),
+            Answer::Taken { damaged } => Ok(damaged),
             _ => Err(unexpected()),
         }
     }

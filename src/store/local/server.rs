@@ -220,7 +220,10 @@ async fn answer(store: &dyn Store, question: Question, to: &mut Lines) -> io::Re
             Ok(epoch) => Answer::Epoch { epoch },
             Err(error) => error.into(),
         },
-        Question::Saw { batch } => done_or(store.saw(&batch).await),
+        Question::Saw { batch } => match store.saw(&batch).await {
+            Ok(damaged) => Answer::Taken { damaged },
+            Err(error) => error.into(),
+        },
         Question::Sightings => match store.sightings().await {
             Ok(sightings) => {
                 let lines = sightings.into_iter();
@@ -241,13 +244,6 @@ async fn answer(store: &dyn Store, question: Question, to: &mut Lines) -> io::Re
         },
     };
     say(to, &end).await
-}
-
-fn done_or(result: Result<(), StoreError>) -> Answer {
-    match result {
-        Ok(()) => Answer::Done,
-        Err(error) => error.into(),
-    }
 }
 
 fn history_or(result: Result<History, StoreError>) -> Answer {

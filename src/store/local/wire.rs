@@ -99,6 +99,9 @@ pub(super) enum Answer {
     Spent {
         refusals: u64,
     },
+    Taken {
+        damaged: u64,
+    },
     Conflict {
         id: RecordId,
     },

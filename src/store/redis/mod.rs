@@ -240,7 +240,7 @@ impl Store for Redis {
         }
     }
 
-    async fn saw(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn saw(&self, batch: &Batch) -> Result<u64, StoreError> {
         let (keys, arguments) = activity::steps(batch);
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         self.link.run(&self.saw, &keys, &arguments).await

@@ -5,17 +5,38 @@
 --   add KEY FIELD NUMBER: adds.
 --   count KEY FIELD PLACE BY_CERTIFICATE BY_KEY REFUSED: adds to a day; see src/store/days.rs.
 --   keep KEY SECONDS: forgets the whole key so long after now.
+-- Gives how many fields were damaged. One that is damaged does not hold up the others: a time is
+-- replaced, a number or counts are left as they are.
 local last = redis.call('GET', KEYS[1])
-if last and tonumber(last) >= tonumber(ARGV[1]) then
-  return 'known'
+if last and #last <= 18 and last:match('^%d+$') and tonumber(last) >= tonumber(ARGV[1]) then
+  return 0
 end
 
-local function later(value, known)
-  local at, known_at = tonumber(value:match('^%S+')), tonumber(known:match('^%S+'))
-  if not known_at then
-    return error('what was seen last is damaged: ' .. known)
+-- The seconds, and the word after them or ''; nothing when it is damaged.
+local function parts(value)
+  local at, rest = value:match('^(%-?%d+)(.*)$')
+  if at and #at <= 18 and (rest == '' or rest:match('^ [%w_.:]+$')) then
+    return tonumber(at), rest
   end
-  return at > known_at or (at == known_at and value > known)
+end
+
+-- The greater one, and whether the known one is damaged.
+local function latest(known, value)
+  local at, rest = parts(value)
+  local known_at, known_rest = parts(known)
+  if not known_at or (known_rest == '') ~= (rest == '') then
+    return value, true
+  end
+  local is_later = at > known_at or (at == known_at and value > known)
+  return is_later and value or known, false
+end
+
+-- The sum, and whether the known number is damaged.
+local function added(known, more)
+  if #known > 19 or not known:match('^%d+$') then
+    return known, true
+  end
+  return string.format('%.0f', known + more), false
 end
 
 -- The number that begins at a place of the piece, and the place after it.
@@ -38,7 +59,11 @@ local HOW_MANY = {[0] = 0, 1, 1, 2, 1, 2, 2, 3}
 local function after(piece, at)
   for _ = 1, HOW_MANY[piece:byte(at) % 8] do
     -- The last byte of a number is the first that is below 128, and it is not 0.
-    at = piece:find('[\1-\127]', at + 1) or error('counts are damaged')
+    local last = piece:find('[\1-\127]', at + 1)
+    if not last or last - at > 9 then
+      error('counts are damaged')
+    end
+    at = last
   end
   return at + 1
 end
@@ -78,11 +103,16 @@ local function counted(piece, place, more)
       end
     end
   end
+  local rest = next
+  while rest <= #piece do
+    rest = after(piece, rest)
+  end
   return piece:sub(1, at - 1) .. written(place, more) .. piece:sub(next)
 end
 
--- First everything is worked out, so that what is damaged stops it before anything is written.
-local fields, keeps = {}, {}
+-- First everything is worked out, so that whatever goes wrong there stops it before anything is
+-- written.
+local fields, keeps, damaged = {}, {}, 0
 local function field(key, name)
   local id = key .. ' ' .. name
   if not fields[id] then
@@ -98,19 +128,25 @@ while at <= #ARGV do
     keeps[#keeps + 1] = {key, ARGV[at + 2]}
     at = at + 3
   else
-    local entry, value = field(key, ARGV[at + 2]), ARGV[at + 3]
+    local entry, value, is_damaged = field(key, ARGV[at + 2]), ARGV[at + 3], false
     if step == 'latest' then
-      if not entry[4] or later(value, entry[4]) then
-        entry[4] = value
-      end
+      entry[4], is_damaged = latest(entry[4] or value, value)
       at = at + 4
     elseif step == 'add' then
-      entry[4] = string.format('%.0f', (tonumber(entry[4] or 0) or error('a number is damaged')) + value)
+      entry[4], is_damaged = added(entry[4] or '0', value)
       at = at + 4
     else
       local more = {tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])}
-      entry[4] = counted(entry[4] or '', tonumber(value), more)
+      local is_whole, piece = pcall(counted, entry[4] or '', tonumber(value), more)
+      if is_whole then
+        entry[4] = piece
+      end
+      is_damaged = not is_whole
       at = at + 7
+    end
+    if is_damaged and not entry.damaged then
+      entry.damaged = true
+      damaged = damaged + 1
     end
   end
 end
@@ -126,4 +162,4 @@ end
 for _, keep in ipairs(keeps) do
   redis.call('EXPIRE', KEYS[keep[1]], keep[2])
 end
-return 'added'
+return damaged
