@@ -47,7 +47,9 @@ impl Limit {
     pub(super) fn count(&self, key: impl Hash, now: Timestamp) -> Result<(), Duration> {
         let window = now.as_unix().div_euclid(WINDOW);
         let last = self.window.load(Ordering::Relaxed);
-        let turned = last != window
+        // Only forward: a request that took its time counts to the minute that it is now, and must not
+        // make everything count anew. A clock that is set back makes the limits stricter for a while.
+        let turned = last < window
             && self
                 .window
                 .compare_exchange(last, window, Ordering::Relaxed, Ordering::Relaxed)
@@ -136,6 +138,22 @@ mod tests {
 
     fn at(second: u64) -> Timestamp {
         Timestamp::from_unix(1_800_000_000).plus(Duration::from_secs(second))
+    }
+
+    #[test]
+    fn k14_a_request_from_the_minute_before_does_not_turn_the_count_back() {
+        let limit = Limit::new(2);
+        let (before, now) = (at(59), at(61));
+        assert!(limit.count("a", before).is_ok());
+        assert!(limit.count("a", now).is_ok() && limit.count("a", now).is_ok());
+        assert!(limit.count("a", now).is_err());
+        // It was held open over the turn of the minute.
+        assert!(limit.count("b", before).is_ok());
+        assert!(limit.count("a", now).is_err());
+        assert!(
+            limit.count("a", at(121)).is_ok(),
+            "the next minute counts anew"
+        );
     }
 
     fn limits(per_credential: u32, per_address: u32) -> Limits {
