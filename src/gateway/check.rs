@@ -3,7 +3,7 @@
 use http::header::HeaderName;
 
 use super::Gateway;
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::door::Connection;
 use crate::head::Head;
 use crate::identity::{self, Checked, Freshness, Identity, Proof};
@@ -27,7 +27,8 @@ impl Gateway {
             return None;
         }
         let certificate = connection.verified(&self.parts.verifier, now)?;
-        if !self.limits.may_check(certificate.fingerprint(), now) {
+        let limits = &self.limits;
+        if !limits.may_check(certificate.fingerprint(), clock::monotonic()) {
             return None;
         }
         let several = head.headers.get_all(API_KEY_CHECK).iter().nth(1).is_some();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Freshness, Gateway, Refusal};
 use crate::certificate::Verified;
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::identity::Refused;
 use crate::store::{Action, Change, CommitError, RecordId};
 
@@ -61,7 +61,7 @@ impl Gateway {
             let Some(change) = self.first_sight(certificate, now).await? else {
                 return Ok(());
             };
-            if !self.may_become_known(certificate, &change, now)? {
+            if !self.may_become_known(certificate, &change)? {
                 return Ok(());
             }
             match self.parts.store.commit(&change).await {
@@ -87,12 +87,7 @@ impl Gateway {
 
     /// Bounds a flood of good certificates: by the minute, and for those of new clients by a
     /// number, since a flood that goes on for days shall not fill the store either.
-    fn may_become_known(
-        &self,
-        certificate: &Verified,
-        change: &Change,
-        now: Timestamp,
-    ) -> Result<bool, Refusal> {
+    fn may_become_known(&self, certificate: &Verified, change: &Change) -> Result<bool, Refusal> {
         let known = self.parts.directory.view().certificates_known();
         if change.action != Action::CertificateRenewed && known >= self.parts.first_sights.at_most {
             tracing::error!(
@@ -101,7 +96,9 @@ impl Gateway {
             );
             return Ok(false);
         }
-        let counted = self.limits.first_sight(certificate.ca(), now);
+        let counted = self
+            .limits
+            .first_sight(certificate.ca(), clock::monotonic());
         counted.map_err(|_| Refusal::Overloaded)?;
         Ok(true)
     }

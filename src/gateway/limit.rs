@@ -2,18 +2,18 @@
 
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use pingora_limits::estimator::Estimator;
 
 use super::{FirstSights, SelfService};
 use crate::certificate::{CaIndex, Fingerprint};
 use crate::client::ClientId;
-use crate::clock::Timestamp;
+use crate::clock;
 
 /// In which everything is counted, in seconds.
-const WINDOW: i64 = 60;
+const WINDOW: u64 = 60;
 /// A count is never too low; with so many cells it is too high for next to nobody.
 const ROWS: usize = 4;
 const CELLS: usize = 4096;
@@ -22,19 +22,24 @@ const CHECKS: u32 = 60;
 
 /// At most so many within each minute, for every key that is counted by.
 ///
+/// Minutes are those since it began, by the clock that never goes back: the time of day may be set as
+/// it will.
+///
 /// The memory is a count-min sketch: keys share cells, so a count can be too high, never too low.
 /// How keys fall into cells is another secret in every process, so nobody aims at somebody else's.
 pub(super) struct Limit {
     counts: Estimator,
-    window: AtomicI64,
+    begun: Instant,
+    window: AtomicU64,
     most: isize,
 }
 
 impl Limit {
-    pub(super) fn new(most: u32) -> Self {
+    pub(super) fn new(most: u32, begun: Instant) -> Self {
         Self {
             counts: Estimator::new(ROWS, CELLS),
-            window: AtomicI64::new(i64::MIN),
+            begun,
+            window: AtomicU64::new(0),
             most: isize::try_from(most).unwrap_or(isize::MAX),
         }
     }
@@ -44,24 +49,18 @@ impl Limit {
     /// # Errors
     ///
     /// When it is one too many: how long until it is counted anew.
-    pub(super) fn count(&self, key: impl Hash, now: Timestamp) -> Result<(), Duration> {
-        let window = now.as_unix().div_euclid(WINDOW);
-        let last = self.window.load(Ordering::Relaxed);
-        // Only forward: a request that took its time counts to the minute that it is now, and must not
-        // make everything count anew. A clock that is set back makes the limits stricter for a while.
-        let turned = last < window
-            && self
-                .window
-                .compare_exchange(last, window, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok();
-        if turned {
+    pub(super) fn count(&self, key: impl Hash, now: Instant) -> Result<(), Duration> {
+        let seconds = now.saturating_duration_since(self.begun).as_secs();
+        let window = seconds / WINDOW;
+        // Only forward: who read the clock before the turn of the minute and comes after it must not
+        // make everything count anew.
+        if self.window.fetch_max(window, Ordering::Relaxed) < window {
             self.counts.reset();
         }
         if self.counts.incr(key, 1) <= self.most {
             return Ok(());
         }
-        let left = WINDOW.saturating_sub(now.as_unix().rem_euclid(WINDOW));
-        Err(Duration::from_secs(left.unsigned_abs()))
+        Err(Duration::from_secs(WINDOW.saturating_sub(seconds % WINDOW)))
     }
 }
 
@@ -82,11 +81,13 @@ pub(super) enum Credential {
 
 impl Limits {
     pub(super) fn new(self_service: &SelfService, first_sights: FirstSights) -> Self {
+        let begun = clock::monotonic();
+        let limit = |most| Limit::new(most, begun);
         Self {
-            credential: Limit::new(self_service.per_credential),
-            address: Limit::new(self_service.per_address),
-            checks: Limit::new(CHECKS),
-            first_sights: Limit::new(first_sights.per_minute),
+            credential: limit(self_service.per_credential),
+            address: limit(self_service.per_address),
+            checks: limit(CHECKS),
+            first_sights: limit(first_sights.per_minute),
         }
     }
 
@@ -103,14 +104,14 @@ impl Limits {
         &self,
         credential: Credential,
         peer: Option<IpAddr>,
-        now: Timestamp,
+        now: Instant,
     ) -> Result<(), Duration> {
         self.credential.count(credential, now)?;
         self.address.count(peer.map(network), now)
     }
 
     /// Counts a look at whether a key is good, by the holder of this certificate.
-    pub(super) fn may_check(&self, certificate: &Fingerprint, now: Timestamp) -> bool {
+    pub(super) fn may_check(&self, certificate: &Fingerprint, now: Instant) -> bool {
         self.checks.count(certificate, now).is_ok()
     }
 
@@ -119,7 +120,7 @@ impl Limits {
     /// # Errors
     ///
     /// How long until it is counted anew.
-    pub(super) fn first_sight(&self, ca: CaIndex, now: Timestamp) -> Result<(), Duration> {
+    pub(super) fn first_sight(&self, ca: CaIndex, now: Instant) -> Result<(), Duration> {
         self.first_sights.count(ca, now)
     }
 }
@@ -136,24 +137,27 @@ fn network(address: IpAddr) -> u128 {
 mod tests {
     use super::*;
 
-    fn at(second: u64) -> Timestamp {
-        Timestamp::from_unix(1_800_000_000).plus(Duration::from_secs(second))
-    }
-
     #[test]
     fn k14_a_request_from_the_minute_before_does_not_turn_the_count_back() {
-        let limit = Limit::new(2);
+        let (limit, at) = limit(2);
         let (before, now) = (at(59), at(61));
         assert!(limit.count("a", before).is_ok());
         assert!(limit.count("a", now).is_ok() && limit.count("a", now).is_ok());
         assert!(limit.count("a", now).is_err());
-        // It was held open over the turn of the minute.
+        // It read the clock before the turn of the minute.
         assert!(limit.count("b", before).is_ok());
         assert!(limit.count("a", now).is_err());
         assert!(
             limit.count("a", at(121)).is_ok(),
             "the next minute counts anew"
         );
+    }
+
+    /// A limit, and its moments by the second since it began.
+    fn limit(most: u32) -> (Limit, impl Fn(u64) -> Instant) {
+        let begun = clock::monotonic();
+        let at = move |second| begun.checked_add(Duration::from_secs(second)).unwrap();
+        (Limit::new(most, begun), at)
     }
 
     fn limits(per_credential: u32, per_address: u32) -> Limits {
@@ -177,42 +181,33 @@ mod tests {
 
     #[test]
     fn what_is_one_too_many_may_come_again_when_the_minute_is_over() {
-        let limit = Limit::new(2);
+        let (limit, at) = limit(2);
         assert!((0..2).all(|_| limit.count("a", at(10)).is_ok()));
         assert_eq!(limit.count("a", at(15)), Err(Duration::from_secs(45)));
         assert!(limit.count("b", at(15)).is_ok());
         assert!(limit.count("a", at(59)).is_err());
+        assert_eq!(limit.count("a", at(59)), Err(Duration::from_secs(1)));
         assert!(limit.count("a", at(60)).is_ok());
-        // A clock that is set back counts anew rather than for ever.
-        assert!(limit.count("a", at(0)).is_ok());
     }
 
     #[test]
     fn k14_whoever_floods_uses_up_its_own_share_and_nobody_elses() {
-        let limits = limits(10, 60);
+        let (limits, now) = (limits(10, 60), clock::monotonic());
         let here: Option<IpAddr> = "192.0.2.1".parse().ok();
         for _ in 0..10_000 {
-            let _ = limits.key_call(credential("attacker"), here, at(0));
+            let _ = limits.key_call(credential("attacker"), here, now);
         }
-        assert!(
-            limits
-                .key_call(credential("attacker"), here, at(0))
-                .is_err()
-        );
+        assert!(limits.key_call(credential("attacker"), here, now).is_err());
         // A victim behind the same address, and one elsewhere.
         let elsewhere: Option<IpAddr> = "192.0.2.2".parse().ok();
         for address in [here, elsewhere] {
-            assert!(
-                limits
-                    .key_call(credential("victim"), address, at(0))
-                    .is_ok()
-            );
+            assert!(limits.key_call(credential("victim"), address, now).is_ok());
         }
         // Many certificates at one address are bounded by the address.
         let taken = (0..1000)
             .filter(|n| {
                 limits
-                    .key_call(credential(&format!("fleet-{n}")), elsewhere, at(0))
+                    .key_call(credential(&format!("fleet-{n}")), elsewhere, now)
                     .is_ok()
             })
             .count();
@@ -221,7 +216,7 @@ mod tests {
 
     #[test]
     fn c7_a_flood_of_a_hundred_thousand_keys_costs_no_memory_and_hits_hardly_anybody() {
-        let limit = Limit::new(100);
+        let (limit, at) = limit(100);
         for n in 0..100_000 {
             let _ = limit.count(n, at(0));
         }

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::limit::Credential;
 use super::{Exchange, Gateway, Refusal, problem};
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::door::Connection;
 use crate::head::{Head, Malformed};
 use crate::identity::{Caller, Identity, Purpose};
@@ -117,7 +117,7 @@ impl Call<'_> {
     /// Counts a call for a key, by whoever proved to hold `credential`.
     fn count(&self, credential: Credential, exchange: &Exchange) -> Result<(), Refusal> {
         let limits = &self.gateway.limits;
-        let counted = limits.key_call(credential, exchange.peer, exchange.now);
+        let counted = limits.key_call(credential, exchange.peer, clock::monotonic());
         counted.map_err(Refusal::RateLimited)
     }
 
