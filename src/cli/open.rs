@@ -1,5 +1,6 @@
 //! What the operator's commands work with: the store of the configuration, and who asks.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
 use std::ops::RangeInclusive;
@@ -16,7 +17,8 @@ use crate::config::{Config, StoreSettings};
 use crate::key::KeyId;
 use crate::store::redis::Redis;
 use crate::store::{
-    self, Action, Actor, Change, CommitError, Epoch, Reason, Record, RecordId, Store, StoreError,
+    self, Action, Actor, Change, CommitError, Epoch, Legible, Reason, Record, RecordId, Store,
+    StoreError,
 };
 
 /// How often a change is decided again that another change got ahead of.
@@ -39,6 +41,8 @@ pub(super) struct Operator {
     pub(super) actor: Actor,
     pub(super) now: Timestamp,
     store: Arc<dyn Store>,
+    /// How many last times were left out that cannot be read.
+    damaged: Cell<usize>,
 }
 
 /// What came of a change; the beginning of what `--output json` prints of it.
@@ -66,7 +70,9 @@ pub(super) fn operate<T>(
     out.hold();
     let done = runtime.block_on(async {
         let operator = Operator::open(config).await?;
-        work(&operator, out).await
+        let done = work(&operator, out).await;
+        operator.tell_damage(out);
+        done
     });
     drop(runtime);
     let printed = out.release();
@@ -89,6 +95,7 @@ impl Operator {
             config,
             actor: Actor::Operator { name: login_name() },
             now: clock::now(),
+            damaged: Cell::default(),
         })
     }
 
@@ -101,15 +108,34 @@ impl Operator {
     }
 
     /// When each client was seen.
-    pub(super) async fn sightings(&self) -> Result<Vec<Sighting>, Failure> {
-        let sightings = self.store.sightings().await;
-        sightings.map_err(|error| self.cannot_tell(&error))
+    pub(super) async fn sightings(&self) -> Result<Legible<Sighting, ClientId>, Failure> {
+        self.legible(self.store.sightings().await)
     }
 
     /// When and from where each credential was last used.
     pub(super) async fn uses(&self) -> Result<Vec<Use>, Failure> {
-        let uses = self.store.uses().await;
-        uses.map_err(|error| self.cannot_tell(&error))
+        let uses = self.legible(self.store.uses().await);
+        Ok(uses?.entries)
+    }
+
+    fn legible<T, Of>(
+        &self,
+        read: Result<Legible<T, Of>, StoreError>,
+    ) -> Result<Legible<T, Of>, Failure> {
+        let read = read.map_err(|error| self.cannot_tell(&error))?;
+        let damaged = self.damaged.get().saturating_add(read.damaged.len());
+        self.damaged.set(damaged);
+        Ok(read)
+    }
+
+    fn tell_damage(&self, out: &mut Out) {
+        let damaged = self.damaged.get();
+        if damaged > 0 {
+            out.note(format!(
+                "{damaged} last time(s) in the store cannot be read and are left out; each is \
+                 replaced when its client calls again"
+            ));
+        }
     }
 
     /// The requests of `client` on these days.

@@ -17,6 +17,8 @@ use crate::phase::Phase;
 /// What was seen of every client, and what each has.
 pub(super) struct Progress {
     sightings: HashMap<ClientId, Sighting>,
+    /// Those of whom something cannot be read; none stands for whoever it may be.
+    damaged: HashSet<Option<ClientId>>,
     holdings: HashMap<ClientId, Has>,
     /// Those two of whose certificates were used in two places at about the same time.
     used_apart: HashSet<ClientId>,
@@ -40,7 +42,8 @@ impl Progress {
         let sightings = operator.sightings().await?;
         let by_client = |sighting: Sighting| (sighting.client.clone(), sighting);
         Ok(Self {
-            sightings: sightings.into_iter().map(by_client).collect(),
+            sightings: sightings.entries.into_iter().map(by_client).collect(),
+            damaged: sightings.damaged.into_iter().collect(),
             holdings: holdings(records, operator.now),
             used_apart: apart(records, &operator.uses().await?),
             window: operator.config.migration.window,
@@ -64,6 +67,13 @@ impl Progress {
         self.sighting(client)
             .map(|sighting| sighting.seen)
             .unwrap_or_default()
+    }
+
+    /// Whether it cannot be read when `client` last called by certificate, if it ever did.
+    pub(super) fn is_unreadable(&self, client: &ClientId) -> bool {
+        let is_damaged = |of| self.damaged.contains(&of);
+        self.seen(client).by_certificate.is_none()
+            && (is_damaged(None) || is_damaged(Some(client.clone())))
     }
 
     /// When the last certificate of `client` ends, when that is known.

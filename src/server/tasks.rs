@@ -22,7 +22,7 @@ const FLUSH_EVERY: Duration = Duration::from_secs(2);
 const LEARN_EVERY: Duration = Duration::from_secs(2);
 /// How often clients are counted by stage.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
-/// How often the sightings of other replicas are read: only counts and stages need them.
+/// How often the sightings of other replicas are read: counts, stages and grace need them.
 const LOAD_EVERY: Duration = Duration::from_mins(1);
 
 /// Follows the store.
@@ -160,8 +160,17 @@ impl KeepSightings {
     }
 
     async fn load(&self) {
-        if let Err(error) = self.sightings.load(self.store.as_ref()).await {
-            tracing::warn!(%error, "the sightings of other replicas cannot be read now");
+        match self.sightings.load(self.store.as_ref()).await {
+            Ok(0) => {}
+            Ok(damaged) => {
+                tracing::warn!(
+                    damaged,
+                    "the store holds last times that cannot be read: each is left out until its client calls again"
+                );
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the sightings of other replicas cannot be read now");
+            }
         }
     }
 

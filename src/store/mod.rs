@@ -23,7 +23,7 @@ pub use change::{Action, Actor, Change, Event, NotAReason, Reason, Write};
 pub use local::open_embedded;
 pub use record::{Record, RecordId, Unreadable, Versioned};
 
-use crate::client::{ClientId, History, Sighting, Use};
+use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 
 /// The number of a change. It grows by exactly one with every change, so whoever has seen all
@@ -100,6 +100,24 @@ pub enum Follow {
     },
 }
 
+/// What could be read of what was seen, and of whom or what the rest is, which is damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Legible<T, Of> {
+    /// What could be read.
+    pub entries: Vec<T>,
+    /// Whose each entry is that could not; none when not even that can be told.
+    pub damaged: Vec<Option<Of>>,
+}
+
+impl<T, Of> Default for Legible<T, Of> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            damaged: Vec::new(),
+        }
+    }
+}
+
 /// A store of records.
 ///
 /// # Contract
@@ -122,6 +140,8 @@ pub enum Follow {
 ///    that grow.
 /// 9. **Counts last.** The counts of the last [`DAYS`](crate::client::Counts::DAYS) days are kept,
 ///    and not much more.
+/// 10. **Damage costs itself.** A last time that cannot be read is left out and told of, and holds
+///     up no other. Asked for alone it is an error: what cannot be read is not what never was.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Carries out a change.
@@ -174,14 +194,22 @@ pub trait Store: Send + Sync {
     /// # Errors
     ///
     /// When the store cannot tell.
-    async fn sightings(&self) -> Result<Vec<Sighting>, StoreError>;
+    async fn sightings(&self) -> Result<Legible<Sighting, ClientId>, StoreError>;
 
     /// The last use of every credential.
     ///
     /// # Errors
     ///
     /// When the store cannot tell.
-    async fn uses(&self) -> Result<Vec<Use>, StoreError>;
+    async fn uses(&self) -> Result<Legible<Use, CredentialId>, StoreError>;
+
+    /// The last use of one credential; none when it was never used. Cheap enough to be asked for a
+    /// request.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell, or the time is damaged.
+    async fn last_use(&self, credential: &CredentialId) -> Result<Option<LastUse>, StoreError>;
 
     /// The requests of `client` on these days.
     ///

@@ -26,7 +26,7 @@ pub(crate) fn batch(number: u64) -> Batch {
     Batch {
         sightings: vec![seen("a", Some(1), None)],
         uses: vec![Use {
-            credential: CredentialId::Certificate(Fingerprint::of(b"a")),
+            credential: credential(),
             last: LastUse {
                 at,
                 from: [192, 0, 2, 1].into(),
@@ -39,6 +39,11 @@ pub(crate) fn batch(number: u64) -> Batch {
         }],
         ..empty(Uuid::now_v7(), number)
     }
+}
+
+/// The credential of [`batch`].
+pub(crate) fn credential() -> CredentialId {
+    CredentialId::Certificate(Fingerprint::of(b"a"))
 }
 
 fn empty(writer: Uuid, number: u64) -> Batch {
@@ -128,7 +133,7 @@ pub(crate) async fn sightings_keep_the_latest_and_make_no_event(kind: Kind) {
         // As another writer's: merging needs no numbers.
         store.saw(&of_sightings(batch.sightings)).await.unwrap();
     }
-    let known = rig.handle().await.sightings().await.unwrap();
+    let known = rig.handle().await.sightings().await.unwrap().entries;
     let latest = refused("a", 9, "certificate_expired").merge(seen("a", Some(60), Some(7)));
     assert_eq!(known, [latest, seen("c", None, Some(-1))]);
     assert_eq!(store.epoch().await.unwrap(), Epoch::NONE);
@@ -139,7 +144,7 @@ pub(crate) async fn sightings_keep_the_latest_and_make_no_event(kind: Kind) {
 pub(crate) async fn a_credential_keeps_its_last_use_and_where_it_came_from(kind: Kind) {
     let rig = Rig::start(kind).await;
     let store = rig.handle().await;
-    let certificate = CredentialId::Certificate(Fingerprint::of(b"a"));
+    let certificate = credential();
     let key: CredentialId = format!("key:{}", Uuid::now_v7().simple()).parse().unwrap();
     let last_used = |credential, at, from: &str| Use {
         credential,
@@ -161,13 +166,20 @@ pub(crate) async fn a_credential_keeps_its_last_use_and_where_it_came_from(kind:
     ] {
         store.saw(&of_uses(uses)).await.unwrap();
     }
-    let mut uses = rig.handle().await.uses().await.unwrap();
+    let other = rig.handle().await;
+    let mut uses = other.uses().await.unwrap().entries;
     uses.sort_by_key(|used| used.credential);
     let latest = [
         last_used(certificate, 100, "2001:db8::1"),
         last_used(key, 7, "::1"),
     ];
     assert_eq!(uses, latest);
+    // Of one alone, and of one that was never used.
+    for Use { credential, last } in latest {
+        assert_eq!(other.last_use(&credential).await.unwrap(), Some(last));
+    }
+    let never = CredentialId::Certificate(Fingerprint::of(b"b"));
+    assert_eq!(other.last_use(&never).await.unwrap(), None);
 }
 
 pub(crate) async fn a_batch_that_is_told_again_counts_once(kind: Kind) {

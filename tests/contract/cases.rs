@@ -158,8 +158,8 @@ pub(crate) async fn an_absent_record_is_none(kind: Kind) {
     let store = rig.handle().await;
     assert!(store.get(&id("nobody")).await.unwrap().is_none());
     assert_eq!(store.epoch().await.unwrap(), Epoch::NONE);
-    assert!(store.sightings().await.unwrap().is_empty());
-    assert!(store.uses().await.unwrap().is_empty());
+    assert!(store.sightings().await.unwrap().entries.is_empty());
+    assert!(store.uses().await.unwrap().entries.is_empty());
     let (epoch, records) = all(&*store).await;
     assert_eq!((epoch, records.len()), (Epoch::NONE, 0));
 }

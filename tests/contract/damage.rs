@@ -1,6 +1,6 @@
 //! What is damaged of what was seen: it costs itself, and nothing beside it.
 
-use keyferry::store::{Epoch, StoreError};
+use keyferry::store::{Epoch, Legible, StoreError};
 
 use super::activity::{DAYS, TODAY, batch, counts, day, seen};
 use super::adapter::{Kind, Rig};
@@ -31,8 +31,16 @@ pub(crate) async fn what_is_damaged_of_what_was_seen_holds_up_nothing_else(kind:
         rig.damage(damaged, &next.id.writer.to_string(), garbage)
             .await;
         let store = rig.handle().await;
-        assert!(is_unreadable(&store.sightings().await), "{garbage:?}");
-        assert!(is_unreadable(&store.uses().await), "{garbage:?}");
+        let sightings = store.sightings().await.unwrap();
+        assert_eq!(sightings.damaged, [Some(a.clone())], "{garbage:?}");
+        let others: Vec<_> = sightings.entries.into_iter().map(|it| it.client).collect();
+        let expected = Some(b.clone()).filter(|_| told > 1);
+        assert_eq!(others, expected.into_iter().collect::<Vec<_>>());
+        let uses = store.uses().await.unwrap();
+        assert_eq!(uses.damaged, [Some(next.uses[0].credential)], "{garbage:?}");
+        // Not as if it had never been used.
+        let last = store.last_use(&next.uses[0].credential).await;
+        assert!(is_unreadable(&last), "{garbage:?}");
         assert!(is_unreadable(&store.counts(&a, DAYS).await), "{garbage:?}");
 
         // The counters of the embedded store are numbers by their type.
@@ -44,8 +52,8 @@ pub(crate) async fn what_is_damaged_of_what_was_seen_holds_up_nothing_else(kind:
             "it was taken: {garbage:?}"
         );
         // Times are those that were told.
-        assert_eq!(store.sightings().await.unwrap(), next.sightings);
-        assert_eq!(store.uses().await.unwrap(), next.uses);
+        assert_eq!(store.sightings().await.unwrap(), whole(next.sightings));
+        assert_eq!(store.uses().await.unwrap(), whole(next.uses));
         // Counts are left as they are, and all others are added to.
         assert!(is_unreadable(&store.counts(&a, DAYS).await), "{garbage:?}");
         let rounds = u64::try_from(told).unwrap();
@@ -63,6 +71,28 @@ pub(crate) async fn what_is_damaged_of_what_was_seen_holds_up_nothing_else(kind:
         } else {
             assert_eq!(spent.unwrap(), rounds + 1);
         }
+    }
+}
+
+pub(crate) async fn damage_that_names_nobody_is_told_of(kind: Kind) {
+    let mut rig = Rig::start(kind).await;
+    let told = batch(1);
+    rig.handle().await.saw(&told).await.unwrap();
+    rig.damage(("no client", "no credential", 0), "nobody", "1")
+        .await;
+    let store = rig.handle().await;
+    let sightings = store.sightings().await.unwrap();
+    assert_eq!(sightings.entries, told.sightings);
+    assert_eq!(sightings.damaged, [None]);
+    let uses = store.uses().await.unwrap();
+    assert_eq!(uses.entries, told.uses);
+    assert_eq!(uses.damaged, [None]);
+}
+
+fn whole<T, Of>(entries: Vec<T>) -> Legible<T, Of> {
+    Legible {
+        entries,
+        ..Legible::default()
     }
 }
 

@@ -7,11 +7,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keyferry::client::{ClientId, History, Sighting, Use};
+use keyferry::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use keyferry::clock::Day;
 use keyferry::directory::Directory;
 use keyferry::store::{
-    Batch, Change, CommitError, Epoch, Follow, RecordId, Store, StoreError, Versioned,
+    Batch, Change, CommitError, Epoch, Follow, Legible, RecordId, Store, StoreError, Versioned,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -149,12 +149,16 @@ impl Store for Held {
         self.store.saw(batch).await
     }
 
-    async fn sightings(&self) -> Result<Vec<Sighting>, StoreError> {
+    async fn sightings(&self) -> Result<Legible<Sighting, ClientId>, StoreError> {
         self.store.sightings().await
     }
 
-    async fn uses(&self) -> Result<Vec<Use>, StoreError> {
+    async fn uses(&self) -> Result<Legible<Use, CredentialId>, StoreError> {
         self.store.uses().await
+    }
+
+    async fn last_use(&self, credential: &CredentialId) -> Result<Option<LastUse>, StoreError> {
+        self.store.last_use(credential).await
     }
 
     async fn counts(

@@ -28,6 +28,7 @@ async fn all_unavailable(store: &dyn Store) -> String {
         store.saw(&activity::batch(1)).await.map(drop),
         store.sightings().await.map(drop),
         store.uses().await.map(drop),
+        store.last_use(&activity::credential()).await.map(drop),
         store
             .counts(&client_id("a"), activity::DAYS)
             .await
@@ -221,8 +222,10 @@ mod redis {
             .await
             .unwrap();
         store.saw(&activity::batch(1)).await.unwrap();
-        assert_eq!(store.sightings().await.unwrap().len(), 1);
-        assert_eq!(store.uses().await.unwrap().len(), 1);
+        assert_eq!(store.sightings().await.unwrap().entries.len(), 1);
+        assert_eq!(store.uses().await.unwrap().entries.len(), 1);
+        let last = store.last_use(&activity::credential()).await.unwrap();
+        assert!(last.is_some());
         assert_eq!(store.totals(activity::DAYS).await.unwrap().len(), 1);
         assert_eq!(store.spent(Epoch(1)).await.unwrap(), 1);
 

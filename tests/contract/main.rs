@@ -71,7 +71,8 @@ contract! {
         what_a_brownout_spent_is_counted_by_version
         a_large_batch_is_taken_in_time;
     damage:
-        what_is_damaged_of_what_was_seen_holds_up_nothing_else;
+        what_is_damaged_of_what_was_seen_holds_up_nothing_else
+        damage_that_names_nobody_is_told_of;
     death:
         what_was_acknowledged_survives_a_kill;
     directory:

@@ -3,10 +3,11 @@
 use serde_json::Value as Json;
 
 use crate::support::backend::Backend;
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, Told};
 use crate::support::key;
 use crate::support::pki::{leaf, now};
 use crate::support::redis::RedisServer;
+use crate::support::store::SharedStore;
 use crate::support::wait_for;
 use crate::support::world::World;
 
@@ -176,4 +177,63 @@ fn a_refusal_for_what_the_route_asks_counts_too() {
     to("/keys").expect_refusal(401, "certificate_retired");
     let shown = shown_with(&gateway, &id, [1, 0, 1]);
     assert_eq!(shown["last_refusal"]["reason"], "certificate_retired");
+}
+
+#[test]
+fn a_damaged_last_time_hides_no_other_and_counts_as_no_leave_to_retire() {
+    let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+    let replica = || {
+        Gateway::builder(&world)
+            .redis(&store.url())
+            .backend("echo", backend.address())
+            .route("/", "echo", "either")
+            .start()
+    };
+    let one = replica();
+    one.cli(&["client", "add", "quiet"]).expect_success();
+    let alice = world.client("alice");
+    let key = one.claim_key(&alice);
+    let retire = || {
+        let arguments = ["phase", "retire", "--client", "quiet", "--dry-run"];
+        one.cli(&arguments)
+    };
+    let told = retire().expect_success();
+    assert!(!told.errors.contains("cannot be read"), "{told:#?}");
+    one.curl("/").key(&key).send().expect_status(200);
+    let dual = || {
+        let arguments = ["client", "list", "--stage", "dual", "--output", "json"];
+        one.cli(&arguments).expect_success()
+    };
+    let is_one = |told: &Told| told.json()["clients"].as_array().unwrap().len() == 1;
+    wait_for("the times to be told", || is_one(&dual()).then_some(()));
+
+    // Whose it is can be read, or not even that.
+    for field in ["quiet:certificate", "garbage"] {
+        redis::pipe()
+            .hset("kf:{kf}:seen", field, "garbage")
+            .hset("kf:{kf}:used", "garbage", "garbage")
+            .exec(&mut store.connection())
+            .unwrap();
+        let told = retire();
+        assert_eq!(told.status.code(), Some(1), "{told:#?}");
+        for part in ["1 client(s)", "cannot be read: quiet", "left out"] {
+            assert!(told.errors.contains(part), "{part}: {told:#?}");
+        }
+        // Whoever is read is known as before, also to a gateway that starts now.
+        let shown = dual();
+        assert!(shown.errors.contains("2 last time(s)"), "{shown:#?}");
+        assert!(is_one(&shown), "{shown:#?}");
+        let other = replica();
+        wait_for("the times to be loaded", || {
+            let whoami = other.curl("/.well-known/keyferry/whoami").key(&key).send();
+            (whoami.expect_status(200).json()["stage"] == "dual").then_some(())
+        });
+        let warned = |line: &Json| line["level"] == "WARN" && line["damaged"] == 2;
+        assert!(other.lines().iter().any(warned));
+        let _: () = redis::cmd("HDEL")
+            .arg("kf:{kf}:seen")
+            .arg(field)
+            .query(&mut store.connection())
+            .unwrap();
+    }
 }

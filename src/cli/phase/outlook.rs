@@ -25,8 +25,10 @@ pub(in crate::cli) struct Outlook {
 pub(super) struct Concerned {
     /// How many it holds for.
     pub(super) total: usize,
-    /// Those that called by certificate within the window, and so would notice.
+    /// Those that called by certificate within the window, and so would notice; or may have.
     pub(super) by_certificate: Vec<ClientId>,
+    /// Those of them that may have: their last times in the store cannot be read.
+    pub(super) unreadable: Vec<ClientId>,
     /// Those of them that have no key.
     pub(super) without_key: Vec<ClientId>,
 }
@@ -108,8 +110,12 @@ impl Outlook {
             }
             concerned.total = concerned.total.saturating_add(1);
             let last = progress.seen(&client.id).by_certificate;
-            if last.is_some_and(|last| last.plus(window) >= operator.now) {
+            let is_unreadable = progress.is_unreadable(&client.id);
+            if is_unreadable || last.is_some_and(|last| last.plus(window) >= operator.now) {
                 concerned.by_certificate.push(client.id.clone());
+                if is_unreadable {
+                    concerned.unreadable.push(client.id.clone());
+                }
                 if !progress.has_key(&client.id) {
                     concerned.without_key.push(client.id.clone());
                 }

@@ -10,7 +10,7 @@ use crate::store::{Action, Change};
 
 use super::aim::{Aim, Force, Grace, Telling, setting};
 use super::outlook::{Concerned, Outlook};
-use super::show::{Report, SettingView, listed};
+use super::show::{Report, SettingView, UNREADABLE, listed};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Accept {
@@ -99,11 +99,12 @@ pub(super) async fn retire(
         }
         let window = Period::from(operator.config.migration.window);
         Err(Failure::Refused(format!(
-            "{} client(s) of '{}' still called by certificate in the last {window}{} (--force \
+            "{} client(s) of '{}' still called by certificate in the last {window}{}{} (--force \
              --reason \"…\" overrides)",
             still.len(),
             proposed.target,
-            listed(": ", still)
+            listed(": ", still),
+            listed(UNREADABLE, &proposed.concerned.unreadable)
         )))
     };
     set(

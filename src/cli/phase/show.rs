@@ -15,6 +15,8 @@ use super::outlook::Concerned;
 
 /// How many names a line for people holds.
 const NAMED: usize = 20;
+/// What is said before the names of those of whom nobody can tell.
+pub(super) const UNREADABLE: &str = "; these may have, since their last times cannot be read: ";
 
 /// A setting; the names of the fields are what scripts rely on.
 #[derive(Clone, Debug, Serialize)]
@@ -134,11 +136,12 @@ impl Report<'_> {
             let window = Period::from(operator.config.migration.window);
             lines.push(format!(
                 "{} {effect} {} client(s) that called by certificate in the last {window}, {} of \
-                 which never fetched a key{}",
+                 which never fetched a key{}{}",
                 self.did.word("will", "would"),
                 self.clients.by_certificate.len(),
                 self.clients.without_key.len(),
                 listed(": ", &self.clients.by_certificate),
+                listed(UNREADABLE, &self.clients.unreadable),
             ));
         }
         out.show(self, lines.join("\n"))

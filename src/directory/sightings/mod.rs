@@ -109,19 +109,22 @@ impl Sightings {
         self.credentials.pin().get(credential)?.get()
     }
 
-    /// Takes in what the store remembers, from other replicas and from before.
+    /// Takes in what the store remembers, from other replicas and from before. Gives how many of its
+    /// entries were damaged, and so left out.
     ///
     /// # Errors
     ///
     /// When the store cannot tell.
-    pub async fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
-        for sighting in store.sightings().await? {
-            self.is_told(&sighting);
+    pub async fn load(&self, store: &dyn Store) -> Result<usize, StoreError> {
+        let sightings = store.sightings().await?;
+        for sighting in &sightings.entries {
+            self.is_told(sighting);
         }
-        for used in store.uses().await? {
-            self.use_is_told(&used);
+        let uses = store.uses().await?;
+        for used in &uses.entries {
+            self.use_is_told(used);
         }
-        Ok(())
+        Ok(sightings.damaged.len().saturating_add(uses.damaged.len()))
     }
 
     /// Tells the store what is new since the last time. What it did not take is told again: a

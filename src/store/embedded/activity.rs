@@ -12,7 +12,7 @@ use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 use crate::store::batch::REMEMBERED_DAYS;
 use crate::store::days::{self, TOTAL};
-use crate::store::{Batch, BatchId, DayCounts, Epoch, Spent, StoreError, Unreadable};
+use crate::store::{Batch, BatchId, DayCounts, Epoch, Legible, Spent, StoreError, Unreadable};
 
 /// A client's id to its sighting.
 const SIGHTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("sightings");
@@ -157,32 +157,53 @@ fn add_spent(transaction: &WriteTransaction, spent: &[Spent]) -> Result<(), Stor
 }
 
 /// What was seen of every client.
-pub(super) fn sightings(database: &Database) -> Result<Vec<Sighting>, StoreError> {
-    let read = database.begin_read().map_err(failed)?;
-    let table = read.open_table(SIGHTINGS).map_err(failed)?;
-    let mut sightings = Vec::new();
-    for entry in table.iter().map_err(failed)? {
-        let (client, stored) = entry.map_err(failed)?;
-        sightings.push(read_json(client.value(), stored.value())?);
-    }
-    Ok(sightings)
+pub(super) fn sightings(database: &Database) -> Result<Legible<Sighting, ClientId>, StoreError> {
+    let mut read = Legible::default();
+    each(database, SIGHTINGS, |name, stored| {
+        match read_json(name, stored) {
+            Ok(sighting) => read.entries.push(sighting),
+            Err(_) => read.damaged.push(name.parse().ok()),
+        }
+    })?;
+    Ok(read)
 }
 
 /// The last use of every credential.
-pub(super) fn uses(database: &Database) -> Result<Vec<Use>, StoreError> {
+pub(super) fn uses(database: &Database) -> Result<Legible<Use, CredentialId>, StoreError> {
+    let mut read = Legible::default();
+    each(database, USES, |name, stored| {
+        let credential: Option<CredentialId> = name.parse().ok();
+        match credential.zip(read_json(name, stored).ok()) {
+            Some((credential, last)) => read.entries.push(Use { credential, last }),
+            None => read.damaged.push(credential),
+        }
+    })?;
+    Ok(read)
+}
+
+/// The last use of one credential.
+pub(super) fn last_use(
+    database: &Database,
+    credential: &CredentialId,
+) -> Result<Option<LastUse>, StoreError> {
     let read = database.begin_read().map_err(failed)?;
     let table = read.open_table(USES).map_err(failed)?;
-    let mut uses = Vec::new();
+    value(&table, &credential.to_string())
+}
+
+/// Calls `take` with every name in the table and what is stored under it.
+fn each(
+    database: &Database,
+    table: TableDefinition<'_, &'static str, &'static [u8]>,
+    mut take: impl FnMut(&str, &[u8]),
+) -> Result<(), StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let table = read.open_table(table).map_err(failed)?;
     for entry in table.iter().map_err(failed)? {
         let (name, stored) = entry.map_err(failed)?;
-        let credential: CredentialId = name
-            .value()
-            .parse()
-            .map_err(|error| unreadable(name.value(), &error))?;
-        let last = read_json(name.value(), stored.value())?;
-        uses.push(Use { credential, last });
+        take(name.value(), stored.value());
     }
-    Ok(uses)
+    Ok(())
 }
 
 /// The requests of one client, or of all together when there is none.

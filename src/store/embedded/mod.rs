@@ -24,9 +24,10 @@ use tokio::task::spawn_blocking;
 pub use open::OpenError;
 
 use super::{
-    Batch, Change, CommitError, EVENTS_KEPT, Epoch, Follow, RecordId, Store, StoreError, Versioned,
+    Batch, Change, CommitError, EVENTS_KEPT, Epoch, Follow, Legible, RecordId, Store, StoreError,
+    Versioned,
 };
-use crate::client::{ClientId, History, Sighting, Use};
+use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 
 /// How many records lie between the file and whoever loads them.
@@ -156,12 +157,18 @@ impl Store for Embedded {
         .await
     }
 
-    async fn sightings(&self) -> Result<Vec<Sighting>, StoreError> {
+    async fn sightings(&self) -> Result<Legible<Sighting, ClientId>, StoreError> {
         self.read(activity::sightings).await
     }
 
-    async fn uses(&self) -> Result<Vec<Use>, StoreError> {
+    async fn uses(&self) -> Result<Legible<Use, CredentialId>, StoreError> {
         self.read(activity::uses).await
+    }
+
+    async fn last_use(&self, credential: &CredentialId) -> Result<Option<LastUse>, StoreError> {
+        let credential = *credential;
+        self.read(move |database| activity::last_use(database, &credential))
+            .await
     }
 
     async fn counts(

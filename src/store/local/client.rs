@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,10 +12,11 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::wire::{self, Answer, PROTOCOL, Question, Request};
-use crate::client::{ClientId, History, Sighting, Use};
+use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, CommitError, Epoch, Follow, RecordId, Store, StoreError, Unreadable, Versioned,
+    Batch, Change, CommitError, Epoch, Follow, Legible, RecordId, Store, StoreError, Unreadable,
+    Versioned,
 };
 
 /// How long the gateway may take to accept a connection.
@@ -66,6 +68,25 @@ impl Client {
     /// Asks what has a single line as answer.
     async fn ask_for_one(&self, question: &Question) -> Result<Answer, StoreError> {
         self.ask(question).await?.next().await
+    }
+
+    /// Asks what has a list as answer, of which `entry` takes a line.
+    async fn ask_for_list<T, Of: FromStr>(
+        &self,
+        question: &Question,
+        entry: impl Fn(Answer) -> Option<T> + Send,
+    ) -> Result<Legible<T, Of>, StoreError> {
+        let mut lines = self.ask(question).await?;
+        let mut read = Legible::default();
+        loop {
+            match lines.next().await? {
+                Answer::Done => return Ok(read),
+                Answer::Damaged { name } => {
+                    read.damaged.push(name.and_then(|name| name.parse().ok()));
+                }
+                line => read.entries.push(entry(line).ok_or_else(unexpected)?),
+            }
+        }
     }
 }
 
@@ -164,27 +185,28 @@ impl Store for Client {
         }
     }
 
-    async fn sightings(&self) -> Result<Vec<Sighting>, StoreError> {
-        let mut lines = self.ask(&Question::Sightings).await?;
-        let mut sightings = Vec::new();
-        loop {
-            match lines.next().await? {
-                Answer::Sighting { sighting } => sightings.push(sighting),
-                Answer::Done => return Ok(sightings),
-                _ => return Err(unexpected()),
-            }
-        }
+    async fn sightings(&self) -> Result<Legible<Sighting, ClientId>, StoreError> {
+        let entry = |line| match line {
+            Answer::Sighting { sighting } => Some(sighting),
+            _ => None,
+        };
+        self.ask_for_list(&Question::Sightings, entry).await
     }
 
-    async fn uses(&self) -> Result<Vec<Use>, StoreError> {
-        let mut lines = self.ask(&Question::Uses).await?;
-        let mut uses = Vec::new();
-        loop {
-            match lines.next().await? {
-                Answer::Use { used } => uses.push(used),
-                Answer::Done => return Ok(uses),
-                _ => return Err(unexpected()),
-            }
+    async fn uses(&self) -> Result<Legible<Use, CredentialId>, StoreError> {
+        let entry = |line| match line {
+            Answer::Use { used } => Some(used),
+            _ => None,
+        };
+        self.ask_for_list(&Question::Uses, entry).await
+    }
+
+    async fn last_use(&self, credential: &CredentialId) -> Result<Option<LastUse>, StoreError> {
+        let credential = *credential;
+        match self.ask_for_one(&Question::LastUse { credential }).await? {
+            Answer::Use { used } => Ok(Some(used.last)),
+            Answer::Done => Ok(None),
+            _ => Err(unexpected()),
         }
     }
 

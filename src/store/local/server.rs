@@ -17,10 +17,10 @@ use tokio::time::timeout;
 
 use super::wire::{self, Answer, PROTOCOL, Question, Request};
 use super::{beside, socket_path};
-use crate::client::History;
+use crate::client::{History, Use};
 use crate::clock::Day;
 use crate::store::embedded::Embedded;
-use crate::store::{CommitError, Follow, Store, StoreError};
+use crate::store::{CommitError, Follow, Legible, Store, StoreError};
 
 /// The most questions that are answered at a time.
 const AT_A_TIME: usize = 64;
@@ -225,14 +225,18 @@ async fn answer(store: &dyn Store, question: Question, to: &mut Lines) -> io::Re
             Err(error) => error.into(),
         },
         Question::Sightings => match store.sightings().await {
-            Ok(sightings) => {
-                let lines = sightings.into_iter();
-                list(to, lines.map(|sighting| Answer::Sighting { sighting })).await?
-            }
+            Ok(read) => list(to, read, |sighting| Answer::Sighting { sighting }).await?,
             Err(error) => error.into(),
         },
         Question::Uses => match store.uses().await {
-            Ok(uses) => list(to, uses.into_iter().map(|used| Answer::Use { used })).await?,
+            Ok(read) => list(to, read, |used| Answer::Use { used }).await?,
+            Err(error) => error.into(),
+        },
+        Question::LastUse { credential } => match store.last_use(&credential).await {
+            Ok(Some(last)) => Answer::Use {
+                used: Use { credential, last },
+            },
+            Ok(None) => Answer::Done,
             Err(error) => error.into(),
         },
         Question::Counts { client, days } => history_or(store.counts(&client, days).await),
@@ -253,10 +257,18 @@ fn history_or(result: Result<History, StoreError>) -> Answer {
     }
 }
 
-/// Sends the lines of a list; gives its end.
-async fn list(to: &mut Lines, lines: impl Iterator<Item = Answer>) -> io::Result<Answer> {
-    for line in lines {
-        say(to, &line).await?;
+/// Sends what could be read and what is damaged, line by line; gives the end.
+async fn list<T, Of: ToString>(
+    to: &mut Lines,
+    read: Legible<T, Of>,
+    line: impl Fn(T) -> Answer,
+) -> io::Result<Answer> {
+    for entry in read.entries {
+        say(to, &line(entry)).await?;
+    }
+    for of in read.damaged {
+        let name = of.map(|of| of.to_string());
+        say(to, &Answer::Damaged { name }).await?;
     }
     Ok(Answer::Done)
 }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::client::{ClientId, History, Sighting, Use};
+use crate::client::{ClientId, CredentialId, History, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{Batch, Change, Epoch, Event, RecordId, StoreError, Unreadable, Versioned};
 
@@ -48,6 +48,9 @@ pub(super) enum Question {
     },
     Sightings,
     Uses,
+    LastUse {
+        credential: CredentialId,
+    },
     Counts {
         client: ClientId,
         days: RangeInclusive<Day>,
@@ -80,6 +83,9 @@ pub(super) enum Answer {
     },
     Use {
         used: Use,
+    },
+    Damaged {
+        name: Option<String>,
     },
     History {
         client: ClientId,

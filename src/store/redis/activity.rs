@@ -13,11 +13,11 @@ use std::ops::RangeInclusive;
 
 use super::link::Link;
 use super::read;
-use crate::client::{ClientId, History, LastRefusal, LastUse, Sighting, Use};
+use crate::client::{ClientId, CredentialId, History, LastRefusal, LastUse, Sighting, Use};
 use crate::clock::{Day, Timestamp};
 use crate::store::batch::{Batch, REMEMBERED_DAYS};
 use crate::store::days::{self, TOTAL};
-use crate::store::{Epoch, Spent, StoreError, Unreadable};
+use crate::store::{Epoch, Legible, Spent, StoreError, Unreadable};
 
 const SEEN: &str = "kf:{kf}:seen";
 const USED: &str = "kf:{kf}:used";
@@ -103,48 +103,91 @@ fn seconds(at: Timestamp) -> String {
 }
 
 /// What was seen of every client.
-pub(super) async fn sightings(link: &Link) -> Result<Vec<Sighting>, StoreError> {
+pub(super) async fn sightings(link: &Link) -> Result<Legible<Sighting, ClientId>, StoreError> {
     let mut sightings = BTreeMap::<ClientId, Sighting>::new();
+    // By field, since one may be given twice.
+    let mut damaged = BTreeMap::new();
     read::all(link, SEEN, &mut |field, value| {
         let (client, what) = field.rsplit_once(':').unwrap_or_default();
-        let time = time(value).filter(|(_, word)| word.is_some() == (what == "refused"));
-        let (Ok(client), Some((at, word))) = (client.parse::<ClientId>(), time) else {
-            return Err(unreadable(SEEN, field));
-        };
-        let sighting = sightings
-            .entry(client.clone())
-            .or_insert_with(|| Sighting::nothing_of(client));
-        match (what, word.map(str::parse)) {
-            ("certificate", None) => sighting.seen.by_certificate = Some(at),
-            ("key", None) => sighting.seen.by_key = Some(at),
-            ("conflict", None) => sighting.conflict = Some(at),
-            ("refused", Some(Ok(code))) => sighting.refused = Some(LastRefusal { at, code }),
-            _ => return Err(unreadable(SEEN, field)),
+        let client: Option<ClientId> = client.parse().ok();
+        match client.clone().and_then(|client| seen(client, what, value)) {
+            Some(seen) => {
+                let merged = match sightings.remove(&seen.client) {
+                    Some(known) => known.merge(seen),
+                    None => seen,
+                };
+                sightings.insert(merged.client.clone(), merged);
+            }
+            None => {
+                damaged.insert(field.to_owned(), client);
+            }
         }
         Ok(())
     })
     .await?;
-    Ok(sightings.into_values().collect())
+    Ok(Legible {
+        entries: sightings.into_values().collect(),
+        damaged: damaged.into_values().collect(),
+    })
+}
+
+/// What one field tells of its client; nothing when it is damaged.
+fn seen(client: ClientId, what: &str, value: &[u8]) -> Option<Sighting> {
+    let (at, word) = time(value)?;
+    let mut sighting = Sighting::nothing_of(client);
+    match (what, word.map(str::parse)) {
+        ("certificate", None) => sighting.seen.by_certificate = Some(at),
+        ("key", None) => sighting.seen.by_key = Some(at),
+        ("conflict", None) => sighting.conflict = Some(at),
+        ("refused", Some(Ok(code))) => sighting.refused = Some(LastRefusal { at, code }),
+        _ => return None,
+    }
+    Some(sighting)
 }
 
 /// The last use of every credential.
-pub(super) async fn uses(link: &Link) -> Result<Vec<Use>, StoreError> {
-    let mut uses = BTreeMap::new();
+pub(super) async fn uses(link: &Link) -> Result<Legible<Use, CredentialId>, StoreError> {
+    let (mut uses, mut damaged) = (BTreeMap::new(), BTreeMap::new());
     read::all(link, USED, &mut |field, value| {
-        let (at, word) = time(value).ok_or_else(|| unreadable(USED, field))?;
-        let from = word.and_then(|word| word.parse().ok());
-        let (Ok(credential), Some(from)) = (field.parse(), from) else {
-            return Err(unreadable(USED, field));
-        };
-        // A field may be given twice.
-        uses.insert(credential, LastUse { at, from });
+        let credential: Option<CredentialId> = field.parse().ok();
+        match credential.zip(used(value)) {
+            Some((credential, last)) => {
+                uses.insert(credential, last);
+            }
+            None => {
+                damaged.insert(field.to_owned(), credential);
+            }
+        }
         Ok(())
     })
     .await?;
     let uses = uses.into_iter();
-    Ok(uses
-        .map(|(credential, last)| Use { credential, last })
-        .collect())
+    Ok(Legible {
+        entries: uses
+            .map(|(credential, last)| Use { credential, last })
+            .collect(),
+        damaged: damaged.into_values().collect(),
+    })
+}
+
+/// The last use of one credential.
+pub(super) async fn last_use(
+    link: &Link,
+    credential: &CredentialId,
+) -> Result<Option<LastUse>, StoreError> {
+    let field = credential.to_string();
+    let mut question = redis::cmd("HGET");
+    question.arg(USED).arg(&field);
+    let stored: Option<Vec<u8>> = link.ask(&question).await?;
+    let read = stored.map(|stored| used(&stored).ok_or_else(|| unreadable(USED, &field)));
+    read.transpose()
+}
+
+/// When and from where; nothing when it is damaged.
+fn used(value: &[u8]) -> Option<LastUse> {
+    let (at, word) = time(value)?;
+    let from = word?.parse().ok()?;
+    Some(LastUse { at, from })
 }
 
 /// Seconds, and a word after them.

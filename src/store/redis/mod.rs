@@ -28,10 +28,10 @@ use redis::{Client, IntoConnectionInfo};
 use super::days::TOTAL;
 use super::record::SCHEMA;
 use super::{
-    Batch, Change, CommitError, EVENTS_KEPT, Epoch, Event, Follow, RecordId, Store, StoreError,
-    Unreadable, Versioned,
+    Batch, Change, CommitError, EVENTS_KEPT, Epoch, Event, Follow, Legible, RecordId, Store,
+    StoreError, Unreadable, Versioned,
 };
-use crate::client::{ClientId, History, Sighting, Use};
+use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 use crate::secret::Secret;
 use link::{Link, Script};
@@ -246,12 +246,16 @@ impl Store for Redis {
         self.link.run(&self.saw, &keys, &arguments).await
     }
 
-    async fn sightings(&self) -> Result<Vec<Sighting>, StoreError> {
+    async fn sightings(&self) -> Result<Legible<Sighting, ClientId>, StoreError> {
         activity::sightings(&self.link).await
     }
 
-    async fn uses(&self) -> Result<Vec<Use>, StoreError> {
+    async fn uses(&self) -> Result<Legible<Use, CredentialId>, StoreError> {
         activity::uses(&self.link).await
+    }
+
+    async fn last_use(&self, credential: &CredentialId) -> Result<Option<LastUse>, StoreError> {
+        activity::last_use(&self.link, credential).await
     }
 
     async fn counts(

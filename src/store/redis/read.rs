@@ -14,7 +14,8 @@ type Each<'a> = dyn FnMut(&str, &[u8]) -> Result<(), StoreError> + Send + 'a;
 /// Where to go on, and the fields and values until there.
 type Page = (u64, Vec<(Vec<u8>, Vec<u8>)>);
 
-/// Gives every field of the hash `key` and its value to `each`, some perhaps twice.
+/// Gives every field of the hash `key` and its value to `each`, some perhaps twice. What of a field
+/// is no text is replaced, so that it reads as no name of anything.
 pub(super) async fn all(link: &Link, key: &str, each: &mut Each<'_>) -> Result<(), StoreError> {
     let mut cursor = 0;
     loop {
@@ -22,11 +23,7 @@ pub(super) async fn all(link: &Link, key: &str, each: &mut Each<'_>) -> Result<(
         question.arg(key).arg(cursor).arg("COUNT").arg(FIELDS);
         let (next, fields): Page = link.ask(&question).await?;
         for (field, value) in fields {
-            let field = String::from_utf8(field).map_err(|error| Unreadable {
-                what: format!("a field of {key}"),
-                why: error.to_string(),
-            })?;
-            each(&field, &value)?;
+            each(&String::from_utf8_lossy(&field), &value)?;
         }
         if next == 0 {
             return Ok(());
