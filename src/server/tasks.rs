@@ -13,11 +13,13 @@ use super::expiring::Expiring;
 use crate::client::Stage;
 use crate::clock;
 use crate::directory::{Directory, Ends, Lessons, Sightings};
-use crate::store::{Store, local};
+use crate::store::{Store, StoreError, local};
 use crate::telemetry::Metrics;
 
 /// How often new sightings are written.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
+/// How often first uses of keys are written, which do not wait for that, at most.
+const FIRST_USES_EVERY: Duration = Duration::from_millis(100);
 /// How often it is recorded what certificates say that were only named.
 const LEARN_EVERY: Duration = Duration::from_secs(2);
 /// How often clients are counted by stage.
@@ -139,7 +141,23 @@ impl KeepSightings {
         let told = self
             .sightings
             .flush(self.store.as_ref(), clock::now().day());
-        match told.await {
+        Self::report(told.await);
+    }
+
+    /// Whether a rotated key is in use decides what the old one may still do, at every replica.
+    async fn tell_first_uses(&self) {
+        loop {
+            self.sightings.first_use().await;
+            let told = self
+                .sightings
+                .flush_first_uses(self.store.as_ref(), clock::now().day());
+            Self::report(told.await);
+            tokio::time::sleep(FIRST_USES_EVERY).await;
+        }
+    }
+
+    fn report(told: Result<u64, StoreError>) {
+        match told {
             Ok(0) => {}
             Ok(damaged) => {
                 tracing::warn!(
@@ -174,6 +192,22 @@ impl KeepSightings {
         }
     }
 
+    async fn keep(&self) {
+        let mut load = tokio::time::interval(LOAD_EVERY);
+        let mut flush = tokio::time::interval(FLUSH_EVERY);
+        let mut count = tokio::time::interval(COUNT_EVERY);
+        loop {
+            tokio::select! {
+                _ = load.tick() => self.load().await,
+                _ = flush.tick() => {
+                    self.flush().await;
+                    self.keep_budgets().await;
+                }
+                _ = count.tick() => self.count_stages(),
+            }
+        }
+    }
+
     fn count_stages(&self) {
         let now = clock::now();
         let mut counts = [0i64; Stage::ALL.len()];
@@ -201,19 +235,11 @@ impl KeepSightings {
 #[async_trait]
 impl BackgroundService for KeepSightings {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let mut load = tokio::time::interval(LOAD_EVERY);
-        let mut flush = tokio::time::interval(FLUSH_EVERY);
-        let mut count = tokio::time::interval(COUNT_EVERY);
-        loop {
-            tokio::select! {
-                _ = load.tick() => self.load().await,
-                _ = flush.tick() => {
-                    self.flush().await;
-                    self.keep_budgets().await;
-                }
-                _ = count.tick() => self.count_stages(),
-                _ = shutdown.changed() => break,
-            }
+        // Whatever the end interrupts is told once more, under the number that it had.
+        tokio::select! {
+            () = self.keep() => {}
+            () = self.tell_first_uses() => {}
+            _ = shutdown.changed() => {}
         }
         self.flush().await;
     }

@@ -11,6 +11,7 @@ use crate::support::wait_for;
 use crate::support::world::{Identity, World};
 
 const BASE: &str = "/.well-known/keyferry";
+const USED: &str = "kf:{kf}:used";
 const TOKEN: &str = "Idempotency-Key: 6f1c6a52-3f0e-4f5b-9a3e-1f8f5f4d2c11";
 
 /// A gateway on a Redis, and alice, who has fetched her key.
@@ -54,6 +55,13 @@ impl Scene {
 
     fn by_key(&self, key: &str) -> Curl {
         self.gateway.curl("/").key(key)
+    }
+
+    /// What the store knows of the last use of a key.
+    fn used(&self, key: &str) -> Option<String> {
+        let mut question = redis::cmd("HGET");
+        let question = question.arg(USED).arg(format!("key:{}", id(key)));
+        question.query(&mut self.store.connection()).unwrap()
     }
 
     fn keys(&self, key: &str) -> Vec<Value> {
@@ -208,6 +216,51 @@ fn a_new_key_that_nobody_used_is_replaced_so_that_there_is_one_at_a_time() {
     scene.by_key(&found).send().expect_status(200);
     let late = scene.rotate(&scene.key).send();
     late.expect_refusal(409, "key_rotated");
+}
+
+#[test]
+fn c6_a_new_key_that_was_used_at_one_replica_is_in_use_at_every_other_at_once() {
+    let scene = Scene::new();
+    let other = Scene::replica(&scene.world, &scene.backend, &scene.store);
+    let rotate = |gateway: &Gateway, key: &str| {
+        let ask = gateway.curl(&format!("{BASE}/key/rotate"));
+        ask.method("POST").key(key).send()
+    };
+    // The first use of the key was told, and so was a later one in its time.
+    let told = |key: &str| {
+        let told = scene.used(key)?;
+        told.split(' ').next().unwrap().parse::<i64>().ok()
+    };
+    scene.by_key(&scene.key).send().expect_status(200);
+    let first = wait_for("the first use", || told(&scene.key));
+    wait_for("a later use", || {
+        scene.by_key(&scene.key).send().expect_status(200);
+        told(&scene.key).filter(|last| *last > first + 1)
+    });
+
+    let lost = rotate(&scene.gateway, &scene.key).expect_status(201).json();
+    let new = rotate(&other, &scene.key).expect_status(201).json();
+    assert_ne!(lost["key"], new["key"], "the control: nobody used it");
+    let new = new["key"].as_str().unwrap();
+    scene.by_key(new).send().expect_status(200);
+    rotate(&other, &scene.key).expect_refusal(409, "key_rotated");
+    other.curl("/").key(new).send().expect_status(200);
+}
+
+#[test]
+fn c6_a_new_key_whose_use_cannot_be_read_is_not_taken_for_an_unused_one() {
+    let scene = Scene::new();
+    let told = scene.rotate(&scene.key).send().expect_status(201).json();
+    let new = format!("key:{}", told["key_id"].as_str().unwrap());
+    let mut behind = scene.store.connection();
+    let used = redis::cmd("HSET").arg(USED).arg(&new).arg("x").take();
+    used.exec(&mut behind).unwrap();
+    let asked = scene.rotate(&scene.key).send();
+    let asked = asked.expect_refusal(503, "store_unavailable");
+    assert!(!asked.all("retry-after").is_empty());
+    let unused = redis::cmd("HDEL").arg(USED).arg(&new).take();
+    unused.exec(&mut behind).unwrap();
+    scene.rotate(&scene.key).send().expect_status(201);
 }
 
 #[test]

@@ -270,6 +270,11 @@ impl UseCell {
         self.get().filter(|last| self.told.get() < Some(last.at))
     }
 
+    /// Whether the store knows no use of it, as far as is known here.
+    pub(super) fn is_untold(&self) -> bool {
+        self.told.get().is_none()
+    }
+
     pub(super) fn is_told(&self, at: Timestamp) {
         self.told.raise(Some(at));
     }

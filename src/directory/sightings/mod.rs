@@ -1,7 +1,8 @@
 //! What is seen of clients, collected in memory and told to the store now and then.
 //!
 //! Noting takes no lock, writes nothing to the store, and allocates only at the first sight of a
-//! client or of a credential. Only those that are known are noted, so strangers cost no memory.
+//! client or of a credential. Only those that are known are noted, so strangers cost no memory. The
+//! first use of a key wakes whoever tells the store of it, and waits for nothing.
 
 mod cells;
 mod outbox;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
 use papaya::HashMap;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::client::{ClientId, Counted, CredentialId, LastRefusal, LastUse, Seen, Sighting, Use};
 use crate::clock::{Day, Timestamp};
@@ -26,6 +27,8 @@ pub struct Sightings {
     /// Refusals of brownouts since they were last collected.
     spent: HashMap<Epoch, AtomicU64, RandomState>,
     outbox: Mutex<Outbox>,
+    /// A key was used of which no use was known here.
+    first_use: Notify,
 }
 
 impl Sightings {
@@ -53,13 +56,19 @@ impl Sightings {
 
     /// Notes a use of a credential that was good at that time.
     pub fn used(&self, credential: CredentialId, last: LastUse) {
-        let map = self.credentials.pin();
-        match map.get(&credential) {
-            Some(cell) => cell.raise(last),
-            None => map
-                .get_or_insert_with(credential, UseCell::default)
-                .raise(last),
+        let is_first = self.raise(credential, last);
+        if is_first && matches!(credential, CredentialId::Key(_)) {
+            self.first_use.notify_one();
         }
+    }
+
+    /// Whether no use of it was known here before.
+    fn raise(&self, credential: CredentialId, last: LastUse) -> bool {
+        let map = self.credentials.pin();
+        let known = map.get(&credential);
+        let cell = known.unwrap_or_else(|| map.get_or_insert_with(credential, UseCell::default));
+        cell.raise(last);
+        known.is_none()
     }
 
     /// Notes the refusal of a request that is proven to be `client`'s, without counting it.
@@ -103,7 +112,8 @@ impl Sightings {
     }
 
     /// The last use of a credential while it was good, here or at another replica; nothing when
-    /// it was never used. The uses at other replicas are known up to a minute late.
+    /// it was never used. The uses at other replicas are known up to a minute late; the store knows
+    /// of a key's first use at once.
     #[must_use]
     pub fn credential(&self, credential: &CredentialId) -> Option<LastUse> {
         self.credentials.pin().get(credential)?.get()
@@ -137,7 +147,35 @@ impl Sightings {
     pub async fn flush(&self, store: &dyn Store, today: Day) -> Result<u64, StoreError> {
         let mut outbox = self.outbox.lock().await;
         self.collect(&mut outbox, today);
-        let (mut sightings, mut uses) = self.news();
+        self.tell(&mut outbox, self.news(), store, today).await
+    }
+
+    /// Waits until a key is used of which no use was known here.
+    pub async fn first_use(&self) {
+        self.first_use.notified().await;
+    }
+
+    /// Tells the store of the credentials of which it knows no use; the rest is left to
+    /// [`Self::flush`], but for what that could not tell. Gives how many entries of the store were
+    /// damaged.
+    ///
+    /// # Errors
+    ///
+    /// When the store did not take it.
+    pub async fn flush_first_uses(&self, store: &dyn Store, today: Day) -> Result<u64, StoreError> {
+        let mut outbox = self.outbox.lock().await;
+        let first = self.new_uses(UseCell::is_untold);
+        self.tell(&mut outbox, (Vec::new(), first), store, today)
+            .await
+    }
+
+    async fn tell(
+        &self,
+        outbox: &mut Outbox,
+        (mut sightings, mut uses): (Vec<Sighting>, Vec<Use>),
+        store: &dyn Store,
+        today: Day,
+    ) -> Result<u64, StoreError> {
         let mut damaged = 0u64;
         loop {
             let Some(batch) = outbox.next(&mut sightings, &mut uses, today) else {
@@ -164,19 +202,24 @@ impl Sightings {
     /// The times that the store does not know yet.
     fn news(&self) -> (Vec<Sighting>, Vec<Use>) {
         let clients = self.clients.pin();
-        let credentials = self.credentials.pin();
         let sightings = clients
             .iter()
             .filter(|(_, activity)| activity.is_news())
             .map(|(client, activity)| activity.sighting(client));
-        let uses = credentials.iter().filter_map(|(credential, cell)| {
+        (sightings.collect(), self.new_uses(|_| true))
+    }
+
+    fn new_uses(&self, is_asked_for: impl Fn(&UseCell) -> bool) -> Vec<Use> {
+        let credentials = self.credentials.pin();
+        let cells = credentials.iter().filter(|(_, cell)| is_asked_for(cell));
+        let uses = cells.filter_map(|(credential, cell)| {
             let last = cell.news()?;
             Some(Use {
                 credential: *credential,
                 last,
             })
         });
-        (sightings.collect(), uses.collect())
+        uses.collect()
     }
 
     fn batch_is_told(&self, batch: &Batch) {
@@ -194,7 +237,7 @@ impl Sightings {
     }
 
     fn use_is_told(&self, Use { credential, last }: &Use) {
-        self.used(*credential, *last);
+        self.raise(*credential, *last);
         if let Some(cell) = self.credentials.pin().get(credential) {
             cell.is_told(last.at);
         }

@@ -1,7 +1,11 @@
 //! What is noted, told and told again.
 
+use std::time::Duration;
+
 use super::*;
 use crate::client::{Counts, RefusalCode};
+use crate::key::KeyId;
+use crate::store::embedded::Embedded;
 
 const TODAY: Day = Day::from_number(20_000);
 
@@ -171,4 +175,53 @@ fn one_client_in_a_retry_loop_spends_one_a_minute_and_several_spend_one_each() {
     // The clock is set back by an hour.
     refuse("a", -3600);
     assert_eq!(spent(), Some(1));
+}
+
+#[tokio::test]
+async fn the_first_use_of_a_key_is_told_at_once_and_the_rest_in_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Embedded::open(&folder.path().join("keyferry.redb")).unwrap();
+    let sightings = Sightings::default();
+    let woken = async || {
+        let first_use = sightings.first_use();
+        tokio::time::timeout(Duration::ZERO, first_use)
+            .await
+            .is_ok()
+    };
+    let last = |second| LastUse {
+        at: Timestamp::from_unix(second),
+        from: [192, 0, 2, 1].into(),
+    };
+    let known = [(); 3].map(|()| CredentialId::Key(KeyId::generate()));
+    let [one, other, told_elsewhere] = known;
+    sightings.use_is_told(&Use {
+        credential: told_elsewhere,
+        last: last(1),
+    });
+    sightings.used(told_elsewhere, last(2));
+    let certificate = CredentialId::Certificate(crate::certificate::Fingerprint::of(b"a"));
+    sightings.used(certificate, last(2));
+    sightings.served(&client(), seen(None, Some(2)), TODAY.start());
+    assert!(!woken().await);
+
+    // However many they are, they wake once.
+    for credential in [one, other, one] {
+        sightings.used(credential, last(2));
+    }
+    assert!(woken().await && !woken().await);
+    let told = sightings.flush_first_uses(&store, TODAY).await;
+    assert_eq!(told.unwrap(), 0);
+    for credential in [one, other] {
+        assert_eq!(store.last_use(&credential).await.unwrap(), Some(last(2)));
+    }
+    assert_eq!(store.last_use(&told_elsewhere).await.unwrap(), None);
+    assert!(store.sightings().await.unwrap().entries.is_empty());
+    sightings.used(one, last(3));
+    assert!(!woken().await);
+
+    sightings.flush(&store, TODAY).await.unwrap();
+    assert_eq!(store.last_use(&one).await.unwrap(), Some(last(3)));
+    assert_eq!(store.sightings().await.unwrap().entries.len(), 1);
+    let counts = store.totals(TODAY..=TODAY).await.unwrap();
+    assert_eq!(counts[&TODAY].by_key, 1);
 }

@@ -7,7 +7,7 @@ use super::{Answer, Call, TRIES, once};
 use crate::client::{CredentialId, Holdings};
 use crate::credential::{Presented, PresentedCertificate, PresentedKey};
 use crate::gateway::limit::Credential;
-use crate::gateway::{Exchange, Refusal};
+use crate::gateway::{Exchange, Gateway, Refusal};
 use crate::identity::{Proof, Refused};
 use crate::key::{
     ApiKey, KeyFault, KeyId, KeyRecord, NotRotated, Overlap, Retry, Rotated, Rotation,
@@ -52,14 +52,12 @@ pub(super) async fn answer(
     for _ in 0..TRIES {
         let of = holdings(call.gateway, identity.client(), shown.id()).await?;
         let of = of.ok_or_else(|| ended(shown.id(), KeyFault::Unknown))?;
-        let successor = of.keys.iter().find(|(_, key)| key.id != shown.id());
-        let used = |id| parts.sightings.credential(&CredentialId::Key(id));
         let rotation = Rotation {
             of: &of,
             key: shown.id(),
             overlap,
             expires_at: None,
-            successor_used: successor.is_some_and(|(_, key)| used(key.id).is_some()),
+            successor_used: is_successor_used(call.gateway, &of, shown.id()).await?,
             retry: token.as_ref().map(|token| Retry {
                 token,
                 shown: &shown,
@@ -89,6 +87,23 @@ pub(super) async fn answer(
         }
     }
     Err(Refusal::Overloaded)
+}
+
+/// Whether the key that `key` was rotated to was ever used, here or as far as the store was told:
+/// which it is at the first use, at whichever replica, within milliseconds.
+async fn is_successor_used(gateway: &Gateway, of: &Holdings, key: KeyId) -> Result<bool, Refusal> {
+    let old = of_holdings(of).find(|known| known.id == key);
+    let Some(successor) = old.and_then(|old| old.rotated_to) else {
+        return Ok(false);
+    };
+    let successor = CredentialId::Key(successor);
+    let parts = &gateway.parts;
+    if parts.sightings.credential(&successor).is_some() {
+        return Ok(true);
+    }
+    let last = parts.store.last_use(&successor).await;
+    last.map(|last| last.is_some())
+        .map_err(|_| Refusal::StoreUnavailable)
 }
 
 /// The key that the request showed, once more: an identity does not hold it.
