@@ -227,6 +227,7 @@ impl World {
                 verifier: Arc::clone(&verifier),
                 format: format.clone(),
                 peppers: peppers.clone(),
+                keys_per_client: 10,
                 enrolment: Enrolment::Registered,
                 renewal: vec![Renewal::default()],
                 names: Names::default(),

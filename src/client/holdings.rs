@@ -22,6 +22,21 @@ pub struct Holdings {
 #[error("the client {0} is disabled; enable it first, with: keyferry client enable {0}")]
 pub struct Disabled(pub ClientId);
 
+/// The client has as many keys that can be used as it may have at the same time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the client {client} may have {most} key(s) that can be used at the same time (key.per_client), \
+     and has {has}; end one first: keyferry key list --client {client}, then keyferry key revoke"
+)]
+pub struct TooManyKeys {
+    /// Who.
+    pub client: ClientId,
+    /// How many it has.
+    pub has: usize,
+    /// How many it may have.
+    pub most: usize,
+}
+
 impl Holdings {
     /// The client's id.
     #[must_use]
@@ -29,12 +44,31 @@ impl Holdings {
         &self.client.1.id
     }
 
+    /// The keys that were issued and can be used.
+    fn issued(&self, now: Timestamp) -> impl Iterator<Item = &(Epoch, KeyRecord)> {
+        let keys = self.keys.iter();
+        keys.filter(move |(_, key)| key.is_issued() && key.usable(now).is_ok())
+    }
+
     /// The key that was issued last of those that can be used.
     #[must_use]
     pub fn newest_issued(&self, now: Timestamp) -> Option<&(Epoch, KeyRecord)> {
-        let usable = |(_, key): &&(Epoch, KeyRecord)| key.is_issued() && key.usable(now).is_ok();
-        let keys = self.keys.iter().filter(usable);
-        keys.max_by_key(|(_, key)| (key.issued_at, key.id))
+        let issued = self.issued(now);
+        issued.max_by_key(|(_, key)| (key.issued_at, key.id))
+    }
+
+    /// That there may be one key more that can be used, where `most` may be at the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyKeys`].
+    pub fn expect_room(&self, most: usize, now: Timestamp) -> Result<(), TooManyKeys> {
+        let has = self.issued(now).count();
+        if has < most {
+            return Ok(());
+        }
+        let client = self.id().clone();
+        Err(TooManyKeys { client, has, most })
     }
 
     /// The key id that waits for its key.

@@ -20,7 +20,7 @@ pub use change::{TooManyTags, add, disable, enable, tag};
 pub use counts::{Counted, Counts, History};
 pub use enrol::{Enrolment, at_first_sight, learned};
 pub use flags::{Evidence, Flag};
-pub use holdings::{Disabled, Holdings};
+pub use holdings::{Disabled, Holdings, TooManyKeys};
 pub use id::{ClientId, NotAClientId};
 pub use record::{ClientRecord, ClientStatus};
 pub use renewal::{Follow, Recognised, Related, Renewal, Rung, Why, recognise};

@@ -74,6 +74,8 @@ pub struct Keys {
     pub peppers: Peppers,
     /// For how long the revocation of one can be taken back.
     pub restore_window: Duration,
+    /// How many of one client can be used at the same time.
+    pub per_client: usize,
 }
 
 /// Where everything is remembered.

@@ -73,6 +73,12 @@ pub struct KeyEntry {
 }
 
 impl KeyEntry {
+    /// The version of its record.
+    #[must_use]
+    pub const fn version(&self) -> Epoch {
+        self.version
+    }
+
     /// Whose key it is.
     #[must_use]
     pub const fn client(&self) -> &ClientId {

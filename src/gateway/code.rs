@@ -41,6 +41,7 @@ pub enum Code {
     MethodNotAllowed,
     KeyAlreadyIssued,
     KeyRotated,
+    TooManyKeys,
     RateLimited,
     InternalError,
     CertificateRevocationUnknown,
@@ -51,7 +52,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::RequestMalformed,
         Self::CredentialAmbiguous,
         Self::CredentialMissing,
@@ -82,6 +83,7 @@ impl Code {
         Self::MethodNotAllowed,
         Self::KeyAlreadyIssued,
         Self::KeyRotated,
+        Self::TooManyKeys,
         Self::RateLimited,
         Self::InternalError,
         Self::CertificateRevocationUnknown,
@@ -124,6 +126,7 @@ impl Code {
             Self::MethodNotAllowed => (405, "method_not_allowed", "Not with this method"),
             Self::KeyAlreadyIssued => (409, "key_already_issued", "The key was fetched before"),
             Self::KeyRotated => (409, "key_rotated", "The key was rotated before"),
+            Self::TooManyKeys => (409, "too_many_keys", "The client has as many keys as it may have"),
             Self::RateLimited => (429, "rate_limited", "Too many requests"),
             Self::InternalError => (500, "internal_error", "The gateway failed"),
             Self::CertificateRevocationUnknown => (503, "certificate_revocation_unknown", "Revocation cannot be checked now"),

@@ -71,6 +71,8 @@ pub struct Parts {
     pub format: Format,
     /// What key digests are made with.
     pub peppers: Peppers,
+    /// How many keys of one client can be used at the same time.
+    pub keys_per_client: usize,
     /// What becomes of unknown certificates.
     pub enrolment: Enrolment,
     /// What becomes of new certificates of known clients, by authority.

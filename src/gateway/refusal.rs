@@ -49,6 +49,8 @@ pub enum Refusal {
     },
     /// The key was rotated before, to this one.
     KeyRotated(KeyId),
+    /// The client has so many keys that can be used, and may have no more.
+    TooManyKeys(usize),
     /// Only a certificate that was proven on this connection may do this.
     CertificateRequired,
     /// Only a key may do this.
@@ -109,6 +111,7 @@ impl Refusal {
             | Self::KeyAlreadyIssued(_)
             | Self::KeyEnded { .. }
             | Self::KeyRotated(_)
+            | Self::TooManyKeys(_)
             | Self::NotARotation
             | Self::RateLimited(_)
             | Self::CertificateRequired
@@ -152,6 +155,7 @@ impl Refusal {
             | Self::KeyAlreadyIssued(_)
             | Self::KeyEnded { .. }
             | Self::KeyRotated(_)
+            | Self::TooManyKeys(_)
             | Self::NotARotation
             | Self::RateLimited(_)
             | Self::CertificateRequired

@@ -27,6 +27,7 @@ impl Refusal {
             Self::MethodNotAllowed(_) => Code::MethodNotAllowed,
             Self::KeyAlreadyIssued(_) | Self::KeyEnded { .. } => Code::KeyAlreadyIssued,
             Self::KeyRotated(_) => Code::KeyRotated,
+            Self::TooManyKeys(_) => Code::TooManyKeys,
             Self::RateLimited(_) => Code::RateLimited,
             Self::CertificateRequired => Code::CertificateRequired,
             Self::KeyRequired => Code::KeyRequired,
@@ -80,6 +81,11 @@ impl Refusal {
             Self::KeyRotated(to) => {
                 format!("This key was rotated before, to the key {to}; use that one. {ROTATED}")
             }
+            Self::TooManyKeys(has) => {
+                format!(
+                    "This client has {has} keys that can be used, and may have no more. {END_ONE}"
+                )
+            }
             Self::RateLimited(after) => format!(
                 "Too many keys were asked for by this credential or from this address; try again \
                  in {} seconds.",
@@ -104,6 +110,8 @@ const SHOWN_ONCE: &str = "A key is shown once: use it, or ask the operator to re
 const MAY_CLAIM: &str = "It can still fetch your API key, for a while, and do nothing else.";
 const ROTATED: &str = "When nobody has it, ask the operator for another \
     (keyferry key rotate).";
+const END_ONE: &str = "Revoke one that nobody uses any more (GET keys, then DELETE keys/<key id>), \
+    wait until one ends, or rotate with {\"overlap\":\"0\"}, which ends this key at once.";
 const NOT_A_ROTATION: &str = "Send no body, or {\"overlap\":\"24h\"} with one of 0, 1h, 24h, 7d \
     and 30d: how long the old key stays good.";
 const CERTIFICATE_REQUIRED: &str =

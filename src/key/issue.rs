@@ -1,7 +1,7 @@
 //! Issuing: the operator gives a client its key.
 
 use super::{ApiKey, Format, KeyId, KeyRecord, Peppers, Scope};
-use crate::client::{Disabled, Holdings};
+use crate::client::{Disabled, Holdings, TooManyKeys};
 use crate::clock::Timestamp;
 use crate::store::{Action, Actor, Change, Epoch, Write};
 
@@ -20,6 +20,9 @@ pub enum NotIssued {
     /// The client is disabled.
     #[error(transparent)]
     Disabled(#[from] Disabled),
+    /// It has as many as it may have.
+    #[error(transparent)]
+    TooMany(#[from] TooManyKeys),
     /// The system has no randomness to give.
     #[error("the system has no randomness to give: {0}")]
     Randomness(#[from] getrandom::Error),
@@ -27,7 +30,8 @@ pub enum NotIssued {
 
 /// Issues a key, once the change is carried out. A client that has only a reserved key id gets the
 /// key under that id, so that backends see the same one before and after. Otherwise it gets a new
-/// id. The client's certificates then map to the key; its earlier keys go on as they were.
+/// id. The client's certificates then map to the key; its earlier keys go on as they were, of which
+/// there may be fewer than `most`.
 ///
 /// # Errors
 ///
@@ -35,11 +39,13 @@ pub enum NotIssued {
 pub fn issue(
     to: &Holdings,
     wish: Wish,
+    most: usize,
     (format, peppers): (&Format, &Peppers),
     actor: Actor,
     now: Timestamp,
 ) -> Result<(ApiKey, Change), NotIssued> {
     to.expect_active()?;
+    to.expect_room(most, now)?;
     let reserved = match to.newest_issued(now) {
         Some(_) => None,
         None => to.reserved(now).cloned(),
@@ -80,6 +86,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_unix(1_795_418_999);
 
+    const MOST: usize = 3;
+
     fn format() -> Format {
         Format::new("kf", "live").unwrap()
     }
@@ -114,7 +122,8 @@ mod tests {
     }
 
     fn issued(wish: Wish, to: &Holdings) -> (ApiKey, KeyRecord, Epoch, Change) {
-        let (key, change) = issue(to, wish, (&format(), &peppers()), Actor::Gateway, NOW).unwrap();
+        let by = (&format(), &peppers());
+        let (key, change) = issue(to, wish, MOST, by, Actor::Gateway, NOW).unwrap();
         let mut found = change
             .writes
             .iter()
@@ -185,6 +194,30 @@ mod tests {
     }
 
     #[test]
+    fn there_are_only_so_many_keys_that_can_be_used_at_the_same_time() {
+        let mut to = holdings(Vec::new(), None);
+        for version in 0..3 {
+            let (_, key, ..) = issued(Wish::default(), &to);
+            to.keys.push((Epoch(version), key));
+        }
+        // What is only reserved is no key.
+        to.keys.push((Epoch(9), reserved()));
+        let again = |to: &Holdings| {
+            let by = (&format(), &peppers());
+            issue(to, Wish::default(), MOST, by, Actor::Gateway, NOW).map(drop)
+        };
+        let refused = again(&to);
+        let Err(NotIssued::TooMany(TooManyKeys {
+            has: 3, most: 3, ..
+        })) = refused
+        else {
+            panic!("{refused:?}");
+        };
+        to.keys[0].1.expires_at = Some(NOW);
+        assert!(again(&to).is_ok(), "one has ended");
+    }
+
+    #[test]
     fn two_keys_that_are_issued_at_once_conflict() {
         let to = holdings(Vec::new(), None);
         let expects = |change: &Change| {
@@ -208,6 +241,7 @@ mod tests {
         let refused = issue(
             &to,
             Wish::default(),
+            MOST,
             (&format(), &peppers()),
             Actor::Gateway,
             NOW,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{KeyId, KeyRecord, KeyStatus};
-use crate::client::{Disabled, Holdings};
+use crate::client::{Disabled, Holdings, TooManyKeys};
 use crate::clock::Timestamp;
 use crate::store::{Action, Actor, Change, Write};
 
@@ -34,11 +34,14 @@ pub enum NotRestored {
         "the client has got the key {1} since the key {0} was revoked; both at once would be one too many. To end that one: keyferry key revoke {1}"
     )]
     Replaced(KeyId, KeyId),
+    /// The client has as many keys as it may have without it.
+    #[error(transparent)]
+    TooMany(#[from] TooManyKeys),
 }
 
 /// Lets the key `id` work again that was revoked less than `window` ago, by whomever. None when it
-/// is not revoked. A key stays revoked once another one took its place: whoever revoked it then
-/// went on without it.
+/// is not revoked. The client may then have no more than `most` keys that can be used. A key stays
+/// revoked once another one took its place: whoever revoked it then went on without it.
 ///
 /// # Errors
 ///
@@ -47,6 +50,7 @@ pub fn restore(
     of: &Holdings,
     id: KeyId,
     window: Duration,
+    most: usize,
     actor: Actor,
     now: Timestamp,
 ) -> Result<Option<Change>, NotRestored> {
@@ -70,6 +74,7 @@ pub fn restore(
     if let Some(other) = others.find(since) {
         return Err(NotRestored::Replaced(id, other.id));
     }
+    of.expect_room(most, now)?;
     let restored = KeyRecord {
         status: KeyStatus::Active,
         ..key.clone()
@@ -85,16 +90,21 @@ pub fn restore(
 mod tests {
     use super::*;
     use crate::client::{self, ClientRecord};
-    use crate::key::RevokedBy;
+    use crate::key::{ApiKey, Format, Pepper, Peppers, RevokedBy};
+    use crate::secret::Secret;
     use crate::store::{Epoch, Record};
 
     const REVOKED: Timestamp = Timestamp::from_unix(1_800_000_000);
     const WINDOW: Duration = Duration::from_hours(24);
 
     fn key(issued: Timestamp) -> KeyRecord {
+        let format = Format::new("kf", "live").unwrap();
+        let peppers = Peppers::new(Pepper::new(1, &Secret::new(vec![9; 32])), []);
+        let key = ApiKey::generate(KeyId::generate(), &format).unwrap();
         KeyRecord {
+            digest: Some(key.digest(&peppers)),
             issued_at: Some(issued),
-            ..KeyRecord::reserved(KeyId::generate(), "acme".parse().unwrap(), issued)
+            ..KeyRecord::reserved(key.id(), "acme".parse().unwrap(), issued)
         }
     }
 
@@ -119,7 +129,7 @@ mod tests {
 
     fn after(of: &Holdings, seconds: u64) -> Result<Option<Change>, NotRestored> {
         let now = REVOKED.plus(Duration::from_secs(seconds));
-        restore(of, of.keys[0].1.id, WINDOW, Actor::Gateway, now)
+        restore(of, of.keys[0].1.id, WINDOW, 2, Actor::Gateway, now)
     }
 
     #[test]
@@ -154,6 +164,14 @@ mod tests {
             let refused = after(&of(vec![revoked(), next]), 60);
             assert!(matches!(refused, Err(NotRestored::Replaced(..))));
         }
+    }
+
+    #[test]
+    fn what_is_taken_back_is_one_of_as_many_keys_as_there_may_be() {
+        let before = || key(Timestamp::from_unix(1_750_000_000));
+        assert!(after(&of(vec![revoked(), before()]), 1).is_ok());
+        let refused = after(&of(vec![revoked(), before(), before()]), 1);
+        assert!(matches!(refused, Err(NotRestored::TooMany(_))));
     }
 
     #[test]

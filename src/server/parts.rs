@@ -77,6 +77,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
             verifier,
             format: config.keys.format,
             peppers: config.keys.peppers,
+            keys_per_client: config.keys.per_client,
             enrolment: config.enrolment,
             renewal: config.renewal,
             first_sights: FirstSights {

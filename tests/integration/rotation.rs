@@ -4,7 +4,7 @@ use keyferry::clock::{self, Timestamp};
 use serde_json::{Value, json};
 
 use crate::support::backend::Backend;
-use crate::support::curl::Curl;
+use crate::support::curl::{Answer, Curl};
 use crate::support::gateway::Gateway;
 use crate::support::store::SharedStore;
 use crate::support::wait_for;
@@ -26,8 +26,13 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(10)
+    }
+
+    /// Where a client may have so many keys at the same time.
+    fn with(keys: u32) -> Self {
         let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
-        let gateway = Self::replica(&world, &backend, &store);
+        let gateway = Self::replica(&world, &backend, &store, keys);
         let alice = world.client("alice");
         let key = gateway.claim_key(&alice);
         Self {
@@ -40,9 +45,10 @@ impl Scene {
         }
     }
 
-    fn replica(world: &World, backend: &Backend, store: &SharedStore) -> Gateway {
+    fn replica(world: &World, backend: &Backend, store: &SharedStore, keys: u32) -> Gateway {
         Gateway::builder(world)
             .redis(&store.url())
+            .set("key.per_client", keys)
             .backend("echo", backend.address())
             .route("/", "echo", "either")
             .start()
@@ -62,6 +68,13 @@ impl Scene {
         let mut question = redis::cmd("HGET");
         let question = question.arg(USED).arg(format!("key:{}", id(key)));
         question.query(&mut self.store.connection()).unwrap()
+    }
+
+    /// The id of alice.
+    fn client(&self) -> String {
+        let whoami = self.gateway.curl(&format!("{BASE}/whoami"));
+        let told = whoami.key(&self.key).send().json();
+        told["client_id"].as_str().unwrap().to_owned()
     }
 
     fn keys(&self, key: &str) -> Vec<Value> {
@@ -120,7 +133,7 @@ fn a_client_rotates_its_key_and_both_work_until_the_overlap_ends() {
 #[test]
 fn k9_a_key_ends_to_the_second_also_on_an_open_connection_and_at_other_replicas() {
     let scene = Scene::new();
-    let other = Scene::replica(&scene.world, &scene.backend, &scene.store);
+    let other = Scene::replica(&scene.world, &scene.backend, &scene.store, 10);
     other.curl("/").key(&scene.key).send().expect_status(200);
     let told = scene.rotate(&scene.key).send().expect_status(201).json();
     let new = told["key"].as_str().unwrap();
@@ -221,7 +234,7 @@ fn a_new_key_that_nobody_used_is_replaced_so_that_there_is_one_at_a_time() {
 #[test]
 fn c6_a_new_key_that_was_used_at_one_replica_is_in_use_at_every_other_at_once() {
     let scene = Scene::new();
-    let other = Scene::replica(&scene.world, &scene.backend, &scene.store);
+    let other = Scene::replica(&scene.world, &scene.backend, &scene.store, 10);
     let rotate = |gateway: &Gateway, key: &str| {
         let ask = gateway.curl(&format!("{BASE}/key/rotate"));
         ask.method("POST").key(key).send()
@@ -261,6 +274,87 @@ fn c6_a_new_key_whose_use_cannot_be_read_is_not_taken_for_an_unused_one() {
     let unused = redis::cmd("HDEL").arg(USED).arg(&new).take();
     unused.exec(&mut behind).unwrap();
     scene.rotate(&scene.key).send().expect_status(201);
+}
+
+#[test]
+fn a_client_has_only_so_many_keys_at_the_same_time() {
+    let scene = Scene::with(3);
+    let other = Scene::replica(&scene.world, &scene.backend, &scene.store, 3);
+    let shown = |answer: Answer| {
+        let told = answer.expect_status(201).json();
+        told["key"].as_str().unwrap().to_owned()
+    };
+    let second = shown(scene.rotate(&scene.key).send());
+    let third = shown(scene.rotate(&second).send());
+    let cli = |what: &[&str]| scene.gateway.cli(what);
+    let client = scene.client();
+    for gateway in [&scene.gateway, &other] {
+        let ask = gateway.curl(&format!("{BASE}/key/rotate")).method("POST");
+        let refused = ask.key(&third).send().expect_refusal(409, "too_many_keys");
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        for part in ["3 keys", "DELETE keys/", "overlap"] {
+            assert!(detail.contains(part), "{detail}");
+        }
+    }
+    for what in [
+        ["key", "issue", "--client", &client].as_slice(),
+        &["key", "rotate", &client],
+    ] {
+        let told = cli(what);
+        assert_eq!(told.status.code(), Some(1), "{told:#?}");
+        for part in ["key.per_client", "keyferry key revoke"] {
+            assert!(told.errors.contains(part), "{told:#?}");
+        }
+        assert_eq!(told.output, "");
+    }
+    assert!(
+        cli(&["key", "rotate", &client])
+            .errors
+            .contains("--overlap 0")
+    );
+
+    // What ends a key makes room for one.
+    let fourth = shown(scene.rotate(&third).body(r#"{"overlap":"0"}"#).send());
+    scene
+        .rotate(&fourth)
+        .send()
+        .expect_refusal(409, "too_many_keys");
+    let path = format!("{BASE}/keys/{}", id(&scene.key));
+    let revoke = scene.gateway.curl(&path).method("DELETE").key(&fourth);
+    revoke.send().expect_status(204);
+    let fifth = shown(scene.rotate(&fourth).send());
+    // A lost answer has its place, and the key that replaces it gets that.
+    let sixth = shown(scene.rotate(&fourth).send());
+    scene
+        .by_key(&fifth)
+        .send()
+        .expect_refusal(401, "key_invalid");
+    scene.by_key(&sixth).send().expect_status(200);
+    let usable = scene.keys(&sixth).into_iter();
+    assert_eq!(usable.filter(|key| key["status"] == "active").count(), 3);
+}
+
+#[test]
+fn of_rotations_at_two_gateways_no_more_pass_than_there_is_room_for() {
+    let scene = Scene::with(3);
+    let other = Scene::replica(&scene.world, &scene.backend, &scene.store, 3);
+    let issue = ["key", "issue", "--client", &scene.client()];
+    let issued = scene.gateway.cli(&issue).expect_success();
+    let issued = issued.output.trim();
+    wait_for("the gateway to follow", || {
+        (other.curl("/").key(issued).send().status == 200).then_some(())
+    });
+    let rotate = |gateway: &Gateway, key: &str| {
+        let ask = gateway.curl(&format!("{BASE}/key/rotate"));
+        ask.method("POST").key(key).send().status
+    };
+    let mut statuses = std::thread::scope(|scope| {
+        let one = scope.spawn(|| rotate(&scene.gateway, &scene.key));
+        let two = scope.spawn(|| rotate(&other, issued));
+        [one, two].map(|thread| thread.join().unwrap())
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409]);
 }
 
 #[test]
@@ -346,9 +440,7 @@ fn a_body_that_means_nothing_rotates_nothing() {
 #[test]
 fn the_operator_rotates_the_newest_key_of_a_client() {
     let scene = Scene::new();
-    let whoami = scene.gateway.curl(&format!("{BASE}/whoami"));
-    let client = whoami.key(&scene.key).send().json()["client_id"].clone();
-    let client = client.as_str().unwrap();
+    let client = &scene.client();
     let cli = |more: &[&str]| {
         let arguments = [&["key", "rotate", client, "--output", "json"], more].concat();
         scene.gateway.cli(&arguments)

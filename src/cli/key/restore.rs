@@ -30,7 +30,8 @@ struct Report<'a> {
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
     let id = args.id;
-    let window = operator.config.keys.restore_window;
+    let keys = &operator.config.keys;
+    let (window, most) = (keys.restore_window, keys.per_client);
     let decide = async || {
         let records = operator.records().await?;
         let client = records.keys.get(&id).map(|(_, key)| key.client.clone());
@@ -38,7 +39,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
             Failure::Refused(format!("there is no key {id}; see: keyferry key list"))
         })?;
         let of = records.holdings(&client)?;
-        let change = key::restore(&of, id, window, operator.actor.clone(), operator.now)
+        let change = key::restore(&of, id, window, most, operator.actor.clone(), operator.now)
             .map_err(|not| Failure::Refused(not.to_string()))?;
         Ok((change, client))
     };

@@ -115,15 +115,16 @@ fn decide(
             "the client {id} has no key to rotate; give it one with: keyferry key issue --client {id}"
         )));
     };
+    let keys = &operator.config.keys;
     let rotation = Rotation {
         of,
         key: newest.id,
         overlap,
         expires_at,
         successor_used: true,
+        most: keys.per_client,
         retry: None,
     };
-    let keys = &operator.config.keys;
     let actor = operator.actor.clone();
     match rotation.decide((&keys.format, &keys.peppers), actor, operator.now) {
         Ok(Rotated::Issued(key, change)) => Ok((key, *change, newest.id)),
@@ -131,6 +132,9 @@ fn decide(
             "a rotation without a token was repeated"
         ))),
         Err(NotRotated::Randomness(error)) => Err(Failure::Unavailable(error.into())),
+        Err(NotRotated::TooMany(many)) => Err(Failure::Refused(format!(
+            "{many}; or rotate with --overlap 0"
+        ))),
         Err(not) => Err(Failure::Refused(not.to_string())),
     }
 }

@@ -63,11 +63,13 @@ impl Builder {
             let wrong = "a revocation that can be taken back for so long is none";
             Err(self.problem(&at.key("restore_window"), wrong, "write 7d or less"))
         };
+        let per_client = self.at_least_one(&at.key("per_client"), typed.per_client);
         let peppers = self.peppers(&at.key("pepper"), typed.pepper);
         Ok(Keys {
             format: format?,
             peppers: peppers?,
             restore_window: restore_window?,
+            per_client: usize::try_from(per_client?).unwrap_or(usize::MAX),
         })
     }
 

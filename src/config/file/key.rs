@@ -41,6 +41,11 @@ pub struct Key {
     /// For how long the revocation of a key can be taken back: at most 7d.
     #[serde(default = "Period::seconds::<86_400>")]
     pub restore_window: Period,
+    /// How many keys of one client can be used at the same time. Where there are so many, the client
+    /// rotates only so that the old key ends at once, and the operator ends one first.
+    #[serde(default = "super::number::<10>")]
+    #[schemars(range(min = 1))]
+    pub per_client: u32,
     /// The secrets that key digests are made with. The highest version is used for new ones; keep
     /// the others for as long as there are keys from their time.
     #[serde(default)]

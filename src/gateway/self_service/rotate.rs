@@ -50,7 +50,7 @@ pub(super) async fn answer(
     call.count(Credential::Client(identity.client().clone()), exchange)?;
     let parts = &call.gateway.parts;
     for _ in 0..TRIES {
-        let of = holdings(call.gateway, identity.client(), shown.id()).await?;
+        let of = holdings(call.gateway, identity.client(), shown.id(), exchange.now).await?;
         let of = of.ok_or_else(|| ended(shown.id(), KeyFault::Unknown))?;
         let rotation = Rotation {
             of: &of,
@@ -58,6 +58,7 @@ pub(super) async fn answer(
             overlap,
             expires_at: None,
             successor_used: is_successor_used(call.gateway, &of, shown.id()).await?,
+            most: parts.keys_per_client,
             retry: token.as_ref().map(|token| Retry {
                 token,
                 shown: &shown,
@@ -124,6 +125,7 @@ fn refusal(not: NotRotated) -> Refusal {
             tracing::warn!(key_id = %id, rotated_to = %to, "a rotation of a key that was rotated before");
             Refusal::KeyRotated(to)
         }
+        NotRotated::TooMany(many) => Refusal::TooManyKeys(many.has),
         NotRotated::Randomness(_) => Refusal::Internal("the system has no randomness to give"),
     }
 }

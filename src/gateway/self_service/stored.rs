@@ -2,6 +2,7 @@
 
 use crate::certificate::{CertificateRecord, Fingerprint, Mapping};
 use crate::client::{ClientId, Holdings};
+use crate::clock::Timestamp;
 use crate::gateway::{Gateway, Refusal};
 use crate::key::{KeyId, KeyRecord};
 use crate::store::{Epoch, Record, RecordId};
@@ -26,20 +27,27 @@ pub(super) async fn key_record(
     }
 }
 
-/// The client `id` with its certificates; of its keys, `key` and the one that took its place.
+/// The client `id` with its certificates and keys: `key` and the one that took its place as the store
+/// has them, and the others that can be used at `now`.
+///
+/// Those are counted from memory, once it knows all that was given to the client until the client's
+/// record was read. What is given to it later writes that record, so a change made of this fails.
 pub(super) async fn holdings(
     gateway: &Gateway,
     id: &ClientId,
     key: KeyId,
+    now: Timestamp,
 ) -> Result<Option<Holdings>, Refusal> {
     let Some((version, Record::Client(client))) =
         get(gateway, RecordId::Client(id.clone())).await?
     else {
         return Ok(None);
     };
+    let directory = &gateway.parts.directory;
+    directory.wait_for(version).await?;
+    let known = directory.view().belongings(id);
     let mut certificates = Vec::new();
-    let known = gateway.parts.directory.view().belongings(id).certificates;
-    for fingerprint in &known {
+    for fingerprint in &known.certificates {
         let record = certificate_record(gateway, fingerprint).await?;
         let is_own = |(_, record): &(Epoch, CertificateRecord)| matches!(&record.mapping, Mapping::Mapped { client, .. } if client == id);
         certificates.extend(record.filter(is_own));
@@ -51,6 +59,13 @@ pub(super) async fn holdings(
         let record = record.filter(|(_, record)| record.client == *id);
         next = record.as_ref().and_then(|(_, record)| record.rotated_to);
         keys.extend(record);
+    }
+    let view = directory.view();
+    for other in known.keys.iter().filter_map(|id| view.key(id)) {
+        let is_read = keys.iter().any(|(_, key)| key.id == other.record().id);
+        if !is_read && other.usable(now).is_ok() {
+            keys.push((other.version(), other.record().clone()));
+        }
     }
     Ok(Some(Holdings {
         client: (version, client),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::receipt::Seal;
 use super::{ApiKey, Format, IdempotencyToken, KeyFault, KeyId, KeyRecord, Peppers};
-use crate::client::{Disabled, Holdings};
+use crate::client::{Disabled, Holdings, TooManyKeys};
 use crate::clock::Timestamp;
 use crate::store::{Action, Actor, Change, Epoch, Write};
 
@@ -80,7 +80,8 @@ impl fmt::Display for Overlap {
 
 /// A wish for another key in the place of `key`, by somebody who may have it.
 pub struct Rotation<'a> {
-    /// The client, with all certificates, `key`, and the key that it was rotated to before.
+    /// The client, with all certificates and all keys that can be used, `key`, and the key that it
+    /// was rotated to before.
     pub of: &'a Holdings,
     /// The key whose place is taken.
     pub key: KeyId,
@@ -91,6 +92,8 @@ pub struct Rotation<'a> {
     pub expires_at: Option<Timestamp>,
     /// Whether the key that `key` was rotated to before was ever used.
     pub successor_used: bool,
+    /// How many keys that can be used the client may have at the same time.
+    pub most: usize,
     /// How a lost answer can be repeated.
     pub retry: Option<Retry<'a>>,
 }
@@ -127,6 +130,9 @@ pub enum NotRotated {
     /// Another key took its place before, and that one is in use or was ended on purpose.
     #[error("the key {0} was rotated before, to {1}; rotate that one")]
     Before(KeyId, KeyId),
+    /// The old key would go on beside as many others as there may be.
+    #[error(transparent)]
+    TooMany(#[from] TooManyKeys),
     /// The system has no randomness to give.
     #[error("the system has no randomness to give: {0}")]
     Randomness(#[from] getrandom::Error),
@@ -140,6 +146,8 @@ impl Rotation<'_> {
     /// A key that was rotated before is rotated again only while the key that took its place was
     /// never used: its answer was lost, so it ends, and there is one unused key at a time. Once it
     /// was used, whoever still has the old one could otherwise take the client over.
+    ///
+    /// A rotation that ends a key makes no more of them, and so is never one too many.
     ///
     /// # Errors
     ///
@@ -168,6 +176,9 @@ impl Rotation<'_> {
                 Some(unused)
             }
         };
+        if before.is_none() && self.overlap != Overlap::Nothing {
+            self.of.expect_room(self.most, now)?;
+        }
         let expires_at = before.map_or(old, |(_, unused)| unused).expires_at;
         let key = ApiKey::generate(KeyId::generate(), format)?;
         let seal = self.seal(peppers);

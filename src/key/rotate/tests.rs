@@ -84,6 +84,7 @@ impl World {
             overlap: wish.overlap,
             expires_at: None,
             successor_used: wish.successor_used,
+            most: 3,
             retry: token.as_ref().map(|token| Retry {
                 token,
                 shown: wish.shown,
@@ -180,6 +181,42 @@ fn a_key_that_was_never_used_is_replaced_and_so_there_is_one_at_a_time() {
     assert_eq!(world.record(lost[0]).rotated_to, Some(lost[1]));
     let end = world.record(lost[2]).expires_at;
     assert_eq!(end, Some(later(365 * 24)), "the end of the first");
+}
+
+#[test]
+fn there_are_only_so_many_keys_that_can_be_used_at_the_same_time() {
+    let mut world = World::new();
+    let first = world.key.id();
+    let key = world.rotated(|wish| wish).id();
+    let third = world.rotated(|wish| Wish { key, ..wish }).id();
+    assert_eq!(world.usable(NOW).len(), 3);
+    let rotate = |world: &World, overlap| {
+        let wish = Wish {
+            key: third,
+            overlap,
+            ..world.wish()
+        };
+        world.rotate(wish)
+    };
+    let refused = rotate(&world, Overlap::Hour);
+    assert!(matches!(
+        refused,
+        Err(NotRotated::TooMany(TooManyKeys {
+            has: 3,
+            most: 3,
+            ..
+        }))
+    ));
+    // Whatever ends a key frees its place: the old one at once, or an unused successor.
+    assert!(rotate(&world, Overlap::Nothing).is_ok());
+    world.rotated(|wish| Wish { key, ..wish });
+    assert_eq!(world.usable(NOW).len(), 3);
+    world.record(first).expires_at = Some(NOW);
+    let newest = world.record(key).rotated_to.unwrap();
+    world.rotated(|wish| Wish {
+        key: newest,
+        ..wish
+    });
 }
 
 #[test]

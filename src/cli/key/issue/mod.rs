@@ -114,8 +114,9 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
 fn issue(to: &Holdings, wish: &Wish, operator: &Operator) -> Result<(ApiKey, Change), Failure> {
     let keys = &operator.config.keys;
     let (kind, actor) = ((&keys.format, &keys.peppers), operator.actor.clone());
-    key::issue(to, wish.clone(), kind, actor, operator.now).map_err(|error| match error {
-        NotIssued::Disabled(_) => Failure::Refused(error.to_string()),
+    let issued = key::issue(to, wish.clone(), keys.per_client, kind, actor, operator.now);
+    issued.map_err(|error| match error {
+        NotIssued::Disabled(_) | NotIssued::TooMany(_) => Failure::Refused(error.to_string()),
         NotIssued::Randomness(_) => Failure::Unavailable(error.into()),
     })
 }
