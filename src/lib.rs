@@ -42,5 +42,8 @@ pub mod text;
 pub mod tls;
 
 #[cfg(test)]
+#[path = "../tests/support/list.rs"]
+pub(crate) mod list;
+#[cfg(test)]
 #[path = "../tests/support/pki.rs"]
 pub(crate) mod pki;

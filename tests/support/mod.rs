@@ -11,6 +11,7 @@ pub(crate) mod clients;
 pub(crate) mod curl;
 pub(crate) mod gateway;
 pub(crate) mod key;
+pub(crate) mod list;
 pub(crate) mod log;
 pub(crate) mod pki;
 pub(crate) mod process;

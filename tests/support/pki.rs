@@ -27,6 +27,7 @@ use openssl::hash::{MessageDigest, hash};
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private, Public};
 use openssl::rsa::Rsa;
+use openssl::sign::Signer;
 use openssl::x509::{X509, X509Extension, X509Name};
 
 /// A kind of key.
@@ -463,6 +464,24 @@ impl Issued {
         self
     }
 
+    /// The same certificate with other bytes in place of those in what is signed, and signed again
+    /// by `issuer`, whose key must be ECDSA: for what no builder lets pass.
+    pub fn altered(mut self, issuer: &Self, from: &[u8], to: &[u8]) -> Self {
+        let der = self.x509.to_der().unwrap();
+        let (whole, _) = first_value(&der);
+        let (tbs, rest) = first_value(whole);
+        let algorithm = &rest[..rest.len() - first_value(rest).1.len()];
+        let at = tbs.windows(from.len()).position(|bytes| bytes == from);
+        let (before, after) = tbs.split_at(at.unwrap());
+        let tbs = tlv(0x30, &[before, to, &after[from.len()..]].concat());
+        let mut signer = Signer::new(MessageDigest::sha256(), &issuer.key).unwrap();
+        let signature = signer.sign_oneshot_to_vec(&tbs).unwrap();
+        let bits = tlv(0x03, &[vec![0], signature].concat());
+        let der = tlv(0x30, &[&tbs, algorithm, &bits].concat());
+        self.x509 = X509::from_der(&der).unwrap();
+        self
+    }
+
     /// Writes `<name>.pem` (with the intermediates) and `<name>.key` into `dir`.
     pub fn write(&self, dir: &Path, name: &str) -> (PathBuf, PathBuf) {
         let (pem, key) = (
@@ -503,7 +522,24 @@ pub fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     der
 }
 
-fn oid_der(dotted: &str) -> Vec<u8> {
+/// The content of the first value, and what follows the value.
+fn first_value(der: &[u8]) -> (&[u8], &[u8]) {
+    let (start, length) = match usize::from(der[1]) {
+        short @ 0..=0x7f => (2, short),
+        long => {
+            let start = 2 + (long & 0x7f);
+            let octets = &der[2..start];
+            (
+                start,
+                octets.iter().fold(0, |sum, &b| sum << 8 | usize::from(b)),
+            )
+        }
+    };
+    der[start..].split_at(length)
+}
+
+/// An object identifier in DER.
+pub fn oid_der(dotted: &str) -> Vec<u8> {
     let arcs: Vec<u64> = dotted.split('.').map(|arc| arc.parse().unwrap()).collect();
     let mut content = vec![(arcs[0] * 40 + arcs[1]) as u8];
     for &arc in &arcs[2..] {

@@ -1,118 +1,11 @@
 //! The cases V12 to V14 as far as they are about lists, and what a list must be to be believed.
 //! Distribution points, indirect lists and reasons are tried by NIST's PKITS.
 
-use openssl::hash::MessageDigest;
-use openssl::sign::Signer;
-
 use super::*;
+use crate::list::{List, list};
 use crate::pki::{intermediate, leaf, root, tlv};
 
-/// ECDSA with SHA-256.
-const ECDSA: &[u8] = &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 const UNKNOWN: &[u8] = &[0x2a, 3, 4, 5];
-
-/// A revocation list as it shall be.
-struct List<'a> {
-    issuer: &'a Issued,
-    signer: &'a Issued,
-    revoked: Vec<(Vec<u8>, Option<u8>)>,
-    from: i64,
-    until: Option<i64>,
-    extensions: Vec<Vec<u8>>,
-}
-
-fn list<'a>(issuer: &'a Issued, revoked: &[&Issued]) -> List<'a> {
-    let serial = |one: &&Issued| (one.x509.serial_number().to_bn().unwrap().to_vec(), None);
-    List {
-        issuer,
-        signer: issuer,
-        revoked: revoked.iter().map(serial).collect(),
-        from: -1000,
-        until: Some(1000),
-        extensions: Vec::new(),
-    }
-}
-
-impl<'a> List<'a> {
-    fn dates(self, from: i64, until: Option<i64>) -> Self {
-        Self {
-            from,
-            until,
-            ..self
-        }
-    }
-
-    fn signed_by(self, signer: &'a Issued) -> Self {
-        Self { signer, ..self }
-    }
-
-    fn because(mut self, reason: u8) -> Self {
-        self.revoked.iter_mut().for_each(|one| one.1 = Some(reason));
-        self
-    }
-
-    /// One entry for every reason, all about the same certificate.
-    fn each(mut self, client: &Issued, reasons: &[u8]) -> Self {
-        let serial = client.x509.serial_number().to_bn().unwrap().to_vec();
-        let entry = |reason: &u8| (serial.clone(), Some(*reason));
-        self.revoked.extend(reasons.iter().map(entry));
-        self
-    }
-
-    fn extension(mut self, oid: &[u8], critical: bool, value: &[u8]) -> Self {
-        self.extensions.push(extension(oid, critical, value));
-        self
-    }
-
-    /// A number, and of a delta that of its base.
-    fn number(self, number: u8, base: Option<u8>) -> Self {
-        let own = self.extension(&[0x55, 0x1d, 20], false, &[2, 1, number]);
-        match base {
-            Some(base) => own.extension(&[0x55, 0x1d, 27], true, &[2, 1, base]),
-            None => own,
-        }
-    }
-
-    fn der(&self) -> Vec<u8> {
-        let name = self.issuer.x509.subject_name().to_der().unwrap();
-        let time = |offset: i64| {
-            let text = moment(offset).to_string();
-            let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-            tlv(0x18, format!("{digits}Z").as_bytes())
-        };
-        let entries = self.revoked.iter().map(|(serial, reason)| {
-            let mut fields = [tlv(2, serial), time(-500)].concat();
-            if let Some(reason) = reason {
-                let code = extension(&[0x55, 0x1d, 21], false, &[10, 1, *reason]);
-                fields.extend(tlv(0x30, &code));
-            }
-            tlv(0x30, &fields)
-        });
-        let entries: Vec<u8> = entries.collect::<Vec<_>>().concat();
-        let mut tbs = [&[2, 1, 1][..], ECDSA, &name, &time(self.from)].concat();
-        tbs.extend(self.until.map(time).unwrap_or_default());
-        if !entries.is_empty() {
-            tbs.extend(tlv(0x30, &entries));
-        }
-        if !self.extensions.is_empty() {
-            tbs.extend(tlv(0xa0, &tlv(0x30, &self.extensions.concat())));
-        }
-        let tbs = tlv(0x30, &tbs);
-        let mut signer = Signer::new(MessageDigest::sha256(), &self.signer.key).unwrap();
-        let signature = signer.sign_oneshot_to_vec(&tbs).unwrap();
-        let bits = tlv(3, &[vec![0], signature].concat());
-        tlv(0x30, &[tbs, ECDSA.to_vec(), bits].concat())
-    }
-}
-
-fn extension(oid: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
-    let critical = if critical {
-        vec![1, 1, 0xff]
-    } else {
-        Vec::new()
-    };
-    tlv(0x30, &[tlv(6, oid), critical, tlv(4, value)].concat())
-}
 
 fn with_lists(root: &Issued, lists: &[List<'_>]) -> Verifier {
     let lists = lists
