@@ -6,8 +6,8 @@ use super::der::{NotDer, Reader, Tlv, tag};
 use super::name;
 
 /// Tags of `GeneralName` (RFC 5280 section 4.2.1.6).
-const EMAIL: u8 = 0x81;
-const DNS: u8 = 0x82;
+pub(super) const EMAIL: u8 = 0x81;
+pub(super) const DNS: u8 = 0x82;
 const DIRECTORY_NAME: u8 = 0xa4;
 const URI: u8 = 0x86;
 const IP: u8 = 0x87;
@@ -57,13 +57,29 @@ fn text(name: &Tlv<'_>) -> Option<String> {
     }
 }
 
+/// Whether a name, as [`names`] writes it, can be compared with constraints on names of these
+/// forms: one without the syntax of its form is in no subtree (RFC 5280 sections 4.2.1.6 and
+/// 4.2.1.10), and by its end alone it could be taken to be in one, or in none that is excluded.
+pub(super) fn is_comparable(name: &str, forms: &[u8]) -> bool {
+    let is_host = |host: &str| host.split('.').all(|label| !label.is_empty());
+    let is_box = |name: &str| {
+        let parts = name.split_once('@');
+        parts.is_some_and(|(user, host)| !user.is_empty() && !host.contains('@') && is_host(host))
+    };
+    match name.split_once(':') {
+        Some(("DNS", name)) if forms.contains(&DNS) => is_host(name),
+        Some(("email", name)) if forms.contains(&EMAIL) => is_box(name),
+        _ => true,
+    }
+}
+
 fn in_hex(bytes: &[u8]) -> String {
     format!("#{}", hex::encode(bytes))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::names;
+    use super::{DNS, EMAIL, is_comparable, names};
 
     fn of(general_names: &[&[u8]]) -> Vec<String> {
         let content = general_names.concat();
@@ -87,5 +103,37 @@ mod tests {
         assert_eq!(of(&[b"\x88\x01\x2a"]), ["#88012a"]);
         assert_eq!(names(b"\x30\x05\x82"), ["#300582"]);
         assert!(of(&[]).is_empty());
+    }
+    #[test]
+    fn only_a_well_formed_name_can_be_compared() {
+        for good in [
+            "DNS:a",
+            "DNS:*.a.b",
+            "email:a@b.c",
+            "IP:::1",
+            "URI:a:b@",
+            "#82",
+        ] {
+            assert!(is_comparable(good, &[DNS, EMAIL]), "{good}");
+        }
+        for bad in ["DNS:", "DNS:.a", "DNS:a.", "DNS:a..b"] {
+            assert!(
+                !is_comparable(bad, &[DNS]) && is_comparable(bad, &[EMAIL]),
+                "{bad}"
+            );
+        }
+        for bad in [
+            "email:",
+            "email:a",
+            "email:@a",
+            "email:a@",
+            "email:a@b@c",
+            "email:a@b.",
+        ] {
+            assert!(
+                !is_comparable(bad, &[EMAIL]) && is_comparable(bad, &[DNS]),
+                "{bad}"
+            );
+        }
     }
 }

@@ -5,6 +5,9 @@
 
 use super::Reason;
 
+/// A name cannot be compared with constraints.
+pub(super) const UNSUPPORTED_NAME_SYNTAX: i32 = 53;
+
 /// The reason that an error of OpenSSL (`X509_V_ERR_…`, by number) stands for. `None` where it is
 /// not the error that decides: whether an issuer is missing or is not trusted takes more than
 /// OpenSSL knows, and dates are judged by ourselves at every request.

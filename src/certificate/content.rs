@@ -7,6 +7,7 @@ use super::{Facts, alternative, name};
 
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
 const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 17];
+const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 30];
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
 const CRL_POINTS: &[u8] = &[0x55, 0x1d, 31];
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
@@ -29,6 +30,8 @@ pub(super) struct Content {
     pub(super) may_sign_lists: Option<bool>,
     /// Whether the extended key usage (section 4.2.1.12) names clientAuth; `None` without one.
     pub(super) client_auth: Option<bool>,
+    /// The forms of the names that it constrains below it (section 4.2.1.10), by their tags.
+    pub(super) constrained: Vec<u8>,
     /// Where it says that its revocation is published (section 4.2.1.13); read only when there are
     /// revocation lists.
     pub(super) crl_points: Option<Vec<u8>>,
@@ -79,6 +82,7 @@ impl Content {
             may_issue: None,
             may_sign_lists: None,
             client_auth: None,
+            constrained: Vec::new(),
             crl_points: None,
         };
         if let Some(extensions) = extensions {
@@ -105,6 +109,7 @@ impl Content {
             match oid {
                 BASIC_CONSTRAINTS => self.ca = is_ca(value)?,
                 ALTERNATIVE_NAMES => self.facts.alternative_names = alternative::names(value),
+                NAME_CONSTRAINTS => self.constrained = constrained(value)?,
                 KEY_USAGE => self.key_usage(value)?,
                 CRL_POINTS => self.crl_points = Some(value.to_vec()),
                 EXTENDED_KEY_USAGE => self.client_auth = Some(names_client_auth(value)?),
@@ -135,6 +140,20 @@ fn is_ca(value: &[u8]) -> Result<bool, NotDer> {
     constraints.optional(tag::INTEGER)?;
     constraints.end()?;
     Ok(ca.is_some_and(|ca| ca.content != [0]))
+}
+
+fn constrained(value: &[u8]) -> Result<Vec<u8>, NotDer> {
+    let mut outer = Reader(value);
+    let mut parts = outer.enter(tag::SEQUENCE)?;
+    outer.end()?;
+    let mut forms = Vec::new();
+    while !parts.is_empty() {
+        let mut trees = Reader(parts.next()?.content);
+        while !trees.is_empty() {
+            forms.push(trees.enter(tag::SEQUENCE)?.next()?.tag);
+        }
+    }
+    Ok(forms)
 }
 
 fn names_client_auth(value: &[u8]) -> Result<bool, NotDer> {

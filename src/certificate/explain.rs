@@ -59,6 +59,15 @@ pub(super) fn span(seconds: i64) -> String {
     format!("{number} {unit}{plural}")
 }
 
+pub(super) fn not_comparable(name: &str, alternative: &str) -> String {
+    format!(
+        "{} bears the name '{}', which is ill-formed, so that it cannot be compared with the names \
+         that its issuer may issue for. Have it issued again without that name.",
+        subject(name),
+        short(alternative)
+    )
+}
+
 pub(super) const SUPERSEDED: &str =
     "A newer certificate of the same client has taken its place. Use the newer one.";
 

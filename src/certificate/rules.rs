@@ -4,9 +4,9 @@
 //! OpenSSL demands, so that everything that is wrong can be told at once and in plain words.
 
 use super::chain::Link;
-use super::explain;
 use super::trust::Authority;
 use super::verdict::{Problem, Reason};
+use super::{alternative, codes, explain};
 use crate::tls::nid::Nid;
 
 /// What OpenSSL's security level 2 demands of a key, and what a weak one must still have.
@@ -77,6 +77,7 @@ pub(super) fn problems(chain: &[Link], exceptions: Exceptions, anchored: bool) -
             problem(Reason::Weak, explain::weak_signature(name, digest));
         }
     }
+    problems.extend((0..chain.len()).filter_map(|depth| ill_formed_name(chain, depth)));
     let between = chain.len().saturating_sub(2);
     if let Some(most) = exceptions.max_depth
         && u32::try_from(between).unwrap_or(u32::MAX) > most
@@ -88,6 +89,32 @@ pub(super) fn problems(chain: &[Link], exceptions: Exceptions, anchored: bool) -
         ));
     }
     problems
+}
+
+/// A name that cannot be compared with the constraints of an issuer above, which OpenSSL does by
+/// how the name ends, well-formed or not.
+fn ill_formed_name(chain: &[Link], depth: usize) -> Option<Problem> {
+    let (link, issuers) = chain.get(depth..)?.split_first()?;
+    let content = &link.content;
+    // To certificates that an authority issues to itself no constraint applies.
+    if depth > 0 && content.subject == content.issuer {
+        return None;
+    }
+    let forms = issuers
+        .iter()
+        .flat_map(|issuer| &issuer.content.constrained);
+    let forms: Vec<u8> = forms.copied().collect();
+    let mut names = content.facts.alternative_names.iter();
+    let bad = names.find(|name| !alternative::is_comparable(name, &forms))?;
+    let name = if depth == 0 {
+        ""
+    } else {
+        content.facts.subject.as_str()
+    };
+    Some(Problem {
+        fault: codes::UNSUPPORTED_NAME_SYNTAX,
+        ..Problem::new(depth, Reason::Invalid, explain::not_comparable(name, bad))
+    })
 }
 
 fn weak_key(link: &Link, exceptions: Exceptions) -> Option<u32> {

@@ -143,7 +143,11 @@ impl RevocationList {
         outer.end()?;
         for extension in extensions(list)? {
             match extension.oid {
-                CRL_NUMBER => self.number = Some(integer(extension.value)?),
+                CRL_NUMBER => {
+                    self.number = Some(integer(extension.value)?);
+                    // It must not be critical (section 5.2.3): who says so means something else.
+                    self.strange |= extension.critical;
+                }
                 DELTA_INDICATOR => self.base = Some(integer(extension.value)?),
                 ISSUING_POINT => self.scope = Scope::read(extension.value, &self.issuer)?,
                 // It only helps to find the key, and we try them all.

@@ -317,3 +317,48 @@ fn each_error_of_openssl_has_its_reason_and_a_certificate_that_meets_it() {
         );
     }
 }
+
+#[test]
+fn an_ill_formed_name_slips_through_no_constraint() {
+    let root = root("Root").self_signed();
+    let verifier = verifier(vec![ca(&[&root])]);
+    let dns = |name: &str| tlv(0x82, name.as_bytes());
+    let email = |name: &str| tlv(0x81, name.as_bytes());
+    for (excluded, subtree, good, bad) in [
+        (
+            false,
+            dns("example.com"),
+            dns("a.example.com"),
+            dns(".example.com"),
+        ),
+        (
+            true,
+            dns("example.com"),
+            dns("a.example.org"),
+            dns("a.example.com."),
+        ),
+        (
+            false,
+            email("example.com"),
+            email("a@example.com"),
+            email("a@example.org@example.com"),
+        ),
+        (
+            true,
+            email("example.com"),
+            email("a@example.org"),
+            email("a@example.com."),
+        ),
+    ] {
+        accepted(&verifier, &constrained(&root, excluded, &subtree, &good));
+        let client = constrained(&root, excluded, &subtree, &bad);
+        // The controls: OpenSSL lets it pass, and so do we where nothing constrains it.
+        assert_eq!(openssl_strict(&root, &client, Some(moment(0))), 0);
+        let names = tlv(0x30, &bad);
+        let free = leaf("acme").extension("2.5.29.17", false, &names);
+        accepted(&verifier, &free.signed_by(&root));
+        let problem = refused(&verifier, &client, Reason::Invalid);
+        assert!(codes::is_name_constraint(problem.fault), "{problem:?}");
+        assert!(problem.detail.contains("ill-formed"), "{}", problem.detail);
+    }
+}

@@ -159,6 +159,13 @@ fn what_is_not_understood_is_not_believed() {
         reasons_of(&root, &client, &with(true)),
         [Reason::RevocationUnknown]
     );
+    // Nor what is understood but must not be critical: the list's own number.
+    let number = |critical| [list(&root, &[]).extension(&[0x55, 0x1d, 20], critical, &[2, 1, 1])];
+    accepted(&with_lists(&root, &number(false)), &client);
+    assert_eq!(
+        reasons_of(&root, &client, &number(true)),
+        [Reason::RevocationUnknown]
+    );
     // A scope that does not take it: only authorities.
     let scope = tlv(0x30, &[0x82, 1, 0xff]);
     let lists = [list(&root, &[]).extension(&[0x55, 0x1d, 28], true, &scope)];
