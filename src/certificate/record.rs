@@ -64,6 +64,12 @@ impl CertificateRecord {
         self.facts.is_some() && self.ca.is_some()
     }
 
+    /// Whether it identifies this client.
+    #[must_use]
+    pub fn is_of(&self, client: &ClientId) -> bool {
+        matches!(&self.mapping, Mapping::Mapped { client: own, .. } if own == client)
+    }
+
     /// The same certificate, of which this is known.
     #[must_use]
     pub fn with_facts(self, facts: Option<Facts>) -> Self {

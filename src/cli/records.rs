@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Failure;
-use crate::certificate::{Alias, AliasRecord, CertificateRecord, Fingerprint, Handed, Mapping};
+use crate::certificate::{Alias, AliasRecord, CertificateRecord, Fingerprint, Handed};
 use crate::client::{ClientId, ClientRecord, Holdings};
 use crate::key::{KeyId, KeyRecord};
 use crate::phase::{PhaseRecord, Target};
@@ -55,13 +55,12 @@ impl Records {
     pub(super) fn holdings(&self, id: &ClientId) -> Result<Holdings, Failure> {
         let client = self.clients.get(id).cloned();
         let client = client.ok_or_else(|| no_client(id))?;
-        let is_mapped = |record: &CertificateRecord| matches!(&record.mapping, Mapping::Mapped { client, .. } if client == id);
         let certificates = self.certificates.values();
         let keys = self.keys.values();
         Ok(Holdings {
             client,
             certificates: certificates
-                .filter(|(_, record)| is_mapped(record))
+                .filter(|(_, record)| record.is_of(id))
                 .cloned()
                 .collect(),
             keys: keys.filter(|(_, key)| key.client == *id).cloned().collect(),
@@ -113,7 +112,7 @@ pub(super) fn no_client(id: &ClientId) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::certificate::Source;
+    use crate::certificate::{Mapping, Source};
     use crate::clock::Timestamp;
 
     #[test]

@@ -92,8 +92,9 @@ impl Holdings {
         }
     }
 
-    /// Writes the client again as it is. Of two changes to what a client has, decided at the same
-    /// time, only one then passes, though they write different certificates and keys.
+    /// Writes the client again as it is. Whatever gives a client a certificate or a key does so: of
+    /// two such changes that are decided at the same time only one then passes, though they write
+    /// different records, and none is decided without what the client was just given.
     pub(crate) fn hold(&self) -> Write {
         Write::replace(self.client.0, self.client.1.clone())
     }

@@ -11,6 +11,7 @@ mod follow;
 mod lessons;
 mod phases;
 mod sightings;
+mod stored;
 mod view;
 
 use std::sync::Arc;

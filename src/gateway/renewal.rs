@@ -2,9 +2,10 @@
 
 use super::{Gateway, Refusal};
 use crate::certificate::{Alias, AliasState, Fingerprint, Mapping, Verified};
-use crate::client::{self, ClientId, Holdings, Recognised, Related};
+use crate::client::{self, Recognised, Related};
 use crate::clock::Timestamp;
-use crate::store::{Change, Record, RecordId, StoreError, Versioned};
+use crate::directory::Unavailable;
+use crate::store::{Change, Record, RecordId};
 
 /// How far back from a certificate that ended those that it renewed are looked at.
 const PREDECESSORS: usize = 8;
@@ -26,10 +27,7 @@ impl Gateway {
         let ca = trust.ca_name(certificate.ca());
         let policy = parts.renewal.get(usize::from(certificate.ca().0)).copied();
         let policy = policy.ok_or(Refusal::Internal("an authority has no policy"))?;
-        let related = self.related(certificate).await.map_err(|error| {
-            tracing::warn!(%error, "cannot tell whether a certificate is a known client's");
-            Refusal::StoreUnavailable
-        })?;
+        let related = self.related(certificate).await?;
         match client::recognise(certificate, ca, policy, &related, now) {
             Recognised::Nobody => Ok(client::at_first_sight(
                 parts.enrolment,
@@ -54,8 +52,9 @@ impl Gateway {
 
     /// What may be related to the certificate. Where memory knows of nothing, the store is not
     /// asked.
-    async fn related(&self, certificate: &Verified) -> Result<Related, StoreError> {
-        let view = self.parts.directory.view().clone();
+    async fn related(&self, certificate: &Verified) -> Result<Related, Unavailable> {
+        let directory = &self.parts.directory;
+        let view = directory.view().clone();
         let facts = certificate.facts();
         let candidates = view.alike(facts);
         let mut related = Related {
@@ -68,7 +67,7 @@ impl Gateway {
             let withdrawn = |state| matches!(state, AliasState::Withdrawn { .. });
             if view.alias(alias).is_some_and(|state| !withdrawn(state))
                 && let Some((version, Record::Alias(record))) =
-                    self.get(RecordId::Alias(*alias)).await?
+                    directory.stored(&RecordId::Alias(*alias)).await?
             {
                 related.aliases.push((version, record));
             }
@@ -87,13 +86,13 @@ impl Gateway {
         clients.sort_unstable();
         clients.dedup();
         for client in clients {
-            related.clients.extend(self.holdings(&client).await?);
+            related.clients.extend(directory.holdings(&client).await?);
         }
         Ok(related)
     }
 
     /// Adds a certificate, and when it ended, those that it took over from.
-    async fn add(&self, first: Fingerprint, related: &mut Related) -> Result<(), StoreError> {
+    async fn add(&self, first: Fingerprint, related: &mut Related) -> Result<(), Unavailable> {
         let mut next = Some(first);
         for _ in 0..PREDECESSORS {
             let Some(fingerprint) = next else {
@@ -105,8 +104,9 @@ impl Gateway {
             if related.certificates.iter().any(has) {
                 break;
             }
+            let id = RecordId::Certificate(fingerprint);
             let Some((version, Record::Certificate(record))) =
-                self.get(RecordId::Certificate(fingerprint)).await?
+                self.parts.directory.stored(&id).await?
             else {
                 break;
             };
@@ -118,40 +118,5 @@ impl Gateway {
             related.certificates.push((version, record));
         }
         Ok(())
-    }
-
-    /// A client with everything that is its own, as the store has it now.
-    async fn holdings(&self, id: &ClientId) -> Result<Option<Holdings>, StoreError> {
-        let Some((version, Record::Client(client))) =
-            self.get(RecordId::Client(id.clone())).await?
-        else {
-            return Ok(None);
-        };
-        let known = self.parts.directory.view().belongings(id);
-        let mut holdings = Holdings {
-            client: (version, client),
-            certificates: Vec::new(),
-            keys: Vec::new(),
-        };
-        for fingerprint in known.certificates {
-            let is_own = |mapping: &Mapping| matches!(mapping, Mapping::Mapped { client, .. } if client == id);
-            match self.get(RecordId::Certificate(fingerprint)).await? {
-                Some((version, Record::Certificate(record))) if is_own(&record.mapping) => {
-                    holdings.certificates.push((version, record));
-                }
-                _ => {}
-            }
-        }
-        for key in known.keys {
-            if let Some((version, Record::Key(record))) = self.get(RecordId::Key(key)).await? {
-                holdings.keys.push((version, record));
-            }
-        }
-        Ok(Some(holdings))
-    }
-
-    async fn get(&self, id: RecordId) -> Result<Option<(crate::store::Epoch, Record)>, StoreError> {
-        let stored = self.parts.store.get(&id).await?;
-        Ok(stored.map(|Versioned { version, record }| (version, record)))
     }
 }

@@ -136,6 +136,17 @@ impl KeyRecord {
         }
     }
 
+    /// Whether the client's certificates can still claim a key by this id: its own, or the one after
+    /// it. Every other key that was fetched stays the only one, also when it has ended: whoever
+    /// holds an old certificate gets none.
+    #[must_use]
+    pub const fn is_claimable(&self) -> bool {
+        match self.status {
+            KeyStatus::Active => !self.is_issued(),
+            KeyStatus::Revoked { by, .. } => matches!(by, RevokedBy::Operator),
+        }
+    }
+
     /// Whether a key was ever shown under this id.
     #[must_use]
     pub const fn is_issued(&self) -> bool {

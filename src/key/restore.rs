@@ -79,10 +79,7 @@ pub fn restore(
         status: KeyStatus::Active,
         ..key.clone()
     };
-    let mut writes = vec![of.hold(), Write::replace(*version, restored)];
-    // As they are: so of this and a claim that is decided at the same time, only one passes.
-    let certificates = of.certificates.iter();
-    writes.extend(certificates.map(|(version, record)| Write::replace(*version, record.clone())));
+    let writes = vec![of.hold(), Write::replace(*version, restored)];
     Ok(Some(Change::new(Action::KeyRestored, actor, now, writes)))
 }
 

@@ -132,7 +132,8 @@ impl<T, Of> Default for Legible<T, Of> {
 ///    keeps the store from knowing is an error, and an unreadable record is an error too.
 /// 6. **Consistent load.** [`Store::load`] gives every record as of some moment at or after the
 ///    epoch that it returns, so that applying the events after that epoch, skipping what is older
-///    than a record's version, gives the present.
+///    than a record's version, gives the present. Clients are as of a moment that is no later than
+///    that of the other records: who has a client has all that it was given until that version.
 /// 7. **Sightings merge.** [`Store::saw`] keeps the latest time of each kind whatever the order;
 ///    it makes no event and no epoch.
 /// 8. **A batch counts once.** The counts of a batch are added whole, or not at all, and once

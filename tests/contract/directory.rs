@@ -7,17 +7,20 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use keyferry::certificate::{CertificateRecord, Fingerprint, Mapping, Source};
 use keyferry::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use keyferry::clock::Day;
 use keyferry::directory::Directory;
+use keyferry::key::{KeyId, KeyRecord};
 use keyferry::store::{
     Batch, Change, CommitError, Epoch, Follow, Legible, RecordId, Store, StoreError, Versioned,
+    Write,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::adapter::{Kind, Rig};
-use super::records::{client, client_id, count_up, create, disabled, replace};
+use super::records::{NOW, change, client, client_id, count_up, create, disabled, replace};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -215,6 +218,40 @@ pub(crate) async fn catching_up_survives_that_the_asker_goes_away(kind: Kind) {
     held.let_through.add_permits(1);
     waits.await.unwrap();
     assert_eq!(replica.active("a"), Some(true));
+}
+
+/// What a client was given a moment ago belongs to it, wherever memory lags: else a change would be
+/// decided without it.
+pub(crate) async fn what_a_client_has_is_read_with_all_that_it_was_given(kind: Kind) {
+    let rig = Rig::start(kind).await;
+    let store = rig.handle().await;
+    let version = store.commit(&create(client("a"))).await.unwrap();
+    let slow = Held {
+        store: rig.handle().await,
+        asked: Semaphore::new(0),
+        let_through: Semaphore::new(0),
+    };
+    let replica = Replica::over(Arc::new(slow)).await;
+    let key = KeyRecord::reserved(KeyId::generate(), client_id("a"), NOW);
+    let mapping = Mapping::Mapped {
+        client: client_id("a"),
+        key: key.id,
+    };
+    let fingerprint = Fingerprint::of(b"a certificate");
+    let certificate = CertificateRecord::new(fingerprint, mapping, Source::Operator, NOW);
+    let given = change(vec![
+        Write::replace(version, client("a")),
+        Write::create(key),
+        Write::create(certificate),
+    ]);
+    let version = store.commit(&given).await.unwrap();
+    assert!(replica.directory.epoch() < version, "it does not lag");
+    let holdings = replica.directory.holdings(&client_id("a")).await;
+    let holdings = holdings.unwrap().unwrap();
+    assert_eq!(holdings.client.0, version);
+    assert_eq!((holdings.certificates.len(), holdings.keys.len()), (1, 1));
+    let nobody = replica.directory.holdings(&client_id("b")).await;
+    assert!(nobody.unwrap().is_none());
 }
 
 async fn until_asked<T>(held: &Held, asker: &mut Pin<Box<impl Future<Output = T>>>) {

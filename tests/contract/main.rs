@@ -79,7 +79,8 @@ contract! {
         a_directory_loads_and_follows
         catching_up_sees_a_change_of_another_at_once
         a_directory_that_fell_behind_the_kept_events_loads_again
-        catching_up_survives_that_the_asker_goes_away;
+        catching_up_survives_that_the_asker_goes_away
+        what_a_client_has_is_read_with_all_that_it_was_given;
     phases:
         o12_retiring_and_undoing_it_changes_nothing;
 }

@@ -1,13 +1,12 @@
 //! `POST key`: a client fetches its key with the certificate that it has.
 
-use super::stored::{certificate_record, key_record};
 use super::{Answer, Call, TRIES, once};
 use crate::certificate::{CertificateRecord, Fingerprint, Mapping};
 use crate::gateway::limit::Credential;
 use crate::gateway::{Exchange, Gateway, Refusal};
-use crate::identity::{Identity, Purpose};
+use crate::identity::{Identity, Purpose, Refused};
 use crate::key::{Claim, Claimed, IdempotencyToken};
-use crate::store::{CommitError, Epoch};
+use crate::store::CommitError;
 
 pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<Answer, Refusal> {
     call.same_site()?;
@@ -66,34 +65,32 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
 /// The claim, with every record that it may change as the store has it now.
 async fn read<'a>(
     gateway: &Gateway,
-    identity: &'a Identity,
+    identity: &Identity,
     certificate: &Fingerprint,
     token: Option<&'a IdempotencyToken>,
     exchange: &Exchange,
 ) -> Result<Claim<'a>, Refusal> {
-    let parts = &gateway.parts;
-    let own = certificate_record(gateway, certificate).await?;
-    let own = own.ok_or(Refusal::CertificateRequired)?;
-    let key_id = match &own.1.mapping {
-        Mapping::Mapped { client, key } if client == identity.client() => *key,
+    let directory = &gateway.parts.directory;
+    let of = directory
+        .client_with_certificates(identity.client())
+        .await?;
+    let of = of.ok_or(Refusal::CertificateRequired)?;
+    let disabled = of.expect_active();
+    disabled.map_err(|disabled| Refused::ClientDisabled(disabled.0))?;
+    let mut certificates = of.certificates.iter().map(|(_, record)| record);
+    let key = match certificates.find(|own| own.fingerprint == *certificate) {
+        Some(CertificateRecord {
+            mapping: Mapping::Mapped { key, .. },
+            ..
+        }) => directory.stored_key(*key).await?,
         _ => return Err(Refusal::CertificateRequired),
     };
-    let known = parts.directory.view().belongings(identity.client());
-    let others = known.certificates.iter();
-    // The version that the claim was decided by, so that it fails when the mapping ends meanwhile.
-    let mut certificates = vec![own];
-    for fingerprint in others.filter(|other| *other != certificate) {
-        let record = certificate_record(gateway, fingerprint).await?;
-        let same = |(_, record): &(Epoch, CertificateRecord)| matches!(&record.mapping, Mapping::Mapped { key, .. } if *key == key_id);
-        certificates.extend(record.filter(same));
-    }
     Ok(Claim {
-        client: identity.client(),
+        of,
         certificate: *certificate,
-        key: key_record(gateway, key_id).await?.ok_or(MAPS_TO_NOTHING)?,
-        certificates,
+        key: key.ok_or(MAPS_TO_NOTHING)?,
         token,
-        repeat_until: exchange.now.plus(parts.self_service.retry_window),
+        repeat_until: exchange.now.plus(gateway.parts.self_service.retry_window),
     })
 }
 

@@ -7,7 +7,7 @@ use super::{Answer, CANNOT_ANSWER, Call, TRIES, built, days_left, json};
 use crate::gateway::{Exchange, Refusal};
 use crate::identity::Proof;
 use crate::key::{self, KeyId, KeyStatus, Scope};
-use crate::store::{Actor, CommitError, Record, RecordId};
+use crate::store::{Actor, CommitError};
 
 #[derive(Serialize)]
 struct Keys {
@@ -68,17 +68,9 @@ pub(super) async fn revoke(
     let id: KeyId = id.parse().map_err(|_| Refusal::ResourceNotFound)?;
     let parts = &call.gateway.parts;
     for _ in 0..TRIES {
-        let stored = parts
-            .store
-            .get(&RecordId::Key(id))
-            .await
-            .map_err(|_| Refusal::StoreUnavailable)?;
-        let (version, record) = match stored.map(|stored| (stored.version, stored.record)) {
-            Some((version, Record::Key(record))) if record.client == *identity.client() => {
-                (version, record)
-            }
-            _ => return Err(Refusal::ResourceNotFound),
-        };
+        let stored = parts.directory.stored_key(id).await?;
+        let own = stored.filter(|(_, record)| record.client == *identity.client());
+        let (version, record) = own.ok_or(Refusal::ResourceNotFound)?;
         if let KeyStatus::Revoked { .. } = record.status {
             // By whom and when it was revoked stays as it is: what the client may claim hangs on it.
             return gone();

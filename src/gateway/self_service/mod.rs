@@ -5,7 +5,6 @@ mod explain;
 mod keys;
 mod once;
 mod rotate;
-mod stored;
 mod whoami;
 
 use std::time::Duration;

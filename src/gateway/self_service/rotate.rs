@@ -2,10 +2,11 @@
 
 use serde::Deserialize;
 
-use super::stored::holdings;
 use super::{Answer, Call, TRIES, once};
-use crate::client::{CredentialId, Holdings};
+use crate::client::{ClientId, CredentialId, Holdings};
+use crate::clock::Timestamp;
 use crate::credential::{Presented, PresentedCertificate, PresentedKey};
+use crate::directory::{Directory, Unavailable};
 use crate::gateway::limit::Credential;
 use crate::gateway::{Exchange, Gateway, Refusal};
 use crate::identity::{Proof, Refused};
@@ -50,7 +51,13 @@ pub(super) async fn answer(
     call.count(Credential::Client(identity.client().clone()), exchange)?;
     let parts = &call.gateway.parts;
     for _ in 0..TRIES {
-        let of = holdings(call.gateway, identity.client(), shown.id(), exchange.now).await?;
+        let of = holdings(
+            &parts.directory,
+            identity.client(),
+            shown.id(),
+            exchange.now,
+        )
+        .await?;
         let of = of.ok_or_else(|| ended(shown.id(), KeyFault::Unknown))?;
         let rotation = Rotation {
             of: &of,
@@ -105,6 +112,36 @@ async fn is_successor_used(gateway: &Gateway, of: &Holdings, key: KeyId) -> Resu
     let last = parts.store.last_use(&successor).await;
     last.map(|last| last.is_some())
         .map_err(|_| Refusal::StoreUnavailable)
+}
+
+/// The client with its certificates and keys: `key` and the one that took its place as the store
+/// has them, and the others that can be used at `now` from memory, which knows all that the client
+/// was given until its record was read.
+async fn holdings(
+    directory: &Directory,
+    id: &ClientId,
+    key: KeyId,
+    now: Timestamp,
+) -> Result<Option<Holdings>, Unavailable> {
+    let Some(mut of) = directory.client_with_certificates(id).await? else {
+        return Ok(None);
+    };
+    let mut next = Some(key);
+    while let Some(key) = next.filter(|_| of.keys.len() < 2) {
+        let record = directory.stored_key(key).await?;
+        let record = record.filter(|(_, record)| record.client == *id);
+        next = record.as_ref().and_then(|(_, record)| record.rotated_to);
+        of.keys.extend(record);
+    }
+    let view = directory.view();
+    let known = view.belongings(id).keys;
+    for other in known.iter().filter_map(|id| view.key(id)) {
+        let is_read = of.keys.iter().any(|(_, key)| key.id == other.record().id);
+        if !is_read && other.usable(now).is_ok() {
+            of.keys.push((other.version(), other.record().clone()));
+        }
+    }
+    Ok(Some(of))
 }
 
 /// The key that the request showed, once more: an identity does not hold it.

@@ -3,25 +3,22 @@
 use super::receipt::Seal;
 use super::{
     ApiKey, Format, IdempotencyToken, KeyFault, KeyId, KeyRecord, KeyStatus, Peppers, Receipt,
-    RevokedBy,
 };
 use crate::certificate::{CertificateRecord, Fingerprint, Mapping};
-use crate::client::ClientId;
+use crate::client::Holdings;
 use crate::clock::Timestamp;
 use crate::store::{Action, Actor, Change, Epoch, Write};
 
 const RECEIPT_CONTEXT: &[u8] = b"claim.v1\0";
 
-/// A claim by somebody who proved to hold `certificate`, which is `client`'s.
+/// A claim by somebody who proved to hold `certificate`, which is `of`'s.
 pub struct Claim<'a> {
-    /// The client.
-    pub client: &'a ClientId,
+    /// The client, with all certificates.
+    pub of: Holdings,
     /// The certificate that was proven.
     pub certificate: Fingerprint,
     /// The record of the key id that the certificate maps to, and its version.
     pub key: (Epoch, KeyRecord),
-    /// Every certificate of the client that maps to that key id, with versions.
-    pub certificates: Vec<(Epoch, CertificateRecord)>,
     /// The client's token, when it sent one.
     pub token: Option<&'a IdempotencyToken>,
     /// Until when the answer can be repeated.
@@ -60,28 +57,16 @@ impl Claim<'_> {
         peppers: &Peppers,
         now: Timestamp,
     ) -> Result<Claimed, getrandom::Error> {
-        let (version, record) = &self.key;
-        let (expected, record) = match record.status {
-            KeyStatus::Revoked {
-                by: RevokedBy::Operator,
-                ..
-            } => {
-                let next = KeyRecord::reserved(KeyId::generate(), self.client.clone(), now);
-                (
-                    Epoch::NONE,
-                    KeyRecord {
-                        scopes: record.scopes.clone(),
-                        ..next
-                    },
-                )
-            }
-            KeyStatus::Active if !record.is_issued() => (*version, record.clone()),
-            KeyStatus::Active
-            | KeyStatus::Revoked {
-                by: RevokedBy::Client,
-                ..
-            } => {
-                return Ok(self.repeat(record, format, peppers, now));
+        let (version, before) = &self.key;
+        if !before.is_claimable() {
+            return Ok(self.repeat(before, format, peppers, now));
+        }
+        let (expected, record) = match before.status {
+            KeyStatus::Active => (*version, before.clone()),
+            KeyStatus::Revoked { .. } => {
+                let next = KeyRecord::reserved(KeyId::generate(), self.of.id().clone(), now);
+                let scopes = before.scopes.clone();
+                (Epoch::NONE, KeyRecord { scopes, ..next })
             }
         };
         let key = ApiKey::generate(record.id, format)?;
@@ -91,26 +76,27 @@ impl Claim<'_> {
             receipt: self.receipt(&key, peppers)?,
             ..record
         };
-        let mut writes = vec![Write {
-            expected,
-            record: issued.into(),
-        }];
-        // Also when they stay as they are: so a certificate that is taken away meanwhile claims nothing.
-        let mapping = Mapping::Mapped {
-            client: self.client.clone(),
-            key: key.id(),
+        let record = issued.into();
+        let mut writes = vec![self.of.hold(), Write { expected, record }];
+        let mapping = |key| Mapping::Mapped {
+            client: self.of.id().clone(),
+            key,
         };
-        writes.extend(self.certificates.iter().map(|(version, certificate)| {
+        let (old, new) = (mapping(before.id), mapping(key.id()));
+        let certificates = self.of.certificates.iter();
+        let certificates = certificates.filter(|(_, record)| record.mapping == old);
+        // Also when they stay as they are: so a certificate that is taken away meanwhile claims nothing.
+        writes.extend(certificates.map(|(version, certificate)| {
             Write::replace(
                 *version,
                 CertificateRecord {
-                    mapping: mapping.clone(),
+                    mapping: new.clone(),
                     ..certificate.clone()
                 },
             )
         }));
         let actor = Actor::Client {
-            id: self.client.clone(),
+            id: self.of.id().clone(),
         };
         let change = Change::new(Action::KeyClaimed, actor, now, writes);
         Ok(Claimed::Issued(key, Box::new(change)))

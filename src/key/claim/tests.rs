@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::certificate::Source;
-use crate::key::Pepper;
+use crate::client::ClientRecord;
+use crate::key::{Pepper, RevokedBy};
 use crate::secret::Secret;
 use crate::store::Record;
 
@@ -10,7 +11,7 @@ const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const LATER: Timestamp = Timestamp::from_unix(1_800_000_600);
 
 struct World {
-    client: ClientId,
+    client: ClientRecord,
     format: Format,
     peppers: Peppers,
 }
@@ -18,14 +19,14 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            client: "acme".parse().unwrap(),
+            client: ClientRecord::new("acme".parse().unwrap(), None, NOW),
             format: Format::new("kf", "live").unwrap(),
             peppers: Peppers::new(Pepper::new(1, &Secret::new(vec![9; 32])), []),
         }
     }
 
     fn reserved(&self) -> KeyRecord {
-        KeyRecord::reserved(KeyId::generate(), self.client.clone(), NOW)
+        KeyRecord::reserved(KeyId::generate(), self.client.id.clone(), NOW)
     }
 
     fn claim(
@@ -36,20 +37,22 @@ impl World {
         now: Timestamp,
     ) -> Claimed {
         let token: Option<IdempotencyToken> = token.map(|token| token.parse().unwrap());
-        let own = CertificateRecord::new(
-            Fingerprint::of(certificate),
-            Mapping::Mapped {
-                client: self.client.clone(),
-                key: key.id,
-            },
-            Source::FirstSight,
-            NOW,
-        );
+        let mapped = |certificate, key| {
+            let client = self.client.id.clone();
+            let mapping = Mapping::Mapped { client, key };
+            let fingerprint = Fingerprint::of(certificate);
+            CertificateRecord::new(fingerprint, mapping, Source::FirstSight, NOW)
+        };
+        let own = mapped(certificate, key.id);
+        let other = mapped(b"of another key", KeyId::generate());
         let claim = Claim {
-            client: &self.client,
             certificate: own.fingerprint,
+            of: Holdings {
+                client: (Epoch(2), self.client.clone()),
+                certificates: vec![(Epoch(4), own), (Epoch(5), other)],
+                keys: Vec::new(),
+            },
             key: (Epoch(3), key.clone()),
-            certificates: vec![(Epoch(4), own)],
             token: token.as_ref(),
             repeat_until: LATER,
         };
@@ -66,7 +69,7 @@ impl World {
 }
 
 fn written(writes: &[Write]) -> KeyRecord {
-    match &writes[0].record {
+    match &writes[1].record {
         Record::Key(record) => record.clone(),
         other => panic!("not a key: {other:?}"),
     }
@@ -77,9 +80,12 @@ fn a_reserved_id_gets_its_key_and_keeps_its_name() {
     let world = World::new();
     let reserved = world.reserved();
     let (key, writes) = world.issue(&reserved, None);
+    let expected: Vec<_> = writes.iter().map(|write| write.expected).collect();
+    // The client is held, so that nothing else that it is given at the same time passes as well.
+    assert!(matches!(writes[0].record, Record::Client(_)));
     assert_eq!(
-        (key.id(), writes.len(), writes[0].expected),
-        (reserved.id, 2, Epoch(3))
+        (key.id(), expected),
+        (reserved.id, vec![Epoch(2), Epoch(3), Epoch(4)])
     );
     assert!(key.matches(written(&writes).digest.as_ref(), &world.peppers));
 }
@@ -127,14 +133,14 @@ fn after_the_operator_revoked_a_key_a_new_id_takes_the_certificates_along() {
     let (key, writes) = world.issue(&revoked, None);
     assert_ne!(key.id(), revoked.id);
     assert_eq!(
-        (writes[0].expected, writes[1].expected),
+        (writes[1].expected, writes[2].expected),
         (Epoch::NONE, Epoch(4))
     );
-    let Record::Certificate(certificate) = &writes[1].record else {
+    let Record::Certificate(certificate) = &writes[2].record else {
         panic!("no certificate")
     };
     let mapping = Mapping::Mapped {
-        client: world.client.clone(),
+        client: world.client.id.clone(),
         key: key.id(),
     };
     assert_eq!(certificate.mapping, mapping);

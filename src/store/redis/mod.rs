@@ -38,7 +38,8 @@ use link::{Link, Script};
 
 const EPOCH: &str = "kf:{kf}:epoch";
 const EVENTS: &str = "kf:{kf}:events";
-/// The hash of each kind of record, by [`RecordId::kind`].
+/// The hash of each kind of record, by [`RecordId::kind`], in the order in which they are loaded:
+/// clients first, so that each is at most as new as what is read of its own.
 const RECORDS: [(&str, &str); 5] = [
     ("client", "kf:{kf}:client"),
     ("certificate", "kf:{kf}:certificate"),
