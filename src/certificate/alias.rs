@@ -9,6 +9,7 @@ use super::Fingerprint;
 use crate::client::{ClientId, Disabled, Holdings};
 use crate::clock::Timestamp;
 use crate::store::{Action, Actor, Change, Epoch, Write};
+use crate::tls::hash::{MessageDigest, hash};
 
 /// A name that can be computed from a certificate. It finds a certificate that was verified; it is
 /// never a credential.
@@ -63,6 +64,12 @@ impl Alias {
     #[must_use]
     pub fn spki(hex: &str) -> Option<Self> {
         bytes(hex).map(Self::Spki)
+    }
+
+    /// The SHA-1 of the certificate with this DER form; none when the library has no SHA-1.
+    pub(super) fn sha1_of(der: &[u8]) -> Option<Self> {
+        let sha1 = hash(MessageDigest::sha1(), der).ok()?;
+        sha1.as_ref().try_into().ok().map(Self::Sha1)
     }
 
     /// The alias that a SHA-1 of a certificate in hex stands for; none when it is none.

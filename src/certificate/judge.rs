@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
+use super::CaIndex;
 use super::chain::{Chain, Link};
 use super::diagnose::diagnose;
 use super::revocation;
 use super::rules::{self, Exceptions};
 use super::run::{Demands, Presented, ends_in_anchor, links, run};
 use super::trust::{Authority, Trust};
-use super::twin::twin;
+use super::twin::Forms;
 use super::verdict::{Dates, Outcome, Problem, Reason, Verdict};
-use super::{Alias, CaIndex};
 use crate::clock::Timestamp;
-use crate::tls::hash::MessageDigest;
 use crate::tls::stack::Stack;
 use crate::tls::x509::X509;
 
@@ -29,8 +28,7 @@ pub(super) fn judge(
         generation: trust.generation(),
         facts: None,
         outcome: Outcome::Bad(Vec::new()),
-        twin: None,
-        sha1: None,
+        forms: Arc::default(),
         dates: Vec::new(),
         span: (
             Timestamp::from_unix(i64::MIN),
@@ -67,11 +65,7 @@ pub(super) fn judge(
     let links = if let Some((ca, links)) = accepted(trust, &presented) {
         verdict.outcome = Outcome::Good(ca);
         if let [leaf, issuer, ..] = links.as_slice() {
-            verdict.twin = twin(&leaf.x509, &issuer.x509);
-            let sha1 = leaf.x509.digest(MessageDigest::sha1()).ok();
-            verdict.sha1 = sha1
-                .and_then(|sha1| sha1.as_ref().try_into().ok())
-                .map(Alias::Sha1);
+            verdict.forms = Arc::new(Forms::of(&leaf.x509, &issuer.x509));
         }
         links
     } else {

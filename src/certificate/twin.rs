@@ -1,19 +1,43 @@
 //! The other form of a certificate that is signed with ECDSA.
 //!
 //! Where (r, s) is a signature, (r, n − s) is one too, and anybody can make it: the same
-//! certificate, as good, with another SHA-256. So a fingerprint alone does not tell whether a
+//! certificate, as good, with another SHA-256 and another SHA-1. So a fingerprint alone does not tell whether a
 //! certificate was seen before. Signatures of the other kinds that are accepted have one form.
 
-use super::Fingerprint;
 use super::der::{Reader, tag};
+use super::{Alias, Fingerprint};
 use crate::tls::bn::{BigNum, BigNumContext};
 use crate::tls::ecdsa::EcdsaSig;
 use crate::tls::error::ErrorStack;
 use crate::tls::x509::X509Ref;
 
-/// The fingerprint of the other form of `certificate`, which `issuer` signed; none when there is no
-/// other form.
-pub(super) fn twin(certificate: &X509Ref, issuer: &X509Ref) -> Option<Fingerprint> {
+/// By what a certificate is known besides its fingerprint, in whichever of its forms.
+#[derive(Debug, Default)]
+pub(super) struct Forms {
+    /// The fingerprint of the other form, when there is one.
+    pub(super) twin: Option<Fingerprint>,
+    /// The SHA-1 of each form.
+    pub(super) sha1s: Vec<Alias>,
+}
+
+impl Forms {
+    /// The forms of `certificate`, which `issuer` signed.
+    pub(super) fn of(certificate: &X509Ref, issuer: &X509Ref) -> Self {
+        let (own, twin) = (certificate.to_der().ok(), twin(certificate, issuer));
+        Self {
+            twin: twin.as_deref().map(Fingerprint::of),
+            sha1s: own
+                .iter()
+                .chain(&twin)
+                .filter_map(|der| Alias::sha1_of(der))
+                .collect(),
+        }
+    }
+}
+
+/// The DER of the other form of `certificate`, which `issuer` signed; none when there is no other
+/// form.
+fn twin(certificate: &X509Ref, issuer: &X509Ref) -> Option<Vec<u8>> {
     let twin = signature(certificate, issuer).and_then(|signature| with(certificate, &signature));
     // A key of another kind leaves an error that nobody waits for.
     let _ = ErrorStack::get();
@@ -35,14 +59,16 @@ fn signature(certificate: &X509Ref, issuer: &X509Ref) -> Option<Vec<u8>> {
 }
 
 /// The certificate with another signature (RFC 5280 section 4.1).
-fn with(certificate: &X509Ref, signature: &[u8]) -> Option<Fingerprint> {
+fn with(certificate: &X509Ref, signature: &[u8]) -> Option<Vec<u8>> {
     let der = certificate.to_der().ok()?;
     let mut whole = Reader(&der).enter(tag::SEQUENCE).ok()?;
     let (tbs, algorithm) = (whole.next().ok()?, whole.next().ok()?);
     // No bit of the last octet is unused.
     let signature = value(tag::BIT_STRING, &[&[0], signature]);
-    let twin = value(tag::SEQUENCE, &[tbs.whole, algorithm.whole, &signature]);
-    Some(Fingerprint::of(&twin))
+    Some(value(
+        tag::SEQUENCE,
+        &[tbs.whole, algorithm.whole, &signature],
+    ))
 }
 
 /// A value in DER: tag, length, and the parts of its content (X.690 section 10.1).
@@ -80,10 +106,10 @@ mod tests {
         let made = openssl::x509::X509::from_der(&made).unwrap();
         assert!(made.verify(&root.x509.public_key().unwrap()).unwrap());
 
-        let of = |x509: &X509Ref| Fingerprint::of(&x509.to_der().unwrap());
-        assert_ne!(of(&made), of(&alice.x509));
-        assert_eq!(twin(&alice.x509, &root.x509), Some(of(&made)));
-        assert_eq!(twin(&made, &root.x509), Some(of(&alice.x509)));
+        let made_der = made.to_der().unwrap();
+        assert_ne!(made_der, der);
+        assert_eq!(twin(&alice.x509, &root.x509), Some(made_der));
+        assert_eq!(twin(&made, &root.x509), Some(der));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use super::chain::Link;
+use super::twin::Forms;
 use super::{Alias, Facts, Fingerprint, explain};
 use crate::clock::Timestamp;
 
@@ -101,10 +102,8 @@ pub struct Verdict {
     pub(super) generation: u64,
     pub(super) facts: Option<Arc<Facts>>,
     pub(super) outcome: Outcome,
-    /// The other form of a good certificate, when there is one.
-    pub(super) twin: Option<Fingerprint>,
-    /// The SHA-1 of a good certificate, as older gateways name it.
-    pub(super) sha1: Option<Alias>,
+    /// The other names of a good certificate.
+    pub(super) forms: Arc<Forms>,
     /// The dates of every certificate of the chain, the client's first.
     pub(super) dates: Vec<Dates>,
     /// No certificate that could be an issuer begins or ends within this span, so that another
@@ -182,8 +181,7 @@ impl Verdict {
                             fingerprint: self.fingerprint,
                             facts: Arc::clone(facts),
                             ca: *ca,
-                            twin: self.twin,
-                            sha1: self.sha1,
+                            forms: Arc::clone(&self.forms),
                         });
                     }
                     (None, _) => vec![Problem::new(0, Reason::Invalid, explain::UNREADABLE.into())],
@@ -264,8 +262,7 @@ pub struct Verified {
     pub(super) fingerprint: Fingerprint,
     pub(super) facts: Arc<Facts>,
     pub(super) ca: CaIndex,
-    pub(super) twin: Option<Fingerprint>,
-    pub(super) sha1: Option<Alias>,
+    pub(super) forms: Arc<Forms>,
 }
 
 impl Verified {
@@ -284,14 +281,15 @@ impl Verified {
     /// The SHA-256 of the certificate's other form: with ECDSA, whoever has a certificate can make
     /// a second one of it that is as good. What is decided about one holds for both.
     #[must_use]
-    pub const fn twin(&self) -> Option<&Fingerprint> {
-        self.twin.as_ref()
+    pub fn twin(&self) -> Option<&Fingerprint> {
+        self.forms.twin.as_ref()
     }
 
-    /// The name by which older gateways know it.
+    /// The names by which older gateways know it: its own, and that of its other form, since nobody
+    /// can tell which of the two they saw.
     #[must_use]
-    pub const fn sha1(&self) -> Option<&Alias> {
-        self.sha1.as_ref()
+    pub fn sha1s(&self) -> &[Alias] {
+        &self.forms.sha1s
     }
 
     /// The certificate authority that its chain leads to.

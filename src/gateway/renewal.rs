@@ -63,7 +63,7 @@ impl Gateway {
             ..Related::default()
         };
         let spki = Alias::spki(&facts.spki);
-        for alias in certificate.sha1().into_iter().chain(&spki) {
+        for alias in certificate.sha1s().iter().chain(&spki) {
             let withdrawn = |state| matches!(state, AliasState::Withdrawn { .. });
             if view.alias(alias).is_some_and(|state| !withdrawn(state))
                 && let Some((version, Record::Alias(record))) =

@@ -38,6 +38,8 @@ mod headers;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod imported;
+#[cfg(test)]
 mod key_check;
 #[cfg(test)]
 mod keys;

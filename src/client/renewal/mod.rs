@@ -117,28 +117,38 @@ struct Sight<'a> {
 }
 
 type Versioned<'a> = &'a (Epoch, CertificateRecord);
+type Named<'a> = &'a (Epoch, AliasRecord);
 
 impl Sight<'_> {
+    /// Whichever of its two forms the operator named.
     fn by_sha1(&self) -> Option<Recognised> {
-        let sha1 = self.certificate.sha1()?;
-        let (version, alias) = self.alias(|alias| alias == sha1)?;
-        match alias.state {
-            AliasState::Withdrawn { .. } => None,
-            AliasState::Bound { .. } => Some(Recognised::Refused(Rung::Sha1, Why::TwoOfOneSha1)),
-            AliasState::Open => Some(match self.active(&alias.client) {
-                Some(client) => self.given(Rung::Sha1, client, None, Some((*version, alias))),
-                None => Recognised::Refused(Rung::Sha1, Why::Ended),
-            }),
+        let named = self.certificate.sha1s().iter();
+        let named: Vec<_> = named.filter_map(|sha1| self.alias(sha1)).collect();
+        let refused = |why| Some(Recognised::Refused(Rung::Sha1, why));
+        let is_bound = |alias: &AliasRecord| matches!(alias.state, AliasState::Bound { .. });
+        if named.iter().any(|(_, alias)| is_bound(alias)) {
+            return refused(Why::TwoOfOneSha1);
         }
+        let clients = named.iter().map(|(_, alias)| self.active(&alias.client));
+        let Some(clients) = clients.collect::<Option<Vec<_>>>() else {
+            return refused(Why::Ended);
+        };
+        let (client, others) = clients.split_first()?;
+        Some(if others.iter().all(|other| other.id() == client.id()) {
+            self.given(Rung::Sha1, client, None, &named)
+        } else {
+            self.waits(Rung::Sha1, None, None, &named)
+        })
     }
 
     fn by_successor(&self, follow: Follow) -> Option<Recognised> {
         let spki = Alias::spki(&self.certificate.facts().spki)?;
-        let (version, alias) = self.alias(|alias| *alias == spki)?;
+        let found = self.alias(&spki)?;
+        let alias = &found.1;
         if alias.state != AliasState::Open || follow == Follow::Ignore {
             return None;
         }
-        let (rung, announced) = (Rung::Successor, Some((*version, alias)));
+        let (rung, announced) = (Rung::Successor, &[found]);
         let refused = |why| Some(Recognised::Refused(rung, why));
         if follow == Follow::Deny {
             return refused(Why::Denied);
@@ -183,29 +193,31 @@ impl Sight<'_> {
         let live: Vec<_> = live.collect();
         let Some((client, ..)) = live.first() else {
             return Some(if many {
-                self.waits(rung, None, None, None)
+                self.waits(rung, None, None, &[])
             } else {
                 Recognised::Refused(rung, Why::Ended)
             });
         };
         let one = !many && live.iter().all(|(other, ..)| other.id() == client.id());
         if !one {
-            return Some(self.waits(rung, None, None, None));
+            return Some(self.waits(rung, None, None, &[]));
         }
         let sure = live
             .iter()
             .all(|(.., likeness)| *likeness == Likeness::Sure);
         let predecessor = ends_first(live.iter().map(|(_, found, _)| *found));
         Some(if sure && follow == Follow::Auto {
-            self.given(rung, client, predecessor, None)
+            self.given(rung, client, predecessor, &[])
         } else {
-            self.waits(rung, Some(client.id()), predecessor, None)
+            self.waits(rung, Some(client.id()), predecessor, &[])
         })
     }
 
-    fn alias(&self, is: impl Fn(&Alias) -> bool) -> Option<&(Epoch, AliasRecord)> {
+    /// What was named, and not taken back.
+    fn alias(&self, alias: &Alias) -> Option<Named<'_>> {
+        let is_withdrawn = |state| matches!(state, AliasState::Withdrawn { .. });
         let mut aliases = self.related.aliases.iter();
-        aliases.find(|(_, record)| is(&record.alias))
+        aliases.find(|(_, known)| known.alias == *alias && !is_withdrawn(known.state))
     }
 
     /// The client, unless it is disabled.
@@ -248,7 +260,7 @@ impl Sight<'_> {
         rung: Rung,
         client: &Holdings,
         predecessor: Option<Versioned<'_>>,
-        alias: Option<(Epoch, &AliasRecord)>,
+        aliases: &[Named<'_>],
     ) -> Recognised {
         let own = || {
             client
@@ -279,7 +291,7 @@ impl Sight<'_> {
             };
             writes.push(Write::replace(*version, old));
         }
-        self.change(rung, Action::CertificateRenewed, writes, alias)
+        self.change(rung, Action::CertificateRenewed, writes, aliases)
     }
 
     /// Lets it wait for the operator's word, with the client that it seems to belong to.
@@ -288,13 +300,13 @@ impl Sight<'_> {
         rung: Rung,
         client: Option<&ClientId>,
         predecessor: Option<Versioned<'_>>,
-        alias: Option<(Epoch, &AliasRecord)>,
+        aliases: &[Named<'_>],
     ) -> Recognised {
         let mut record = self.record(Mapping::Pending);
         record.proposed = client.cloned();
         record.renews = predecessor.map(|(_, old)| old.fingerprint);
         let writes = vec![Write::create(record)];
-        self.change(rung, Action::CertificatePending, writes, alias)
+        self.change(rung, Action::CertificatePending, writes, aliases)
     }
 
     fn record(&self, mapping: Mapping) -> CertificateRecord {
@@ -306,12 +318,13 @@ impl Sight<'_> {
         rung: Rung,
         action: Action,
         mut writes: Vec<Write>,
-        alias: Option<(Epoch, &AliasRecord)>,
+        aliases: &[Named<'_>],
     ) -> Recognised {
         let fingerprint = *self.certificate.fingerprint();
-        if let Some((version, alias)) = alias {
-            writes.push(Write::replace(version, alias.clone().bound(fingerprint)));
-        }
+        let bound = aliases
+            .iter()
+            .map(|(version, alias)| Write::replace(*version, alias.clone().bound(fingerprint)));
+        writes.extend(bound);
         writes.extend(super::enrol::twin(self.certificate, self.now));
         let change = Change::new(action, Actor::Gateway, self.now, writes);
         Recognised::As(rung, Box::new(change.because(rung.as_str().parse().ok())))

@@ -196,7 +196,7 @@ fn the_alternative_names_count_too() {
 fn v22_a_sha_1_is_one_certificates_for_ever() {
     let mut world = World::new();
     let new = day(leaf("imported")).signed_by(&world.clients);
-    let sha1 = *world.verified(&new).sha1().unwrap();
+    let sha1 = world.verified(&new).sha1s()[0];
     let policy = all(Follow::Deny);
     world.announce(sha1, "acme");
     let given = Seen::Given(Rung::Sha1, acme());
@@ -214,6 +214,30 @@ fn v22_a_sha_1_is_one_certificates_for_ever() {
         world.sees(&new, policy),
         Seen::Refused(Rung::Sha1, Why::Ended)
     );
+}
+
+#[test]
+fn v22_a_sha_1_counts_for_both_forms_of_its_certificate() {
+    let mut world = World::new();
+    let new = day(leaf("imported")).signed_by(&world.clients);
+    let sha1s = world.verified(&new).sha1s().to_vec();
+    assert_eq!(sha1s.len(), 2);
+    let policy = all(Follow::Deny);
+    let given = Seen::Given(Rung::Sha1, acme());
+    for sha1 in &sha1s {
+        world.related.aliases.clear();
+        world.announce(*sha1, "acme");
+        assert_eq!(world.sees(&new, policy), given);
+    }
+    world.announce(sha1s[0], "acme");
+    assert_eq!(world.sees(&new, policy), given, "both were named");
+    let other = day(leaf("bravo")).signed_by(&world.clients);
+    world.add("bravo", &other);
+    world.related.aliases[0].1.client = "bravo".parse().unwrap();
+    assert_eq!(world.sees(&new, policy), Seen::Waits(Rung::Sha1, None));
+    world.disable();
+    let ended = Seen::Refused(Rung::Sha1, Why::Ended);
+    assert_eq!(world.sees(&new, policy), ended);
 }
 
 #[test]

@@ -118,6 +118,12 @@ impl World {
                     .twin()
                     .map(|twin| written(&change, twin).unwrap().mapping);
                 assert_eq!(twin, verified.twin().map(|_| Mapping::Twin { of: own }));
+                let aliases = self.related.aliases.iter();
+                let is_sha1 = |named: &&(_, AliasRecord)| matches!(named.1.alias, Alias::Sha1(_));
+                for (_, named) in aliases.filter(|_| rung == Rung::Sha1).filter(is_sha1) {
+                    let is_bound = |write: &Write| matches!(&write.record, Record::Alias(alias) if *alias == named.clone().bound(own));
+                    assert!(change.writes.iter().any(is_bound), "{named:?}");
+                }
                 match &record.mapping {
                     Mapping::Mapped { client, key } => {
                         assert_eq!(*key, self.key);

@@ -1,0 +1,97 @@
+//! Certificates that another gateway knew by their SHA-1, and that were named before they came.
+
+use serde_json::Value;
+
+use super::hostile::twin;
+use crate::support::backend::Backend;
+use crate::support::curl::Answer;
+use crate::support::gateway::Gateway;
+use crate::support::world::{Identity, World};
+
+/// A gateway that enrols by itself, before a recording backend.
+struct Scene {
+    world: World,
+    backend: Backend,
+    gateway: Gateway,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (world, backend) = (World::new(), Backend::start());
+        let gateway = Gateway::start(&world, &backend);
+        Self {
+            world,
+            backend,
+            gateway,
+        }
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Value {
+        let arguments = [arguments, &["--output", "json"]].concat();
+        self.gateway.cli(&arguments).expect_success().json()
+    }
+
+    /// A client with `N` certificates that were imported.
+    fn import<const N: usize>(&self, client: &str) -> [Identity; N] {
+        self.ask(&["client", "add", client]);
+        [(); N].map(|()| {
+            let identity = self.world.client(client);
+            let sha1 = hex::encode(openssl::sha::sha1(&identity.issued.x509.to_der().unwrap()));
+            self.ask(&["certificate", "add", "--client", client, "--sha1", &sha1]);
+            identity
+        })
+    }
+
+    fn twin(&self, of: &Identity) -> Identity {
+        self.world.files(twin(&of.issued, &self.world.clients))
+    }
+
+    fn call(&self, who: &Identity) -> Answer {
+        self.gateway.curl("/").certificate(who).send()
+    }
+
+    /// It is let in; gives the client id and the key id that the backend saw.
+    #[track_caller]
+    fn accepts(&self, who: &Identity) -> (String, String) {
+        self.call(who).expect_status(200);
+        let seen = self.backend.last();
+        let of = |name| seen.header(name).to_owned();
+        (of("x-client-id"), of("x-key-id"))
+    }
+
+    fn clients(&self) -> usize {
+        let list = self.ask(&["client", "list"]);
+        list["clients"].as_array().unwrap().len()
+    }
+}
+
+/// What a certificate's signature is changed to makes it another by SHA-1 as well. It must neither
+/// bring back whom the operator shut out nor make a second client.
+#[test]
+fn k11_the_twin_of_an_imported_certificate_does_not_enrol_as_somebody_new() {
+    let scene = Scene::new();
+    // The attack: when the certificate was not imported, its other form is somebody new.
+    let unknown = scene.world.client("unknown");
+    assert!(
+        scene
+            .accepts(&scene.twin(&unknown))
+            .0
+            .starts_with("unknown-")
+    );
+
+    let [first, second] = scene.import("acme");
+    scene.ask(&["client", "disable", "acme"]);
+    for shut_out in [&first, &scene.twin(&first)] {
+        scene
+            .call(shut_out)
+            .expect_refusal(403, "client_unregistered");
+    }
+    scene.ask(&["client", "enable", "acme"]);
+    assert_eq!(scene.accepts(&scene.twin(&first)).0, "acme");
+    assert_eq!(scene.accepts(&second).0, "acme");
+    // The form that came first is the one that counts.
+    for other in [&first, &scene.twin(&second)] {
+        scene.call(other).expect_refusal(403, "client_unregistered");
+    }
+    assert_eq!(scene.clients(), 2);
+}
