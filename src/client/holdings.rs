@@ -79,6 +79,31 @@ impl Holdings {
         keys.max_by_key(|(_, key)| (key.created_at, key.id))
     }
 
+    /// The key id by which a certificate goes that comes to the client by itself: that of its other
+    /// certificates, or else of the last key that it had, whether or not that has ended; none when
+    /// it never had any. Of several, the one that can be used, or else one by which nothing can be
+    /// claimed: a certificate gets no second key by coming late.
+    #[must_use]
+    pub fn key_of_certificates(&self, now: Timestamp) -> Option<KeyId> {
+        let is_named = |id| {
+            let mut mappings = self.certificates.iter().map(|(_, record)| &record.mapping);
+            mappings.any(|mapping| matches!(mapping, Mapping::Mapped { key, .. } if *key == id))
+        };
+        let keys = self.keys.iter().map(|(_, key)| key);
+        let best = keys.max_by_key(|key| {
+            let is_good = key.is_issued() && key.usable(now).is_ok();
+            let since = key.issued_at.unwrap_or(key.created_at);
+            (
+                is_named(key.id),
+                is_good,
+                !key.is_claimable(),
+                since,
+                key.id,
+            )
+        });
+        best.map(|key| key.id)
+    }
+
     /// That the client is active.
     ///
     /// # Errors
@@ -119,5 +144,97 @@ impl Holdings {
                 )
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::{Fingerprint, Source};
+    use crate::key::{KeyStatus, RevokedBy};
+
+    const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+
+    fn reserved(at: i64) -> KeyRecord {
+        let at = Timestamp::from_unix(at);
+        KeyRecord::reserved(KeyId::generate(), "acme".parse().unwrap(), at)
+    }
+
+    fn issued(at: i64) -> KeyRecord {
+        let digest = serde_json::json!({ "pepper": 1, "bytes": "00".repeat(32) });
+        let key = reserved(at);
+        KeyRecord {
+            digest: serde_json::from_value(digest).unwrap(),
+            issued_at: Some(key.created_at),
+            ..key
+        }
+    }
+
+    fn revoked(by: RevokedBy, key: KeyRecord) -> KeyRecord {
+        let status = KeyStatus::Revoked { at: NOW, by };
+        KeyRecord { status, ..key }
+    }
+
+    fn expired(key: KeyRecord) -> KeyRecord {
+        let expires_at = Some(NOW);
+        KeyRecord { expires_at, ..key }
+    }
+
+    /// Which of the keys of a client a new certificate goes by, when others go by `named`.
+    fn chosen(keys: &[KeyRecord], named: &[&KeyRecord]) -> Option<usize> {
+        let certificate = |key: &KeyRecord| {
+            let (client, key) = (key.client.clone(), key.id);
+            let fingerprint = Fingerprint::of(key.to_string().as_bytes());
+            let mapping = Mapping::Mapped { client, key };
+            CertificateRecord::new(fingerprint, mapping, Source::Operator, NOW)
+        };
+        let of = Holdings {
+            client: (
+                Epoch(1),
+                ClientRecord::new("acme".parse().unwrap(), None, NOW),
+            ),
+            certificates: named
+                .iter()
+                .map(|key| (Epoch(2), certificate(key)))
+                .collect(),
+            keys: keys.iter().map(|key| (Epoch(2), key.clone())).collect(),
+        };
+        let chosen = of.key_of_certificates(NOW)?;
+        keys.iter().position(|key| key.id == chosen)
+    }
+
+    #[test]
+    fn a_certificate_that_comes_by_itself_goes_by_the_key_of_the_others_or_the_last_one() {
+        assert_eq!(chosen(&[], &[]), None);
+        for key in [
+            reserved(0),
+            issued(0),
+            expired(issued(0)),
+            revoked(RevokedBy::Client, issued(0)),
+            revoked(RevokedBy::Operator, issued(0)),
+        ] {
+            assert_eq!(chosen(std::slice::from_ref(&key), &[]), Some(0), "{key:?}");
+            let keys = [issued(9), key, issued(8)];
+            assert_eq!(chosen(&keys, &[&keys[1]]), Some(1), "{keys:?}");
+        }
+        assert_eq!(
+            chosen(&[expired(issued(0)), expired(issued(1))], &[]),
+            Some(1)
+        );
+    }
+
+    #[test]
+    fn c6_of_several_keys_it_goes_by_the_good_one_or_by_one_that_claims_nothing() {
+        for ended in [expired(issued(0)), revoked(RevokedBy::Client, issued(0))] {
+            let keys = [issued(1), ended.clone(), reserved(3)];
+            let all: Vec<_> = keys.iter().collect();
+            assert_eq!(chosen(&keys, &all), Some(0));
+            assert_eq!(chosen(&keys, &all[1..]), Some(1));
+            assert_eq!(chosen(&keys, &[]), Some(0));
+            assert_eq!(chosen(&keys[1..], &[]), Some(0));
+        }
+        // After the operator revoked one, whoever has a certificate may claim the next.
+        let keys = [revoked(RevokedBy::Operator, issued(0)), reserved(3)];
+        assert_eq!(chosen(&keys, &[]), Some(1));
     }
 }

@@ -6,22 +6,31 @@ use super::hostile::twin;
 use crate::support::backend::Backend;
 use crate::support::curl::Answer;
 use crate::support::gateway::Gateway;
+use crate::support::store::SharedStore;
 use crate::support::world::{Identity, World};
+
+const KEY: &str = "/.well-known/keyferry/key";
 
 /// A gateway that enrols by itself, before a recording backend.
 struct Scene {
     world: World,
     backend: Backend,
+    store: SharedStore,
     gateway: Gateway,
 }
 
 impl Scene {
     fn new() -> Self {
-        let (world, backend) = (World::new(), Backend::start());
-        let gateway = Gateway::start(&world, &backend);
+        let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+        let gateway = Gateway::builder(&world)
+            .redis(&store.url())
+            .backend("echo", backend.address())
+            .route("/", "echo", "either")
+            .start();
         Self {
             world,
             backend,
+            store,
             gateway,
         }
     }
@@ -59,6 +68,18 @@ impl Scene {
         (of("x-client-id"), of("x-key-id"))
     }
 
+    fn claim(&self, who: &Identity) -> Answer {
+        let claim = self.gateway.curl(KEY).method("POST");
+        claim.certificate(who).send()
+    }
+
+    /// The client revokes its key.
+    fn give_up(&self, key: &str, id: &str) {
+        let one = format!("/.well-known/keyferry/keys/{id}");
+        let revoke = self.gateway.curl(&one).key(key).method("DELETE");
+        revoke.send().expect_status(204);
+    }
+
     fn clients(&self) -> usize {
         let list = self.ask(&["client", "list"]);
         list["clients"].as_array().unwrap().len()
@@ -94,4 +115,49 @@ fn k11_the_twin_of_an_imported_certificate_does_not_enrol_as_somebody_new() {
         scene.call(other).expect_refusal(403, "client_unregistered");
     }
     assert_eq!(scene.clients(), 2);
+}
+
+/// A certificate that was named long before, and comes when its client has moved and its key has
+/// ended, could be an old one in the wrong hands.
+#[test]
+fn c6_an_imported_certificate_that_comes_late_gets_no_second_key() {
+    let scene = Scene::new();
+    let now = keyferry::clock::now();
+    for client in ["by-operator", "by-client", "by-itself"] {
+        let [first, late] = scene.import(client);
+        let seen = scene.accepts(&first);
+        let key = scene.gateway.claim_key(&first);
+        match client {
+            "by-operator" => _ = scene.ask(&["key", "revoke", &seen.1]),
+            "by-client" => scene.give_up(&key, &seen.1),
+            _ => scene
+                .store
+                .edit_key(&seen.1, |key| key.expires_at = Some(now)),
+        }
+        assert_eq!(scene.accepts(&late), seen);
+        // The control: after the operator revoked a key, there is another.
+        if client == "by-operator" {
+            scene.gateway.claim_key(&late);
+        } else {
+            scene.claim(&late).expect_refusal(409, "key_already_issued");
+        }
+    }
+}
+
+/// Nor does one that was announced, when all the others of its client are gone.
+#[test]
+fn c6_an_announced_certificate_gets_no_second_key_after_one_that_its_client_gave_up() {
+    let scene = Scene::new();
+    let [first] = scene.import("acme");
+    let seen = scene.accepts(&first);
+    let key = scene.gateway.claim_key(&first);
+    scene.give_up(&key, &seen.1);
+    let next = scene.world.client("next");
+    let file = next.chain.to_str().unwrap();
+    scene.ask(&["certificate", "announce", "acme", "--certificate", file]);
+    let list = scene.ask(&["certificate", "list", "--client", "acme"]);
+    let first = list["certificates"][0]["fingerprint"].as_str().unwrap();
+    scene.ask(&["certificate", "supersede", first]);
+    assert_eq!(scene.accepts(&next), seen);
+    scene.claim(&next).expect_refusal(409, "key_already_issued");
 }

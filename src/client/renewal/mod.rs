@@ -253,8 +253,8 @@ impl Sight<'_> {
     }
 
     /// Gives it to the client: under the key id of the certificate that it takes over from, so
-    /// that it can do what that one could and nothing more; where there is none, under the key that
-    /// the client has, or waits for.
+    /// that it can do what that one could and nothing more; where there is none, under that of the
+    /// client's other certificates, or the last that the client had.
     fn given(
         &self,
         rung: Rung,
@@ -262,14 +262,9 @@ impl Sight<'_> {
         predecessor: Option<Versioned<'_>>,
         aliases: &[Named<'_>],
     ) -> Recognised {
-        let own = || {
-            client
-                .newest_issued(self.now)
-                .or_else(|| client.reserved(self.now))
-        };
         let known = match predecessor.map(|(_, record)| &record.mapping) {
             Some(Mapping::Mapped { key, .. }) => Some(*key),
-            _ => own().map(|(_, key)| key.id),
+            _ => client.key_of_certificates(self.now),
         };
         let key = known.unwrap_or_else(KeyId::generate);
         let mapping = Mapping::Mapped {

@@ -9,6 +9,7 @@ mod world;
 
 use super::*;
 use crate::certificate::Fingerprint;
+use crate::key::{KeyStatus, RevokedBy};
 use crate::pki::{Issued, leaf};
 use world::{NOW, Seen, World, acme, all, day, written};
 
@@ -238,6 +239,36 @@ fn v22_a_sha_1_counts_for_both_forms_of_its_certificate() {
     world.disable();
     let ended = Seen::Refused(Rung::Sha1, Why::Ended);
     assert_eq!(world.sees(&new, policy), ended);
+}
+
+/// C6: else a certificate that was named before its client's key ended could claim the next.
+#[test]
+fn what_comes_by_name_gets_no_second_key_when_the_first_has_ended() {
+    let by = |by| KeyStatus::Revoked { at: NOW, by };
+    for (status, expires_at) in [
+        (by(RevokedBy::Client), None),
+        (by(RevokedBy::Operator), None),
+        (KeyStatus::Active, Some(NOW)),
+    ] {
+        let mut world = World::new();
+        let [imported, announced] =
+            ["a", "b"].map(|name| day(leaf(name)).signed_by(&world.clients));
+        let sha1 = world.verified(&imported).sha1s()[0];
+        let spki = Alias::spki(&world.verified(&announced).facts().spki).unwrap();
+        world.announce(sha1, "acme");
+        world.announce(spki, "acme");
+        let acmes = &mut world.related.clients[0];
+        let key = &mut acmes.keys[0].1;
+        (key.status, key.expires_at) = (status, expires_at);
+        for certificates in [acmes.certificates.clone(), Vec::new()] {
+            world.related.clients[0].certificates = certificates;
+            // It maps to the key that its client had: see `World::sees`.
+            let given = |rung| Seen::Given(rung, acme());
+            let policy = Renewal::default();
+            assert_eq!(world.sees(&imported, policy), given(Rung::Sha1));
+            assert_eq!(world.sees(&announced, policy), given(Rung::Successor));
+        }
+    }
 }
 
 #[test]
