@@ -113,6 +113,17 @@ pub enum Mapping {
     },
 }
 
+impl Mapping {
+    /// Whose certificate it is or was, as far as that is recorded.
+    #[must_use]
+    pub const fn client(&self) -> Option<&ClientId> {
+        match self {
+            Self::Mapped { client, .. } | Self::Superseded { client, .. } => Some(client),
+            Self::Pending | Self::Twin { .. } | Self::Removed { .. } => None,
+        }
+    }
+}
+
 /// How a certificate came to be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -198,15 +198,20 @@ impl Sight<'_> {
                 Recognised::Refused(rung, Why::Ended)
             });
         };
-        let one = !many && live.iter().all(|(other, ..)| other.id() == client.id());
-        if !one {
+        let mut mappings = alike.iter().map(|(found, _)| &found.1.mapping);
+        // Also one that is disabled: it must not come back as its namesake.
+        let is_anothers = |mapping: &Mapping| mapping.client().is_some_and(|of| of != client.id());
+        if many || mappings.clone().any(is_anothers) {
             return Some(self.waits(rung, None, None, &[]));
         }
-        let sure = live
-            .iter()
-            .all(|(.., likeness)| *likeness == Likeness::Sure);
+        // Whose a certificate was that was removed is not recorded, so its names may be another's. For
+        // a key it makes no difference: who has it could as well show the certificate that is good.
+        let was_shut_out = rung == Rung::SameName
+            && mappings.any(|mapping| matches!(mapping, Mapping::Removed { .. }));
+        let mut likenesses = live.iter().map(|(.., likeness)| *likeness);
+        let is_sure = !was_shut_out && likenesses.all(|likeness| likeness == Likeness::Sure);
         let predecessor = ends_first(live.iter().map(|(_, found, _)| *found));
-        Some(if sure && follow == Follow::Auto {
+        Some(if is_sure && follow == Follow::Auto {
             self.given(rung, client, predecessor, &[])
         } else {
             self.waits(rung, Some(client.id()), predecessor, &[])
