@@ -47,6 +47,9 @@ pub struct Proposal<'a> {
 }
 
 impl Proposal<'_> {
+    /// How much time there should be unless somebody says otherwise.
+    pub const NOTICE: Duration = Duration::from_hours(24);
+
     /// Everything that speaks against setting it `now`.
     #[must_use]
     pub fn objections(&self, now: Timestamp) -> Vec<Objection> {

@@ -486,6 +486,68 @@ fn undoing_goes_back_to_where_nothing_was_set() {
     );
 }
 
+#[test]
+fn o7_no_refusal_comes_back_by_undo_unless_insisted_on() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::start(&world, &backend);
+    let alice = world.client("alice");
+    let alice_id = client_id(&gateway, &alice);
+    let undo = |arguments: &[&str]| gateway.cli(&[&["phase", "undo"], arguments].concat());
+    let insist = ["--force", "--reason", "a drill"];
+    phase(&gateway, &["announce", "--all"]);
+    phase(
+        &gateway,
+        &[&["brownout", "--all", "--percent", "100"], &AT_ONCE[..]].concat(),
+    );
+    wait_status(&gateway, &alice, 403).expect_refusal(403, "brownout");
+    let browned = phase(&gateway, &["list"]);
+    phase(&gateway, &["announce", "--all"]);
+    wait_status(&gateway, &alice, 200);
+
+    for arguments in [&[][..], &["--all"], &["--dry-run"]] {
+        let words = ["'all' would go back to brownout", "at once", "--force"];
+        expect_refusal(&undo(arguments), &words);
+    }
+    let mute = undo(&["--force"]);
+    assert!(mute.errors.contains("--reason"), "{mute:#?}");
+    get(&gateway, &alice).expect_status(200);
+    let dry = phase(&gateway, &[&["undo", "--dry-run"], &insist[..]].concat());
+    assert_eq!(dry["setting"]["phase"], "brownout", "{dry:#}");
+    undo(&insist).expect_success();
+    wait_status(&gateway, &alice, 403);
+    assert_eq!(
+        phase(&gateway, &["list"])["phases"][0]["since"],
+        browned["phases"][0]["since"]
+    );
+
+    // The way out of a refusal asks for nothing, also when it leads into a smaller one.
+    phase(&gateway, &[&["retire", "--all"], &insist[..]].concat());
+    wait_status(&gateway, &alice, 401);
+    undo(&[]).expect_success();
+    wait_status(&gateway, &alice, 403);
+    undo(&[]).expect_success();
+    wait_status(&gateway, &alice, 200);
+
+    // Whoever was exempted comes under what was set for the others.
+    phase(&gateway, &["accept", "--client", &alice_id]);
+    phase(&gateway, &[&["retire", "--all"], &insist[..]].concat());
+    let client = ["--client", &alice_id];
+    let words = [
+        "would go back to retired: 1 client(s)",
+        "still called by certificate",
+        &alice_id,
+    ];
+    // What was seen is written every few seconds.
+    let refused = wait_for("the sightings to be written", || {
+        let dry = undo(&[&client[..], &["--dry-run"]].concat());
+        Some(dry).filter(|told| !told.status.success())
+    });
+    expect_refusal(&refused, &words);
+    get(&gateway, &alice).expect_status(200);
+    undo(&[&client[..], &insist[..]].concat()).expect_success();
+    wait_status(&gateway, &alice, 401);
+}
+
 /// Whether the gateway asks this connection for a client certificate.
 fn is_asked(transcript: &Transcript) -> bool {
     let says = |words| transcript.output.contains(words);
@@ -518,7 +580,8 @@ fn o12_once_all_are_retired_certificates_are_not_asked_for_until_that_is_undone(
     get(&gateway, &alice).expect_status(200);
     assert!(is_asked(&look("1.3")));
 
-    phase(&gateway, &["undo", "--client", &exempt]);
+    let undo = ["undo", "--client", &exempt];
+    phase(&gateway, &[&undo[..], &forced[1..]].concat());
     wait_for("the gateway to ask no more", || {
         (!is_asked(&look("1.3"))).then_some(())
     });
@@ -648,4 +711,16 @@ async fn o7_a_brownout_stops_itself_at_its_budget_over_all_gateways() {
     // One event, and not one of each gateway: below it is the brownout, and the announcement.
     let former = now["former"].as_array().unwrap();
     assert_eq!(former.len(), 2, "{listed:#}");
+
+    // What the gateway did is taken back by name only, and as the brownout would be set.
+    let undo = one.cli(&["phase", "undo"]);
+    expect_refusal(
+        &undo,
+        &["the gateway's own", "the budget", "phase undo --all"],
+    );
+    let undo = one.cli(&["phase", "undo", "--all"]);
+    expect_refusal(&undo, &["at once", "--force"]);
+    get(&one, &alice).expect_status(200);
+    phase(&one, &["undo", "--all", "--force", "--reason", "once more"]);
+    wait_status(&one, &alice, 403);
 }

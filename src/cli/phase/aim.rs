@@ -1,5 +1,6 @@
 //! What the commands that set a phase have in common: for whom, and what clients are told.
 
+use crate::cli::Failure;
 use crate::cli::open::Operator;
 use crate::client::ClientId;
 use crate::config::Period;
@@ -59,6 +60,15 @@ impl MaybeAim {
     }
 }
 
+/// The arguments that name `target`.
+pub(super) fn arguments(target: &Target) -> String {
+    match target {
+        Target::All => "--all".to_owned(),
+        Target::Cohort(selector) => format!("--cohort {selector}"),
+        Target::Client(id) => format!("--client {id}"),
+    }
+}
+
 /// What clients are told. What was told before and is not said again stays.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Telling {
@@ -83,7 +93,20 @@ pub(super) struct Grace {
 pub(super) struct Force {
     /// Do it whatever speaks against it; say why
     #[arg(long, requires = "reason")]
-    pub(super) force: bool,
+    force: bool,
+}
+
+impl Force {
+    /// Goes on when nothing speaks against it, or the operator insists.
+    pub(super) fn over(&self, objections: &[String]) -> Result<(), Failure> {
+        if objections.is_empty() || self.force {
+            return Ok(());
+        }
+        Err(Failure::Refused(format!(
+            "{} (--force --reason \"…\" overrides)",
+            objections.join("; ")
+        )))
+    }
 }
 
 /// The setting that the arguments of a command describe.

@@ -2,6 +2,7 @@
 
 use crate::cli::open::{Edit, Operator};
 use crate::cli::{Failure, Out};
+use crate::clock::Timestamp;
 use crate::config::Period;
 use crate::phase::{Brownout, Plan, Proposal, Schedule, Share, Step, Window, Windows, Zone};
 
@@ -36,7 +37,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     budget: Option<u64>,
     /// How much time clients have between now and the first refusal
-    #[arg(long, value_name = "PERIOD", value_parser = period, default_value = "24h")]
+    #[arg(long, value_name = "PERIOD", value_parser = period, default_value_t = Period::from(Proposal::NOTICE))]
     notice: Period,
     #[command(flatten)]
     telling: Telling,
@@ -69,15 +70,7 @@ pub(super) async fn run(args: Args, operator: &Operator, out: &mut Out) -> Resul
             notice: args.notice.as_duration(),
             announced: proposed.before.and_then(|before| before.announced),
         };
-        let objections = proposal.objections(operator.now);
-        if objections.is_empty() || args.force.force {
-            return Ok("refuse");
-        }
-        let objections: Vec<_> = objections.iter().map(ToString::to_string).collect();
-        Err(Failure::Refused(format!(
-            "{} (--force --reason \"…\" overrides)",
-            objections.join("; ")
-        )))
+        args.force.over(&told(&proposal, operator.now))
     };
     set(
         &args.aim.target(),
@@ -88,6 +81,12 @@ pub(super) async fn run(args: Args, operator: &Operator, out: &mut Out) -> Resul
         guard,
     )
     .await
+}
+
+/// What speaks against a brownout, as operators read it.
+pub(super) fn told(proposal: &Proposal<'_>, now: Timestamp) -> Vec<String> {
+    let objections = proposal.objections(now);
+    objections.iter().map(ToString::to_string).collect()
 }
 
 fn plan(args: &Args, operator: &Operator) -> Result<Plan, Failure> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -10,7 +9,8 @@ use crate::cli::open::Operator;
 use crate::cli::progress::Progress;
 use crate::cli::records::Records;
 use crate::client::{ClientId, ClientRecord};
-use crate::phase::{Cohorts, InForce, PhaseRecord, Target};
+use crate::clock::Timestamp;
+use crate::phase::{Cohorts, InForce, Phase, PhaseRecord, Target};
 use crate::store::{Change, Epoch, Record};
 
 /// Every setting.
@@ -99,26 +99,54 @@ impl Outlook {
         progress: &Progress,
         operator: &Operator,
     ) -> Concerned {
-        let window: Duration = operator.config.migration.window;
-        let mut concerned = Concerned::default();
-        for (_, client) in records.clients.values() {
-            let holds = self
-                .holds(client)
-                .is_some_and(|held| held.target == *target);
-            if !client.is_active() || !holds {
-                continue;
-            }
+        Concerned::of(records, progress, operator, |client| {
+            let held = self.holds(client);
+            held.is_some_and(|held| held.target == *target)
+        })
+    }
+
+    /// The clients that are retired here, and were not `before`.
+    pub(super) fn newly_retired(
+        &self,
+        before: &Self,
+        records: &Records,
+        progress: &Progress,
+        operator: &Operator,
+    ) -> Concerned {
+        let is_retired = |outlook: &Self, client: &ClientRecord| {
+            let held = outlook.holds(client);
+            held.is_some_and(|held| held.phase() == Phase::Retired)
+        };
+        Concerned::of(records, progress, operator, |client| {
+            is_retired(self, client) && !is_retired(before, client)
+        })
+    }
+}
+
+impl Concerned {
+    /// Those active clients that are meant.
+    fn of(
+        records: &Records,
+        progress: &Progress,
+        operator: &Operator,
+        is_meant: impl Fn(&ClientRecord) -> bool,
+    ) -> Self {
+        let mut concerned = Self::default();
+        let clients = records.clients.values().map(|(_, client)| client);
+        for client in clients.filter(|client| client.is_active() && is_meant(client)) {
             concerned.total = concerned.total.saturating_add(1);
             let last = progress.seen(&client.id).by_certificate;
             let is_unreadable = progress.is_unreadable(&client.id);
-            if is_unreadable || last.is_some_and(|last| last.plus(window) >= operator.now) {
-                concerned.by_certificate.push(client.id.clone());
-                if is_unreadable {
-                    concerned.unreadable.push(client.id.clone());
-                }
-                if !progress.has_key(&client.id) {
-                    concerned.without_key.push(client.id.clone());
-                }
+            let is_late = |last: Timestamp| last.plus(progress.window()) < operator.now;
+            if !is_unreadable && last.is_none_or(is_late) {
+                continue;
+            }
+            concerned.by_certificate.push(client.id.clone());
+            if is_unreadable {
+                concerned.unreadable.push(client.id.clone());
+            }
+            if !progress.has_key(&client.id) {
+                concerned.without_key.push(client.id.clone());
             }
         }
         concerned

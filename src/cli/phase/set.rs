@@ -6,7 +6,7 @@ use crate::cli::records::{Records, no_client};
 use crate::cli::{Failure, Out};
 use crate::config::Period;
 use crate::phase::{self, Setting, Step, Target};
-use crate::store::{Action, Change};
+use crate::store::Action;
 
 use super::aim::{Aim, Force, Grace, Telling, setting};
 use super::outlook::{Concerned, Outlook};
@@ -61,7 +61,7 @@ pub(super) async fn accept(
         &args.edit,
         operator,
         out,
-        |_| Ok(""),
+        |_| Ok(()),
     )
     .await
 }
@@ -73,14 +73,13 @@ pub(super) async fn announce(
 ) -> Result<(), Failure> {
     let (step, reason) = (Step::Announce, args.edit.reason.as_ref());
     let setting = setting(step, &args.grace, Some(&args.telling), reason, operator);
-    let told = |_: &Proposed<'_>| Ok("tell");
     set(
         &args.aim.target(),
         &setting,
         &args.edit,
         operator,
         out,
-        told,
+        |_| Ok(()),
     )
     .await
 }
@@ -93,19 +92,8 @@ pub(super) async fn retire(
     let (step, reason) = (Step::Retired, args.edit.reason.as_ref());
     let setting = setting(step, &args.grace, Some(&args.telling), reason, operator);
     let guard = |proposed: &Proposed<'_>| {
-        let still = &proposed.concerned.by_certificate;
-        if still.is_empty() || args.force.force {
-            return Ok("refuse");
-        }
-        let window = Period::from(operator.config.migration.window);
-        Err(Failure::Refused(format!(
-            "{} client(s) of '{}' still called by certificate in the last {window}{}{} (--force \
-             --reason \"…\" overrides)",
-            still.len(),
-            proposed.target,
-            listed(": ", still),
-            listed(UNREADABLE, &proposed.concerned.unreadable)
-        )))
+        let objection = still_calling(proposed.concerned, proposed.target, operator);
+        args.force.over(objection.as_slice())
     };
     set(
         &args.aim.target(),
@@ -118,6 +106,23 @@ pub(super) async fn retire(
     .await
 }
 
+/// What speaks against refusing the certificates of these clients of `target`.
+pub(super) fn still_calling(
+    concerned: &Concerned,
+    target: &Target,
+    operator: &Operator,
+) -> Option<String> {
+    let window = Period::from(operator.config.migration.window);
+    let still = &concerned.by_certificate;
+    let objection = format!(
+        "{} client(s) of '{target}' still called by certificate in the last {window}{}{}",
+        still.len(),
+        listed(": ", still),
+        listed(UNREADABLE, &concerned.unreadable)
+    );
+    (!still.is_empty()).then_some(objection)
+}
+
 /// A setting that is about to be put in force.
 pub(super) struct Proposed<'a> {
     pub(super) target: &'a Target,
@@ -126,15 +131,14 @@ pub(super) struct Proposed<'a> {
     pub(super) concerned: &'a Concerned,
 }
 
-/// Puts `setting` in force for `target`, unless `guard` objects; that also says what it does to
-/// clients that still call by certificate.
+/// Puts `setting` in force for `target`, unless `guard` objects.
 pub(super) async fn set(
     target: &Target,
     setting: &Setting,
     edit: &Edit,
     operator: &Operator,
     out: &mut Out,
-    guard: impl Fn(&Proposed<'_>) -> Result<&'static str, Failure>,
+    guard: impl Fn(&Proposed<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let decide = async || {
         let records = operator.records().await?;
@@ -148,24 +152,26 @@ pub(super) async fn set(
         let before = before.map(|before| &before.setting);
         let setting = setting.clone().going_on_from(before);
         let change = phase::set(read(&records, target), target.clone(), setting.clone());
-        let concerned = concerned(target, &change, &records, operator).await?;
-        let effect = guard(&Proposed {
+        let progress = Progress::read(operator, &records).await?;
+        let after = Outlook::after(&records, &change);
+        let concerned = after.concerned(target, &records, &progress, operator);
+        guard(&Proposed {
             target,
             before,
             concerned: &concerned,
         })?;
         let setting = SettingView::of(&setting, operator.now);
-        Ok((Some(change), (effect, setting, concerned)))
+        Ok((Some(change), (setting, concerned)))
     };
     let done = operator.change(Action::PhaseSet, edit, decide).await?;
-    let (did, (effect, setting, clients)) = done;
+    let (did, (setting, clients)) = done;
     let report = Report {
         did,
         target,
         setting: Some(setting),
         clients,
     };
-    report.show(effect, operator, out)
+    report.show(operator, out)
 }
 
 /// The record of `target`.
@@ -174,16 +180,4 @@ pub(super) fn read(
     target: &Target,
 ) -> Option<(crate::store::Epoch, phase::PhaseRecord)> {
     records.phases.get(target).cloned()
-}
-
-/// The clients that `change` to the phase of `target` concerns.
-pub(super) async fn concerned(
-    target: &Target,
-    change: &Change,
-    records: &Records,
-    operator: &Operator,
-) -> Result<Concerned, Failure> {
-    let progress = Progress::read(operator, records).await?;
-    let after = Outlook::after(records, change);
-    Ok(after.concerned(target, records, &progress, operator))
 }

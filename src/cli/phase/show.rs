@@ -115,13 +115,8 @@ impl SettingView {
 }
 
 impl Report<'_> {
-    /// Prints it, with `effect`: what it does to clients that still call by certificate.
-    pub(super) fn show(
-        &self,
-        effect: &str,
-        operator: &Operator,
-        out: &mut Out,
-    ) -> Result<(), Failure> {
+    /// Prints it, with what it does to clients that still call by certificate.
+    pub(super) fn show(&self, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
         let setting = self.setting.as_ref();
         let phase = setting.map_or("no phase of its own", |setting| setting.phase.as_str());
         let target = self.target;
@@ -132,11 +127,17 @@ impl Report<'_> {
         )];
         let details = setting.map(SettingView::details).unwrap_or_default();
         lines.extend(Some(details).filter(|details| !details.is_empty()));
-        if !effect.is_empty() {
+        let effect = setting.and_then(|setting| match setting.phase {
+            Phase::Accept => None,
+            Phase::Announce => Some("tell"),
+            Phase::Brownout | Phase::Retired => Some("refuse"),
+        });
+        if let Some(effect) = effect {
             let window = Period::from(operator.config.migration.window);
             lines.push(format!(
-                "{} {effect} {} client(s) that called by certificate in the last {window}, {} of \
-                 which never fetched a key{}{}",
+                "{} {effect} {} client(s) that called by certificate in the last {window} (until a \
+                 few seconds ago: that is how long gateways take to tell), {} of which never fetched \
+                 a key{}{}",
                 self.did.word("will", "would"),
                 self.clients.by_certificate.len(),
                 self.clients.without_key.len(),
