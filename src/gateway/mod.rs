@@ -175,7 +175,8 @@ impl Gateway {
         }
         let caller = self.caller(head, connection, Purpose::Request, freshness, now)?;
         let asked = self.parts.directory.asks_for_certificates();
-        Ok(policy::decide(route, caller, asked, now)?)
+        let sightings = &self.parts.sightings;
+        Ok(policy::decide(route, caller, asked, sightings, now)?)
     }
 
     /// The route of a request; refused when a backend could read its path as another's.

@@ -20,6 +20,22 @@ pub struct Brownout {
     pub budget: Option<u64>,
 }
 
+impl Brownout {
+    /// Until when a certificate of `client` is refused, if it is refused `now`, after so many
+    /// `refusals`: nobody is any more once the budget is spent.
+    #[must_use]
+    pub fn refuses(&self, client: &ClientId, refusals: u64, now: Timestamp) -> Option<Timestamp> {
+        let until = self.plan.refuses(client, now)?;
+        (!self.has_spent(refusals)).then_some(until)
+    }
+
+    /// Whether so many `refusals` are all that it may make.
+    #[must_use]
+    pub fn has_spent(&self, refusals: u64) -> bool {
+        self.budget.is_some_and(|budget| refusals >= budget)
+    }
+}
+
 /// When which certificates are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -24,10 +24,8 @@ pub fn set(read: Option<(Epoch, PhaseRecord)>, target: Target, setting: Setting)
 #[must_use]
 pub fn stop((version, record): (Epoch, PhaseRecord), spent: u64, now: Timestamp) -> Option<Change> {
     let present = record.present()?;
-    let budget = present.brownout()?.budget?;
-    if spent < budget {
-        return None;
-    }
+    let brownout = present.brownout()?;
+    let budget = brownout.budget.filter(|_| brownout.has_spent(spent))?;
     let why = format!(
         "{spent} refusals were counted, of each client one a minute, and the budget of the brownout was {budget}"
     );

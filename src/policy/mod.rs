@@ -12,6 +12,7 @@ pub use route::{Accept, HostPattern, NotAHost, Route, Routes};
 
 use crate::certificate::CaIndex;
 use crate::clock::Timestamp;
+use crate::directory::Sightings;
 use crate::identity::{Caller, Identity, Proof};
 use crate::key::Scope;
 use crate::phase::{InForce, Step};
@@ -93,7 +94,8 @@ pub fn open(route: &Arc<Route>) -> Option<Permit> {
     })
 }
 
-/// Whether `caller`, who was `asked` for a certificate or not, may use `route` at `now`.
+/// Whether `caller`, who was `asked` for a certificate or not, may use `route` at `now`. The
+/// `sightings` tell how much of its budget a brownout has spent.
 ///
 /// # Errors
 ///
@@ -102,6 +104,7 @@ pub fn decide(
     route: &Arc<Route>,
     caller: Caller,
     asked: bool,
+    sightings: &Sightings,
     now: Timestamp,
 ) -> Result<Permit, Denied> {
     if let Some(permit) = open(route) {
@@ -116,7 +119,7 @@ pub fn decide(
         return Err(Denial::CredentialMissing(accept).into());
     };
     let allowed = accepts(route, &identity).and_then(|()| match identity.phase() {
-        Some(phase) => allows(phase, &identity, now),
+        Some(phase) => allows(phase, &identity, sightings, now),
         None => Ok(()),
     });
     match allowed {
@@ -132,16 +135,24 @@ pub fn decide(
 }
 
 /// Whether `phase` lets a certificate of this client pass at `now`.
-fn allows(phase: &InForce, identity: &Identity, now: Timestamp) -> Result<(), Denial> {
+fn allows(
+    phase: &InForce,
+    identity: &Identity,
+    sightings: &Sightings,
+    now: Timestamp,
+) -> Result<(), Denial> {
     match &phase.step {
         Step::Accept | Step::Announce => Ok(()),
-        Step::Brownout(brownout) => match brownout.plan.refuses(identity.client(), now) {
-            None => Ok(()),
-            Some(until) => Err(Denial::Brownout {
-                phase: phase.version,
-                until,
-            }),
-        },
+        Step::Brownout(brownout) => {
+            let refusals = sightings.refusals(phase.version);
+            match brownout.refuses(identity.client(), refusals, now) {
+                None => Ok(()),
+                Some(until) => Err(Denial::Brownout {
+                    phase: phase.version,
+                    until,
+                }),
+            }
+        }
         Step::Retired => Err(Denial::Retired),
     }
 }

@@ -1,37 +1,86 @@
 //! Brownouts that stop themselves.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::clock;
-use crate::directory::Directory;
+use crate::directory::{Directory, Sightings};
 use crate::phase;
 use crate::phase::InForce;
-use crate::store::{CommitError, Record, RecordId, Store, StoreError};
+use crate::store::{CommitError, Epoch, Record, RecordId, Store, StoreError};
 
 /// Stops every brownout that has refused as often as it may, at all replicas together. Of many
 /// replicas that find so at once, one makes the change.
 ///
 /// # Errors
 ///
-/// When the store cannot tell.
-pub(super) async fn keep(directory: &Directory, store: &dyn Store) -> Result<(), StoreError> {
-    let mut limited = Vec::new();
-    directory.view().phases(|phase| {
-        let brownout = phase.brownout();
-        if brownout.is_some_and(|brownout| brownout.budget.is_some()) {
-            limited.push(std::sync::Arc::clone(phase));
-        }
-    });
+/// When the store cannot tell. What this gateway counts itself then ends the refusals here.
+pub(super) async fn keep(
+    directory: &Directory,
+    sightings: &Sightings,
+    store: &dyn Store,
+) -> Result<(), StoreError> {
     // One whose count cannot be read holds up no other.
     let mut kept = Ok(());
-    for phase in limited {
-        kept = keep_one(&phase, store).await.and(kept);
+    for phase in limited(directory) {
+        kept = keep_one(&phase, sightings, store).await.and(kept);
     }
     kept
 }
 
-async fn keep_one(phase: &InForce, store: &dyn Store) -> Result<(), StoreError> {
+/// The brownouts that have spent their budgets as far as is known here, and so refuse nobody at this
+/// gateway; a warning for each that is not among those `before`.
+pub(super) fn spent(
+    directory: &Directory,
+    sightings: &Sightings,
+    before: &BTreeSet<Epoch>,
+) -> BTreeSet<Epoch> {
+    let mut spent = BTreeSet::new();
+    for phase in limited(directory) {
+        let refusals = sightings.refusals(phase.version);
+        if !phase
+            .brownout()
+            .is_some_and(|brownout| brownout.has_spent(refusals))
+        {
+            continue;
+        }
+        if !before.contains(&phase.version) {
+            tracing::warn!(
+                target = %phase.target,
+                refusals,
+                "a brownout has spent its budget as far as is known here: it refuses nobody at this \
+                 gateway, and is stopped for all once the store answers"
+            );
+        }
+        spent.insert(phase.version);
+    }
+    spent
+}
+
+/// The brownouts in force that have a budget.
+fn limited(directory: &Directory) -> Vec<Arc<InForce>> {
+    let mut limited = Vec::new();
+    directory.view().phases(|phase| {
+        let brownout = phase.brownout();
+        if brownout.is_some_and(|brownout| brownout.budget.is_some()) {
+            limited.push(Arc::clone(phase));
+        }
+    });
+    limited
+}
+
+async fn keep_one(
+    phase: &InForce,
+    sightings: &Sightings,
+    store: &dyn Store,
+) -> Result<(), StoreError> {
+    let told = sightings.refusals_told(phase.version);
     let spent = store.spent(phase.version).await?;
-    let budget = phase.brownout().and_then(|brownout| brownout.budget);
-    if budget.is_none_or(|budget| spent < budget) {
+    sightings.learn_refusals(phase.version, told, spent);
+    if !phase
+        .brownout()
+        .is_some_and(|brownout| brownout.has_spent(spent))
+    {
         return Ok(());
     }
     let Some(found) = store.get(&RecordId::Phase(phase.target.clone())).await? else {

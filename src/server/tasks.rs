@@ -1,5 +1,6 @@
 //! What goes on beside the requests.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::expiring::Expiring;
 use crate::client::Stage;
 use crate::clock;
 use crate::directory::{Directory, Ends, Lessons, Sightings};
-use crate::store::{Store, StoreError, local};
+use crate::store::{Epoch, Store, StoreError, local};
 use crate::telemetry::Metrics;
 
 /// How often new sightings are written.
@@ -137,11 +138,12 @@ impl KeepSightings {
         }
     }
 
-    async fn flush(&self) {
+    /// Tells the store what is new; whether it took it.
+    async fn flush(&self) -> bool {
         let told = self
             .sightings
             .flush(self.store.as_ref(), clock::now().day());
-        Self::report(told.await);
+        Self::report(&told.await)
     }
 
     /// Whether a rotated key is in use decides what the old one may still do, at every replica.
@@ -151,12 +153,13 @@ impl KeepSightings {
             let told = self
                 .sightings
                 .flush_first_uses(self.store.as_ref(), clock::now().day());
-            Self::report(told.await);
+            Self::report(&told.await);
             tokio::time::sleep(FIRST_USES_EVERY).await;
         }
     }
 
-    fn report(told: Result<u64, StoreError>) {
+    /// Says what was wrong; whether the store took it.
+    fn report(told: &Result<u64, StoreError>) -> bool {
         match told {
             Ok(0) => {}
             Ok(damaged) => {
@@ -169,12 +172,25 @@ impl KeepSightings {
                 tracing::warn!(%error, "sightings are kept in memory until the store takes them");
             }
         }
+        told.is_ok()
     }
 
-    async fn keep_budgets(&self) {
-        if let Err(error) = budget::keep(&self.directory, self.store.as_ref()).await {
+    /// Stops brownouts that have spent their budgets. While the store is not there for that, or was
+    /// not `told`, gives those that this gateway ends for itself; `spent` were so before.
+    async fn keep_budgets(&self, told: bool, spent: &BTreeSet<Epoch>) -> BTreeSet<Epoch> {
+        let (directory, sightings) = (&self.directory, &self.sightings);
+        let kept = budget::keep(directory, sightings, self.store.as_ref()).await;
+        if let Err(error) = &kept {
             tracing::warn!(%error, "whether a brownout has spent its budget is not known");
         }
+        let spent = if told && kept.is_ok() {
+            BTreeSet::new()
+        } else {
+            budget::spent(directory, sightings, spent)
+        };
+        let number = i64::try_from(spent.len()).unwrap_or(i64::MAX);
+        self.metrics.brownouts_spent.set(number);
+        spent
     }
 
     async fn load(&self) {
@@ -196,12 +212,13 @@ impl KeepSightings {
         let mut load = tokio::time::interval(LOAD_EVERY);
         let mut flush = tokio::time::interval(FLUSH_EVERY);
         let mut count = tokio::time::interval(COUNT_EVERY);
+        let mut spent = BTreeSet::new();
         loop {
             tokio::select! {
                 _ = load.tick() => self.load().await,
                 _ = flush.tick() => {
-                    self.flush().await;
-                    self.keep_budgets().await;
+                    let told = self.flush().await;
+                    spent = self.keep_budgets(told, &spent).await;
                 }
                 _ = count.tick() => self.count_stages(),
             }

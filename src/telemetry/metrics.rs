@@ -41,6 +41,8 @@ pub struct Metrics {
     pub clients_expiring: IntGaugeVec,
     /// `keyferry_directory_entries{kind}`.
     pub directory_entries: IntGaugeVec,
+    /// `keyferry_brownouts_spent`.
+    pub brownouts_spent: IntGauge,
     /// `keyferry_observing`.
     pub observing: IntGauge,
     /// `keyferry_store_up`.
@@ -123,6 +125,7 @@ impl Metrics {
             clients: make.gauges("clients", "Clients by stage.", &["stage"])?,
             clients_expiring: make.gauges("clients_expiring", "Active clients whose last certificate (while they depend on it) or last key ends within the window.", &["kind", "window"])?,
             directory_entries: make.gauges("directory_entries", "Records in memory by kind.", &["kind"])?,
+            brownouts_spent: make.register(IntGauge::with_opts(opts("brownouts_spent", "Brownouts that refuse nobody at this gateway, since their budget is spent as far as it knows, while the store cannot be told to stop them."))?)?,
             observing: make.register(IntGauge::with_opts(opts("observing", "1 while requests of an existing gateway are passed on as they came, whatever would be decided."))?)?,
             store_up: make.register(IntGauge::with_opts(opts("store_up", "1 while the store answers."))?)?,
             store_epoch: make.register(IntGauge::with_opts(opts("store_epoch", "The last change that is known here."))?)?,

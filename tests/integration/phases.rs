@@ -724,3 +724,61 @@ async fn o7_a_brownout_stops_itself_at_its_budget_over_all_gateways() {
     phase(&one, &["undo", "--all", "--force", "--reason", "once more"]);
     wait_status(&one, &alice, 403);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn o7_while_the_store_is_away_a_brownout_ends_by_what_its_gateway_counts() {
+    let (world, backend) = (World::new(), Backend::start());
+    let mut redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let gateway = Gateway::builder(&world)
+        .backend("echo", backend.address())
+        .route("/", "echo", "either")
+        .redis(&redis.url())
+        .start();
+    let [alice, bob, carol, dave] =
+        ["alice", "bob", "carol", "dave"].map(|name| world.client(name));
+    let ids = [&alice, &bob, &carol, &dave].map(|client| client_id(&gateway, client));
+    let brownout = |target: &[&str], budget: &str| {
+        let plan = ["--percent", "100", "--budget", budget];
+        phase(
+            &gateway,
+            &[&["brownout"], target, &plan[..], &AT_ONCE[..]].concat(),
+        );
+    };
+    brownout(&["--client", &ids[3]], "1000");
+    wait_status(&gateway, &dave, 403);
+    brownout(&["--all"], "3");
+    wait_status(&gateway, &alice, 403);
+
+    redis.stop();
+    wait_for("the gateway to miss its store", || {
+        (gateway.metric("keyferry_store_up") == 0.0).then_some(())
+    });
+    for client in [&alice, &bob, &carol] {
+        get(&gateway, client).expect_refusal(403, "brownout");
+    }
+    // Three felt it, and that was the budget.
+    for client in [&alice, &bob, &carol] {
+        get(&gateway, client).expect_status(200);
+    }
+    // Where the budget is not spent, it goes on.
+    get(&gateway, &dave).expect_refusal(403, "brownout");
+    wait_for("the gateway to say so", || {
+        (gateway.metric("keyferry_brownouts_spent") == 1.0).then_some(())
+    });
+    assert!(gateway.log().contains("refuses nobody at this gateway"));
+
+    assert!(redis.start_again().await);
+    let stopped = wait_for("the store to be told", || {
+        get(&gateway, &alice).expect_status(200);
+        let told = gateway.cli(&["phase", "list", "--output", "json"]);
+        let listed = Some(told).filter(|told| told.status.success())?.json();
+        let phases = listed["phases"].as_array().unwrap().clone();
+        let all = phases.into_iter().find(|phase| phase["target"] == "all");
+        all.filter(|all| all["phase"] == "announce")
+    });
+    assert_eq!(stopped["by"], "the gateway");
+    wait_for("the gateway to have nothing to say", || {
+        (gateway.metric("keyferry_brownouts_spent") == 0.0).then_some(())
+    });
+    get(&gateway, &dave).expect_refusal(403, "brownout");
+}

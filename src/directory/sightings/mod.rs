@@ -6,8 +6,7 @@
 
 mod cells;
 mod outbox;
-
-use std::sync::atomic::{AtomicU64, Ordering};
+mod spending;
 
 use foldhash::fast::RandomState;
 use papaya::HashMap;
@@ -15,17 +14,18 @@ use tokio::sync::{Mutex, Notify};
 
 use crate::client::{ClientId, Counted, CredentialId, LastRefusal, LastUse, Seen, Sighting, Use};
 use crate::clock::{Day, Timestamp};
-use crate::store::{Batch, Epoch, Store, StoreError};
+use crate::store::{Batch, Epoch, Spent, Store, StoreError};
 use cells::{Activity, UseCell};
 use outbox::Outbox;
+use spending::Spending;
 
 /// What was seen, here and at other replicas, and what of it the store has not been told.
 #[derive(Default)]
 pub struct Sightings {
     clients: HashMap<ClientId, Activity, RandomState>,
     credentials: HashMap<CredentialId, UseCell, RandomState>,
-    /// Refusals of brownouts since they were last collected.
-    spent: HashMap<Epoch, AtomicU64, RandomState>,
+    /// Refusals of brownouts, by the versions of their phases.
+    spent: HashMap<Epoch, Spending, RandomState>,
     outbox: Mutex<Outbox>,
     /// A key was used of which no use was known here.
     first_use: Notify,
@@ -90,8 +90,28 @@ impl Sightings {
             return;
         }
         let map = self.spent.pin();
-        map.get_or_insert_with(phase, AtomicU64::default)
-            .fetch_add(1, Ordering::Relaxed);
+        map.get_or_insert_with(phase, Spending::default).count();
+    }
+
+    /// How often the brownout of this version of a phase has refused, as far as that is known here:
+    /// what the store knew of when it last answered, and what came here since.
+    #[must_use]
+    pub fn refusals(&self, phase: Epoch) -> u64 {
+        self.spent.pin().get(&phase).map_or(0, Spending::known)
+    }
+
+    /// How many of the refusals here the store took.
+    #[must_use]
+    pub fn refusals_told(&self, phase: Epoch) -> u64 {
+        self.spent.pin().get(&phase).map_or(0, Spending::told)
+    }
+
+    /// The store knows of so many refusals in `total`, and had taken so many from here when it was
+    /// asked.
+    pub fn learn_refusals(&self, phase: Epoch, told: u64, total: u64) {
+        let map = self.spent.pin();
+        map.get_or_insert_with(phase, Spending::default)
+            .learn(total.saturating_sub(told));
     }
 
     /// When `client` was seen.
@@ -194,8 +214,8 @@ impl Sightings {
                 outbox.add(client, day, counts);
             }
         }
-        for (phase, refusals) in &self.spent.pin() {
-            outbox.add_spent(*phase, refusals.swap(0, Ordering::Relaxed));
+        for (phase, spending) in &self.spent.pin() {
+            outbox.add_spent(*phase, spending.collect());
         }
     }
 
@@ -228,6 +248,11 @@ impl Sightings {
         }
         for used in &batch.uses {
             self.use_is_told(used);
+        }
+        let map = self.spent.pin();
+        for Spent { phase, refusals } in &batch.spent {
+            map.get_or_insert_with(*phase, Spending::default)
+                .is_told(*refusals);
         }
     }
 

@@ -225,3 +225,38 @@ async fn the_first_use_of_a_key_is_told_at_once_and_the_rest_in_its_time() {
     let counts = store.totals(TODAY..=TODAY).await.unwrap();
     assert_eq!(counts[&TODAY].by_key, 1);
 }
+
+#[test]
+fn a_brownouts_refusals_are_those_that_the_store_knew_of_and_those_here_since() {
+    let sightings = Sightings::default();
+    let refuse = |name: &str| {
+        let client: ClientId = name.parse().unwrap();
+        sightings.spent(Epoch(7), &client, TODAY.start());
+    };
+    let learn = |total| {
+        let told = sightings.refusals_told(Epoch(7));
+        sightings.learn_refusals(Epoch(7), told, total);
+    };
+    refuse("a");
+    assert_eq!(sightings.refusals(Epoch(7)), 1);
+    sightings.acknowledged(&sightings.batch().unwrap());
+    // Others refused four times.
+    learn(5);
+    assert_eq!(sightings.refusals(Epoch(7)), 5);
+    refuse("b");
+    let told = sightings.batch().unwrap();
+    assert_eq!(sightings.refusals(Epoch(7)), 6, "not told yet");
+    sightings.acknowledged(&told);
+    refuse("c");
+    assert_eq!(sightings.refusals(Epoch(7)), 7, "told, and not learned");
+    let lost = sightings.batch().unwrap();
+    learn(7);
+    assert_eq!(sightings.refusals(Epoch(7)), 8, "rather too many");
+    sightings.acknowledged(&lost);
+    learn(7);
+    assert_eq!(sightings.refusals(Epoch(7)), 7);
+    // A store that lost its memory.
+    learn(0);
+    assert_eq!(sightings.refusals(Epoch(7)), 3);
+    assert_eq!(sightings.refusals(Epoch(8)), 0, "another brownout");
+}

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Answer, Call, days_left, json};
 use crate::client::{ClientId, Stage};
 use crate::clock::Timestamp;
+use crate::directory::Sightings;
 use crate::gateway::{Exchange, Refusal};
 use crate::key::{KeyId, Scope};
 use crate::phase::{InForce, Phase, Schedule};
@@ -67,7 +68,13 @@ struct BrownoutOf {
 }
 
 impl PhaseOf {
-    fn of(phase: Option<&InForce>, client: &ClientId, now: Timestamp) -> Self {
+    fn of(
+        phase: Option<&InForce>,
+        client: &ClientId,
+        sightings: &Sightings,
+        now: Timestamp,
+    ) -> Self {
+        let refusals = phase.map_or(0, |phase| sightings.refusals(phase.version));
         let text = |at: Timestamp| at.to_string();
         let brownout = phase.and_then(|phase| phase.brownout());
         Self {
@@ -77,7 +84,7 @@ impl PhaseOf {
             sunset: phase.and_then(|phase| phase.sunset).map(text),
             guide: phase.and_then(|phase| Some(phase.guide.as_ref()?.as_str().to_owned())),
             brownout: brownout.map(|brownout| BrownoutOf {
-                refused_until: brownout.plan.refuses(client, now).map(text),
+                refused_until: brownout.refuses(client, refusals, now).map(text),
                 begins: text(brownout.plan.begins),
                 ends: brownout.plan.ends.map(text),
                 schedule: brownout.plan.schedule.clone(),
@@ -114,6 +121,7 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
             phase: PhaseOf::of(
                 view.phase_of(identity.client()).as_deref(),
                 identity.client(),
+                &parts.sightings,
                 exchange.now,
             ),
             scopes: identity.scopes(),
