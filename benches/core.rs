@@ -32,7 +32,7 @@ use keyferry::head::Head;
 use keyferry::identity::{Freshness, Identity, Proof};
 use keyferry::key::{ApiKey, Format, Pepper, Peppers};
 use keyferry::observe::Observations;
-use keyferry::policy::{Accept, HostPattern, Permit, Route, Routes};
+use keyferry::policy::{Accept, Asking, HostPattern, Permit, Route, Routes};
 use keyferry::secret::Secret;
 use keyferry::sign::{self, Message, Names, Signer, SigningKey};
 use keyferry::store::Store;
@@ -203,12 +203,8 @@ impl World {
         let identities = identities::make(std::iter::once(first).chain(others), &format)?;
 
         let store = Arc::new(Embedded::open(&folder.path().join("keyferry.redb"))?);
-        runtime.block_on(identities::write(
-            &identities,
-            store.as_ref(),
-            &peppers,
-            now,
-        ))?;
+        let written = identities::write(&identities, store.as_ref(), &peppers, now);
+        runtime.block_on(written)?;
         let directory = Arc::new(Directory::new(Arc::clone(&store) as Arc<dyn Store>));
         runtime.block_on(load(&directory))?;
 
@@ -221,6 +217,7 @@ impl World {
                 ]),
                 backends: Vec::new(),
                 directory: Arc::clone(&directory),
+                asking: asking(&directory),
                 store: Arc::clone(&store) as Arc<dyn Store>,
                 sightings: Arc::new(Sightings::default()),
                 lessons: Arc::new(Lessons::default()),
@@ -335,6 +332,11 @@ async fn load(directory: &Directory) -> Result<()> {
     Ok(())
 }
 
+fn asking(directory: &Arc<Directory>) -> Arc<Asking> {
+    let routes = Routes::new(Vec::new());
+    Arc::new(Asking::new(Arc::clone(directory), true, &routes, &[]))
+}
+
 fn door(
     gateway: Gateway,
     verifier: &Arc<Verifier>,
@@ -358,7 +360,7 @@ fn door(
     Ok(Door::new(
         &settings,
         verifier,
-        Arc::clone(directory),
+        asking(directory),
         proxy,
         metrics,
         journal,

@@ -1,10 +1,11 @@
 //! Following the store: load everything once, then apply event by event.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Directory, View};
 use crate::clock;
-use crate::store::{Epoch, Event, Follow, StoreError, Versioned};
+use crate::store::{Epoch, Event, Follow, Record, StoreError, Versioned};
 
 /// How long one wait for events lasts; also how often a silent store shows that it is there.
 const WAIT: Duration = Duration::from_secs(2);
@@ -52,6 +53,7 @@ impl Directory {
         let epoch = self.store.load(&mut |record| view.apply(record)).await?;
         let [clients, certificates, keys] = view.len().map(|(_, count)| count);
         self.view.store(view.into());
+        self.population.fetch_add(1, Ordering::Release);
         self.epoch.send_replace(epoch);
         self.loaded.send_replace(true);
         tracing::info!(
@@ -89,11 +91,17 @@ impl Directory {
     fn apply(&self, event: Event) {
         let Event { epoch, records, .. } = event;
         let view = self.view.load();
+        let is_of_keys = |record: &Record| matches!(record, Record::Key(_) | Record::Alias(_));
+        let concerns_population = !records.iter().all(is_of_keys);
         for record in records {
             view.apply(Versioned {
                 version: epoch,
                 record,
             });
+        }
+        // Only now: whoever sees the new number finds the change.
+        if concerns_population {
+            self.population.fetch_add(1, Ordering::Release);
         }
         self.epoch.send_replace(epoch);
     }

@@ -7,7 +7,9 @@
 
 mod alike;
 mod ends;
+mod entry;
 mod follow;
+mod left;
 mod lessons;
 mod phases;
 mod sightings;
@@ -23,9 +25,11 @@ use tokio::sync::{Mutex, watch};
 
 pub use alike::Candidates;
 pub use ends::Ends;
+pub use entry::KeyEntry;
+pub use left::Left;
 pub use lessons::Lessons;
 pub use sightings::Sightings;
-pub use view::{Belongings, KeyEntry, View};
+pub use view::{Belongings, View};
 
 use crate::clock;
 use crate::store::{Epoch, Store};
@@ -36,6 +40,7 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 /// All identities, and the way to the store for what memory does not tell.
 pub struct Directory {
     view: ArcSwap<View>,
+    population: AtomicU64,
     epoch: watch::Sender<Epoch>,
     loaded: watch::Sender<bool>,
     store: Arc<dyn Store>,
@@ -64,6 +69,7 @@ impl Directory {
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self {
             view: ArcSwap::from_pointee(View::default()),
+            population: AtomicU64::new(0),
             epoch: watch::Sender::new(Epoch::NONE),
             loaded: watch::Sender::new(false),
             store,
@@ -81,11 +87,10 @@ impl Directory {
         self.view.load()
     }
 
-    /// Whether certificates are still of use to anybody, so that clients are asked for theirs. They
-    /// are, unless it is known that everybody who could come is retired.
+    /// A number that is another one after every change to clients, certificates and phases.
     #[must_use]
-    pub fn asks_for_certificates(&self) -> bool {
-        !self.view().is_everybody_retired()
+    pub fn population(&self) -> u64 {
+        self.population.load(Ordering::Acquire)
     }
 
     /// Whether everything was loaded from the store at least once.

@@ -1,45 +1,44 @@
 //! What was set for whom, as a request reads it: without a lock, and without allocating.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use papaya::HashMap;
 
 use crate::client::{ClientId, Tags};
-use crate::phase::{Cohorts, InForce, Phase, PhaseRecord, Target};
+use crate::phase::{self, InForce, Phase, PhaseRecord, Target};
 use crate::store::Epoch;
+
+const UNTAGGED: &Tags = &Tags::new();
 
 /// Every setting that holds.
 #[derive(Default)]
 pub(super) struct Phases {
-    cohorts: ArcSwap<Cohorts>,
+    /// For all, and for cohorts: few.
+    shared: HashMap<Target, Arc<InForce>, RandomState>,
     clients: HashMap<ClientId, Arc<InForce>, RandomState>,
     /// The versions of all records, also of those whose settings were taken back.
     versions: HashMap<Target, Epoch, RandomState>,
-    everybody_retired: AtomicBool,
 }
 
 impl Phases {
     /// The setting that holds for `client`, which has these `tags` when it is known.
     pub(super) fn of(&self, client: &ClientId, tags: Option<&Tags>) -> Option<Arc<InForce>> {
-        const UNTAGGED: &Tags = &Tags::new();
-        let clients = self.clients.pin();
-        let cohorts = self.cohorts.load();
-        cohorts
-            .holds(clients.get(client), tags.unwrap_or(UNTAGGED))
-            .map(Arc::clone)
+        let (clients, shared) = (self.clients.pin(), self.shared.pin());
+        let tags = tags.unwrap_or(UNTAGGED);
+        phase::holding(clients.get(client), shared.values(), tags).map(Arc::clone)
     }
 
-    /// Whether all are retired, and nobody is less than that.
-    pub(super) fn is_everybody_retired(&self) -> bool {
-        self.everybody_retired.load(Ordering::Relaxed)
+    /// Whether a client that nobody knows yet would be retired.
+    pub(super) fn are_newcomers_retired(&self) -> bool {
+        let shared = self.shared.pin();
+        let held = phase::holding(None, shared.values(), UNTAGGED);
+        held.is_some_and(|held| held.phase() == Phase::Retired)
     }
 
     /// Calls `each` with every setting.
     pub(super) fn each(&self, mut each: impl FnMut(&Arc<InForce>)) {
-        self.cohorts.load().iter().for_each(&mut each);
+        self.shared.pin().values().for_each(&mut each);
         self.clients.pin().values().for_each(&mut each);
     }
 
@@ -59,21 +58,13 @@ impl Phases {
             (Target::Client(client), None) => {
                 self.clients.pin().remove(client);
             }
-            (target @ (Target::All | Target::Cohort(_)), setting) => {
-                let cohorts = Cohorts::clone(&self.cohorts.load());
-                self.cohorts.store(Arc::new(cohorts.with(target, setting)));
+            (target, Some(setting)) => {
+                self.shared.pin().insert(target.clone(), setting);
+            }
+            (target, None) => {
+                self.shared.pin().remove(target);
             }
         }
-        let everybody = self.are_all_retired();
-        self.everybody_retired.store(everybody, Ordering::Relaxed);
-    }
-
-    fn are_all_retired(&self) -> bool {
-        let retired = |setting: &Arc<InForce>| setting.phase() == Phase::Retired;
-        let cohorts = self.cohorts.load();
-        cohorts.all.is_some()
-            && cohorts.iter().all(retired)
-            && self.clients.pin().values().all(retired)
     }
 }
 
@@ -81,7 +72,7 @@ impl Phases {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::phase::{self, Setting, Step};
+    use crate::phase::{Setting, Step};
     use crate::store::{Actor, Change, Record};
 
     fn apply(phases: &Phases, version: u64, change: &Change) -> (Epoch, PhaseRecord) {
@@ -107,21 +98,21 @@ mod tests {
     }
 
     #[test]
-    fn everybody_is_retired_when_all_are_and_nobody_is_less() {
+    fn newcomers_are_under_what_holds_for_whoever_has_no_tags() {
         let phases = Phases::default();
-        assert!(!phases.is_everybody_retired());
+        assert!(!phases.are_newcomers_retired());
         set(&phases, 1, "cohort:a", Step::Retired);
-        assert!(!phases.is_everybody_retired(), "there are others");
-        let all = set(&phases, 2, "all", Step::Retired);
-        assert!(phases.is_everybody_retired());
-        for (version, target) in [(3, "cohort:b"), (5, "client:x")] {
-            let exempt = set(&phases, version, target, Step::Accept);
-            assert!(!phases.is_everybody_retired(), "{target}");
-            undo(&phases, version.saturating_add(1), exempt);
-            assert!(phases.is_everybody_retired(), "{target}");
-        }
+        set(&phases, 2, "client:x", Step::Retired);
+        assert!(!phases.are_newcomers_retired(), "they are neither");
+        let all = set(&phases, 3, "all", Step::Retired);
+        assert!(phases.are_newcomers_retired());
+        set(&phases, 4, "cohort:b", Step::Accept);
+        assert!(phases.are_newcomers_retired(), "they have no tags");
+        let untagged = set(&phases, 5, "cohort:!b", Step::Accept);
+        assert!(!phases.are_newcomers_retired());
+        undo(&phases, 6, untagged);
         undo(&phases, 7, all);
-        assert!(!phases.is_everybody_retired());
+        assert!(!phases.are_newcomers_retired());
     }
 
     #[test]

@@ -7,11 +7,13 @@ use foldhash::fast::RandomState;
 use papaya::HashMap;
 
 use super::alike::{Alike, Candidates};
+use super::entry::KeyEntry;
+use super::left::{Authorities, Place};
 use super::phases::Phases;
 use crate::certificate::{Alias, AliasRecord, AliasState, Facts, Fingerprint, Mapping};
 use crate::client::{ClientId, Tags};
 use crate::clock::Timestamp;
-use crate::key::{Digest, KeyFault, KeyId, KeyRecord, Scope};
+use crate::key::KeyId;
 use crate::phase::InForce;
 use crate::store::{Epoch, Record, Versioned};
 
@@ -28,11 +30,13 @@ pub struct View {
     aliases: HashMap<Alias, AliasEntry, RandomState>,
     /// Which certificates have the same key or the same names.
     alike: Alike,
+    /// Those that issued certificates.
+    pub(super) authorities: Authorities,
     /// How many of the certificates are only the other forms of others.
     twins: AtomicUsize,
     /// What each client has or had; never fewer than it has.
     belongings: HashMap<ClientId, Belongings, RandomState>,
-    phases: Phases,
+    pub(super) phases: Phases,
 }
 
 /// The keys and certificates that are or were a client's.
@@ -54,6 +58,8 @@ struct CertificateEntry {
     version: Epoch,
     mapping: Mapping,
     not_after: Option<Timestamp>,
+    /// Who issued it, when that is recorded.
+    authority: Option<Place>,
     /// What it says and who issued it are recorded.
     is_learned: bool,
     renewed_by: Option<Box<Fingerprint>>,
@@ -62,55 +68,6 @@ struct CertificateEntry {
 struct AliasEntry {
     version: Epoch,
     state: AliasState,
-}
-
-/// What a request needs to know of a key.
-#[derive(Debug)]
-pub struct KeyEntry {
-    version: Epoch,
-    /// The key, without what only records need.
-    record: KeyRecord,
-}
-
-impl KeyEntry {
-    /// The version of its record.
-    #[must_use]
-    pub const fn version(&self) -> Epoch {
-        self.version
-    }
-
-    /// Whose key it is.
-    #[must_use]
-    pub const fn client(&self) -> &ClientId {
-        &self.record.client
-    }
-
-    /// The digest, once the key was issued.
-    #[must_use]
-    pub const fn digest(&self) -> Option<&Digest> {
-        self.record.digest.as_ref()
-    }
-
-    /// What the key may be used for.
-    #[must_use]
-    pub fn scopes(&self) -> &[Scope] {
-        &self.record.scopes
-    }
-
-    /// The whole record, less what only claims need.
-    #[must_use]
-    pub const fn record(&self) -> &KeyRecord {
-        &self.record
-    }
-
-    /// Whether it can be used by somebody who proved to hold it.
-    ///
-    /// # Errors
-    ///
-    /// The fault, revocation first.
-    pub fn usable(&self, now: Timestamp) -> Result<(), KeyFault> {
-        self.record.usable(now)
-    }
 }
 
 impl View {
@@ -203,10 +160,13 @@ impl View {
         self.phases.of(client, tags)
     }
 
-    /// Whether every client that there is or could be is retired.
-    #[must_use]
-    pub fn is_everybody_retired(&self) -> bool {
-        self.phases.is_everybody_retired()
+    /// Calls `each` with the client of every certificate that identifies one, and its authority.
+    pub(super) fn mapped(&self, mut each: impl FnMut(&ClientId, Option<Place>)) {
+        for certificate in self.certificates.pin().values() {
+            if let Mapping::Mapped { client, .. } = &certificate.mapping {
+                each(client, certificate.authority);
+            }
+        }
     }
 
     /// Calls `each` with every setting.
@@ -301,6 +261,7 @@ impl View {
                     let entry = CertificateEntry {
                         version,
                         is_learned: certificate.is_learned(),
+                        authority: self.authorities.place(certificate.ca.as_deref()),
                         not_after: certificate.facts.map(|facts| facts.not_after),
                         mapping: certificate.mapping,
                         renewed_by: certificate.renewed_by.map(Box::new),

@@ -1,7 +1,6 @@
 //! How TLS is spoken: versions, certificates by server name, and the request for the client's.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -9,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::notes;
 use crate::certificate::Verifier;
-use crate::directory::Directory;
 use crate::secret::SecretBytes;
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
@@ -82,45 +80,23 @@ pub enum AcceptorError {
     Tls(#[from] ErrorStack),
 }
 
-/// The acceptor that `settings` describe. Each server certificate has two contexts, one that asks
-/// for the client's certificate and one that does not, and all of them are alike otherwise. Which is
-/// taken, `directory` says at each handshake.
+/// The acceptor with `settings`, which `asks` clients for their certificates or does not. All that
+/// differs otherwise is that the sessions of the one are not resumed by the other.
 pub(super) fn build(
     settings: &Settings,
+    asks: ClientCertificates,
     verifier: &Verifier,
-    directory: Arc<Directory>,
 ) -> Result<SslAcceptor, AcceptorError> {
     let Some(default) = settings.certificates.first() else {
         return Err(AcceptorError::NoCertificate);
     };
-    let (asks, silent) = (settings.client_certificates, ClientCertificates::Off);
-    let (asking_names, silent_names) = (
-        by_name(settings, asks, verifier)?,
-        by_name(settings, silent, verifier)?,
-    );
-    let silent = context(settings, default, silent, verifier)?;
-    let silent = silent.build().into_context();
+    let names = by_name(settings, asks, verifier)?;
     let mut acceptor = context(settings, default, asks, verifier)?;
-    acceptor.set_client_hello_callback(move |ssl, _| {
+    acceptor.set_client_hello_callback(|ssl, _| {
         notes::note_hello(ssl);
-        if !directory.asks_for_certificates() {
-            // The context brings its name for sessions along, and not what it asks for.
-            ssl.set_ssl_context(&silent)?;
-            ssl.set_verify(SslVerifyMode::NONE);
-        }
         Ok(ClientHelloResponse::SUCCESS)
     });
-    acceptor.set_servername_callback(move |ssl, _| {
-        let is_silent = ssl.verify_mode() == SslVerifyMode::NONE;
-        choose(
-            ssl,
-            if is_silent {
-                &silent_names
-            } else {
-                &asking_names
-            },
-        )
-    });
+    acceptor.set_servername_callback(move |ssl, _| choose(ssl, &names));
     Ok(acceptor.build())
 }
 

@@ -9,6 +9,7 @@
 mod acceptor;
 mod connection;
 mod failure;
+mod hello;
 mod journal;
 mod notes;
 mod opening;
@@ -35,14 +36,19 @@ pub use notes::Offer;
 
 use crate::certificate::Verifier;
 use crate::clock;
-use crate::directory::Directory;
+use crate::policy::Asking;
 use crate::telemetry::Metrics;
 use crate::tls::ssl::{SslAcceptor, SslRef};
 use notes::Notes;
+use opening::Opening;
 
 /// The application of the public listener, in front of the application `A` that speaks HTTP.
 pub struct Door<A> {
+    /// Asks clients for their certificates.
     acceptor: SslAcceptor,
+    /// Does not.
+    silent: SslAcceptor,
+    asking: Arc<Asking>,
     deadline: Duration,
     verifier: Arc<Verifier>,
     proxy: Arc<A>,
@@ -61,8 +67,8 @@ struct Failed {
 }
 
 impl<A: ServerApp + Send + Sync> Door<A> {
-    /// A door with `settings`, in front of `proxy`. It asks for certificates for as long as the
-    /// `directory` does. What fails is noted in `journal`.
+    /// A door with `settings`, in front of `proxy`. Whom it asks for a certificate, `asking` says at
+    /// each handshake. What fails is noted in `journal`.
     ///
     /// # Errors
     ///
@@ -70,7 +76,7 @@ impl<A: ServerApp + Send + Sync> Door<A> {
     pub fn new(
         settings: &Settings,
         verifier: Arc<Verifier>,
-        directory: Arc<Directory>,
+        asking: Arc<Asking>,
         proxy: A,
         metrics: Metrics,
         journal: Arc<Journal>,
@@ -81,7 +87,9 @@ impl<A: ServerApp + Send + Sync> Door<A> {
                 .with_label_values(&[failure.as_str()]);
         }
         Ok(Self {
-            acceptor: acceptor::build(settings, &verifier, directory)?,
+            acceptor: acceptor::build(settings, ClientCertificates::Optional, &verifier)?,
+            silent: acceptor::build(settings, ClientCertificates::Off, &verifier)?,
+            asking,
             deadline: settings.handshake_timeout,
             verifier,
             proxy: Arc::new(proxy),
@@ -99,9 +107,9 @@ impl<A: ServerApp + Send + Sync> Door<A> {
     }
 
     async fn shake_hands(&self, mut tcp: TcpStream) -> Result<Stream, Failed> {
-        match opening::look(&mut tcp).await {
-            Ok(None) => {}
-            Ok(Some(failure)) => {
+        let name = match opening::look(&mut tcp).await {
+            Ok(Opening::Tls { server_name }) => server_name,
+            Ok(Opening::Failed(failure)) => {
                 return Err(Failed {
                     failure,
                     words: String::new(),
@@ -109,8 +117,13 @@ impl<A: ServerApp + Send + Sync> Door<A> {
                 });
             }
             Err(_) => return Err(Failure::ClosedBeforeHello.into()),
-        }
-        match handshake_with_callback(&self.acceptor, tcp, self).await {
+        };
+        let acceptor = if self.asking.asks(name.as_deref()) {
+            &self.acceptor
+        } else {
+            &self.silent
+        };
+        match handshake_with_callback(acceptor, tcp, self).await {
             Ok(tls) => Ok(Box::new(tls)),
             Err(error) => {
                 let words = failure::words(&error);

@@ -1,5 +1,5 @@
 //! The first bytes of a connection: they tell what is often sent to a TLS port by mistake, before
-//! OpenSSL gives up on it.
+//! OpenSSL gives up on it, and which name a client asks for.
 
 use std::io;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use pingora::protocols::l4::stream::Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::failure::Failure;
+use super::hello::{self, Reading};
 
 /// How something that is not TLS begins: methods of HTTP with the space after them, the preface of
 /// HTTP/2 (RFC 9113 section 3.4), and the two forms of the PROXY protocol.
@@ -25,8 +26,8 @@ const BEGINNINGS: [(&[u8], Failure); 12] = [
     (b"PROXY ", Failure::ProxyHeader),
     (b"\r\n\r\n\0\r\nQUIT\n", Failure::ProxyHeader),
 ];
-/// The longest of them.
-const LONGEST: usize = 12;
+/// As long as most of what begins a connection.
+const USUAL: usize = 2048;
 
 /// What whoever speaks plain HTTP is told.
 const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
@@ -40,27 +41,39 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// How much of what it still sends is read, so that the answer is not lost to a reset.
 const REST: u64 = 64 * 1024;
 
-/// Looks at the first bytes of `tcp` and puts them back; what it is when it is known not to be TLS.
-/// What is neither known nor TLS is left to OpenSSL, which has words for it.
+/// How a connection begins.
+pub(super) enum Opening {
+    /// With something that is known not to be TLS.
+    Failed(Failure),
+    /// With TLS, or with what OpenSSL has words for.
+    Tls {
+        /// The name that the client asks for, as far as that can be read.
+        server_name: Option<String>,
+    },
+}
+
+/// Looks at the first bytes of `tcp` and puts them back.
 ///
 /// # Errors
 ///
 /// When the connection breaks.
-pub(super) async fn look(tcp: &mut Stream) -> io::Result<Option<Failure>> {
-    let mut bytes = [0; LONGEST];
-    let mut length = 0usize;
-    let known = loop {
-        let free = bytes.get_mut(length..).unwrap_or_default();
-        let read = tcp.read(free).await?;
-        length = length.saturating_add(read);
-        match judge(bytes.get(..length).unwrap_or_default()) {
-            Judgement::Unsure if read > 0 => {}
-            Judgement::Known(failure) => break Some(failure),
-            Judgement::Unsure | Judgement::Unknown => break None,
+pub(super) async fn look(tcp: &mut Stream) -> io::Result<Opening> {
+    let mut bytes = Vec::with_capacity(USUAL);
+    let opening = loop {
+        let is_over = tcp.read_buf(&mut bytes).await? == 0;
+        let server_name = match judge(&bytes) {
+            Judgement::Known(failure) => break Opening::Failed(failure),
+            Judgement::Unsure => Reading::Unfinished,
+            Judgement::Unknown => hello::read(&bytes),
+        };
+        match server_name {
+            Reading::Known(server_name) => break Opening::Tls { server_name },
+            Reading::Unfinished if is_over => break Opening::Tls { server_name: None },
+            Reading::Unfinished => {}
         }
     };
-    tcp.rewind(bytes.get(..length).unwrap_or_default());
-    Ok(known)
+    tcp.rewind(&bytes);
+    Ok(opening)
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -126,12 +139,6 @@ mod tests {
         ] {
             assert_eq!(known(unknown), Judgement::Unknown);
         }
-    }
-
-    #[test]
-    fn no_beginning_is_longer_than_what_is_read() {
-        let longest = BEGINNINGS.iter().map(|(beginning, _)| beginning.len());
-        assert_eq!(longest.max(), Some(LONGEST));
     }
 
     #[test]

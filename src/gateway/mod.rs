@@ -42,7 +42,7 @@ use crate::head::{Head, Malformed};
 use crate::identity::{self, Freshness, Grace, Purpose};
 use crate::key::{Format, Peppers};
 use crate::observe::Observations;
-use crate::policy::{self, Observing, Permit, Route, Routes};
+use crate::policy::{self, Asking, Observing, Permit, Route, Routes};
 use crate::sign::Names;
 use crate::store::Store;
 use crate::telemetry::{Metrics, RouteMetrics};
@@ -59,6 +59,8 @@ pub struct Parts {
     pub backends: Vec<Backend>,
     /// Who is known.
     pub directory: Arc<Directory>,
+    /// Where clients are asked for certificates.
+    pub asking: Arc<Asking>,
     /// Where changes go.
     pub store: Arc<dyn Store>,
     /// What is seen of clients.
@@ -174,7 +176,7 @@ impl Gateway {
             return Ok(permit);
         }
         let caller = self.caller(head, connection, Purpose::Request, freshness, now)?;
-        let asked = self.parts.directory.asks_for_certificates();
+        let asked = self.parts.asking.asks(Some(head.host()));
         let sightings = &self.parts.sightings;
         Ok(policy::decide(route, caller, asked, sightings, now)?)
     }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{Code, Exchange, Refusal, notice};
 use crate::identity::Refused;
+use crate::policy::{Accept, Denial, Denied};
 
 /// What every reason means and what to do about it; served under `problems/`.
 const REASONS: &str = include_str!("../../docs/PROBLEMS.md");
@@ -164,7 +165,14 @@ fn next_step(refusal: &Refusal, links: Links<'_>) -> String {
     }
     match refusal.code() {
         Code::CredentialMissing => {
-            format!("curl --cert client.pem --key client.key {base}whoami")
+            let credential = match refusal {
+                Refusal::Policy(Denied {
+                    why: Denial::CredentialMissing(Accept::Key),
+                    ..
+                }) => "-H \"Authorization: Bearer $KEY\"",
+                _ => "--cert client.pem --key client.key",
+            };
+            format!("curl {credential} {base}whoami")
         }
         Code::CertificateRetired | Code::Brownout | Code::KeyInvalid => {
             format!("curl --cert client.pem --key client.key -X POST {base}key")

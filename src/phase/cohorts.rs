@@ -42,53 +42,26 @@ impl InForce {
     }
 }
 
-/// What was set for all clients and for cohorts of them.
-#[derive(Clone, Debug, Default)]
-pub struct Cohorts {
-    /// For all.
-    pub all: Option<Arc<InForce>>,
-    /// For each cohort.
-    pub some: Vec<Arc<InForce>>,
-}
-
-impl Cohorts {
-    /// What holds for a client with these `tags`, for which `own` was set: its own; else, of the
-    /// cohorts that it belongs to, the furthest along, and of these the latest set; else what was
-    /// set for all.
-    #[must_use]
-    pub fn holds<'a>(
-        &'a self,
-        own: Option<&'a Arc<InForce>>,
-        tags: &Tags,
-    ) -> Option<&'a Arc<InForce>> {
-        own.or_else(|| {
-            let cohorts = self.some.iter().filter(|cohort| match &cohort.target {
-                Target::Cohort(selector) => selector.matches(tags),
-                Target::All | Target::Client(_) => false,
-            });
-            cohorts.max_by_key(|cohort| (cohort.phase(), cohort.since, cohort.version))
+/// What holds for a client with these `tags`, for which `own` was set: its own; else, of what is
+/// `shared` with others, that of the cohort which is the furthest along, and of these the latest set;
+/// else what was set for all.
+#[must_use]
+pub fn holding<'a>(
+    own: Option<&'a Arc<InForce>>,
+    shared: impl IntoIterator<Item = &'a Arc<InForce>>,
+    tags: &Tags,
+) -> Option<&'a Arc<InForce>> {
+    own.or_else(|| {
+        let concerning = shared.into_iter().filter(|held| match &held.target {
+            Target::All => true,
+            Target::Cohort(selector) => selector.matches(tags),
+            Target::Client(_) => false,
+        });
+        concerning.max_by_key(|held| {
+            let is_cohort = held.target != Target::All;
+            (is_cohort, held.phase(), held.since, held.version)
         })
-        .or(self.all.as_ref())
-    }
-
-    /// Every setting of these.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<InForce>> {
-        self.all.iter().chain(&self.some)
-    }
-
-    /// The same with `target`, which is no client, set to `setting`, or to nothing.
-    #[must_use]
-    pub fn with(mut self, target: &Target, setting: Option<Arc<InForce>>) -> Self {
-        match target {
-            Target::All => self.all = setting,
-            Target::Cohort(_) => {
-                self.some.retain(|cohort| cohort.target != *target);
-                self.some.extend(setting);
-            }
-            Target::Client(_) => {}
-        }
-        self
-    }
+    })
 }
 
 #[cfg(test)]
@@ -112,31 +85,36 @@ mod tests {
 
     #[test]
     fn its_own_setting_comes_first_then_the_cohort_that_is_furthest_along_then_all() {
-        let mut cohorts = Cohorts::default();
-        assert!(cohorts.holds(None, &tags("a")).is_none());
-        for setting in [
+        assert!(holding(None, &[], &tags("a")).is_none());
+        let mut shared = vec![
             set("all", Step::Announce, 1),
             set("cohort:a", Step::Retired, 2),
             set("cohort:b", Step::Accept, 3),
             set("cohort:c", Step::Retired, 4),
-        ] {
-            let target = setting.target.clone();
-            cohorts = cohorts.with(&target, Some(setting));
-        }
-        let holds = |own: Option<&Arc<InForce>>, list: &str| {
-            let found = cohorts.holds(own, &tags(list)).unwrap();
+        ];
+        let holds = |shared: &[_], own: Option<&Arc<InForce>>, list: &str| {
+            let found = holding(own, shared, &tags(list)).unwrap();
             (found.target.to_string(), found.phase())
         };
-        assert_eq!(holds(None, ""), ("all".into(), Phase::Announce));
-        assert_eq!(holds(None, "b"), ("cohort:b".into(), Phase::Accept));
-        assert_eq!(holds(None, "a,b"), ("cohort:a".into(), Phase::Retired));
-        assert_eq!(holds(None, "a,c"), ("cohort:c".into(), Phase::Retired));
+        assert_eq!(holds(&shared, None, ""), ("all".into(), Phase::Announce));
+        assert_eq!(
+            holds(&shared, None, "b"),
+            ("cohort:b".into(), Phase::Accept)
+        );
+        assert_eq!(
+            holds(&shared, None, "a,b"),
+            ("cohort:a".into(), Phase::Retired)
+        );
+        assert_eq!(
+            holds(&shared, None, "a,c"),
+            ("cohort:c".into(), Phase::Retired)
+        );
         // An exemption.
         let own = set("client:x", Step::Accept, 5);
-        assert_eq!(holds(Some(&own), "a,c"), ("client:x".into(), Phase::Accept));
+        let exempt = holds(&shared, Some(&own), "a,c");
+        assert_eq!(exempt, ("client:x".into(), Phase::Accept));
 
-        let cohorts = cohorts.clone().with(&"cohort:c".parse().unwrap(), None);
-        let found = cohorts.holds(None, &tags("a,c")).unwrap();
-        assert_eq!(found.target.to_string(), "cohort:a");
+        shared.pop();
+        assert_eq!(holds(&shared, None, "a,c").0, "cohort:a");
     }
 }

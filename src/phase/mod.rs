@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use brownout::{Brownout, NotAShare, Plan, Schedule, Share};
 pub use change::{NothingToUndo, set, stop, undo};
-pub use cohorts::{Cohorts, InForce};
+pub use cohorts::{InForce, holding};
 pub use guard::{Objection, Proposal};
 pub use guide::{Guide, NotAGuide};
 pub use notice::Notice;

@@ -1,11 +1,13 @@
 //! What an identity may do: routes, and what each of them accepts.
 
+mod asking;
 mod network;
 mod observe;
 mod route;
 
 use std::sync::Arc;
 
+pub use asking::{Asking, Silent};
 pub use network::{Network, NotANetwork};
 pub use observe::{Observed, Observing, observe};
 pub use route::{Accept, HostPattern, NotAHost, Route, Routes};
@@ -111,12 +113,7 @@ pub fn decide(
         return Ok(permit);
     }
     let Caller::Known(identity) = caller else {
-        // Whoever was not asked for a certificate has nothing but a key to show.
-        let accept = match route.accept {
-            Accept::Either if !asked => Accept::Key,
-            accept => accept,
-        };
-        return Err(Denial::CredentialMissing(accept).into());
+        return Err(Denial::CredentialMissing(route.accept.when(asked)).into());
     };
     let allowed = accepts(route, &identity).and_then(|()| match identity.phase() {
         Some(phase) => allows(phase, &identity, sightings, now),

@@ -41,6 +41,17 @@ pub enum Accept {
     None,
 }
 
+impl Accept {
+    /// What is left of it: whoever is not `asked` for a certificate has nothing but a key to show.
+    #[must_use]
+    pub const fn when(self, asked: bool) -> Self {
+        match self {
+            Self::Either if !asked => Self::Key,
+            accept => accept,
+        }
+    }
+}
+
 /// The hosts that a route serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPattern {
@@ -119,6 +130,20 @@ impl Routes {
         })
     }
 
+    /// The routes that requests for `host` can take: its own, and those of every host unless its
+    /// own leave no path to them.
+    pub fn serving<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a Arc<Route>> {
+        let is_own = move |route: &&Arc<Route>| match &route.host {
+            HostPattern::Exact(name) => name == host,
+            HostPattern::Any => false,
+        };
+        let is_whole = self.0.iter().filter(is_own).any(|route| route.path == "/");
+        let others = move |route: &&Arc<Route>| !is_whole && route.host == HostPattern::Any;
+        self.0
+            .iter()
+            .filter(move |route| is_own(route) || others(route))
+    }
+
     /// Every route.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.0.iter()
@@ -155,6 +180,21 @@ mod tests {
         assert_eq!(find("a.example", "/v1/y"), Some("a.example/"));
         assert_eq!(find("a.example", "/v1/x/z"), Some("a.example/v1/x/"));
         assert_eq!(find("b.example", "/v10"), Some("*/"));
+    }
+
+    #[test]
+    fn a_host_is_served_by_its_own_routes_and_by_others_on_paths_that_it_leaves() {
+        let routes = routes(&[
+            ("*", "/"),
+            ("a.example", "/"),
+            ("a.example", "/v1"),
+            ("b.example", "/v1"),
+        ]);
+        let serving = |host| routes.serving(host).map(|route| route.name.as_str());
+        let serving = |host| serving(host).collect::<Vec<_>>();
+        assert_eq!(serving("a.example"), ["a.example/v1", "a.example/"]);
+        assert_eq!(serving("b.example"), ["b.example/v1", "*/"]);
+        assert_eq!(serving("c.example"), ["*/"]);
     }
 
     #[test]

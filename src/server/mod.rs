@@ -92,6 +92,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
         server.add_service(background_service("commands", commands));
     }
     server.add_service(background_service("sightings", opened.sightings));
+    server.add_service(background_service("asking", opened.asking));
     server.add_service(background_service("lessons", opened.learn));
 
     server.add_service(small("telemetry", opened.health, telemetry));
@@ -103,10 +104,10 @@ pub fn run(config: Config) -> Result<(), StartError> {
         server.add_service(small("admin", admin, address));
     }
 
-    let (metrics, verifier, directory) = (
+    let (metrics, verifier, asking) = (
         opened.parts.metrics.clone(),
         Arc::clone(&opened.parts.verifier),
-        Arc::clone(&opened.parts.directory),
+        Arc::clone(&opened.parts.asking),
     );
     let mut proxy = HttpProxy::new(
         Gateway::new(opened.parts),
@@ -116,7 +117,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(IDLE);
     proxy.server_options = Some(options);
-    let door = Door::new(&opened.door, verifier, directory, proxy, metrics, journal)?;
+    let door = Door::new(&opened.door, verifier, asking, proxy, metrics, journal)?;
     let mut gateway = Service::new("gateway".to_owned(), door);
     gateway.add_listener(ListenerConfig::tcp(public.to_string()));
     // It answers at once; until the directory is loaded, credentials get 503.

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use super::StartError;
 use super::health::Health;
-use super::tasks::{Commands, Follow, KeepSightings, Learn};
-use crate::certificate::{Trust, Verifier};
+use super::tasks::{Commands, Follow, KeepAsking, KeepSightings, Learn};
+use crate::certificate::{Ca, Trust, Verifier};
 use crate::clock;
 use crate::config::{self, Config, StoreSettings};
 use crate::directory::{Directory, Lessons, Sightings};
-use crate::door;
+use crate::door::{self, ClientCertificates};
 use crate::gateway::{FirstSights, Parts, SelfService};
 use crate::observe::Observations;
-use crate::policy::Routes;
+use crate::policy::{Asking, Routes};
 use crate::sign::{Names, Signer};
 use crate::store::embedded::{Embedded, OpenError};
 use crate::store::redis::Redis;
@@ -36,6 +36,7 @@ pub(super) struct Opened {
     pub(super) door: door::Settings,
     pub(super) follow: Follow,
     pub(super) sightings: KeepSightings,
+    pub(super) asking: KeepAsking,
     pub(super) learn: Learn,
     pub(super) commands: Option<Commands>,
     pub(super) health: Health,
@@ -53,6 +54,9 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
     let directory = Arc::new(Directory::new(Arc::clone(&store)));
     let sightings = Arc::new(Sightings::default());
     let lessons = Arc::new(Lessons::default());
+    let is_on = config.listener.client_certificates == ClientCertificates::Optional;
+    let (routes, names) = (Routes::new(config.routes), names(&config.cas));
+    let asking = Arc::new(Asking::new(Arc::clone(&directory), is_on, &routes, &names));
     let verifier = Arc::new(Verifier::new(Trust::new(1, config.cas)?));
     let backends: Result<Vec<_>, _> = config
         .backends
@@ -63,14 +67,16 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
     Ok(Opened {
         follow: Follow(Arc::clone(&directory)),
         sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, window),
+        asking: KeepAsking(Arc::clone(&asking)),
         learn: Learn::new(&lessons, &store),
         health: Health::new(metrics.clone(), Arc::clone(&directory), MAX_STALE),
         door: door(config.listener),
         commands,
         parts: Parts {
-            routes: Routes::new(config.routes),
+            routes,
             backends: backends?,
             directory,
+            asking,
             store,
             sightings,
             lessons,
@@ -100,6 +106,11 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
             metrics,
         },
     })
+}
+
+/// What the authorities are called.
+fn names(cas: &[Ca]) -> Vec<Box<str>> {
+    cas.iter().map(|ca| ca.name.as_str().into()).collect()
 }
 
 /// The store, and for the embedded one the socket by which commands reach it meanwhile.

@@ -14,6 +14,7 @@ use super::expiring::Expiring;
 use crate::client::Stage;
 use crate::clock;
 use crate::directory::{Directory, Ends, Lessons, Sightings};
+use crate::policy::{Asking, Silent};
 use crate::store::{Epoch, Store, StoreError, local};
 use crate::telemetry::Metrics;
 
@@ -23,7 +24,7 @@ const FLUSH_EVERY: Duration = Duration::from_secs(2);
 const FIRST_USES_EVERY: Duration = Duration::from_millis(100);
 /// How often it is recorded what certificates say that were only named.
 const LEARN_EVERY: Duration = Duration::from_secs(2);
-/// How often clients are counted by stage.
+/// How often clients are counted, by stage and as such that are left.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// How often the sightings of other replicas are read: counts, stages and grace need them.
 const LOAD_EVERY: Duration = Duration::from_mins(1);
@@ -108,6 +109,30 @@ impl BackgroundService for Learn {
         tokio::select! {
             () = all => {}
             _ = shutdown.changed() => {}
+        }
+    }
+}
+
+/// Works out now and then where nobody is left to be asked for a certificate.
+pub(super) struct KeepAsking(pub(super) Arc<Asking>);
+
+#[async_trait]
+impl BackgroundService for KeepAsking {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut again = tokio::time::interval(COUNT_EVERY);
+        loop {
+            tokio::select! {
+                _ = again.tick() => {
+                    if let Some(Silent { everywhere, hosts }) = self.0.work_out() {
+                        tracing::info!(
+                            everywhere,
+                            ?hosts,
+                            "where clients are no longer asked for certificates, since all that could come by one are retired"
+                        );
+                    }
+                }
+                _ = shutdown.changed() => break,
+            }
         }
     }
 }

@@ -6,10 +6,11 @@ use serde_json::{Value as Json, json};
 use crate::support::backend::Backend;
 use crate::support::curl::Answer;
 use crate::support::gateway::{Gateway, Told};
+use crate::support::pki::{Issued, leaf, root, server};
 use crate::support::redis::RedisServer;
-use crate::support::s_client::Transcript;
+use crate::support::s_client::{SClient, Transcript};
 use crate::support::wait_for;
-use crate::support::world::{Identity, World};
+use crate::support::world::{HOST, Identity, World};
 
 const BASE: &str = "/.well-known/keyferry";
 const KEYS: &str = "</.well-known/keyferry/key>; rel=\"deprecation\"; \
@@ -626,6 +627,118 @@ fn o12_once_all_are_retired_certificates_are_not_asked_for_until_that_is_undone(
     by_key(&gateway, &key);
 }
 
+/// A gateway with a host for the clients of each of two authorities, the second one's name, and an
+/// authority for it.
+fn with_partners(world: &World, backend: &Backend) -> (Gateway, &'static str, Issued) {
+    let (host, partners) = ("partners.example.com", root("Partners Root").self_signed());
+    let server = server(host).signed_by(&world.servers);
+    let certificate = |name: &str| {
+        let files = [("certificate_file", "pem"), ("key_file", "key")];
+        let files =
+            files.map(|(setting, end)| (setting.to_owned(), format!("{name}.{end}").into()));
+        files.into_iter().collect::<toml::Table>()
+    };
+    let route = |name: &str, host: &str, ca: &str| {
+        let mut route = toml::toml! { path = "/" backend = "echo" accept = "either" };
+        route.insert("name".to_owned(), name.into());
+        route.insert("host".to_owned(), host.into());
+        route.insert("cas".to_owned(), vec![ca].into());
+        route
+    };
+    let gateway = Gateway::builder(world)
+        .file("partners-root.pem", partners.pem())
+        .file("partners.pem", server.chain_pem())
+        .file("partners.key", server.key_pem())
+        .set(
+            "listener.certificate",
+            ["gateway", "partners"].map(certificate).to_vec(),
+        )
+        .push(
+            "ca",
+            toml::toml! { name = "partners" file = "partners-root.pem" },
+        )
+        .backend("echo", backend.address())
+        .push("route", route("api", HOST, "clients"))
+        .push("route", route("partners", host, "partners"))
+        .start();
+    (gateway, host, partners)
+}
+
+#[test]
+fn o12_each_host_asks_for_as_long_as_somebody_is_left_to_come_there() {
+    let (world, backend) = (World::new(), Backend::start());
+    let (gateway, partners, authority) = with_partners(&world, &backend);
+    let alice = world.client("alice");
+    let pat = world.files(leaf("pat").signed_by(&authority));
+    let key = gateway.claim_key(&alice);
+    let pat_id = client_id(&gateway, &pat);
+    let look = |name: &str, version: &str| {
+        let client = SClient::to(gateway.address(), name).tls(version);
+        client
+            .send(format!("GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n").as_bytes())
+    };
+    let asked = |name: &str| {
+        let [old, new] = ["1.2", "1.3"].map(|version| is_asked(&look(name, version)));
+        assert_eq!(old, new, "{name}");
+        new
+    };
+    let at_partners = |client| gateway.curl_at(partners, "/").certificate(client).send();
+    let session = world.path("session");
+    let before = gateway
+        .s_client()
+        .certificate(&alice)
+        .keep_session(&session);
+    assert_eq!(before.send(REQUEST).status(), Some(200));
+    at_partners(&pat).expect_status(200);
+    assert!(asked(HOST) && asked(partners) && asked("unknown.example.com"));
+
+    let insist = ["--force", "--reason", "the end"];
+    phase(&gateway, &["accept", "--client", &pat_id]);
+    phase(&gateway, &[&["retire", "--all"], &insist[..]].concat());
+    wait_for("the host of the clients to ask no more", || {
+        (!is_asked(&look(HOST, "1.3"))).then_some(())
+    });
+    assert!(!asked(HOST) && asked(partners) && asked("unknown.example.com"));
+    at_partners(&pat).expect_status(200);
+    // Whoever comes there is told of the key alone, and a session of before is not taken up.
+    let missing = get(&gateway, &alice).expect_refusal(401, "credential_missing");
+    let told = missing.json();
+    for member in ["detail", "next_step"] {
+        let text = told[member].to_string();
+        assert!(text.contains("Bearer") && !text.contains("cert"), "{text}");
+    }
+    let resumed = gateway.s_client().resume_session(&session).send(REQUEST);
+    assert!(
+        !resumed.was_resumed() && resumed.status() == Some(401),
+        "{resumed:#?}"
+    );
+    by_key(&gateway, &key);
+    // A request for the other host on such a connection has proven nothing.
+    let request = format!("GET / HTTP/1.1\r\nHost: {partners}\r\nConnection: close\r\n\r\n");
+    let coalesced = gateway
+        .s_client()
+        .certificate(&pat)
+        .send(request.as_bytes());
+    assert!(
+        coalesced.status() == Some(401) && coalesced.output.contains("credential_missing"),
+        "{coalesced:#?}"
+    );
+
+    let client = ["undo", "--client", &pat_id];
+    phase(&gateway, &[&client[..], &insist[..]].concat());
+    wait_for("nobody to be asked", || {
+        (!is_asked(&look(partners, "1.3"))).then_some(())
+    });
+    assert!(!asked(HOST) && !asked(partners) && !asked("unknown.example.com"));
+    phase(&gateway, &["undo", "--all"]);
+    wait_for("everybody to be asked again", || {
+        is_asked(&look(HOST, "1.3")).then_some(())
+    });
+    assert!(asked(HOST) && asked(partners) && asked("unknown.example.com"));
+    get(&gateway, &alice).expect_status(200);
+    at_partners(&pat).expect_status(200);
+}
+
 #[test]
 fn a_session_of_before_is_judged_by_the_phase_of_now() {
     let (world, backend) = (World::new(), Backend::start());
@@ -763,7 +876,7 @@ async fn o7_while_the_store_is_away_a_brownout_ends_by_what_its_gateway_counts()
     // Where the budget is not spent, it goes on.
     get(&gateway, &dave).expect_refusal(403, "brownout");
     wait_for("the gateway to say so", || {
-        (gateway.metric("keyferry_brownouts_spent") == 1.0).then_some(())
+        (gateway.metric("keyferry_brownouts_spent") > 0.0).then_some(())
     });
     assert!(gateway.log().contains("refuses nobody at this gateway"));
 

@@ -817,6 +817,12 @@ fn a_listener_that_asks_for_no_certificate_takes_keys_only() {
         .backend("echo", backend.address())
         .route("/", "echo", "either")
         .start();
-    let answer = gateway.curl("/").certificate(&world.client("a")).send();
-    answer.expect_refusal(401, "credential_missing");
+    for path in ["/", "/.well-known/keyferry/whoami"] {
+        let answer = gateway.curl(path).certificate(&world.client("a")).send();
+        let told = answer.expect_refusal(401, "credential_missing").json();
+        for member in ["detail", "next_step"] {
+            let text = told[member].to_string();
+            assert!(text.contains("Bearer") && !text.contains("cert"), "{text}");
+        }
+    }
 }

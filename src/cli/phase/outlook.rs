@@ -10,13 +10,14 @@ use crate::cli::progress::Progress;
 use crate::cli::records::Records;
 use crate::client::{ClientId, ClientRecord};
 use crate::clock::Timestamp;
-use crate::phase::{Cohorts, InForce, Phase, PhaseRecord, Target};
+use crate::phase::{self, InForce, Phase, PhaseRecord, Target};
 use crate::store::{Change, Epoch, Record};
 
 /// Every setting.
 #[derive(Default)]
 pub(in crate::cli) struct Outlook {
-    cohorts: Cohorts,
+    /// For all, and for cohorts.
+    shared: BTreeMap<Target, Arc<InForce>>,
     clients: BTreeMap<ClientId, Arc<InForce>>,
 }
 
@@ -63,27 +64,26 @@ impl Outlook {
             (Target::Client(client), None) => {
                 self.clients.remove(client);
             }
-            (target, setting) => {
-                self.cohorts = std::mem::take(&mut self.cohorts).with(target, setting);
+            (target, Some(setting)) => {
+                self.shared.insert(target.clone(), setting);
+            }
+            (target, None) => {
+                self.shared.remove(target);
             }
         }
     }
 
     /// What holds for `client`.
     pub(in crate::cli) fn holds(&self, client: &ClientRecord) -> Option<&Arc<InForce>> {
-        self.cohorts
-            .holds(self.clients.get(&client.id), &client.tags)
+        let own = self.clients.get(&client.id);
+        phase::holding(own, self.shared.values(), &client.tags)
     }
 
     /// What is or would be in force for `target` as a whole: what was set for it, else for more.
     pub(super) fn of_target(&self, target: &Target, records: &Records) -> Option<&Arc<InForce>> {
-        let all = self.cohorts.all.as_ref();
+        let all = self.shared.get(&Target::All);
         match target {
-            Target::All => all,
-            Target::Cohort(_) => {
-                let mut own = self.cohorts.some.iter();
-                own.find(|cohort| cohort.target == *target).or(all)
-            }
+            Target::All | Target::Cohort(_) => self.shared.get(target).or(all),
             Target::Client(id) => {
                 let client = records.clients.get(id).map(|(_, client)| client);
                 client.map_or(all, |client| self.holds(client))

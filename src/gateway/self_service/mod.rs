@@ -135,7 +135,10 @@ impl Call<'_> {
         let caller =
             |freshness| gateway.caller(self.head, self.connection, purpose, freshness, now);
         match self.gateway.decide_confirmed(now, caller).await? {
-            Caller::Nobody => Err(Denial::CredentialMissing(Accept::Either).into()),
+            Caller::Nobody => {
+                let asked = gateway.parts.asking.asks(Some(self.head.host()));
+                Err(Denial::CredentialMissing(Accept::Either.when(asked)).into())
+            }
             Caller::Known(identity) => {
                 exchange.note_identity(&identity);
                 let (head, connection) = (self.head, self.connection);
