@@ -56,7 +56,7 @@ fn traffic(when: &str, traffic: &Traffic) -> String {
                 count(counts.by_certificate)
             ),
             format!("by key {}", count(counts.by_key)),
-            format!("refused {}", count(counts.refused)),
+            format!("refused to known clients {}", count(counts.refused)),
         ],
     )
 }
@@ -118,6 +118,7 @@ fn refused(report: &Report) -> String {
     let mut parts: Vec<_> = reasons
         .map(|(reason, count)| format!("{reason} {}", number(*count)))
         .collect();
+    parts.push("known clients only".to_owned());
     parts.push("handshakes that failed: keyferry failures".to_owned());
     line("refused today", &number(refused.clients), &parts)
 }
