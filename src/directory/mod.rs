@@ -136,13 +136,19 @@ impl Directory {
         self.wait_for(target).await
     }
 
+    /// The epoch up to which everything is known here, now and from now on.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Epoch> {
+        self.epoch.subscribe()
+    }
+
     /// Waits until the change `epoch` is known here.
     ///
     /// # Errors
     ///
     /// [`Unavailable`] when that takes too long.
     pub async fn wait_for(&self, epoch: Epoch) -> Result<(), Unavailable> {
-        let mut watch = self.epoch.subscribe();
+        let mut watch = self.watch();
         let known = watch.wait_for(|known| *known >= epoch);
         match tokio::time::timeout(CATCH_UP, known).await {
             Ok(Ok(_)) => Ok(()),

@@ -16,9 +16,10 @@ use crate::gateway::{FirstSights, Parts, SelfService};
 use crate::observe::Observations;
 use crate::policy::{Asking, Routes};
 use crate::sign::{Names, Signer};
+use crate::store::Store;
 use crate::store::embedded::{Embedded, OpenError};
+use crate::store::local::Listener;
 use crate::store::redis::Redis;
-use crate::store::{Store, local};
 use crate::telemetry::Metrics;
 use crate::upstream::{self, Backend};
 
@@ -50,8 +51,10 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
         .as_ref()
         .and_then(|observe| observe.identity_header.clone());
     metrics.observing.set(i64::from(config.observe.is_some()));
-    let (store, commands) = store(&config.store)?;
+    let (store, listener) = store(&config.store)?;
     let directory = Arc::new(Directory::new(Arc::clone(&store)));
+    let commands =
+        listener.map(|listener| Commands::new(listener.acknowledging(directory.watch())));
     let sightings = Arc::new(Sightings::default());
     let lessons = Arc::new(Lessons::default());
     let is_on = config.listener.client_certificates == ClientCertificates::Optional;
@@ -114,7 +117,7 @@ fn names(cas: &[Ca]) -> Vec<Box<str>> {
 }
 
 /// The store, and for the embedded one the socket by which commands reach it meanwhile.
-fn store(settings: &StoreSettings) -> Result<(Arc<dyn Store>, Option<Commands>), StartError> {
+fn store(settings: &StoreSettings) -> Result<(Arc<dyn Store>, Option<Listener>), StartError> {
     match settings {
         StoreSettings::Embedded { path } => {
             // Nothing runs yet: this runtime only waits.
@@ -126,8 +129,8 @@ fn store(settings: &StoreSettings) -> Result<(Arc<dyn Store>, Option<Commands>),
                     source,
                 })?;
             let embedded = Arc::new(runtime.block_on(embedded(path))?);
-            let commands = Commands::new(local::Listener::bind(Arc::clone(&embedded))?);
-            Ok((embedded, Some(commands)))
+            let listener = Listener::bind(Arc::clone(&embedded))?;
+            Ok((embedded, Some(listener)))
         }
         StoreSettings::Redis(settings) => Ok((Arc::new(Redis::new(settings)?), None)),
     }

@@ -7,11 +7,14 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyferry::store::embedded::{Embedded, OpenError};
 use keyferry::store::local::{Client, Listener, socket_path};
-use keyferry::store::{Epoch, open_embedded};
+use keyferry::store::{Epoch, Store, open_embedded};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::adapter::{Kind, Rig};
 use super::records::{client, create, id};
@@ -58,6 +61,28 @@ async fn what_was_left_in_its_place_is_replaced_only_when_it_is_a_socket() {
     let listener = Listener::bind(store).unwrap();
     let serving = tokio::spawn(listener.serve(std::future::pending()));
     assert!(Client::connect(&socket).await.is_ok());
+    serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_acknowledged_when_the_gateway_acts_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keyferry.redb");
+    let store = Arc::new(Embedded::open(&path).unwrap());
+    let listener = Listener::bind(Arc::clone(&store)).unwrap();
+    let (gateway, acts_by) = watch::channel(Epoch::NONE);
+    let serving = listener.acknowledging(acts_by);
+    let serving = tokio::spawn(serving.serve(std::future::pending()));
+    let command = Client::connect(&socket_path(&path)).await.unwrap();
+    let mut change = tokio::spawn(async move { command.commit(&create(client("a"))).await });
+    // Made, and not acknowledged.
+    while store.epoch().await.unwrap() != Epoch(1) {
+        tokio::task::yield_now().await;
+    }
+    let moment = Duration::from_millis(100);
+    assert!(timeout(moment, &mut change).await.is_err());
+    gateway.send_replace(Epoch(1));
+    assert_eq!(change.await.unwrap().unwrap(), Epoch(1));
     serving.abort();
 }
 

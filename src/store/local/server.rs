@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -20,7 +20,7 @@ use super::{beside, socket_path};
 use crate::client::{History, Use};
 use crate::clock::Day;
 use crate::store::embedded::Embedded;
-use crate::store::{CommitError, Follow, Legible, Store, StoreError};
+use crate::store::{Change, CommitError, Epoch, Follow, Legible, Store, StoreError};
 
 /// The most questions that are answered at a time.
 const AT_A_TIME: usize = 64;
@@ -28,6 +28,8 @@ const AT_A_TIME: usize = 64;
 const TRANSFER: Duration = Duration::from_secs(10);
 /// The longest wait for events that is granted.
 const LONGEST_FOLLOW: Duration = Duration::from_mins(1);
+/// How long the gateway may take to act by a change before that is acknowledged all the same.
+const ACT: Duration = Duration::from_secs(1);
 /// How long answers that are under way may take once the gateway ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// How long to pause when the system has no connection to give.
@@ -38,11 +40,19 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// It holds the store, so whatever it finds in the socket's place was left by a process that is
 /// gone, and may be replaced.
 pub struct Listener {
-    store: Arc<Embedded>,
     socket: Bound,
     path: PathBuf,
     /// Whose questions are answered, beside root's.
     owner: u32,
+    asked: Asked,
+}
+
+/// Who answers.
+#[derive(Clone)]
+struct Asked {
+    store: Arc<Embedded>,
+    /// Up to where the gateway acts by what the store knows.
+    acts_by: Option<watch::Receiver<Epoch>>,
 }
 
 /// Why the socket cannot be made.
@@ -66,13 +76,24 @@ impl Listener {
         let path = socket_path(store.path());
         match Self::bind_at(&path) {
             Ok((socket, owner)) => Ok(Self {
-                store,
                 socket,
                 path,
                 owner,
+                asked: Asked {
+                    store,
+                    acts_by: None,
+                },
             }),
             Err(source) => Err(BindError { path, source }),
         }
+    }
+
+    /// Acknowledges a change only when the gateway acts by it, as `acts_by` tells: whoever revokes
+    /// a key is told so when it is refused.
+    #[must_use]
+    pub fn acknowledging(mut self, acts_by: watch::Receiver<Epoch>) -> Self {
+        self.asked.acts_by = Some(acts_by);
+        self
     }
 
     fn bind_at(path: &PathBuf) -> io::Result<(Bound, u32)> {
@@ -115,7 +136,7 @@ impl Listener {
                 accepted = listener.accept(), if answers.len() < AT_A_TIME => match accepted {
                     Ok((stream, _)) => {
                         if may_ask(&stream, self.owner) {
-                            answers.spawn(converse(stream, Arc::clone(&self.store)));
+                            answers.spawn(converse(stream, self.asked.clone()));
                         }
                     }
                     Err(error) => {
@@ -153,20 +174,36 @@ fn may_ask(stream: &UnixStream, owner: u32) -> bool {
     }
 }
 
+impl Asked {
+    async fn commit(&self, change: &Change) -> Answer {
+        match self.store.commit(change).await {
+            Ok(epoch) => {
+                if let Some(mut acts_by) = self.acts_by.clone() {
+                    // It is made, whether or not the gateway knows soon.
+                    let _ = timeout(ACT, acts_by.wait_for(|known| *known >= epoch)).await;
+                }
+                Answer::Epoch { epoch }
+            }
+            Err(CommitError::Conflict(id)) => Answer::Conflict { id },
+            Err(CommitError::Store(error)) => error.into(),
+        }
+    }
+}
+
 type Lines = BufWriter<tokio::net::unix::OwnedWriteHalf>;
 
 /// Takes one question and answers it.
-async fn converse(stream: UnixStream, store: Arc<Embedded>) {
+async fn converse(stream: UnixStream, asked: Asked) {
     let (questions, answers) = stream.into_split();
     let mut questions = BufReader::new(questions);
     let mut answers = BufWriter::new(answers);
     let done = async {
-        let asked = match timeout(TRANSFER, wire::read(&mut questions)).await?? {
+        let question = match timeout(TRANSFER, wire::read(&mut questions)).await?? {
             Some(request) => understand(request),
             None => return Ok(()),
         };
-        match asked {
-            Ok(question) => answer(&*store, question, &mut answers).await?,
+        match question {
+            Ok(question) => answer(asked, question, &mut answers).await?,
             Err(why) => say(&mut answers, &Answer::Unavailable { why }).await?,
         }
         timeout(TRANSFER, answers.flush()).await?
@@ -191,13 +228,10 @@ async fn say(to: &mut Lines, answer: &Answer) -> io::Result<()> {
     timeout(TRANSFER, wire::write(to, answer)).await?
 }
 
-async fn answer(store: &dyn Store, question: Question, to: &mut Lines) -> io::Result<()> {
+async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<()> {
+    let store = &*asked.store;
     let end = match question {
-        Question::Commit { change } => match store.commit(&change).await {
-            Ok(epoch) => Answer::Epoch { epoch },
-            Err(CommitError::Conflict(id)) => Answer::Conflict { id },
-            Err(CommitError::Store(error)) => error.into(),
-        },
+        Question::Commit { change } => asked.commit(&change).await,
         Question::Get { id } => match store.get(&id).await {
             Ok(Some(record)) => Answer::record(&record),
             Ok(None) => Answer::Done,
