@@ -11,14 +11,15 @@ use serde::Serialize;
 
 use super::records::Records;
 use super::{Failure, Globals, Out};
-use crate::client::{ClientId, History, Sighting, Use};
+use crate::certificate::Handed;
+use crate::client::{ClientId, CredentialId, History, Sighting, Use};
 use crate::clock::{self, Day, Timestamp};
 use crate::config::{Config, StoreSettings};
 use crate::key::KeyId;
 use crate::store::redis::Redis;
 use crate::store::{
-    self, Action, Actor, Change, CommitError, Epoch, Legible, Reason, Record, RecordId, Store,
-    StoreError,
+    self, Action, Actor, Change, CommitError, Epoch, Legible, Reason, Record, RecordId, Selection,
+    Store, StoreError,
 };
 
 /// How often a change is decided again that another change got ahead of.
@@ -105,6 +106,95 @@ impl Operator {
         let loaded = self.store.load(&mut |record| records.take(record)).await;
         records.epoch = loaded.map_err(|error| self.cannot_tell(&error))?;
         Ok(records)
+    }
+
+    /// The client `id` with everything that is its own, and nothing else.
+    pub(super) async fn records_of(&self, id: &ClientId) -> Result<Records, Failure> {
+        let mut records = Records::default();
+        self.read_client(id, &mut records).await?;
+        Ok(records)
+    }
+
+    /// Everything that is the client's own, when one is named, which there must be; else every
+    /// record.
+    pub(super) async fn records_or_of(
+        &self,
+        client: Option<&ClientId>,
+    ) -> Result<Records, Failure> {
+        let Some(client) = client else {
+            return self.records().await;
+        };
+        let records = self.records_of(client).await?;
+        records.holdings(client).map(|_| records)
+    }
+
+    /// The certificate that `text` names, if there is one. By a beginning it is looked for among
+    /// all records.
+    pub(super) async fn records_of_certificate(&self, text: &str) -> Result<Records, Failure> {
+        let Ok(Some(Handed { fingerprint, .. })) = Handed::named(text) else {
+            return self.records().await;
+        };
+        let mut records = Records::default();
+        self.read(&RecordId::Certificate(fingerprint), &mut records)
+            .await?;
+        Ok(records)
+    }
+
+    /// Reads one record, if there is one.
+    pub(super) async fn read(&self, id: &RecordId, into: &mut Records) -> Result<(), Failure> {
+        let found = self.store.get(id).await;
+        if let Some(found) = found.map_err(|error| self.cannot_tell(&error))? {
+            into.take(found);
+        }
+        Ok(())
+    }
+
+    /// Reads a client, if there is one, with everything that is its own. The client comes first:
+    /// whatever it is given meanwhile makes this version of it an old one, so that no change is
+    /// decided without that.
+    pub(super) async fn read_client(
+        &self,
+        id: &ClientId,
+        into: &mut Records,
+    ) -> Result<(), Failure> {
+        self.read(&RecordId::Client(id.clone()), into).await?;
+        self.select(&Selection::OwnedBy(id.clone()), into).await
+    }
+
+    /// Reads some of the records.
+    pub(super) async fn select(
+        &self,
+        which: &Selection,
+        into: &mut Records,
+    ) -> Result<(), Failure> {
+        let found = self.store.select(which).await;
+        for record in found.map_err(|error| self.cannot_tell(&error))? {
+            into.take(record);
+        }
+        Ok(())
+    }
+
+    /// What was seen of one client.
+    pub(super) async fn sighting(
+        &self,
+        client: &ClientId,
+    ) -> Result<Legible<Sighting, ClientId>, Failure> {
+        self.legible(self.store.sighting(client).await)
+    }
+
+    /// When and from where each of these credentials was last used.
+    pub(super) async fn uses_of(&self, credentials: &[CredentialId]) -> Result<Vec<Use>, Failure> {
+        let mut uses = Legible::default();
+        for &credential in credentials {
+            match self.store.last_use(&credential).await {
+                Ok(last) => uses
+                    .entries
+                    .extend(last.map(|last| Use { credential, last })),
+                Err(StoreError::Unreadable(_)) => uses.damaged.push(Some(credential)),
+                Err(error) => return Err(self.cannot_tell(&error)),
+            }
+        }
+        Ok(self.legible(Ok(uses))?.entries)
     }
 
     /// When each client was seen.

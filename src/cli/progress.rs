@@ -13,6 +13,7 @@ use crate::client::{
 };
 use crate::clock::Timestamp;
 use crate::phase::Phase;
+use crate::store::Legible;
 
 /// What was seen of every client, and what each has.
 pub(super) struct Progress {
@@ -39,17 +40,27 @@ struct Has {
 
 impl Progress {
     pub(super) async fn read(operator: &Operator, records: &Records) -> Result<Self, Failure> {
-        let sightings = operator.sightings().await?;
+        let (sightings, uses) = (operator.sightings().await?, operator.uses().await?);
+        Ok(Self::of(records, sightings, &uses, operator))
+    }
+
+    /// As [`Self::read`], of those clients alone that the records and the rest are about.
+    pub(super) fn of(
+        records: &Records,
+        sightings: Legible<Sighting, ClientId>,
+        uses: &[Use],
+        operator: &Operator,
+    ) -> Self {
         let by_client = |sighting: Sighting| (sighting.client.clone(), sighting);
-        Ok(Self {
+        Self {
             sightings: sightings.entries.into_iter().map(by_client).collect(),
             damaged: sightings.damaged.into_iter().collect(),
             holdings: holdings(records, operator.now),
-            used_apart: apart(records, &operator.uses().await?),
+            used_apart: apart(records, uses),
             window: operator.config.migration.window,
             outlook: Outlook::of(records),
             now: operator.now,
-        })
+        }
     }
 
     /// How far back a certificate counts as still in use.

@@ -1,4 +1,4 @@
-//! Every record of the store, as commands look through them.
+//! Records of the store, all or some, as commands look through them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::store::{Epoch, Record, Versioned};
 /// The fewest digits by which a certificate can be named.
 const FEWEST_DIGITS: usize = 8;
 
-/// All that the store holds, with versions.
+/// What was read, with versions.
 #[derive(Default)]
 pub(super) struct Records {
     pub(super) clients: BTreeMap<ClientId, (Epoch, ClientRecord)>,
@@ -100,6 +100,11 @@ impl Records {
             ))),
         }
     }
+}
+
+/// There is no such key.
+pub(super) fn no_key(id: KeyId) -> Failure {
+    Failure::Refused(format!("there is no key {id}; see: keyferry key list"))
 }
 
 /// There is no such client.

@@ -1,6 +1,6 @@
 //! A client with everything that is its own.
 
-use super::{ClientId, ClientRecord};
+use super::{ClientId, ClientRecord, CredentialId};
 use crate::certificate::{CertificateRecord, Mapping};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, KeyRecord};
@@ -42,6 +42,15 @@ impl Holdings {
     #[must_use]
     pub const fn id(&self) -> &ClientId {
         &self.client.1.id
+    }
+
+    /// What it can show who it is by, or once could.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<CredentialId> {
+        let certificates = self.certificates.iter();
+        let certificates = certificates.map(|(_, one)| CredentialId::Certificate(one.fingerprint));
+        let keys = self.keys.iter().map(|(_, key)| CredentialId::Key(key.id));
+        certificates.chain(keys).collect()
     }
 
     /// The keys that were issued and can be used.

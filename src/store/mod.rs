@@ -21,7 +21,7 @@ use async_trait::async_trait;
 pub use batch::{Batch, BatchId, DayCounts, Spent};
 pub use change::{Action, Actor, Change, Event, NotAReason, Reason, Write};
 pub use local::open_embedded;
-pub use record::{Record, RecordId, Unreadable, Versioned};
+pub use record::{Record, RecordId, Selection, Unreadable, Versioned};
 
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -143,6 +143,9 @@ impl<T, Of> Default for Legible<T, Of> {
 ///    and not much more.
 /// 10. **Damage costs itself.** A last time that cannot be read is left out and told of, and holds
 ///     up no other. Asked for alone it is an error: what cannot be read is not what never was.
+/// 11. **One client is found among millions.** [`Store::select`] misses no record that was the
+///     client's when it was asked, and gives none that is not; what it costs depends on how many
+///     are selected, not on how many there are.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Carries out a change.
@@ -158,6 +161,13 @@ pub trait Store: Send + Sync {
     ///
     /// When the store cannot tell.
     async fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError>;
+
+    /// Some of the records as they are now.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn select(&self, which: &Selection) -> Result<Vec<Versioned>, StoreError>;
 
     /// Calls `each` with every record; gives the epoch from which to follow.
     ///
@@ -196,6 +206,13 @@ pub trait Store: Send + Sync {
     ///
     /// When the store cannot tell.
     async fn sightings(&self) -> Result<Legible<Sighting, ClientId>, StoreError>;
+
+    /// What was seen of `client`.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn sighting(&self, client: &ClientId) -> Result<Legible<Sighting, ClientId>, StoreError>;
 
     /// The last use of every credential.
     ///

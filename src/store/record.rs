@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Epoch;
-use crate::certificate::{Alias, AliasRecord, CertificateRecord, Fingerprint};
+use crate::certificate::{Alias, AliasRecord, CertificateRecord, Fingerprint, Mapping};
 use crate::client::{ClientId, ClientRecord};
 use crate::key::{KeyId, KeyRecord};
 use crate::phase::{PhaseRecord, Target};
@@ -46,6 +46,16 @@ pub enum RecordId {
     Phase(Target),
 }
 
+/// A part of the records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Selection {
+    /// Those that are this client's, see [`Record::owner`].
+    OwnedBy(ClientId),
+    /// The phases of every target.
+    Phases,
+}
+
 /// A record and the epoch of the change that wrote it.
 #[derive(Clone, Debug)]
 pub struct Versioned {
@@ -75,6 +85,20 @@ impl Record {
             Self::Alias(record) => RecordId::Alias(record.alias),
             Self::Key(record) => RecordId::Key(record.id),
             Self::Phase(record) => RecordId::Phase(record.target.clone()),
+        }
+    }
+
+    /// The client whose it is: of a certificate, a certificate that is to come, or a key.
+    #[must_use]
+    pub const fn owner(&self) -> Option<&ClientId> {
+        match self {
+            Self::Certificate(record) => match &record.mapping {
+                Mapping::Mapped { client, .. } | Mapping::Superseded { client, .. } => Some(client),
+                Mapping::Pending | Mapping::Removed { .. } | Mapping::Twin { .. } => None,
+            },
+            Self::Alias(record) => Some(&record.client),
+            Self::Key(record) => Some(&record.client),
+            Self::Client(_) | Self::Phase(_) => None,
         }
     }
 }
@@ -207,8 +231,7 @@ impl SchemaOnly {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Read {
-    #[serde(rename = "schema")]
-    _schema: u32,
+    schema: u32,
     version: Epoch,
     record: Record,
 }
@@ -249,8 +272,14 @@ impl Versioned {
             what: id.to_string(),
             why,
         };
-        SchemaOnly::check(stored).map_err(unreadable)?;
-        let read: Read = serde_json::from_slice(stored).map_err(|e| unreadable(e.to_string()))?;
+        let read = match serde_json::from_slice::<Read>(stored) {
+            Ok(read) if read.schema == SCHEMA => read,
+            // What is of another schema says so, whatever else is wrong with it.
+            read => {
+                SchemaOnly::check(stored).map_err(unreadable)?;
+                read.map_err(|error| unreadable(error.to_string()))?
+            }
+        };
         if read.record.id() != *id {
             return Err(unreadable(format!(
                 "it says that it is {}",

@@ -9,7 +9,7 @@ use keyferry::client::{
     ClientId, Counts, CredentialId, History, LastRefusal, LastUse, RefusalCode, Seen, Sighting, Use,
 };
 use keyferry::clock::{self, Day, Timestamp};
-use keyferry::store::{Batch, BatchId, DayCounts, Epoch, Spent, Store};
+use keyferry::store::{Batch, BatchId, DayCounts, Epoch, Legible, Spent, Store};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -136,6 +136,13 @@ pub(crate) async fn sightings_keep_the_latest_and_make_no_event(kind: Kind) {
     let known = rig.handle().await.sightings().await.unwrap().entries;
     let latest = refused("a", 9, "certificate_expired").merge(seen("a", Some(60), Some(7)));
     assert_eq!(known, [latest, seen("c", None, Some(-1))]);
+    for one in &known {
+        let alone = store.sighting(&one.client).await.unwrap();
+        assert_eq!(alone.entries, std::slice::from_ref(one));
+        assert_eq!(alone.damaged, []);
+    }
+    let nobody = store.sighting(&client_id("b")).await.unwrap();
+    assert_eq!(nobody, Legible::default());
     assert_eq!(store.epoch().await.unwrap(), Epoch::NONE);
     let code = RefusalCode::known("certificate_expired");
     assert_eq!(known[0].refused.as_ref().map(|it| &it.code), Some(&code));

@@ -33,6 +33,11 @@ pub(crate) async fn what_is_damaged_of_what_was_seen_holds_up_nothing_else(kind:
         let store = rig.handle().await;
         let sightings = store.sightings().await.unwrap();
         assert_eq!(sightings.damaged, [Some(a.clone())], "{garbage:?}");
+        let alone = store.sighting(&a).await.unwrap();
+        assert_eq!(
+            (alone.entries, alone.damaged),
+            (vec![], vec![Some(a.clone())])
+        );
         let others: Vec<_> = sightings.entries.into_iter().map(|it| it.client).collect();
         let expected = Some(b.clone()).filter(|_| told > 1);
         assert_eq!(others, expected.into_iter().collect::<Vec<_>>());

@@ -13,8 +13,8 @@ use keyferry::clock::Day;
 use keyferry::directory::Directory;
 use keyferry::key::{KeyId, KeyRecord};
 use keyferry::store::{
-    Batch, Change, CommitError, Epoch, Follow, Legible, RecordId, Store, StoreError, Versioned,
-    Write,
+    Batch, Change, CommitError, Epoch, Follow, Legible, RecordId, Selection, Store, StoreError,
+    Versioned, Write,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -138,6 +138,10 @@ impl Store for Held {
         self.store.get(id).await
     }
 
+    async fn select(&self, which: &Selection) -> Result<Vec<Versioned>, StoreError> {
+        self.store.select(which).await
+    }
+
     async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError> {
         self.store.load(each).await
     }
@@ -158,6 +162,10 @@ impl Store for Held {
 
     async fn uses(&self) -> Result<Legible<Use, CredentialId>, StoreError> {
         self.store.uses().await
+    }
+
+    async fn sighting(&self, client: &ClientId) -> Result<Legible<Sighting, ClientId>, StoreError> {
+        self.store.sighting(client).await
     }
 
     async fn last_use(&self, credential: &CredentialId) -> Result<Option<LastUse>, StoreError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keyferry::clock;
-use keyferry::store::{CommitError, Epoch, Store, StoreError};
+use keyferry::store::{CommitError, Epoch, Selection, Store, StoreError};
 
 use super::activity;
 use super::adapter::{Kind, Rig};
@@ -22,12 +22,18 @@ async fn all_unavailable(store: &dyn Store) -> String {
         committed,
         store.get(&id("a")).await.map(drop),
         store.get(&id("nobody")).await.map(drop),
+        store.select(&Selection::Phases).await.map(drop),
+        store
+            .select(&Selection::OwnedBy(client_id("a")))
+            .await
+            .map(drop),
         store.load(&mut |_| ()).await.map(drop),
         store.follow(Epoch(1), Duration::ZERO).await.map(drop),
         store.epoch().await.map(drop),
         store.saw(&activity::batch(1)).await.map(drop),
         store.sightings().await.map(drop),
         store.uses().await.map(drop),
+        store.sighting(&client_id("a")).await.map(drop),
         store.last_use(&activity::credential()).await.map(drop),
         store
             .counts(&client_id("a"), activity::DAYS)

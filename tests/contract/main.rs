@@ -22,6 +22,7 @@ mod phases;
 mod records;
 #[path = "../support/redis.rs"]
 mod redis_server;
+mod select;
 mod socket;
 
 macro_rules! contract {
@@ -62,6 +63,11 @@ contract! {
         events_that_are_no_longer_kept_are_a_gap
         an_epoch_ahead_of_the_store_is_a_gap
         a_long_way_behind_is_caught_up_in_order;
+    select:
+        everything_of_one_client_is_selected_and_nothing_else
+        what_is_given_to_a_client_meanwhile_is_selected
+        phases_are_selected
+        what_is_damaged_of_others_hinders_no_selection;
     activity:
         sightings_keep_the_latest_and_make_no_event
         a_credential_keeps_its_last_use_and_where_it_came_from

@@ -14,7 +14,7 @@ use super::adapter::{Kind, Rig};
 use super::records::{NOW, client, client_id, create};
 
 /// A setting with everything that one can have.
-fn brownout() -> Setting {
+pub(crate) fn brownout() -> Setting {
     let windows = vec!["Tue 10:00-11:00".parse().unwrap()];
     let windows = Windows::new("Europe/Berlin".parse().unwrap(), windows).unwrap();
     let plan = Plan {
@@ -42,7 +42,7 @@ async fn read(store: &dyn Store, target: &Target) -> Option<(Epoch, PhaseRecord)
     }
 }
 
-async fn set(store: &dyn Store, target: &Target, setting: Setting) {
+pub(crate) async fn set(store: &dyn Store, target: &Target, setting: Setting) {
     let change = phase::set(read(store, target).await, target.clone(), setting);
     store.commit(&change).await.unwrap();
 }

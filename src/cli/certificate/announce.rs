@@ -9,7 +9,7 @@ use crate::certificate::{self, Alias, AliasRecord, AliasState, Fingerprint};
 use crate::cli::open::{Did, Edit, Operator};
 use crate::cli::{Failure, Out};
 use crate::client::ClientId;
-use crate::store::Action;
+use crate::store::{Action, RecordId};
 
 /// Say whose the next certificate with a new key will be
 ///
@@ -96,7 +96,8 @@ pub(super) async fn change(
     out: &mut Out,
 ) -> Result<(), Failure> {
     let decide = async || {
-        let records = operator.records().await?;
+        let mut records = operator.records_of(client).await?;
+        operator.read(&RecordId::Alias(alias), &mut records).await?;
         let to = records.holdings(client)?;
         let known = records.aliases.get(&alias).cloned();
         let (actor, now) = (operator.actor.clone(), operator.now);

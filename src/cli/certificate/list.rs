@@ -27,10 +27,7 @@ struct Report {
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
-    let records = operator.records().await?;
-    if let Some(client) = &args.client {
-        records.holdings(client)?;
-    }
+    let records = operator.records_or_of(args.client.as_ref()).await?;
     let is_asked_for = |certificate: &CertificateView| {
         let of_client = args.client.is_none() || certificate.client_id == args.client;
         // The other form of a certificate that is listed itself.

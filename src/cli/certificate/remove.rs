@@ -18,7 +18,7 @@ pub(in crate::cli) struct Args {
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
     let decide = async || {
-        let records = operator.records().await?;
+        let records = operator.records_of_certificate(&args.fingerprint).await?;
         let known = records.certificate(&args.fingerprint)?;
         let (actor, now) = (operator.actor.clone(), operator.now);
         let change = certificate::remove(known.clone(), actor, now);

@@ -3,7 +3,6 @@
 use super::{Report, after, facts};
 use crate::certificate::{self, CertificateRecord, Mapping};
 use crate::cli::open::{Edit, Operator};
-use crate::cli::records::Records;
 use crate::cli::{Failure, Out};
 use crate::store::{Action, Change, Epoch};
 
@@ -25,9 +24,9 @@ pub(in crate::cli) struct Args {
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
     let decide = async || {
-        let records = operator.records().await?;
+        let records = operator.records_of_certificate(&args.fingerprint).await?;
         let known = records.certificate(&args.fingerprint)?;
-        let change = decide(args, &records, known.clone(), operator)?;
+        let change = decide(args, known.clone(), operator).await?;
         let (before, fingerprint) = (Some(&known.1), known.1.fingerprint);
         let certificate = after(change.as_ref(), before, fingerprint, &args.edit)?;
         Ok((change, certificate))
@@ -56,16 +55,15 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     Ok(())
 }
 
-fn decide(
+async fn decide(
     args: &Args,
-    records: &Records,
     known: (Epoch, CertificateRecord),
     operator: &Operator,
 ) -> Result<Option<Change>, Failure> {
     let (actor, now) = (operator.actor.clone(), operator.now);
     match &known.1.mapping {
         Mapping::Superseded { client, .. } if args.undo => {
-            let to = records.holdings(client)?;
+            let to = operator.records_of(client).await?.holdings(client)?;
             certificate::restore(known, &to, actor, now)
                 .map_err(|error| Failure::Refused(error.to_string()))
         }

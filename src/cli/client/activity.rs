@@ -8,7 +8,7 @@ use crate::cli::Failure;
 use crate::cli::open::Operator;
 use crate::cli::table::{fields, number, relative};
 use crate::cli::view::rfc_3339;
-use crate::client::{ClientId, Counts, CredentialId, History, LastUse, Sighting};
+use crate::client::{ClientId, Counts, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::{Day, Timestamp};
 
 /// How many days are shown.
@@ -36,14 +36,14 @@ pub(super) struct LastUsed {
     from: String,
 }
 
-impl Uses {
-    pub(super) async fn read(operator: &Operator) -> Result<Self, Failure> {
-        let uses = operator.uses().await?.into_iter();
-        Ok(Self(
-            uses.map(|used| (used.credential, used.last)).collect(),
-        ))
+impl From<Vec<Use>> for Uses {
+    fn from(uses: Vec<Use>) -> Self {
+        let uses = uses.into_iter();
+        Self(uses.map(|used| (used.credential, used.last)).collect())
     }
+}
 
+impl Uses {
     pub(super) fn with<T>(&self, of: T, credential: CredentialId) -> Used<T> {
         let last = self.0.get(&credential);
         let last_used = last.map(|last| LastUsed {

@@ -10,6 +10,7 @@ use crate::cli::view::{CertificateView, ClientView, KeyView};
 use crate::cli::{Failure, Out};
 use crate::client::{ClientId, CredentialId};
 use crate::clock::Timestamp;
+use crate::store::Selection;
 
 use super::tag::listed;
 
@@ -31,12 +32,15 @@ struct Report {
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
-    let records = operator.records().await?;
+    let mut records = operator.records_of(&args.id).await?;
     let holdings = records.holdings(&args.id)?;
-    let progress = Progress::read(operator, &records).await?;
+    operator.select(&Selection::Phases, &mut records).await?;
+    let sighting = operator.sighting(&args.id).await?;
+    let uses = operator.uses_of(&holdings.credentials()).await?;
+    let progress = Progress::of(&records, sighting, &uses, operator);
     let sighting = progress.sighting(&args.id);
     let activity = Activity::read(operator, &args.id, sighting).await?;
-    let uses = Uses::read(operator).await?;
+    let uses = Uses::from(uses);
     let certificates = holdings.certificates.iter().map(|(_, record)| {
         let credential = CredentialId::Certificate(record.fingerprint);
         uses.with(CertificateView::of(record), credential)

@@ -25,12 +25,8 @@ struct Report {
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
-    let records = operator.records().await?;
-    if let Some(client) = &args.client {
-        records.holdings(client)?;
-    }
+    let records = operator.records_or_of(args.client.as_ref()).await?;
     let keys = records.keys.values().map(|(_, record)| record);
-    let keys = keys.filter(|key| args.client.as_ref().is_none_or(|id| *id == key.client));
     let now = operator.now;
     let keys = keys.filter(|key| {
         args.expiring

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::open::{Did, Edit, Operator};
+use crate::cli::records::no_key;
 use crate::cli::{Failure, Out};
 use crate::client::ClientId;
 use crate::key::{self, KeyId};
@@ -33,12 +34,9 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     let keys = &operator.config.keys;
     let (window, most) = (keys.restore_window, keys.per_client);
     let decide = async || {
-        let records = operator.records().await?;
-        let client = records.keys.get(&id).map(|(_, key)| key.client.clone());
-        let client = client.ok_or_else(|| {
-            Failure::Refused(format!("there is no key {id}; see: keyferry key list"))
-        })?;
-        let of = records.holdings(&client)?;
+        let known = operator.key(id).await?.ok_or_else(|| no_key(id))?;
+        let client = known.1.client;
+        let of = operator.records_of(&client).await?.holdings(&client)?;
         let change = key::restore(&of, id, window, most, operator.actor.clone(), operator.now)
             .map_err(|not| Failure::Refused(not.to_string()))?;
         Ok((change, client))

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::open::{Did, Edit, Operator};
+use crate::cli::records::no_key;
 use crate::cli::{Failure, Out};
 use crate::client::ClientId;
 use crate::key::{self, KeyId, KeyStatus};
@@ -33,9 +34,7 @@ struct Report<'a> {
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
     let id = args.id;
     let decide = async || {
-        let known = operator.key(id).await?.ok_or_else(|| {
-            Failure::Refused(format!("there is no key {id}; see: keyferry key list"))
-        })?;
+        let known = operator.key(id).await?.ok_or_else(|| no_key(id))?;
         let client = known.1.client.clone();
         let (actor, now) = (operator.actor.clone(), operator.now);
         let active = known.1.status == KeyStatus::Active;

@@ -62,7 +62,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         ));
     }
     let decide = async || {
-        let records = operator.records().await?;
+        let records = operator.records_of(&args.client).await?;
         let of = records.holdings(&args.client)?;
         let (key, change, old) = decide(&of, args.overlap, expires_at, operator)?;
         let end = |id| key_in(&change, id).and_then(|record| record.expires_at);

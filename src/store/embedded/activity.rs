@@ -168,6 +168,21 @@ pub(super) fn sightings(database: &Database) -> Result<Legible<Sighting, ClientI
     Ok(read)
 }
 
+/// What was seen of one client.
+pub(super) fn sighting(
+    database: &Database,
+    client: &ClientId,
+) -> Result<Legible<Sighting, ClientId>, StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let table = read.open_table(SIGHTINGS).map_err(failed)?;
+    let (entries, damaged) = match value(&table, client.as_str()) {
+        Ok(sighting) => (sighting.into_iter().collect(), Vec::new()),
+        Err(StoreError::Unreadable(_)) => (Vec::new(), vec![Some(client.clone())]),
+        Err(error) => return Err(error),
+    };
+    Ok(Legible { entries, damaged })
+}
+
 /// The last use of every credential.
 pub(super) fn uses(database: &Database) -> Result<Legible<Use, CredentialId>, StoreError> {
     let mut read = Legible::default();

@@ -1,8 +1,8 @@
 //! The embedded store: one file, for one gateway.
 //!
 //! The file is a redb database: `records` (`client:acme` to the stored form of [`Versioned`]),
-//! `events` (epoch to the stored form of [`Event`](super::Event)), `meta`, and the tables of what
-//! was seen. A change is one transaction that is on the disk before it is acknowledged.
+//! `owned` (which are or were a client's), `events` (epoch to the stored form of
+//! [`Event`](super::Event)), `meta`, and the tables of what was seen. A change is one transaction that is on the disk before it is acknowledged.
 //!
 //! Whoever has the file open holds a lock on it that ends with the process. Commands that are run
 //! beside a gateway therefore go through it: see [`super::local`].
@@ -24,8 +24,8 @@ use tokio::task::spawn_blocking;
 pub use open::OpenError;
 
 use super::{
-    Batch, Change, CommitError, EVENTS_KEPT, Epoch, Follow, Legible, RecordId, Store, StoreError,
-    Versioned,
+    Batch, Change, CommitError, EVENTS_KEPT, Epoch, Follow, Legible, RecordId, Selection, Store,
+    StoreError, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -121,6 +121,12 @@ impl Store for Embedded {
         self.read(move |database| tables::get(database, &id)).await
     }
 
+    async fn select(&self, which: &Selection) -> Result<Vec<Versioned>, StoreError> {
+        let which = which.clone();
+        self.read(move |database| tables::select(database, &which))
+            .await
+    }
+
     async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError> {
         let (sender, mut records) = mpsc::channel(LOAD_AHEAD);
         let reading = self.read(move |database| tables::load(database, &sender));
@@ -163,6 +169,12 @@ impl Store for Embedded {
 
     async fn uses(&self) -> Result<Legible<Use, CredentialId>, StoreError> {
         self.read(activity::uses).await
+    }
+
+    async fn sighting(&self, client: &ClientId) -> Result<Legible<Sighting, ClientId>, StoreError> {
+        let client = client.clone();
+        self.read(move |database| activity::sighting(database, &client))
+            .await
     }
 
     async fn last_use(&self, credential: &CredentialId) -> Result<Option<LastUse>, StoreError> {

@@ -4,10 +4,14 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTran
 use tokio::sync::mpsc;
 
 use super::activity;
-use crate::store::{Change, CommitError, Epoch, Event, Follow, RecordId, StoreError, Versioned};
+use crate::store::{
+    Change, CommitError, Epoch, Event, Follow, RecordId, Selection, StoreError, Versioned,
+};
 
 /// `client:acme` to the record's stored form.
 const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
+/// A client's id and the id of a record that is or was its own.
+const OWNED: TableDefinition<'_, (&str, &str), ()> = TableDefinition::new("owned");
 /// An epoch to its event's stored form.
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 /// The form of the file, and the epoch of the last change.
@@ -41,6 +45,7 @@ pub(super) fn prepare(database: &Database) -> Result<Option<String>, redb::Error
             None => return Ok(Some("it is a database of another program".to_owned())),
         }
         transaction.open_table(RECORDS)?;
+        transaction.open_table(OWNED)?;
         transaction.open_table(EVENTS)?;
         activity::prepare(&transaction)?;
     }
@@ -102,11 +107,20 @@ fn write(
     let epoch = epoch_in(&meta)?.next();
     meta.insert(EPOCH, epoch.0).map_err(failed)?;
     let mut records = transaction.open_table(RECORDS).map_err(failed)?;
+    let mut owned = transaction.open_table(OWNED).map_err(failed)?;
     for write in &change.writes {
-        let stored = Versioned::encode(epoch, &write.record);
+        let (id, stored) = (
+            write.record.id().to_string(),
+            Versioned::encode(epoch, &write.record),
+        );
         records
-            .insert(write.record.id().to_string().as_str(), stored.as_bytes())
+            .insert(id.as_str(), stored.as_bytes())
             .map_err(failed)?;
+        if let Some(owner) = write.record.owner() {
+            owned
+                .insert((owner.as_str(), id.as_str()), ())
+                .map_err(failed)?;
+        }
     }
     let mut events = transaction.open_table(EVENTS).map_err(failed)?;
     let event = Event::of(change, epoch).encode();
@@ -121,11 +135,46 @@ fn write(
 /// One record.
 pub(super) fn get(database: &Database, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
     let read = database.begin_read().map_err(failed)?;
-    let records = read.open_table(RECORDS).map_err(failed)?;
+    get_in(&read.open_table(RECORDS).map_err(failed)?, id)
+}
+
+fn get_in(
+    records: &impl ReadableTable<&'static str, &'static [u8]>,
+    id: &RecordId,
+) -> Result<Option<Versioned>, StoreError> {
     let stored = records.get(id.to_string().as_str()).map_err(failed)?;
     stored
         .map(|stored| Versioned::decode(id, stored.value()).map_err(StoreError::from))
         .transpose()
+}
+
+/// Some records as of one moment.
+pub(super) fn select(database: &Database, which: &Selection) -> Result<Vec<Versioned>, StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let records = read.open_table(RECORDS).map_err(failed)?;
+    let mut selected = Vec::new();
+    match which {
+        Selection::OwnedBy(client) => {
+            let owned = read.open_table(OWNED).map_err(failed)?;
+            for entry in owned.range((client.as_str(), "")..).map_err(failed)? {
+                let (key, _) = entry.map_err(failed)?;
+                let (of, id) = key.value();
+                if of != client.as_str() {
+                    break;
+                }
+                selected.extend(get_in(&records, &id.parse()?)?);
+            }
+            selected.retain(|found| found.record.owner() == Some(client));
+        }
+        Selection::Phases => {
+            // A semicolon comes after the colon.
+            for entry in records.range("phase:".."phase;").map_err(failed)? {
+                let (id, stored) = entry.map_err(failed)?;
+                selected.push(Versioned::decode(&id.value().parse()?, stored.value())?);
+            }
+        }
+    }
+    Ok(selected)
 }
 
 /// Sends every record as of one moment; gives the epoch of that moment.

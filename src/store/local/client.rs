@@ -15,8 +15,8 @@ use super::wire::{self, Answer, PROTOCOL, Question, Request};
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, CommitError, Epoch, Follow, Legible, RecordId, Store, StoreError, Unreadable,
-    Versioned,
+    Batch, Change, CommitError, Epoch, Follow, Legible, RecordId, Selection, Store, StoreError,
+    Unreadable, Versioned,
 };
 
 /// How long the gateway may take to accept a connection.
@@ -123,6 +123,13 @@ async fn in_time<T>(
     }
 }
 
+fn sighting(line: Answer) -> Option<Sighting> {
+    match line {
+        Answer::Sighting { sighting } => Some(sighting),
+        _ => None,
+    }
+}
+
 fn unexpected() -> StoreError {
     StoreError::Unavailable("the gateway gives an answer to another question".to_owned())
 }
@@ -143,6 +150,21 @@ impl Store for Client {
             Answer::Record { stored, .. } => Ok(Some(Versioned::decode(id, stored.as_bytes())?)),
             Answer::Done => Ok(None),
             _ => Err(unexpected()),
+        }
+    }
+
+    async fn select(&self, which: &Selection) -> Result<Vec<Versioned>, StoreError> {
+        let which = which.clone();
+        let mut lines = self.ask(&Question::Select { which }).await?;
+        let mut selected = Vec::new();
+        loop {
+            match lines.next().await? {
+                Answer::Record { id, stored } => {
+                    selected.push(Versioned::decode(&id, stored.as_bytes())?);
+                }
+                Answer::Done => return Ok(selected),
+                _ => return Err(unexpected()),
+            }
         }
     }
 
@@ -186,11 +208,13 @@ impl Store for Client {
     }
 
     async fn sightings(&self) -> Result<Legible<Sighting, ClientId>, StoreError> {
-        let entry = |line| match line {
-            Answer::Sighting { sighting } => Some(sighting),
-            _ => None,
-        };
-        self.ask_for_list(&Question::Sightings, entry).await
+        self.ask_for_list(&Question::Sightings, sighting).await
+    }
+
+    async fn sighting(&self, client: &ClientId) -> Result<Legible<Sighting, ClientId>, StoreError> {
+        let client = client.clone();
+        let question = Question::Sighting { client };
+        self.ask_for_list(&question, sighting).await
     }
 
     async fn uses(&self) -> Result<Legible<Use, CredentialId>, StoreError> {

@@ -237,6 +237,15 @@ async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<
             Ok(None) => Answer::Done,
             Err(error) => error.into(),
         },
+        Question::Select { which } => match store.select(&which).await {
+            Ok(records) => {
+                for record in records {
+                    say(to, &Answer::record(&record)).await?;
+                }
+                Answer::Done
+            }
+            Err(error) => error.into(),
+        },
         Question::Load => return load(store, to).await,
         Question::Follow { after, wait } => {
             match store.follow(after, wait.min(LONGEST_FOLLOW)).await {
@@ -259,6 +268,10 @@ async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<
             Err(error) => error.into(),
         },
         Question::Sightings => match store.sightings().await {
+            Ok(read) => list(to, read, |sighting| Answer::Sighting { sighting }).await?,
+            Err(error) => error.into(),
+        },
+        Question::Sighting { client } => match store.sighting(&client).await {
             Ok(read) => list(to, read, |sighting| Answer::Sighting { sighting }).await?,
             Err(error) => error.into(),
         },

@@ -11,7 +11,9 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWr
 
 use crate::client::{ClientId, CredentialId, History, Sighting, Use};
 use crate::clock::Day;
-use crate::store::{Batch, Change, Epoch, Event, RecordId, StoreError, Unreadable, Versioned};
+use crate::store::{
+    Batch, Change, Epoch, Event, RecordId, Selection, StoreError, Unreadable, Versioned,
+};
 
 /// The version of what is said. The two programs may be of different versions.
 pub(super) const PROTOCOL: u32 = 1;
@@ -37,6 +39,9 @@ pub(super) enum Question {
     Get {
         id: RecordId,
     },
+    Select {
+        which: Selection,
+    },
     Load,
     Follow {
         after: Epoch,
@@ -47,6 +52,9 @@ pub(super) enum Question {
         batch: Batch,
     },
     Sightings,
+    Sighting {
+        client: ClientId,
+    },
     Uses,
     LastUse {
         credential: CredentialId,

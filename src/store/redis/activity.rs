@@ -145,6 +145,30 @@ fn seen(client: ClientId, what: &str, value: &[u8]) -> Option<Sighting> {
     Some(sighting)
 }
 
+/// What was seen of one client.
+pub(super) async fn sighting(
+    link: &Link,
+    client: &ClientId,
+) -> Result<Legible<Sighting, ClientId>, StoreError> {
+    let (mut sighting, mut read) = (None::<Sighting>, Legible::default());
+    for what in ["certificate", "key", "conflict", "refused"] {
+        let Some(stored) = value(link, SEEN, &format!("{client}:{what}")).await? else {
+            continue;
+        };
+        match seen(client.clone(), what, &stored) {
+            Some(seen) => {
+                sighting = Some(match sighting {
+                    Some(known) => known.merge(seen),
+                    None => seen,
+                });
+            }
+            None => read.damaged.push(Some(client.clone())),
+        }
+    }
+    read.entries.extend(sighting);
+    Ok(read)
+}
+
 /// The last use of every credential.
 pub(super) async fn uses(link: &Link) -> Result<Legible<Use, CredentialId>, StoreError> {
     let (mut uses, mut damaged) = (BTreeMap::new(), BTreeMap::new());
@@ -176,9 +200,7 @@ pub(super) async fn last_use(
     credential: &CredentialId,
 ) -> Result<Option<LastUse>, StoreError> {
     let field = credential.to_string();
-    let mut question = redis::cmd("HGET");
-    question.arg(USED).arg(&field);
-    let stored: Option<Vec<u8>> = link.ask(&question).await?;
+    let stored = value(link, USED, &field).await?;
     let read = stored.map(|stored| used(&stored).ok_or_else(|| unreadable(USED, &field)));
     read.transpose()
 }
@@ -188,6 +210,12 @@ fn used(value: &[u8]) -> Option<LastUse> {
     let (at, word) = time(value)?;
     let from = word?.parse().ok()?;
     Some(LastUse { at, from })
+}
+
+async fn value(link: &Link, key: &str, field: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut question = redis::cmd("HGET");
+    question.arg(key).arg(field);
+    link.ask(&question).await
 }
 
 /// Seconds, and a word after them.
@@ -208,9 +236,7 @@ pub(super) async fn counts(
 ) -> Result<History, StoreError> {
     let mut history = History::new();
     for piece in days::pieces(days) {
-        let mut question = redis::cmd("HGET");
-        question.arg(counts_of(piece)).arg(name);
-        let stored: Option<Vec<u8>> = link.ask(&question).await?;
+        let stored = value(link, &counts_of(piece), name).await?;
         history.extend(days::decode(piece, &stored.unwrap_or_default())?);
     }
     history.retain(|day, _| days.contains(day));

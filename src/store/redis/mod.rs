@@ -8,6 +8,8 @@
 //! | `kf:{kf}:certificate` | hash | fingerprint to the stored form of its record |
 //! | `kf:{kf}:key` | hash | key id to the stored form of its record |
 //! | `kf:{kf}:phase` | hash | target to the stored form of its record |
+//! | `kf:{kf}:alias` | hash | alias to the stored form of its record |
+//! | `kf:{kf}:owned` | hash | client id to the ids of the records that are or were its own, each with a space after it |
 //!
 //! and what `activity` says of what was seen.
 //!
@@ -18,6 +20,7 @@ mod activity;
 mod link;
 mod read;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -28,8 +31,8 @@ use redis::{Client, IntoConnectionInfo};
 use super::days::TOTAL;
 use super::record::SCHEMA;
 use super::{
-    Batch, Change, CommitError, EVENTS_KEPT, Epoch, Event, Follow, Legible, RecordId, Store,
-    StoreError, Unreadable, Versioned,
+    Batch, Change, CommitError, EVENTS_KEPT, Epoch, Event, Follow, Legible, RecordId, Selection,
+    Store, StoreError, Unreadable, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -38,6 +41,7 @@ use link::{Link, Script};
 
 const EPOCH: &str = "kf:{kf}:epoch";
 const EVENTS: &str = "kf:{kf}:events";
+const OWNED: &str = "kf:{kf}:owned";
 /// The hash of each kind of record, by [`RecordId::kind`], in the order in which they are loaded:
 /// clients first, so that each is at most as new as what is read of its own.
 const RECORDS: [(&str, &str); 5] = [
@@ -132,6 +136,20 @@ impl Redis {
             events_kept: settings.events_kept,
         })
     }
+
+    /// Calls `each` with the records of a hash of [`RECORDS`].
+    async fn read_all(
+        &self,
+        (kind, hash): (&str, &str),
+        each: &mut (dyn FnMut(Versioned) + Send),
+    ) -> Result<(), StoreError> {
+        read::all(&self.link, hash, &mut |name, stored| {
+            let id: RecordId = format!("{kind}:{name}").parse()?;
+            each(Versioned::decode(&id, stored)?);
+            Ok(())
+        })
+        .await
+    }
 }
 
 #[async_trait]
@@ -146,6 +164,7 @@ impl Store for Redis {
         ];
         for write in &change.writes {
             let id = write.record.id();
+            let owner = write.record.owner().map(ToString::to_string);
             let [before, after] = Versioned::around_version(&write.record);
             arguments.extend([
                 key_number(&id).to_string(),
@@ -153,10 +172,12 @@ impl Store for Redis {
                 write.expected.to_string(),
                 before,
                 after,
+                owner.unwrap_or_default(),
+                id.to_string(),
             ]);
         }
         let [client, certificate, key, phase, alias] = RECORDS.map(|(_, key)| key);
-        let keys = [EPOCH, EVENTS, client, certificate, key, phase, alias];
+        let keys = [EPOCH, EVENTS, client, certificate, key, phase, alias, OWNED];
         let (outcome, number): (String, u64) =
             self.link.run(&self.commit, &keys, &arguments).await?;
         let named = || {
@@ -187,16 +208,31 @@ impl Store for Redis {
             .transpose()
     }
 
+    async fn select(&self, which: &Selection) -> Result<Vec<Versioned>, StoreError> {
+        // A hash may give a field twice.
+        let mut selected = BTreeMap::new();
+        let mut take = |found: Versioned| drop(selected.insert(found.record.id(), found));
+        match which {
+            Selection::OwnedBy(client) => {
+                for id in read::owned(&self.link, client).await? {
+                    let found = self.get(&id).await?;
+                    let own = found.filter(|found| found.record.owner() == Some(client));
+                    own.map(&mut take);
+                }
+            }
+            Selection::Phases => {
+                let [_, _, _, phases, _] = RECORDS;
+                self.read_all(phases, &mut take).await?;
+            }
+        }
+        Ok(selected.into_values().collect())
+    }
+
     async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError> {
         // The epoch comes first: what changes while the records are read is told by later events.
         let epoch = self.epoch().await?;
-        for (kind, hash) in RECORDS {
-            read::all(&self.link, hash, &mut |name, stored| {
-                let id: RecordId = format!("{kind}:{name}").parse()?;
-                each(Versioned::decode(&id, stored)?);
-                Ok(())
-            })
-            .await?;
+        for hash in RECORDS {
+            self.read_all(hash, each).await?;
         }
         Ok(epoch)
     }
@@ -253,6 +289,10 @@ impl Store for Redis {
 
     async fn uses(&self) -> Result<Legible<Use, CredentialId>, StoreError> {
         activity::uses(&self.link).await
+    }
+
+    async fn sighting(&self, client: &ClientId) -> Result<Legible<Sighting, ClientId>, StoreError> {
+        activity::sighting(&self.link, client).await
     }
 
     async fn last_use(&self, credential: &CredentialId) -> Result<Option<LastUse>, StoreError> {

@@ -2,9 +2,10 @@
 
 use redis::streams::StreamId;
 
-use super::EVENTS;
 use super::link::Link;
-use crate::store::{Epoch, Event, Follow, StoreError, Unreadable};
+use super::{EVENTS, OWNED};
+use crate::client::ClientId;
+use crate::store::{Epoch, Event, Follow, RecordId, StoreError, Unreadable};
 
 /// How many fields of a hash to ask for at a time.
 const FIELDS: usize = 500;
@@ -30,6 +31,18 @@ pub(super) async fn all(link: &Link, key: &str, each: &mut Each<'_>) -> Result<(
         }
         cursor = next;
     }
+}
+
+/// The ids of the records that are or were the client's.
+pub(super) async fn owned(link: &Link, client: &ClientId) -> Result<Vec<RecordId>, StoreError> {
+    let mut question = redis::cmd("HGET");
+    question.arg(OWNED).arg(client.as_str());
+    let ids: Option<String> = link.ask(&question).await?;
+    let ids = ids.unwrap_or_default();
+    Ok(ids
+        .split_terminator(' ')
+        .map(str::parse)
+        .collect::<Result<_, _>>()?)
 }
 
 /// What the entries of the stream after `after` amount to, when the store's epoch was `now` just

@@ -129,7 +129,7 @@ async fn show_once(
     out: &mut Out,
 ) -> Result<(), Failure> {
     let decide = async || {
-        let records = operator.records().await?;
+        let records = operator.records_of(client).await?;
         let to = records.holdings(client)?;
         let (key, change) = issue(&to, &wish, operator)?;
         let before = to.newest_issued(operator.now).map(|(_, key)| key.id);

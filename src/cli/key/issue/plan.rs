@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::certificate::{Mapping, Recipient};
+use crate::cli::open::Operator;
 use crate::cli::records::Records;
 use crate::cli::view::CertificateView;
 use crate::cli::{Failure, certificate};
@@ -13,6 +14,7 @@ use crate::client::{ClientId, Holdings};
 use crate::clock::Timestamp;
 use crate::key::KeyId;
 use crate::phase::Selector;
+use crate::store::RecordId;
 
 /// For whom the operator asks.
 #[derive(Clone, Copy)]
@@ -38,6 +40,14 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
+    /// What the store holds of the client and of the certificate.
+    pub(super) async fn read(&self, operator: &Operator) -> Result<Records, Failure> {
+        let mut records = operator.records_of(&self.client).await?;
+        let certificate = RecordId::Certificate(self.recipient.fingerprint);
+        operator.read(&certificate, &mut records).await?;
+        Ok(records)
+    }
+
     /// What the client has; the certificate must be its own.
     pub(super) fn holdings(&self, records: &Records) -> Result<Holdings, Failure> {
         let holdings = records.holdings(&self.client)?;
@@ -75,29 +85,34 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// What to do for `whom`, by what the store holds.
-    pub(super) fn make(whom: Whom<'_>, records: &Records, now: Timestamp) -> Result<Self, Failure> {
-        match whom {
-            Whom::Client { client, file } => Ok(Self {
-                deliveries: vec![Delivery {
-                    client: client.clone(),
-                    recipient: recipient(file).map_err(Failure::Usage)?,
-                    only_first: false,
-                }],
-                refused: Vec::new(),
-            }),
-            Whom::Folder { folder, cohort } => {
-                let mut plan = Self::for_folder(folder, records)?;
-                if let Some(cohort) = cohort {
-                    plan.narrow(cohort, records, now)?;
-                }
-                Ok(plan)
-            }
+    /// For the client with the certificate in `file`.
+    pub(super) fn for_client(client: &ClientId, file: &Path) -> Result<Self, Failure> {
+        Ok(Self {
+            deliveries: vec![Delivery {
+                client: client.clone(),
+                recipient: recipient(file).map_err(Failure::Usage)?,
+                only_first: false,
+            }],
+            refused: Vec::new(),
+        })
+    }
+
+    /// For all whose certificates are in `folder`, or those of them that are of the cohort.
+    pub(super) fn for_folder(
+        folder: &Path,
+        cohort: Option<&Selector>,
+        records: &Records,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
+        let mut plan = Self::for_all_in(folder, records)?;
+        if let Some(cohort) = cohort {
+            plan.narrow(cohort, records, now)?;
         }
+        Ok(plan)
     }
 
     /// Of several certificates of a client, the key is sealed to the newest.
-    fn for_folder(folder: &Path, records: &Records) -> Result<Self, Failure> {
+    fn for_all_in(folder: &Path, records: &Records) -> Result<Self, Failure> {
         let mut refused = Vec::new();
         let mut newest: BTreeMap<ClientId, Recipient> = BTreeMap::new();
         for file in files(folder)? {

@@ -69,11 +69,18 @@ pub(super) async fn run(
     operator: &Operator,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let records = operator.records().await?;
+    let (plan, records) = match whom {
+        Whom::Client { client, file } => (Plan::for_client(client, file)?, None),
+        Whom::Folder { folder, cohort } => {
+            let records = operator.records().await?;
+            let plan = Plan::for_folder(folder, cohort, &records, operator.now)?;
+            (plan, Some(records))
+        }
+    };
     let Plan {
         deliveries,
         refused,
-    } = Plan::make(whom, &records, operator.now)?;
+    } = plan;
     if let Some(folder) = args.out.as_deref().filter(|_| !args.edit.dry_run) {
         file::make(folder)?;
     }
@@ -85,7 +92,7 @@ pub(super) async fn run(
     };
     let mut failure = None;
     for delivery in deliveries {
-        match deliver(&delivery, &records, wish, args, operator).await {
+        match deliver(&delivery, records.as_ref(), wish, args, operator).await {
             Ok(Delivered::Sealed(one)) => report.sealed.push(one),
             Ok(Delivered::HadKey(one)) => report.had_keys.push(one),
             Err(Failure::Refused(why)) => report.refused.push(Refused {
@@ -121,23 +128,20 @@ impl Report {
     }
 }
 
-/// Issues one key. Its file is on the disk before the key is good, and gets its name after.
+/// Issues one key, by what is `known` already, or else read for it. Its file is on the disk before the key is good, and gets its name after.
 async fn deliver(
     to: &Delivery,
-    records: &Records,
+    mut known: Option<&Records>,
     wish: &Wish,
     args: &Args,
     operator: &Operator,
 ) -> Result<Delivered, Failure> {
     let path = args.out.as_deref().map(|out| file::path(out, &to.client));
-    let mut tries: u32 = 0;
     let decide = async || {
-        tries = tries.saturating_add(1);
-        let newer = match tries {
-            1 => None,
-            _ => Some(operator.records().await?),
+        let holdings = match known.take() {
+            Some(records) => to.holdings(records)?,
+            None => to.holdings(&to.read(operator).await?)?,
         };
-        let holdings = to.holdings(newer.as_ref().unwrap_or(records))?;
         if let Some(key_id) = to.has_key(&holdings, operator.now) {
             return Ok((None, Err(key_id)));
         }
