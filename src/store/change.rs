@@ -101,6 +101,16 @@ impl Change {
         }
     }
 
+    /// One change that does what all of these do; none when there are none. They are of one kind,
+    /// and write different records.
+    #[must_use]
+    pub fn of_all(changes: impl IntoIterator<Item = Self>) -> Option<Self> {
+        changes.into_iter().reduce(|mut all, next| {
+            all.writes.extend(next.writes);
+            all
+        })
+    }
+
     /// The same change, for `reason` when there is one.
     #[must_use]
     pub fn because(mut self, reason: Option<Reason>) -> Self {

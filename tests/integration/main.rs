@@ -70,6 +70,8 @@ mod sealed;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod several;
+#[cfg(test)]
 mod signature;
 #[cfg(test)]
 mod streaming;

@@ -2,28 +2,30 @@
 
 use std::path::Path;
 
-use super::{after, announce, read, show_given};
+use super::several::give_each;
+use super::{after, announce, read};
 use crate::certificate::{self, Alias, Handed};
 use crate::cli::open::{Edit, Operator};
 use crate::cli::{Failure, Out};
 use crate::client::ClientId;
-use crate::store::Action;
+use crate::store::{Action, RecordId};
 
-/// Give a certificate to a client
+/// Give certificates to a client
 ///
-/// It is not verified here: that is done whenever it is presented. A client may have several, for
-/// instance its present one and the next.
+/// They are not verified here: that is done whenever one is presented. A client may have several,
+/// for instance its present one and the next. Of several that are named, one that cannot be given
+/// does not hinder the others.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// The client that it identifies from now on
+    /// The client that they identify from now on
     #[arg(long, value_name = "ID")]
     client: ClientId,
-    /// A file (PEM or DER), or the SHA-256 of the certificate in hex, with or without colons
+    /// A file (PEM or DER) for each, or the SHA-256 of the certificate in hex, with or without colons
     #[arg(value_name = "FILE|FINGERPRINT", required_unless_present = "sha1")]
-    certificate: Option<String>,
+    certificates: Vec<String>,
     /// The SHA-1 of the certificate in hex, where an older gateway knew no more: the first verified
     /// certificate that has it is the client's
-    #[arg(long, value_name = "HEX", conflicts_with = "certificate")]
+    #[arg(long, value_name = "HEX", conflicts_with = "certificates")]
     sha1: Option<String>,
     #[command(flatten)]
     edit: Edit,
@@ -35,30 +37,25 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         let alias = Alias::sha1(sha1).ok_or_else(usage)?;
         return announce::change(alias, &args.client, false, &args.edit, operator, out).await;
     }
-    let named = args.certificate.as_deref().unwrap_or_default();
-    let handed = handed(named)?;
-    let decide = async || {
-        let records = operator.records().await?;
-        let to = records.holdings(&args.client)?;
-        let known = records.certificates.get(&handed.fingerprint);
-        let (actor, now) = (operator.actor.clone(), operator.now);
-        let change = certificate::give(&handed, known.cloned(), &to, actor, now)
-            .map_err(|error| Failure::Refused(error.to_string()))?;
-        let before = known.map(|(_, record)| record);
-        let certificate = after(change.as_ref(), before, handed.fingerprint, &args.edit)?;
-        Ok((change, certificate))
+    let give = async |named: &str| {
+        let handed = handed(named)?;
+        let decide = async || {
+            let mut records = operator.records_of(&args.client).await?;
+            let id = RecordId::Certificate(handed.fingerprint);
+            operator.read(&id, &mut records).await?;
+            let to = records.holdings(&args.client)?;
+            let known = records.certificates.get(&handed.fingerprint);
+            let (actor, now) = (operator.actor.clone(), operator.now);
+            let change = certificate::give(&handed, known.cloned(), &to, actor, now)
+                .map_err(|error| Failure::Refused(error.to_string()))?;
+            let before = known.map(|(_, record)| record);
+            let certificate = after(change.as_ref(), before, handed.fingerprint, &args.edit)?;
+            Ok((change, certificate))
+        };
+        let given = operator.change(Action::CertificateAdded, &args.edit, decide);
+        given.await
     };
-    let (did, certificate) = operator
-        .change(Action::CertificateAdded, &args.edit, decide)
-        .await?;
-    if handed.others > 0 && !out.is_json() {
-        out.note(format!(
-            "{} holds {} certificates; this is the client's own, the others issued it",
-            named,
-            handed.others.saturating_add(1)
-        ));
-    }
-    show_given(did, &certificate, operator, out)
+    give_each(&args.certificates, operator, out, give).await
 }
 
 /// The certificate that `text` names. What looks like a fingerprint is one, also beside a file of

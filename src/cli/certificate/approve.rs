@@ -1,24 +1,27 @@
 //! `keyferry certificate approve`.
 
-use super::{after, show_given};
+use super::after;
+use super::several::give_each;
 use crate::certificate::{self, AlreadyMapped, CertificateRecord, Handed, Mapping};
 use crate::cli::open::{Edit, Operator};
 use crate::cli::records::Records;
 use crate::cli::{Failure, Out};
 use crate::client::ClientId;
-use crate::store::{Action, Change, Epoch};
+use crate::store::{Action, Change, Epoch, RecordId};
 
-/// Accept a certificate that waits for your word
+/// Accept certificates that wait for your word
+///
+/// Of several that are named, one that cannot be accepted does not hinder the others.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Its SHA-256, or a beginning of it that no other has
-    #[arg(value_name = "FINGERPRINT")]
-    fingerprint: String,
-    /// The client that it identifies [default: the one that it was recognised as, or else a new
+    /// The SHA-256 of each, or a beginning of it that no other has
+    #[arg(value_name = "FINGERPRINT", required = true)]
+    fingerprints: Vec<String>,
+    /// The client that they identify [default: the one that each was recognised as, or else a new
     /// one that is named after the certificate's subject]
     #[arg(long, value_name = "ID")]
     client: Option<ClientId>,
-    /// Make a new client for it, though it was recognised as another's
+    /// Make a new client for each, though it was recognised as another's
     #[arg(long, conflicts_with = "client")]
     new: bool,
     #[command(flatten)]
@@ -26,27 +29,23 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
-    let decide = async || {
-        let records = operator.records().await?;
-        let known = records.certificate(&args.fingerprint)?;
-        let change = approve(args, &records, known, operator)?;
-        let certificate = after(
-            change.as_ref(),
-            Some(&known.1),
-            known.1.fingerprint,
-            &args.edit,
-        )?;
-        Ok((change, certificate))
+    let give = async |named: &str| {
+        let decide = async || {
+            let records = operator.records_of_certificate(named).await?;
+            let known = records.certificate(named)?;
+            let change = approve(args, known, operator).await?;
+            let (before, fingerprint) = (Some(&known.1), known.1.fingerprint);
+            let certificate = after(change.as_ref(), before, fingerprint, &args.edit)?;
+            Ok((change, certificate))
+        };
+        let given = operator.change(Action::CertificateAdded, &args.edit, decide);
+        given.await
     };
-    let (did, certificate) = operator
-        .change(Action::CertificateAdded, &args.edit, decide)
-        .await?;
-    show_given(did, &certificate, operator, out)
+    give_each(&args.fingerprints, operator, out, give).await
 }
 
-fn approve(
+async fn approve(
     args: &Args,
-    records: &Records,
     known: &(Epoch, CertificateRecord),
     operator: &Operator,
 ) -> Result<Option<Change>, Failure> {
@@ -74,16 +73,18 @@ fn approve(
             let proposed = known.1.proposed.as_ref().filter(|_| !args.new);
             let change = if let Some(client) = asked.as_ref().or(proposed) {
                 let handed = Handed::from(&known.1);
-                let to = records.holdings(client)?;
+                let to = operator.records_of(client).await?.holdings(client)?;
                 certificate::give(&handed, Some(known.clone()), &to, actor, now)
                     .map_err(|error| Failure::Refused(error.to_string()))?
             } else {
                 Some(certificate::approve(known.clone(), actor, now))
             };
-            let old = known
-                .1
-                .renews
-                .and_then(|old| records.certificates.get(&old));
+            let mut records = Records::default();
+            if let Some(old) = known.1.renews {
+                let old = RecordId::Certificate(old);
+                operator.read(&old, &mut records).await?;
+            }
+            let old = records.certificates.values().next();
             Ok(change.map(|change| certificate::take_over(change, fingerprint, old)))
         }
     }

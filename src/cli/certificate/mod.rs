@@ -5,6 +5,7 @@ mod announce;
 mod approve;
 mod list;
 mod remove;
+mod several;
 mod supersede;
 
 use std::fs::File;

@@ -2,22 +2,24 @@
 
 use serde::Serialize;
 
-use crate::cli::open::{Did, Edit, Operator};
+use super::several::{Clients, show};
+use crate::cli::open::{Edit, Operator};
 use crate::cli::table::printable;
 use crate::cli::{Failure, Out};
 use crate::client::{
     self, ClientId, ClientRecord, ClientStatus, MOST_TAGS, Tag, Tags, TooManyTags,
 };
-use crate::store::Action;
+use crate::store::{Action, Change};
 
 const LONGEST_DESCRIPTION: usize = 200;
 
 /// Make a client; it gets its credentials by `certificate add` and `key issue`
+///
+/// Its id is its name for ever: 1 to 64 characters of a-z 0-9 . _ -
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Its name, for ever: 1 to 64 characters of a-z 0-9 . _ -
-    #[arg(value_name = "ID")]
-    id: ClientId,
+    #[command(flatten)]
+    clients: Clients,
     /// What it is, in your words
     #[arg(long, value_name = "TEXT", value_parser = description)]
     description: Option<String>,
@@ -29,35 +31,40 @@ pub(in crate::cli) struct Args {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
-    #[serde(flatten)]
-    did: Did,
+struct Added<'a> {
     client_id: &'a ClientId,
 }
 
 pub(super) async fn run(args: Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
-    let id = &args.id;
+    let ids = args.clients.each();
+    let tags: Tags = args.tag.iter().cloned().collect();
+    if tags.len() > MOST_TAGS {
+        return Err(Failure::Refused(TooManyTags.to_string()));
+    }
     let decide = async || {
-        if let Some((_, known)) = operator.client(id).await? {
-            return Err(Failure::Refused(exists(&known)));
+        let mut changes = Vec::new();
+        for &id in &ids {
+            if let Some((_, known)) = operator.client(id).await? {
+                return Err(Failure::Refused(exists(&known)));
+            }
+            let (id, description) = (id.clone(), args.description.clone());
+            let (tags, actor) = (tags.clone(), operator.actor.clone());
+            changes.push(client::add(id, description, tags, actor, operator.now));
         }
-        let (id, description) = (id.clone(), args.description.clone());
-        let tags: Tags = args.tag.iter().cloned().collect();
-        if tags.len() > MOST_TAGS {
-            return Err(Failure::Refused(TooManyTags.to_string()));
-        }
-        let change = client::add(id, description, tags, operator.actor.clone(), operator.now);
-        Ok((Some(change), ()))
+        Ok((Change::of_all(changes), ()))
     };
     let (did, ()) = operator
         .change(Action::ClientAdded, &args.edit, decide)
         .await?;
-    let report = Report { did, client_id: id };
-    out.show(
-        &report,
-        format!("{} the client {id}", did.word("added", "would add")),
-    )?;
+    let word = did.word("added", "would add");
+    let added = ids.iter().map(|client_id| Added { client_id });
+    let line = |one: &Added<'_>| format!("{word} the client {}", one.client_id);
+    show(did, added.collect(), line, out)?;
     if !out.is_json() {
+        let id = match args.clients.one() {
+            Some(id) => id.as_str(),
+            None => "ID",
+        };
         out.note(format!(
             "next: keyferry certificate add --client {id} FILE, or keyferry key issue --client {id}"
         ));

@@ -3,6 +3,7 @@
 mod activity;
 mod add;
 mod list;
+mod several;
 mod show;
 mod switch;
 mod tag;
@@ -21,9 +22,9 @@ pub(super) enum Command {
     /// Show everything of a client: certificates, keys, when it was seen and how often it called
     Show(show::Args),
     Tag(tag::Args),
-    /// Refuse everything of a client: its certificates and its keys, from now on
+    /// Refuse everything of clients: their certificates and their keys, from now on
     Disable(switch::Args),
-    /// Accept a disabled client again, with the certificates and keys that it has
+    /// Accept disabled clients again, with the certificates and keys that they have
     Enable(switch::Args),
 }
 

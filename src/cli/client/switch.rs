@@ -2,26 +2,27 @@
 
 use serde::Serialize;
 
+use super::several::{Clients, show};
 use crate::cli::open::{Did, Edit, Operator};
 use crate::cli::records::no_client;
 use crate::cli::{Failure, Out};
 use crate::client::{self, ClientId};
-use crate::store::Action;
+use crate::store::{Action, Change};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// The client
-    #[arg(value_name = "ID")]
-    id: ClientId,
+    #[command(flatten)]
+    clients: Clients,
     #[command(flatten)]
     edit: Edit,
 }
 
+/// A client, and whether it was not so before.
 #[derive(Serialize)]
-struct Report<'a> {
-    #[serde(flatten)]
-    did: Did,
+struct Switched<'a> {
     client_id: &'a ClientId,
+    #[serde(skip)]
+    changed: bool,
 }
 
 pub(super) async fn disable(
@@ -29,43 +30,54 @@ pub(super) async fn disable(
     operator: &Operator,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let did = switch(args, operator, Action::ClientDisabled).await?;
-    let id = &args.id;
-    let text = if did.changed {
-        let word = did.word("disabled", "would disable");
-        format!("{word} {id}: none of its certificates and keys is accepted")
-    } else {
-        format!("{id} is disabled already")
+    let (did, clients) = switch(args, operator, Action::ClientDisabled).await?;
+    let word = did.word("disabled", "would disable");
+    let line = |one: &Switched<'_>| match one {
+        Switched {
+            client_id,
+            changed: true,
+        } => format!("{word} {client_id}: none of its certificates and keys is accepted"),
+        Switched { client_id, .. } => format!("{client_id} is disabled already"),
     };
-    out.show(&Report { did, client_id: id }, text)?;
-    Ok(())
+    show(did, clients, line, out)
 }
 
 pub(super) async fn enable(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
-    let did = switch(args, operator, Action::ClientEnabled).await?;
-    let id = &args.id;
-    let text = if did.changed {
-        let word = did.word("enabled", "would enable");
-        format!("{word} {id}, with the certificates and keys that it has")
-    } else {
-        format!("{id} is active already")
+    let (did, clients) = switch(args, operator, Action::ClientEnabled).await?;
+    let word = did.word("enabled", "would enable");
+    let line = |one: &Switched<'_>| match one {
+        Switched {
+            client_id,
+            changed: true,
+        } => format!("{word} {client_id}, with the certificates and keys that it has"),
+        Switched { client_id, .. } => format!("{client_id} is active already"),
     };
-    out.show(&Report { did, client_id: id }, text)?;
-    Ok(())
+    show(did, clients, line, out)
 }
 
-async fn switch(args: &Args, operator: &Operator, action: Action) -> Result<Did, Failure> {
+async fn switch<'a>(
+    args: &'a Args,
+    operator: &Operator,
+    action: Action,
+) -> Result<(Did, Vec<Switched<'a>>), Failure> {
     let decide = async || {
-        let client = operator.client(&args.id).await?;
-        let client = client.ok_or_else(|| no_client(&args.id))?;
-        let (actor, now) = (operator.actor.clone(), operator.now);
-        let change = if action == Action::ClientDisabled {
-            client::disable(client, actor, now)
-        } else {
-            client::enable(client, actor, now)
-        };
-        Ok((change, ()))
+        let (mut changes, mut clients) = (Vec::new(), Vec::new());
+        for client_id in args.clients.each() {
+            let client = operator.client(client_id).await?;
+            let client = client.ok_or_else(|| no_client(client_id))?;
+            let (actor, now) = (operator.actor.clone(), operator.now);
+            let change = if action == Action::ClientDisabled {
+                client::disable(client, actor, now)
+            } else {
+                client::enable(client, actor, now)
+            };
+            clients.push(Switched {
+                client_id,
+                changed: change.is_some(),
+            });
+            changes.extend(change);
+        }
+        Ok((Change::of_all(changes), clients))
     };
-    let (did, ()) = operator.change(action, &args.edit, decide).await?;
-    Ok(did)
+    operator.change(action, &args.edit, decide).await
 }

@@ -2,19 +2,19 @@
 
 use serde::Serialize;
 
-use crate::cli::open::{Did, Edit, Operator};
+use super::several::{Clients, show};
+use crate::cli::open::{Edit, Operator};
 use crate::cli::records::no_client;
 use crate::cli::{Failure, Out};
 use crate::client::{self, ClientId, Tag, Tags};
-use crate::store::Action;
+use crate::store::{Action, Change};
 
-/// Put a client into cohorts: give it tags, or take some away
+/// Put clients into cohorts: give them tags, or take some away
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// The client
-    #[arg(value_name = "ID")]
-    id: ClientId,
-    /// Give it these tags: 1 to 64 characters of a-z 0-9 . _ / = -
+    #[command(flatten)]
+    clients: Clients,
+    /// Give them these tags: 1 to 64 characters of a-z 0-9 . _ / = -
     #[arg(long, value_name = "TAG", num_args = 1.., required_unless_present = "remove")]
     add: Vec<Tag>,
     /// Take these tags away
@@ -25,40 +25,47 @@ pub(in crate::cli) struct Args {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
-    #[serde(flatten)]
-    did: Did,
+struct Tagged<'a> {
     client_id: &'a ClientId,
     tags: Tags,
+    #[serde(skip)]
+    changed: bool,
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
-    let id = &args.id;
     let decide = async || {
-        let client = operator.client(id).await?;
-        let client = client.ok_or_else(|| no_client(id))?;
-        let mut tags = client.1.tags.clone();
-        tags.extend(args.add.iter().cloned());
-        tags.retain(|tag| !args.remove.contains(tag));
-        let (actor, now) = (operator.actor.clone(), operator.now);
-        let change = client::tag(client, tags.clone(), actor, now);
-        let change = change.map_err(|error| Failure::Refused(error.to_string()))?;
-        Ok((change, tags))
+        let (mut changes, mut clients) = (Vec::new(), Vec::new());
+        for client_id in args.clients.each() {
+            let client = operator.client(client_id).await?;
+            let client = client.ok_or_else(|| no_client(client_id))?;
+            let mut tags = client.1.tags.clone();
+            tags.extend(args.add.iter().cloned());
+            tags.retain(|tag| !args.remove.contains(tag));
+            let (actor, now) = (operator.actor.clone(), operator.now);
+            let change = client::tag(client, tags.clone(), actor, now);
+            let change =
+                change.map_err(|error| Failure::Refused(format!("{client_id}: {error}")))?;
+            clients.push(Tagged {
+                client_id,
+                tags,
+                changed: change.is_some(),
+            });
+            changes.extend(change);
+        }
+        Ok((Change::of_all(changes), clients))
     };
     let done = operator.change(Action::ClientTagged, &args.edit, decide);
-    let (did, tags) = done.await?;
-    let words = listed(&tags);
-    let text = if did.changed {
-        format!("{} {id}: {words}", did.word("tagged", "would tag"))
-    } else {
-        format!("{id} has these tags already: {words}")
+    let (did, clients) = done.await?;
+    let word = did.word("tagged", "would tag");
+    let line = |one: &Tagged<'_>| {
+        let (id, words) = (one.client_id, listed(&one.tags));
+        if one.changed {
+            format!("{word} {id}: {words}")
+        } else {
+            format!("{id} has these tags already: {words}")
+        }
     };
-    let report = Report {
-        did,
-        client_id: id,
-        tags,
-    };
-    out.show(&report, text)
+    show(did, clients, line, out)
 }
 
 /// Tags in one cell.
