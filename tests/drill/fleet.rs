@@ -8,7 +8,7 @@ use super::member::{Field, Member, Situation, Uses};
 use super::wire::Shown;
 use crate::support::pki::{Issued, Spec, intermediate, leaf};
 
-const DAY: i64 = 86_400;
+pub(crate) const DAY: i64 = 86_400;
 
 /// How many members call at the same time.
 const WORKERS: usize = 8;
@@ -21,13 +21,15 @@ const PATIENCE_EACH: Duration = Duration::from_millis(100);
 /// All members, and the word to stop.
 pub(crate) struct Fleet {
     members: Vec<Mutex<Member>>,
+    /// How many turns each has ended by itself.
+    turns: Vec<AtomicUsize>,
     next: AtomicUsize,
     stop: AtomicBool,
 }
 
 impl Fleet {
-    /// So many members with certificates by `authority`; those that lapse do so in `lapse_in` seconds.
-    pub(crate) fn new(size: usize, authority: &Issued, lapse_in: i64) -> Self {
+    /// So many members with certificates by `authority`.
+    pub(crate) fn new(size: usize, authority: &Issued) -> Self {
         let between = intermediate("Fleet Issuing CA").signed_by(authority);
         let of_situation = |(situation, hundredths): (Situation, usize)| {
             let count = (size * hundredths / 100).max(1);
@@ -37,10 +39,11 @@ impl Fleet {
         let members: Vec<_> = all
             .map(|(situation, number)| {
                 let name = format!("{situation:?}-{number}").to_lowercase();
-                Mutex::new(member(name, situation, authority, &between, lapse_in))
+                Mutex::new(member(name, situation, authority, &between))
             })
             .collect();
         Self {
+            turns: members.iter().map(|_| AtomicUsize::new(0)).collect(),
             members,
             next: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
@@ -75,8 +78,9 @@ impl Fleet {
             for _ in 0..WORKERS {
                 scope.spawn(|| {
                     while !self.stop.load(Ordering::Relaxed) {
-                        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-                        lock(&self.members[turn % self.members.len()]).turn(field);
+                        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.members.len();
+                        lock(&self.members[turn]).turn(field);
+                        self.turns[turn].fetch_add(1, Ordering::Relaxed);
                     }
                 });
             }
@@ -102,10 +106,8 @@ impl Fleet {
     }
 
     fn turns(&self) -> Vec<usize> {
-        self.members
-            .iter()
-            .map(|member| lock(member).turns)
-            .collect()
+        let turns = self.turns.iter();
+        turns.map(|turns| turns.load(Ordering::Relaxed)).collect()
     }
 }
 
@@ -121,13 +123,7 @@ fn lock(member: &Mutex<Member>) -> MutexGuard<'_, Member> {
     member.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn member(
-    name: String,
-    situation: Situation,
-    authority: &Issued,
-    between: &Issued,
-    lapse_in: i64,
-) -> Member {
+fn member(name: String, situation: Situation, authority: &Issued, between: &Issued) -> Member {
     let subject = || leaf(&name);
     let by = |spec: Spec, issuer: &Issued| Shown {
         issued: spec.signed_by(issuer),
@@ -135,7 +131,6 @@ fn member(
     };
     let shown = match situation {
         Situation::Incomplete => by(subject(), between),
-        Situation::Lapsing => by(subject().dates(-DAY, lapse_in), authority),
         Situation::Lapsed => by(subject().dates(-90 * DAY, -60 * DAY), authority),
         _ => by(subject(), authority),
     };
@@ -152,6 +147,7 @@ fn member(
         key: None,
         next,
         mistaken: None,
+        is_away: matches!(situation, Situation::Lapsing | Situation::Offline),
         listens: !matches!(situation, Situation::Laggard | Situation::Holdout),
         turns: 0,
         requests: 0,

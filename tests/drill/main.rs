@@ -2,7 +2,8 @@
 //! Redis; every member with real TLS, and every kind of mishap among them.
 //!
 //! `make test` drills 300 clients, `make drill` 5,000 (`KEYFERRY_DRILL_CLIENTS`), and prints a
-//! report.
+//! report. Both as they are built for the other tests: OpenSSL is optimised there too, and
+//! optimising the rest takes longer than it saves.
 
 #![expect(
     clippy::arithmetic_side_effects,

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::backend::MEMBER;
+use super::fleet::DAY;
 use super::wire::{Answer, Shown, Tls, Wire};
+use crate::support::pki::{Issued, leaf};
 
 /// Where clients serve themselves.
 const SELF_SERVICE: &str = "/.well-known/keyferry/";
@@ -84,6 +86,8 @@ pub(crate) struct Member {
     pub(crate) next: Option<Shown>,
     /// A key of somebody else, which it takes for its own.
     pub(crate) mistaken: Option<String>,
+    /// It does not call yet.
+    pub(crate) is_away: bool,
     /// Whether it does something about what answers announce.
     pub(crate) listens: bool,
     pub(crate) turns: usize,
@@ -105,10 +109,10 @@ pub(crate) struct Field {
 impl Member {
     /// Calls once, at one gateway after the other, and does about the answer what such a client does.
     pub(crate) fn turn(&mut self, field: &Field) {
-        self.turns += 1;
-        if self.uses == Uses::Certificate && self.situation == Situation::Offline {
+        if self.is_away {
             return;
         }
+        self.turns += 1;
         if field.renew.load(Ordering::Relaxed)
             && let Some(next) = self.next.take()
         {
@@ -117,6 +121,13 @@ impl Member {
         if let Err(failure) = self.call(field) {
             self.failures.push(failure);
         }
+    }
+
+    /// It comes, with a certificate that ends in so many seconds.
+    pub(crate) fn comes_with_a_short_life(&mut self, seconds: i64, authority: &Issued) {
+        let spec = leaf(&self.name).dates(-DAY, seconds);
+        self.shown.issued = spec.signed_by(authority);
+        self.is_away = false;
     }
 
     fn call(&mut self, field: &Field) -> Result<(), String> {

@@ -9,16 +9,15 @@ use serde_json::Value;
 use super::fleet::Fleet;
 
 /// How wide the chart is, in characters.
-const WIDTH: usize = 60;
+const WIDTH: usize = 40;
 
-/// How each stage is drawn.
-const MARKS: [(Stage, char); 6] = [
-    (Stage::Registered, '.'),
-    (Stage::CertOnly, 'C'),
-    (Stage::KeyIssued, 'i'),
-    (Stage::Dual, 'd'),
-    (Stage::KeyOnly, 'K'),
-    (Stage::Retired, 'x'),
+/// How each stage is drawn: the further on, the darker.
+const MARKS: [(Stage, char); 5] = [
+    (Stage::Registered, ' '),
+    (Stage::CertOnly, '░'),
+    (Stage::KeyIssued, '▒'),
+    (Stage::Dual, '▓'),
+    (Stage::KeyOnly, '█'),
 ];
 
 /// How many clients were at which stage after a step.
@@ -34,42 +33,20 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Takes in what `keyferry status --output json` said after a step.
+    /// Takes in what `keyferry status --output json` said after a step, and prints a line of the
+    /// chart.
     pub(crate) fn step(&mut self, name: &'static str, status: &Value) -> &Step {
+        if self.steps.is_empty() {
+            println!("\n{}", heading());
+        }
         self.steps.push(Step::read(name, status));
-        self.steps.last().expect("the step")
+        let step = self.steps.last().expect("the step");
+        println!("{}", step.line());
+        step
     }
 
-    /// The chart, and what became of whom.
-    pub(crate) fn text(&self, fleet: &Fleet) -> String {
-        let mut text = String::from("\nstages after each step\n");
-        for step in &self.steps {
-            let total: usize = step.stages.values().sum::<usize>().max(1);
-            let mut bar = String::new();
-            let (mut drawn, mut counted) = (0, 0);
-            for (stage, mark) in MARKS {
-                counted += step.at(stage);
-                let until = counted * WIDTH / total;
-                bar.extend(std::iter::repeat_n(mark, until - drawn));
-                drawn = until;
-            }
-            let counts: Vec<_> = step
-                .stages
-                .iter()
-                .filter(|(_, count)| **count > 0)
-                .collect();
-            let counts: Vec<_> = counts
-                .iter()
-                .map(|(stage, n)| format!("{stage} {n}"))
-                .collect();
-            let _ = writeln!(
-                text,
-                "{:<36} {bar:<WIDTH$}  {}",
-                step.name,
-                counts.join(", ")
-            );
-        }
-        text.push_str("marks: . registered, C cert-only, i key-issued, d dual, K key-only\n\n");
+    /// What became of whom.
+    pub(crate) fn text(fleet: &Fleet) -> String {
         let mut by_situation: BTreeMap<_, (usize, usize, BTreeMap<String, usize>)> =
             BTreeMap::new();
         fleet.each(|member| {
@@ -80,7 +57,7 @@ impl Report {
                 *sum.2.entry(reason.clone()).or_default() += count;
             }
         });
-        text.push_str("situation    members  requests  refused, as it should be\n");
+        let mut text = String::from("\nsituation    members  requests  refused, as it should be\n");
         for (situation, (members, requests, refused)) in by_situation {
             let refused: Vec<_> = refused
                 .iter()
@@ -112,10 +89,36 @@ impl Step {
         Self { name, stages }
     }
 
+    /// A line of the chart.
+    fn line(&self) -> String {
+        let total: usize = self.stages.values().sum::<usize>().max(1);
+        let mut line = format!("{:<36}", self.name);
+        let (mut bar, mut drawn, mut counted) = (String::new(), 0, 0);
+        for (stage, mark) in MARKS {
+            let (count, width) = (self.at(stage), stage.as_str().len() + 2);
+            let _ = write!(line, "{count:>width$}");
+            counted += count;
+            let until = counted * WIDTH / total;
+            bar.extend(std::iter::repeat_n(mark, until - drawn));
+            drawn = until;
+        }
+        format!("{line}  |{bar:<WIDTH$}|")
+    }
+
     /// How many were at this stage.
     pub(crate) fn at(&self, stage: Stage) -> usize {
         self.stages.get(stage.as_str()).copied().unwrap_or_default()
     }
+}
+
+/// The heading of the chart.
+fn heading() -> String {
+    let mut heading = format!("{:<36}", "after each step");
+    for (stage, _) in MARKS {
+        let _ = write!(heading, "  {}", stage.as_str());
+    }
+    let marks = MARKS.map(|(_, mark)| mark).iter().collect::<String>();
+    format!("{heading}  |{marks}| from left to right")
 }
 
 fn number(value: &Value) -> usize {

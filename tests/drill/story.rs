@@ -49,7 +49,7 @@ impl Drill {
     fn prepare(size: usize) -> Self {
         let (world, store) = (World::new(), SharedStore::start());
         let legacy = Legacy::start("legacy");
-        let window = format!("{}s", 20 + size / 100);
+        let window = format!("{}s", 10 + size / 100);
         let gateway = || {
             Gateway::builder(&world)
                 .backend("legacy", legacy.address)
@@ -62,8 +62,7 @@ impl Drill {
                 .start()
         };
         let gateways = [gateway(), gateway()];
-        let lapse_in = i64::try_from(20 + size / 20).expect("some seconds");
-        let fleet = Fleet::new(size, &world.clients, lapse_in);
+        let fleet = Fleet::new(size, &world.clients);
         let field = Field {
             tls: Tls::trusting(&world.servers.x509),
             gateways: [gateways[0].address(), gateways[1].address()],
@@ -101,12 +100,13 @@ impl Drill {
         act.register();
         fleet.call_while(field, || {
             act.everybody_calls_by_certificate();
+            act.the_short_lived_come(field);
             act.mishaps(field);
             act.certificates_lapse();
             act.the_operator_helps();
             act.announce();
             act.brown_out();
-            act.retire_too_early();
+            act.retire_too_early(field);
             act.the_last_ones_move();
             act.retire();
         });
@@ -114,13 +114,16 @@ impl Drill {
 
     /// What must be true of every member at the end.
     fn judge(&self) {
-        let text = self.report.text(&self.fleet);
-        println!("{text}");
+        println!("{}", Report::text(&self.fleet));
         let seen = self.legacy.clients();
         assert_eq!(self.legacy.disbelieved(), Vec::<String>::new());
-        let mut ids = BTreeSet::new();
+        let (mut ids, mut failures) = (BTreeSet::new(), Vec::new());
         self.fleet.each(|member| {
-            assert_eq!(member.failures, Vec::<String>::new(), "{}", member.name);
+            let of = |why: &String| format!("{}: {why}", member.name);
+            failures.extend(member.failures.iter().map(of));
+        });
+        assert_eq!(failures, Vec::<String>::new());
+        self.fleet.each(|member| {
             assert_eq!(member.uses, Uses::Key, "{} has moved", member.name);
             let own = &seen[&member.name];
             assert_eq!(
