@@ -347,6 +347,7 @@ fn door(
     let settings = door::Settings {
         client_certificates: ClientCertificates::Optional,
         handshake_timeout: LONG,
+        balancers: None,
         minimum_tls: MinimumTls::Tls13,
         http2: false,
         certificates: vec![ServerCertificate {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::door::{ClientCertificates, MinimumTls};
 use crate::key::{Format, Peppers};
+use crate::policy::Network;
 use crate::secret::SecretBytes;
 use crate::sign::{Names, SigningKey};
 use crate::store::redis;
@@ -21,6 +22,8 @@ pub struct Listener {
     pub client_certificates: ClientCertificates,
     /// How long the TLS handshake may take.
     pub handshake_timeout: Duration,
+    /// The balancers in front, which begin every connection with a header of the PROXY protocol.
+    pub balancers: Option<Vec<Network>>,
     /// The oldest version of TLS that is spoken.
     pub minimum_tls: MinimumTls,
     /// Whether HTTP/2 is offered.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::notes;
 use crate::certificate::Verifier;
+use crate::policy::Network;
 use crate::secret::SecretBytes;
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
@@ -30,6 +31,9 @@ pub struct Settings {
     pub client_certificates: ClientCertificates,
     /// How long a handshake may take, from the connection on.
     pub handshake_timeout: Duration,
+    /// The balancers in front. With them, only they may connect, and each connection begins with a
+    /// header of the PROXY protocol.
+    pub balancers: Option<Vec<Network>>,
     /// The oldest version that is spoken.
     pub minimum_tls: MinimumTls,
     /// Whether HTTP/2 is offered.

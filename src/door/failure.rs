@@ -23,6 +23,12 @@ pub enum Failure {
     PlainHttp,
     /// A header of the PROXY protocol, which is not expected here.
     ProxyHeader,
+    /// No header of the PROXY protocol, which is expected here.
+    ProxyHeaderMissing,
+    /// A header of it that is broken, or a second one.
+    ProxyHeaderMalformed,
+    /// Where such headers are expected, a connection from an address that may send none.
+    ProxyUnlisted,
     /// Something else than TLS.
     NotTls,
     /// The client does not trust our certificate.
@@ -78,11 +84,14 @@ const REASONS: [(&str, Failure); 27] = [
 
 impl Failure {
     /// Every one there is.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::NoSharedCipher,
         Self::VersionTooOld,
         Self::PlainHttp,
         Self::ProxyHeader,
+        Self::ProxyHeaderMissing,
+        Self::ProxyHeaderMalformed,
+        Self::ProxyUnlisted,
         Self::NotTls,
         Self::ServerDistrusted,
         Self::ServerExpired,
@@ -121,6 +130,9 @@ impl Failure {
             Self::VersionTooOld => "version_too_old",
             Self::PlainHttp => "plain_http",
             Self::ProxyHeader => "proxy_header",
+            Self::ProxyHeaderMissing => "proxy_header_missing",
+            Self::ProxyHeaderMalformed => "proxy_header_malformed",
+            Self::ProxyUnlisted => "proxy_unlisted",
             Self::NotTls => "not_tls",
             Self::ServerDistrusted => "server_certificate_distrusted",
             Self::ServerExpired => "server_certificate_expired",
@@ -156,6 +168,16 @@ impl Failure {
             Self::ProxyHeader => {
                 "a proxy in front sends a PROXY header before the TLS handshake, which is not \
                  expected here"
+            }
+            Self::ProxyHeaderMissing => {
+                "the connection does not begin with a PROXY header, which \
+                 listener.proxy_protocol_from asks of every connection"
+            }
+            Self::ProxyHeaderMalformed => {
+                "the PROXY header is broken, of a kind that does not fit, or followed by a second one"
+            }
+            Self::ProxyUnlisted => {
+                "the connection comes from an address that listener.proxy_protocol_from does not name"
             }
             Self::NotTls => "what came is not TLS",
             Self::ServerDistrusted => "the client does not trust the gateway's own certificate",
@@ -195,7 +217,20 @@ impl Failure {
                 "update the client's TLS library; one from 2012 or later speaks TLS 1.2"
             }
             Self::PlainHttp => "begin the client's URL with https://",
-            Self::ProxyHeader => "turn the PROXY protocol off at the proxy",
+            Self::ProxyHeader => {
+                "turn the PROXY protocol off at the proxy, or name its address in \
+                 listener.proxy_protocol_from"
+            }
+            Self::ProxyHeaderMissing => {
+                "turn the PROXY protocol on at the balancer (v1 or v2), also for its health checks"
+            }
+            Self::ProxyHeaderMalformed => {
+                "look at how the balancer is set up: one header, v1 or v2, for TCP over IPv4 or IPv6"
+            }
+            Self::ProxyUnlisted => {
+                "if it is a balancer, name its address in listener.proxy_protocol_from; otherwise \
+                 somebody calls past the balancer"
+            }
             Self::NotTls => "find out what else than an HTTPS client talks to this port",
             Self::ServerDistrusted => {
                 "give the client the CA that issued the gateway's certificate, and the gateway \

@@ -13,6 +13,7 @@ mod hello;
 mod journal;
 mod notes;
 mod opening;
+mod proxy_header;
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -36,7 +37,7 @@ pub use notes::Offer;
 
 use crate::certificate::Verifier;
 use crate::clock;
-use crate::policy::Asking;
+use crate::policy::{Asking, Network};
 use crate::telemetry::Metrics;
 use crate::tls::ssl::{SslAcceptor, SslRef};
 use notes::Notes;
@@ -50,6 +51,7 @@ pub struct Door<A> {
     silent: SslAcceptor,
     asking: Arc<Asking>,
     deadline: Duration,
+    balancers: Option<Vec<Network>>,
     verifier: Arc<Verifier>,
     proxy: Arc<A>,
     metrics: Metrics,
@@ -91,6 +93,7 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             silent: acceptor::build(settings, ClientCertificates::Off, &verifier)?,
             asking,
             deadline: settings.handshake_timeout,
+            balancers: settings.balancers.clone(),
             verifier,
             proxy: Arc::new(proxy),
             open: metrics.connections.with_label_values(&["open"]),
@@ -101,14 +104,22 @@ impl<A: ServerApp + Send + Sync> Door<A> {
 
     /// The handshake within its deadline.
     async fn handshake(&self, tcp: TcpStream, notes: &Arc<Notes>) -> Result<Stream, Failed> {
-        let handshake = notes.during(self.shake_hands(tcp));
+        let handshake = notes.during(self.shake_hands(tcp, notes));
         let done = tokio::time::timeout(self.deadline, handshake).await;
         done.unwrap_or_else(|_| Err(Failure::TimeoutBeforeHello.into()))
     }
 
-    async fn shake_hands(&self, mut tcp: TcpStream) -> Result<Stream, Failed> {
+    async fn shake_hands(&self, mut tcp: TcpStream, notes: &Notes) -> Result<Stream, Failed> {
+        if let Some(balancers) = &self.balancers
+            && let Some(caller) = proxy_header::take(&mut tcp, balancers).await?
+        {
+            notes.note_caller(caller);
+        }
         let name = match opening::look(&mut tcp).await {
             Ok(Opening::Tls { server_name }) => server_name,
+            Ok(Opening::Failed(Failure::ProxyHeader)) if self.balancers.is_some() => {
+                return Err(Failure::ProxyHeaderMalformed.into());
+            }
             Ok(Opening::Failed(failure)) => {
                 return Err(Failed {
                     failure,
@@ -136,8 +147,9 @@ impl<A: ServerApp + Send + Sync> Door<A> {
         }
     }
 
-    /// Counts a failure, notes it and tells it.
+    /// Counts a failure, notes it and tells it: of `peer`, or of whom a balancer there named.
     fn failed(&self, peer: Option<SocketAddr>, failed: &Failed, notes: &Notes) {
+        let peer = notes.caller().or(peer);
         let failure = if notes.heard_hello() {
             failed.failure.after_hello()
         } else {

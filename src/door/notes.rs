@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ tokio::task_local! {
 pub(super) struct Notes {
     hello: OnceLock<(Option<SslVersion>, Vec<u8>)>,
     server_name: OnceLock<String>,
+    caller: OnceLock<SocketAddr>,
 }
 
 /// What is known of a client whose handshake failed.
@@ -49,6 +51,16 @@ impl Notes {
         handshake: F,
     ) -> impl Future<Output = F::Output> {
         NOTES.scope(Arc::clone(self), handshake)
+    }
+
+    /// The balancer in front says that it is `caller` who calls.
+    pub(super) fn note_caller(&self, caller: SocketAddr) {
+        self.caller.get_or_init(|| caller);
+    }
+
+    /// Who calls, when a balancer in front said so.
+    pub(super) fn caller(&self) -> Option<SocketAddr> {
+        self.caller.get().copied()
     }
 
     /// Whether a whole `ClientHello` came.

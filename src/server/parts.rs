@@ -157,6 +157,7 @@ fn door(listener: config::Listener) -> door::Settings {
     door::Settings {
         client_certificates: listener.client_certificates,
         handshake_timeout: listener.handshake_timeout,
+        balancers: listener.balancers,
         minimum_tls: listener.minimum_tls,
         http2: listener.http2,
         certificates: listener.certificates.into_iter().map(certificate).collect(),

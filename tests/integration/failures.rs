@@ -13,7 +13,7 @@ use crate::support::world::{HOST, World};
 
 /// The one line of the journal for `reason`, once it has come to `count`.
 #[track_caller]
-fn journal(gateway: &Gateway, reason: &str, count: u64) -> Value {
+pub(super) fn journal(gateway: &Gateway, reason: &str, count: u64) -> Value {
     wait_for("the journal", || {
         let answer = gateway.admin("/handshakes").send().expect_status(200);
         let mut lines = answer.json()["failures"].as_array().unwrap().clone();

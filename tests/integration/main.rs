@@ -12,6 +12,8 @@ mod support;
 #[cfg(test)]
 mod activity;
 #[cfg(test)]
+mod balancer;
+#[cfg(test)]
 mod basics;
 #[cfg(test)]
 mod certificates;

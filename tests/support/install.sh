@@ -24,6 +24,7 @@ for part in "$@"; do
   test)
     lacks curl curl --version
     lacks openssl openssl version
+    lacks haproxy haproxy -v
     lacks redis-server redis-server --version
     lacks python3 python3 --version
     lacks python3-venv python3 -c 'import ensurepip, venv'

@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod backend;
+pub(crate) mod balancer;
 pub(crate) mod clients;
 pub(crate) mod curl;
 pub(crate) mod gateway;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::network::Trusted;
 use super::{Builder, Built, all};
 use crate::certificate::{Ca, Trust};
 use crate::config::file::{self, Exception, File};
@@ -11,6 +12,12 @@ use crate::door::ClientCertificates;
 
 /// Longer chains are not found in practice, and every certificate costs a signature to check.
 const DEEPEST: u8 = 16;
+
+const BALANCERS: Trusted = Trusted {
+    write: r#"name the addresses of the balancers: proxy_protocol_from = ["10.0.0.5"]; or take it away when none sends PROXY headers"#,
+    danger: "lets strangers name any address as theirs",
+    owner: "the balancers use",
+};
 
 impl Builder {
     pub(super) fn listener(&mut self, typed: Option<file::Listener>) -> Built<Listener> {
@@ -29,6 +36,10 @@ impl Builder {
             typed.client_certificates,
             write,
         );
+        let balancers = typed
+            .proxy_protocol_from
+            .map(|from| self.networks(&at.key("proxy_protocol_from"), from, &BALANCERS))
+            .transpose();
         let at = at.key("certificate");
         let write = "write a table [[listener.certificate]] with certificate_file and key_file";
         let certificates = self.some(&at, typed.certificate, write).and_then(|list| {
@@ -47,6 +58,7 @@ impl Builder {
             address: address?,
             client_certificates: client_certificates?,
             handshake_timeout: typed.handshake_timeout.as_duration(),
+            balancers: balancers?,
             minimum_tls: typed.minimum_tls,
             http2: typed.http2,
             certificates: certificates?,

@@ -9,6 +9,7 @@ mod files;
 mod headers;
 mod keys;
 mod listener;
+mod network;
 mod observe;
 mod route;
 mod store;

@@ -23,6 +23,10 @@ pub struct Listener {
     /// How long a client may take for the TLS handshake.
     #[serde(default = "Period::seconds::<10>")]
     pub handshake_timeout: Period,
+    /// IP addresses and networks of the TCP balancers in front, and of nobody else. With it, every
+    /// connection must come from there and begin with a header of the PROXY protocol (version 1 or
+    /// 2), and the address in it is the client's. Without it, such a header is refused.
+    pub proxy_protocol_from: Option<Vec<String>>,
     /// The oldest version of TLS that is spoken.
     #[serde(default)]
     pub minimum_tls: MinimumTls,

@@ -126,3 +126,30 @@ fn nobody_observes_by_accident() {
         "{unknown}"
     );
 }
+
+#[test]
+fn nobody_believes_proxy_headers_by_accident() {
+    let folder = Folder::new();
+    let config = folder.load(MINIMAL).unwrap();
+    assert!(config.listener.balancers.is_none());
+    let told = |from: &str| {
+        let key = format!("[listener]\nproxy_protocol_from = {from}");
+        folder.problems(&with(MINIMAL, "[listener]", &key))
+    };
+    assert_eq!(told(r#"["10.0.0.5", "10.1.0.0/16", "2001:db8::/32"]"#), "");
+    let at = "listener.proxy_protocol_from";
+    assert_eq!(
+        told("[]"),
+        format!(
+            "keyferry.toml:6: {at}: missing; name the addresses of the balancers: \
+             proxy_protocol_from = [\"10.0.0.5\"]; or take it away when none sends PROXY headers"
+        )
+    );
+    assert_eq!(
+        told(r#"["0.0.0.0/0"]"#),
+        format!(
+            "keyferry.toml:6: {at}: \"0.0.0.0/0\" lets strangers name any address as theirs; name \
+             the addresses that only the balancers use; no network wider than /8 (IPv6: /16) is taken"
+        )
+    );
+}
