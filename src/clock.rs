@@ -153,6 +153,13 @@ pub fn monotonic() -> Instant {
     Instant::now()
 }
 
+/// Between half of `pause` and the whole of it, so that those who wait do not come back in step.
+#[must_use]
+pub fn jittered(pause: Duration) -> Duration {
+    let spread = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
+    pause.mul_f64(0.5 + spread / 2.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

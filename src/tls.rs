@@ -1,6 +1,6 @@
 //! The one name for the TLS library's types, so that the library can be changed by a feature.
 //!
-//! Used only by `door`, `certificate`, `upstream` and the demo's own certificate authority.
+//! Used only by `door`, `certificate`, `upstream`, the store in Redis and the demo's own certificate authority.
 
 pub use pingora::tls::*;
 

@@ -1,7 +1,7 @@
 //! The commands. Each has a file of its own with `Args` and `run`.
 //!
 //! Exit status: 0 done (or nothing to do), 1 refused (there is no such client, certificate or key,
-//! or what there is does not allow it), 64 called wrongly, 65 a file holds something else than it
+//! or what there is does not allow it), 3 done, but no replica of the store has it yet, 64 called wrongly, 65 a file holds something else than it
 //! should, 69 something needed does not answer, 70 internal, 78 the configuration is wrong.
 
 mod ask;
@@ -14,6 +14,7 @@ mod explain;
 mod failures;
 mod init;
 mod key;
+mod login;
 mod observe;
 mod open;
 mod out;

@@ -1,14 +1,12 @@
 //! What the operator's commands work with: the store of the configuration, and who asks.
 
-use std::cell::Cell;
-use std::ffi::OsString;
-use std::fs;
+use std::cell::{Cell, RefCell};
 use std::ops::RangeInclusive;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::login::login_name;
 use super::records::Records;
 use super::{Failure, Globals, Out};
 use crate::certificate::Handed;
@@ -18,8 +16,8 @@ use crate::config::{Config, StoreSettings};
 use crate::key::KeyId;
 use crate::store::redis::Redis;
 use crate::store::{
-    self, Action, Actor, Change, CommitError, Epoch, Legible, Reason, Record, RecordId, Selection,
-    Store, StoreError,
+    self, Acknowledged, Action, Actor, Change, CommitError, Committed, Epoch, Legible, Reason,
+    Record, RecordId, Selection, Store, StoreError,
 };
 
 /// How often a change is decided again that another change got ahead of.
@@ -44,6 +42,8 @@ pub(super) struct Operator {
     store: Arc<dyn Store>,
     /// How many last times were left out that cannot be read.
     damaged: Cell<usize>,
+    /// How many replicas have the changes that take something away.
+    acknowledged: RefCell<Vec<Acknowledged>>,
 }
 
 /// What came of a change; the beginning of what `--output json` prints of it.
@@ -55,6 +55,9 @@ pub(super) struct Did {
     pub(super) dry_run: bool,
     /// The number of the change, once it was made.
     epoch: Option<Epoch>,
+    /// Who has it already, of a change that takes something away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replicas: Option<Acknowledged>,
 }
 
 /// Opens the store that the configuration names, and does `work` with it. What `work` prints is
@@ -73,11 +76,13 @@ pub(super) fn operate<T>(
         let operator = Operator::open(config).await?;
         let done = work(&operator, out).await;
         operator.tell_damage(out);
-        done
+        let told = operator.tell_replicas(out);
+        Ok::<_, Failure>((done?, told))
     });
     drop(runtime);
     let printed = out.release();
-    done.and_then(|done| printed.map(|()| done))
+    let (done, told) = done?;
+    printed.and(told).map(|()| done)
 }
 
 impl Operator {
@@ -86,10 +91,7 @@ impl Operator {
             StoreSettings::Embedded { path } => {
                 store::open_embedded(path).await.map_err(Into::into)
             }
-            StoreSettings::Redis(settings) => match Redis::new(settings) {
-                Ok(redis) => Ok(Arc::new(redis)),
-                Err(error) => Err(error.into()),
-            },
+            StoreSettings::Redis(settings) => Ok(Arc::new(Redis::new(settings))),
         };
         Ok(Self {
             store: opened.map_err(Failure::Unavailable)?,
@@ -97,7 +99,23 @@ impl Operator {
             actor: Actor::Operator { name: login_name() },
             now: clock::now(),
             damaged: Cell::default(),
+            acknowledged: RefCell::default(),
         })
+    }
+
+    /// Tells how many replicas have what was taken away; it is a failure when none has.
+    fn tell_replicas(&self, out: &mut Out) -> Result<(), Failure> {
+        let all = self.acknowledged.take();
+        let mut told = Ok(());
+        for replicas in all {
+            if !out.is_json() {
+                out.note(replicas);
+            }
+            if replicas.by == 0 {
+                told = Err(Failure::NotReplicated);
+            }
+        }
+        told
     }
 
     /// Every record as it is now.
@@ -297,14 +315,16 @@ impl Operator {
                 changed: change.is_some(),
                 dry_run: edit.dry_run,
                 epoch: None,
+                replicas: None,
             };
             let Some(change) = change.filter(|_| !edit.dry_run) else {
                 return Ok((did, outcome));
             };
             let change = change.because(edit.reason.clone());
             match self.store.commit(&change).await {
-                Ok(epoch) => {
-                    did.epoch = Some(epoch);
+                Ok(Committed { epoch, replicas }) => {
+                    (did.epoch, did.replicas) = (Some(epoch), replicas);
+                    self.acknowledged.borrow_mut().extend(replicas);
                     return Ok((did, outcome));
                 }
                 Err(CommitError::Conflict(_)) => {}
@@ -336,47 +356,5 @@ impl Did {
     /// The word for it: what was done, or what would be.
     pub(super) fn word<'a>(self, done: &'a str, would: &'a str) -> &'a str {
         if self.dry_run { would } else { done }
-    }
-}
-
-/// Who runs the command: the person behind `sudo`, else the user, else the number of the user.
-fn login_name() -> String {
-    let user = fs::metadata("/proc/self").map(|own| own.uid()).ok();
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    named(user, variable("SUDO_USER"), variable("USER"))
-}
-
-/// Anybody can set `SUDO_USER`, so it counts only for root, who could do anything else as well.
-fn named(user: Option<u32>, sudo_user: Option<OsString>, name: Option<OsString>) -> String {
-    let is_name = |name: &String| {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        (1..=32).contains(&name.len()) && name.chars().all(is_plain)
-    };
-    let name = sudo_user.filter(|_| user == Some(0)).or(name);
-    name.and_then(|name| name.into_string().ok())
-        .filter(is_name)
-        .or_else(|| user.map(|user| format!("uid {user}")))
-        .unwrap_or_else(|| "unknown".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_root_acts_for_somebody_else_and_only_under_a_plain_name() {
-        let by = |user, sudo_user: &str, name: &str| {
-            let given = |value: &str| Some(OsString::from(value)).filter(|value| !value.is_empty());
-            named(Some(user), given(sudo_user), given(name))
-        };
-        assert_eq!(by(0, "alice", "root"), "alice");
-        assert_eq!(by(0, "", "root"), "root");
-        assert_eq!(by(1000, "alice", "bob"), "bob");
-        assert_eq!(by(1000, "alice", ""), "uid 1000");
-        for bad in ["a b", "a\nb", "\u{1b}[31m", "ä", &"x".repeat(33)] {
-            assert_eq!(by(0, bad, "root"), "uid 0", "{bad}");
-            assert_eq!(by(1000, "", bad), "uid 1000", "{bad}");
-        }
-        assert_eq!(by(1000, "", &"x".repeat(32)), "x".repeat(32));
     }
 }

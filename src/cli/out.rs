@@ -159,6 +159,12 @@ pub enum Failure {
     /// What the store holds does not allow it, or there is no such thing: 1.
     #[error("{0}")]
     Refused(String),
+    /// It was done, and a failover could undo it: 3.
+    #[error(
+        "the change stands, but no replica has it, and a failover now would undo it; see that a \
+         replica is connected and keeps up, and after a failover look whether it still stands"
+    )]
+    NotReplicated,
     /// It was called in a way that makes no sense: 64.
     #[error("{0}")]
     Usage(String),
@@ -182,6 +188,7 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Refused(_) => 1,
+            Self::NotReplicated => 3,
             Self::Usage(_) => 64,
             Self::Data(_) => 65,
             Self::Unavailable(_) => 69,

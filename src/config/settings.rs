@@ -89,15 +89,15 @@ pub enum StoreSettings {
         /// Where it is; its folder exists.
         path: PathBuf,
     },
-    /// A Redis server.
-    Redis(redis::Settings),
+    /// Redis, in one of its shapes.
+    Redis(Box<redis::Settings>),
 }
 
 impl fmt::Display for StoreSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded { path } => write!(f, "embedded ({})", path.display()),
-            Self::Redis(redis) => write!(f, "redis ({})", redis.url),
+            Self::Redis(redis) => write!(f, "redis ({redis})"),
         }
     }
 }

@@ -39,7 +39,7 @@ impl Directory {
                     trusted = false;
                     tracing::warn!(%error, retry_in_ms = pause.as_millis(), "cannot follow the store");
                     self.set_reachable(false);
-                    tokio::time::sleep(jittered(pause)).await;
+                    tokio::time::sleep(clock::jittered(pause)).await;
                     pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
                 }
             }
@@ -82,7 +82,7 @@ impl Directory {
                     "events are missing; loading everything again"
                 );
                 // A store that contradicts itself must not keep every replica loading.
-                tokio::time::sleep(jittered(FIRST_PAUSE)).await;
+                tokio::time::sleep(clock::jittered(FIRST_PAUSE)).await;
                 self.load().await
             }
         }
@@ -111,10 +111,4 @@ impl Directory {
     pub fn epoch(&self) -> Epoch {
         *self.epoch.borrow()
     }
-}
-
-/// Between half of `pause` and the whole of it, so that replicas do not come back in step.
-fn jittered(pause: Duration) -> Duration {
-    let spread = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
-    pause.mul_f64(0.5 + spread / 2.0)
 }

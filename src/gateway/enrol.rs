@@ -6,7 +6,7 @@ use super::{Freshness, Gateway, Refusal};
 use crate::certificate::Verified;
 use crate::clock::{self, Timestamp};
 use crate::identity::Refused;
-use crate::store::{Action, Change, CommitError, RecordId};
+use crate::store::{Action, Change, CommitError, Committed, RecordId};
 
 /// How long a first sight waits for its turn.
 const TURN: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ impl Gateway {
                 return Ok(());
             }
             match self.parts.store.commit(&change).await {
-                Ok(epoch) => {
+                Ok(Committed { epoch, .. }) => {
                     drop(turn);
                     self.tell(certificate, &change, epoch.0);
                     return Ok(self.parts.directory.wait_for(epoch).await?);

@@ -249,7 +249,7 @@ mod tests {
         let (off, asking) = (asking(false), asking(true));
         let now = Timestamp::from_unix(1_795_418_999);
         let commit = async |change: Change| {
-            let epoch = store.commit(&change).await.unwrap();
+            let epoch = store.commit(&change).await.unwrap().epoch;
             directory.wait_for(epoch).await.unwrap();
         };
         assert!(asking.asks(None) && !off.asks(None));

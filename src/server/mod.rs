@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::door::{AcceptorError, Door, Journal};
 use crate::gateway::Gateway;
 use crate::policy::Observing;
-use crate::store::{embedded, local, redis};
+use crate::store::{embedded, local};
 use crate::upstream::BackendError;
 
 /// How long requests under way may still take when the gateway is told to stop.
@@ -43,9 +43,6 @@ pub enum StartError {
     /// The store's file cannot be opened.
     #[error(transparent)]
     Embedded(#[from] embedded::OpenError),
-    /// The store's address cannot be used.
-    #[error(transparent)]
-    Redis(#[from] redis::SettingsError),
     /// Commands could not reach the store.
     #[error(transparent)]
     Local(#[from] local::BindError),

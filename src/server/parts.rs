@@ -132,7 +132,7 @@ fn store(settings: &StoreSettings) -> Result<(Arc<dyn Store>, Option<Listener>),
             let listener = Listener::bind(Arc::clone(&embedded))?;
             Ok((embedded, Some(listener)))
         }
-        StoreSettings::Redis(settings) => Ok((Arc::new(Redis::new(settings)?), None)),
+        StoreSettings::Redis(settings) => Ok((Arc::new(Redis::new(settings)), None)),
     }
 }
 

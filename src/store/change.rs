@@ -72,6 +72,21 @@ pub enum Action {
     PhaseUndone,
 }
 
+impl Action {
+    /// Whether somebody who was let in no longer is: it must not get lost again.
+    #[must_use]
+    pub const fn takes_away(self) -> bool {
+        matches!(
+            self,
+            Self::ClientDisabled
+                | Self::CertificateRemoved
+                | Self::CertificateSuperseded
+                | Self::AnnouncementWithdrawn
+                | Self::KeyRevoked
+        )
+    }
+}
+
 /// One atomic change: every write is done under one epoch, or none is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Change {

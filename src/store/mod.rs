@@ -87,6 +87,41 @@ pub enum CommitError {
     Store(#[from] StoreError),
 }
 
+/// A change that was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its number.
+    pub epoch: Epoch,
+    /// Who else has it already: asked only for a change that takes something away, of a store that
+    /// has replicas.
+    pub replicas: Option<Acknowledged>,
+}
+
+/// How many replicas of the store acknowledged a change in time. A failover to one that did not
+/// would undo the change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Acknowledged {
+    /// So many did.
+    pub by: usize,
+    /// So many are connected.
+    pub of: usize,
+}
+
+impl std::fmt::Display for Acknowledged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "acknowledged by {} of {} replicas", self.by, self.of)
+    }
+}
+
+impl From<Epoch> for Committed {
+    fn from(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            replicas: None,
+        }
+    }
+}
+
 /// What follows after an epoch.
 #[derive(Debug)]
 pub enum Follow {
@@ -153,7 +188,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     ///
     /// [`CommitError::Conflict`] when a version is not the expected one.
-    async fn commit(&self, change: &Change) -> Result<Epoch, CommitError>;
+    async fn commit(&self, change: &Change) -> Result<Committed, CommitError>;
 
     /// One record as it is now.
     ///

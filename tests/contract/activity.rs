@@ -307,7 +307,7 @@ pub(crate) async fn only_the_days_that_are_kept_are_counted(kind: Kind) {
         ..empty(Uuid::now_v7(), 1)
     };
     store.saw(&later).await.unwrap();
-    if kind == Kind::Redis {
+    if kind.is_redis() {
         // Redis counts the time itself.
         let left = rig.seconds_left(&format!("kf:{{kf}}:counts:{}", oldest.number() / 32));
         let days = oldest.number() / 32 * 32 + 32 + 400 - TODAY.number();

@@ -12,13 +12,22 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::redis_server::RedisServer;
+use super::redis_server::Deployment;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Embedded,
     Local,
     Redis,
+    Tls,
+    Sentinel,
+    Cluster,
+}
+
+impl Kind {
+    pub(crate) fn is_redis(self) -> bool {
+        !matches!(self, Self::Embedded | Self::Local)
+    }
 }
 
 /// A new, empty store of one kind.
@@ -38,7 +47,16 @@ enum Place {
         folder: TempDir,
         gateway: Option<Gateway>,
     },
-    Redis(RedisServer),
+    Redis(Box<Deployment>),
+}
+
+/// A server that forgets nothing it acknowledged.
+const SAFE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+
+impl Place {
+    fn redis(redis: Deployment) -> Self {
+        Self::Redis(Box::new(redis))
+    }
 }
 
 /// What a gateway does for commands.
@@ -82,13 +100,13 @@ impl Rig {
                 folder: folder(),
                 gateway: None,
             },
-            Kind::Redis => {
-                let safe = ["--appendonly", "yes", "--appendfsync", "always"];
-                Place::Redis(RedisServer::start(&safe).await)
-            }
+            Kind::Redis => Place::redis(Deployment::single(&SAFE).await),
+            Kind::Tls => Place::redis(Deployment::tls(&SAFE).await),
+            Kind::Sentinel => Place::redis(Deployment::sentinel(&SAFE, 0, 1).await),
+            Kind::Cluster => Place::redis(Deployment::cluster(&SAFE, 0).await),
         };
         let mut rig = Self { place, events_kept };
-        if kind != Kind::Redis {
+        if !kind.is_redis() {
             rig.open().await;
         }
         rig
@@ -98,7 +116,7 @@ impl Rig {
     pub(crate) fn address(&self) -> String {
         match &self.place {
             Place::Embedded { .. } | Place::Local { .. } => self.path().display().to_string(),
-            Place::Redis(server) => server.url(),
+            Place::Redis(redis) => redis.first().url(),
         }
     }
 
@@ -116,14 +134,14 @@ impl Rig {
         match &mut self.place {
             Place::Embedded { open, .. } => *open = None,
             Place::Local { gateway, .. } => gateway.take().unwrap().stop().await,
-            Place::Redis(server) => server.stop(),
+            Place::Redis(redis) => redis.servers[0].stop(),
         }
     }
 
     /// Starts the store after [`Self::close`].
     pub(crate) async fn open(&mut self) {
-        if let Place::Redis(server) = &mut self.place {
-            assert!(server.start_again().await);
+        if let Place::Redis(redis) = &mut self.place {
+            assert!(redis.servers[0].start_again().await);
             return;
         }
         let store = Arc::new(Embedded::open_keeping(&self.path(), self.events_kept).unwrap());
@@ -141,24 +159,21 @@ impl Rig {
             Place::Local { .. } => {
                 Arc::new(Client::connect(&socket_path(&self.path())).await.unwrap())
             }
-            Place::Redis(server) => Arc::new(
-                Redis::new(&Settings {
-                    events_kept: self.events_kept,
-                    ..Settings::new(server.url())
-                })
-                .unwrap(),
-            ),
+            Place::Redis(redis) => Arc::new(Redis::new(&Settings {
+                events_kept: self.events_kept,
+                ..redis.settings.clone()
+            })),
         }
     }
 
     /// Puts `stored` in the place of the record `id`, behind the store's back.
     pub(crate) async fn overwrite(&mut self, id: &RecordId, stored: &str) {
-        if let Place::Redis(server) = &self.place {
-            let () = redis::cmd("HSET")
+        if let Place::Redis(redis) = &self.place {
+            let () = ::redis::cmd("HSET")
                 .arg(format!("kf:{{kf}}:{}", id.kind()))
                 .arg(id.name())
                 .arg(stored)
-                .query(&mut server.connection())
+                .query(&mut redis.first().connection())
                 .unwrap();
             return;
         }
@@ -185,7 +200,7 @@ impl Rig {
         garbage: &str,
     ) {
         const BROKEN_OFF: &[u8] = &[0xff];
-        if let Place::Redis(server) = &self.place {
+        if let Place::Redis(redis) = &self.place {
             let (seen, counts) = (format!("{client}:certificate"), format!("counts:{piece}"));
             let fields = [
                 ("seen", seen.as_str(), garbage.as_bytes()),
@@ -193,12 +208,12 @@ impl Rig {
                 (counts.as_str(), client, BROKEN_OFF),
                 ("spent", "1", garbage.as_bytes()),
             ];
-            let mut all = redis::pipe();
+            let mut all = ::redis::pipe();
             for (key, field, stored) in fields {
                 all.hset(format!("kf:{{kf}}:{key}"), field, stored);
             }
             all.set(format!("kf:{{kf}}:batch:{writer}"), garbage);
-            return all.exec(&mut server.connection()).unwrap();
+            return all.exec(&mut redis.first().connection()).unwrap();
         }
         self.close().await;
         let database = redb::Database::open(self.path()).unwrap();
@@ -219,20 +234,23 @@ impl Rig {
 
     /// For how long Redis still keeps `key`.
     pub(crate) fn seconds_left(&self, key: &str) -> i64 {
-        let Place::Redis(server) = &self.place else {
+        let Place::Redis(redis) = &self.place else {
             panic!("only Redis forgets by itself");
         };
-        let mut question = redis::cmd("TTL");
-        question.arg(key).query(&mut server.connection()).unwrap()
+        let mut question = ::redis::cmd("TTL");
+        question
+            .arg(key)
+            .query(&mut redis.first().connection())
+            .unwrap()
     }
 
     /// What is stored as the record `id`.
     pub(crate) async fn stored(&mut self, id: &RecordId) -> String {
-        if let Place::Redis(server) = &self.place {
-            return redis::cmd("HGET")
+        if let Place::Redis(redis) = &self.place {
+            return ::redis::cmd("HGET")
                 .arg(format!("kf:{{kf}}:{}", id.kind()))
                 .arg(id.name())
-                .query(&mut server.connection())
+                .query(&mut redis.first().connection())
                 .unwrap();
         }
         self.close().await;

@@ -42,7 +42,7 @@ async fn all(store: &dyn Store) -> (Epoch, BTreeMap<RecordId, Versioned>) {
 pub(crate) async fn a_change_is_done_whole_or_not_at_all(kind: Kind) {
     let rig = Rig::start(kind).await;
     let store = rig.handle().await;
-    let first = store.commit(&create(client("a"))).await.unwrap();
+    let first = store.commit(&create(client("a"))).await.unwrap().epoch;
     assert_eq!(first, Epoch(1));
 
     for (writes, loser) in [
@@ -76,7 +76,7 @@ pub(crate) async fn a_change_is_done_whole_or_not_at_all(kind: Kind) {
         Write::create(client("b")),
         Write::replace(first, client("a")),
     ];
-    let second = store.commit(&change(both)).await.unwrap();
+    let second = store.commit(&change(both)).await.unwrap().epoch;
     for name in ["a", "b"] {
         let record = store.get(&id(name)).await.unwrap().unwrap();
         assert_eq!((record.version, second), (second, Epoch(2)));
@@ -90,7 +90,8 @@ pub(crate) async fn of_many_changes_to_one_version_one_wins(kind: Kind) {
         .await
         .commit(&create(client("a")))
         .await
-        .unwrap();
+        .unwrap()
+        .epoch;
     let mut tasks = JoinSet::new();
     for n in 0..MANY {
         let store = rig.handle().await;
@@ -137,8 +138,8 @@ pub(crate) async fn epochs_have_no_gaps_and_each_has_one_event(kind: Kind) {
     for n in 0..MANY {
         let store = rig.handle().await;
         tasks.spawn(async move {
-            let epoch = store.commit(&create(client(&n.to_string()))).await.unwrap();
-            (epoch, n.to_string())
+            let done = store.commit(&create(client(&n.to_string()))).await;
+            (done.unwrap().epoch, n.to_string())
         });
     }
     let mut committed = tasks.join_all().await;
@@ -224,7 +225,8 @@ pub(crate) async fn what_is_written_reads_back_to_the_letter(kind: Kind) {
         .await
         .commit(&create(tricky.clone()))
         .await
-        .unwrap();
+        .unwrap()
+        .epoch;
     assert_eq!(
         rig.stored(&id("a")).await,
         Versioned::encode(epoch, &record)

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use keyferry::store::embedded::Embedded;
 use keyferry::store::local::{Listener, socket_path};
-use keyferry::store::redis::{Redis, Settings};
+use keyferry::store::redis::{Redis, Settings, Shape};
 use keyferry::store::{Epoch, Store, open_embedded};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::adapter::{Kind, Rig};
 use super::records::{described, description, id, replace};
+use super::redis_server;
 
 const STORE: &str = "KEYFERRY_TEST_STORE";
 
@@ -28,15 +29,16 @@ const STORE: &str = "KEYFERRY_TEST_STORE";
 )]
 async fn writes_until_it_is_killed() {
     let address = std::env::var(STORE).unwrap();
-    let store: Arc<dyn Store> = if address.starts_with("redis:") {
-        Arc::new(Redis::new(&Settings::new(address)).unwrap())
+    let store: Arc<dyn Store> = if let Some(port) = address.strip_prefix("redis://127.0.0.1:") {
+        let shape = Shape::Single(redis_server::address(port.parse().unwrap()));
+        Arc::new(Redis::new(&Settings::new(shape)))
     } else {
         open_embedded(address.as_ref()).await.unwrap()
     };
     let mut version = store.epoch().await.unwrap();
     loop {
         let next = replace(version, described("a", &version.next().to_string()));
-        version = store.commit(&next).await.unwrap();
+        version = store.commit(&next).await.unwrap().epoch;
         println!("\nacknowledged {version}");
     }
 }
@@ -129,7 +131,7 @@ async fn what_a_gateway_acknowledged_to_commands_survives_its_death() {
         let store = open_embedded(&path).await.unwrap();
         for _ in 0..20 {
             let next = replace(version, described("a", "kept"));
-            version = store.commit(&next).await.unwrap();
+            version = store.commit(&next).await.unwrap().epoch;
         }
         child.kill().await.unwrap();
         assert!(store.epoch().await.is_err());

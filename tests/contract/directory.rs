@@ -13,8 +13,8 @@ use keyferry::clock::Day;
 use keyferry::directory::Directory;
 use keyferry::key::{KeyId, KeyRecord};
 use keyferry::store::{
-    Batch, Change, CommitError, Epoch, Follow, Legible, RecordId, Selection, Store, StoreError,
-    Versioned, Write,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Legible, RecordId, Selection, Store,
+    StoreError, Versioned, Write,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -41,7 +41,7 @@ impl Replica {
         Self::over(rig.handle().await).await
     }
 
-    async fn over(store: Arc<dyn Store>) -> Self {
+    pub(crate) async fn over(store: Arc<dyn Store>) -> Self {
         let directory = Arc::new(Directory::new(store));
         let follower = Arc::clone(&directory);
         let following = tokio::spawn(async move { follower.follow().await });
@@ -71,7 +71,7 @@ impl Replica {
 pub(crate) async fn a_directory_loads_and_follows(kind: Kind) {
     let rig = Rig::start(kind).await;
     let store = rig.handle().await;
-    let version = store.commit(&create(client("a"))).await.unwrap();
+    let version = store.commit(&create(client("a"))).await.unwrap().epoch;
     let replica = Replica::start(&rig).await;
     assert_eq!(replica.active("a"), Some(true));
     assert_eq!(replica.directory.epoch(), version);
@@ -79,7 +79,8 @@ pub(crate) async fn a_directory_loads_and_follows(kind: Kind) {
     let version = store
         .commit(&replace(version, disabled("a")))
         .await
-        .unwrap();
+        .unwrap()
+        .epoch;
     replica
         .until(|directory| directory.epoch() == version)
         .await;
@@ -130,7 +131,7 @@ impl Store for Held {
         epoch
     }
 
-    async fn commit(&self, change: &Change) -> Result<Epoch, CommitError> {
+    async fn commit(&self, change: &Change) -> Result<Committed, CommitError> {
         self.store.commit(change).await
     }
 
@@ -233,7 +234,7 @@ pub(crate) async fn catching_up_survives_that_the_asker_goes_away(kind: Kind) {
 pub(crate) async fn what_a_client_has_is_read_with_all_that_it_was_given(kind: Kind) {
     let rig = Rig::start(kind).await;
     let store = rig.handle().await;
-    let version = store.commit(&create(client("a"))).await.unwrap();
+    let version = store.commit(&create(client("a"))).await.unwrap().epoch;
     let slow = Held {
         store: rig.handle().await,
         asked: Semaphore::new(0),
@@ -252,7 +253,7 @@ pub(crate) async fn what_a_client_has_is_read_with_all_that_it_was_given(kind: K
         Write::create(key),
         Write::create(certificate),
     ]);
-    let version = store.commit(&given).await.unwrap();
+    let version = store.commit(&given).await.unwrap().epoch;
     assert!(replica.directory.epoch() < version, "it does not lag");
     let holdings = replica.directory.holdings(&client_id("a")).await;
     let holdings = holdings.unwrap().unwrap();

@@ -11,6 +11,8 @@ use super::directory::Replica;
 use super::records::{client, client_id, create, id, replace};
 
 const SOON: Duration = Duration::from_secs(5);
+/// A cluster takes its time to trust a node that was away.
+const LATER: Duration = Duration::from_secs(15);
 
 /// Every question ends with [`StoreError::Unavailable`]; gives what it says.
 async fn all_unavailable(store: &dyn Store) -> String {
@@ -50,16 +52,16 @@ async fn all_unavailable(store: &dyn Store) -> String {
     first
 }
 
-async fn a_store_that_is_down_is_unavailable_and_comes_back(kind: Kind) {
+pub(crate) async fn a_store_that_is_down_is_unavailable_and_comes_back(kind: Kind) {
     let mut rig = Rig::start(kind).await;
     let store = rig.handle().await;
-    let version = store.commit(&create(client("a"))).await.unwrap();
+    let version = store.commit(&create(client("a"))).await.unwrap().epoch;
     let replica = Replica::start(&rig).await;
 
     rig.close().await;
     let begun = clock::monotonic();
     all_unavailable(&*store).await;
-    assert!(begun.elapsed() < SOON);
+    assert!(begun.elapsed() < LATER);
     assert!(replica.directory.catch_up().await.is_err());
     assert_eq!(replica.active("a"), Some(true), "what is known stays known");
     replica.until(|directory| !directory.is_reachable()).await;
@@ -70,9 +72,9 @@ async fn a_store_that_is_down_is_unavailable_and_comes_back(kind: Kind) {
         while store.epoch().await.is_err() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        store.commit(&next).await.unwrap()
+        store.commit(&next).await.unwrap().epoch
     };
-    let version = tokio::time::timeout(SOON, coming_back).await.unwrap();
+    let version = tokio::time::timeout(LATER, coming_back).await.unwrap();
     replica
         .until(|directory| directory.epoch() == version)
         .await;
@@ -80,47 +82,37 @@ async fn a_store_that_is_down_is_unavailable_and_comes_back(kind: Kind) {
     assert!(replica.directory.is_reachable());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_is_down() {
-    a_store_that_is_down_is_unavailable_and_comes_back(Kind::Local).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_is_down() {
-    a_store_that_is_down_is_unavailable_and_comes_back(Kind::Redis).await;
-}
-
 mod redis {
     //! Ways of being down that only Redis has.
 
     use keyferry::secret::Secret;
     use keyferry::store::Follow;
-    use keyferry::store::redis::{Redis, Settings};
+    use keyferry::store::redis::{Login, Redis, Settings, Shape};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    use super::super::redis_server::RedisServer;
+    use super::super::redis_server::{RedisServer, Rule, USER, address};
     use super::*;
 
     fn store(server: &RedisServer) -> Redis {
-        Redis::new(&Settings::new(server.url())).unwrap()
+        Redis::new(&server.settings())
     }
 
-    fn with_password(url: String, password: &str) -> Redis {
-        let settings = Settings {
+    /// A store where this listens.
+    fn store_at(listener: &TcpListener) -> Redis {
+        let address = address(listener.local_addr().unwrap().port());
+        Redis::new(&Settings::new(Shape::Single(address)))
+    }
+
+    fn with_password(server: &RedisServer, user: Option<&str>, password: &str) -> Redis {
+        let login = Login {
+            user: user.map(str::to_owned),
             password: Some(Secret::new(password.to_owned())),
-            ..Settings::new(url)
         };
-        Redis::new(&settings).unwrap()
-    }
-
-    fn tell(server: &RedisServer, command: &str) {
-        let mut words = command.split(' ');
-        let mut told = ::redis::cmd(words.next().unwrap());
-        words.for_each(|word| {
-            told.arg(word);
-        });
-        let () = told.query(&mut server.connection()).unwrap();
+        Redis::new(&Settings {
+            login,
+            ..server.settings()
+        })
     }
 
     async fn not_committed(store: &Redis, what: &str) {
@@ -147,7 +139,7 @@ mod redis {
             ("garbage", "Redis"),
         ] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let url = format!("redis://{}", listener.local_addr().unwrap());
+            let store = store_at(&listener);
             let answering = tokio::spawn(async move {
                 loop {
                     let (mut stream, _) = listener.accept().await.unwrap();
@@ -160,7 +152,7 @@ mod redis {
                     }
                 }
             });
-            let why = all_unavailable(&Redis::new(&Settings::new(url)).unwrap()).await;
+            let why = all_unavailable(&store).await;
             assert!(why.contains(what), "{reply}: {why}");
             answering.abort();
         }
@@ -169,8 +161,7 @@ mod redis {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_server_that_is_silent_is_given_up_in_time() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("redis://{}", listener.local_addr().unwrap());
-        let store = Redis::new(&Settings::new(url)).unwrap();
+        let store = store_at(&listener);
         let begun = clock::monotonic();
         assert!(matches!(
             store.get(&id("a")).await,
@@ -184,7 +175,7 @@ mod redis {
         let server = RedisServer::start(&[]).await;
         let store = store(&server);
         store.commit(&create(client("a"))).await.unwrap();
-        tell(&server, "CLIENT PAUSE 1500 ALL");
+        server.tell("CLIENT PAUSE 1500 ALL");
         assert!(matches!(
             store.epoch().await,
             Err(StoreError::Unavailable(_))
@@ -198,12 +189,12 @@ mod redis {
         let server = RedisServer::start(&["--requirepass", "right"]).await;
         let why = all_unavailable(&store(&server)).await;
         assert!(why.contains("store.password_file"), "{why}");
-        let why = all_unavailable(&with_password(server.url(), "canary")).await;
+        let why = all_unavailable(&with_password(&server, None, "canary")).await;
         assert!(
             why.contains("store.password_file") && !why.contains("canary"),
             "{why}"
         );
-        let store = with_password(server.url(), "right");
+        let store = with_password(&server, None, "right");
         assert!(store.get(&id("a")).await.unwrap().is_none());
         store.commit(&create(client("a"))).await.unwrap();
     }
@@ -211,16 +202,10 @@ mod redis {
     /// The rule is the one of docs/STORE.md.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_user_with_only_what_is_documented_can_do_everything() {
-        let page = std::fs::read_to_string("docs/STORE.md").unwrap();
-        let rule = page
-            .lines()
-            .find(|line| line.starts_with("ACL SETUSER keyferry"))
-            .unwrap();
         let server = RedisServer::start(&[]).await;
-        tell(&server, &rule.replace("PASSWORD", "right"));
-        let url = server.url().replace("//", "//keyferry@");
-        let store = with_password(url, "right");
-        let version = store.commit(&create(client("a"))).await.unwrap();
+        server.tell(&format!("{USER}{}", Rule::Server.allows()));
+        let store = with_password(&server, Some("keyferry"), "right");
+        let version = store.commit(&create(client("a"))).await.unwrap().epoch;
         assert!(store.get(&id("a")).await.unwrap().is_some());
         assert_eq!(store.load(&mut |_| ()).await.unwrap(), version);
         store
@@ -235,7 +220,7 @@ mod redis {
         assert_eq!(store.totals(activity::DAYS).await.unwrap().len(), 1);
         assert_eq!(store.spent(Epoch(1)).await.unwrap(), 1);
 
-        tell(&server, "ACL SETUSER keyferry -@all");
+        server.tell("ACL SETUSER keyferry -@all");
         let why = all_unavailable(&store).await;
         assert!(why.contains("docs/STORE.md"), "{why}");
     }
@@ -250,6 +235,11 @@ mod redis {
                 "CONFIG SET maxmemory 1",
                 "CONFIG SET maxmemory 0",
                 "maxmemory",
+            ),
+            (
+                "CONFIG SET min-replicas-to-write 1",
+                "CONFIG SET min-replicas-to-write 0",
+                "too few replicas",
             ),
             ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "replica"),
             (
@@ -268,16 +258,17 @@ mod redis {
                 "something else",
             ),
         ] {
-            tell(&server, refuse);
+            server.tell(refuse);
             if what == "something else" {
-                tell(&server, "SET kf:{kf}:events text");
+                server.tell("SET kf:{kf}:events text");
             }
             not_committed(&store, what).await;
-            tell(&server, allow);
+            server.tell(allow);
             assert!(store.get(&id("b")).await.unwrap().is_none(), "{refuse}");
             assert_eq!(store.epoch().await.unwrap(), Epoch(1), "{refuse}");
         }
-        assert_eq!(store.commit(&create(client("b"))).await.unwrap(), Epoch(2));
+        let second = store.commit(&create(client("b"))).await.unwrap();
+        assert_eq!(second.epoch, Epoch(2));
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -285,19 +276,19 @@ mod redis {
         let server = RedisServer::start(&[]).await;
         let store = store(&server);
         store.commit(&create(client("a"))).await.unwrap();
-        tell(&server, "DEL kf:{kf}:epoch");
+        server.tell("DEL kf:{kf}:epoch");
         let told = store.follow(Epoch(1), SOON).await.unwrap();
         assert!(matches!(told, Follow::Gap { now: Epoch::NONE }), "{told:?}");
-        tell(&server, "SET kf:{kf}:epoch many");
+        server.tell("SET kf:{kf}:epoch many");
         assert!(matches!(
             store.epoch().await,
             Err(StoreError::Unreadable(_))
         ));
-        tell(&server, "SET kf:{kf}:epoch 1");
-        tell(&server, "DEL kf:{kf}:events");
+        server.tell("SET kf:{kf}:epoch 1");
+        server.tell("DEL kf:{kf}:events");
         let told = store.follow(Epoch::NONE, SOON).await.unwrap();
         assert!(matches!(told, Follow::Gap { now: Epoch(1) }), "{told:?}");
-        tell(&server, "XADD kf:{kf}:events 2-0 event {}");
+        server.tell("XADD kf:{kf}:events 2-0 event {}");
         let told = store.follow(Epoch(1), SOON).await;
         assert!(matches!(told, Err(StoreError::Unreadable(_))), "{told:?}");
     }
@@ -307,9 +298,9 @@ mod redis {
         let server = RedisServer::start(&[]).await;
         let store = store(&server);
         store.commit(&create(client("a"))).await.unwrap();
-        tell(&server, "SCRIPT FLUSH");
+        server.tell("SCRIPT FLUSH");
         store.commit(&create(client("b"))).await.unwrap();
-        tell(&server, "CLIENT KILL TYPE normal SKIPME yes");
+        server.tell("CLIENT KILL TYPE normal SKIPME yes");
         // At most the one question that finds the connection ended.
         let _ = store.epoch().await;
         assert_eq!(store.epoch().await.unwrap(), Epoch(2));

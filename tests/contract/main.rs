@@ -1,6 +1,6 @@
 //! The contract of the store (see `keyferry::store::Store`), tried on every adapter: the embedded
-//! store, the embedded store through the socket of the gateway that holds it, and Redis as a real
-//! process. The cases are written once; `contract!` runs each on all three.
+//! store, the embedded store through the socket of the gateway that holds it, and Redis in all its
+//! shapes, as real processes. The cases are written once; `contract!` runs each on all of them.
 
 #![expect(
     clippy::unwrap_used,
@@ -18,32 +18,39 @@ mod damage;
 mod death;
 mod directory;
 mod down;
+mod failover;
 mod phases;
+#[path = "../support/pki.rs"]
+mod pki;
 mod records;
-#[path = "../support/redis.rs"]
+#[path = "../support/redis/mod.rs"]
 mod redis_server;
 mod select;
 mod socket;
 
-macro_rules! contract {
-    ($($module:ident: $($case:ident)*;)*) => {
-        $($(mod $case {
+macro_rules! on {
+    ($module:ident $case:ident: $($name:ident $kind:ident)*) => {
+        mod $case {
             use super::adapter::Kind;
 
-            #[tokio::test(flavor = "multi_thread")]
-            async fn embedded() {
-                super::$module::$case(Kind::Embedded).await;
-            }
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$module::$case(Kind::$kind).await;
+            })*
+        }
+    };
+}
 
-            #[tokio::test(flavor = "multi_thread")]
-            async fn local() {
-                super::$module::$case(Kind::Local).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn redis() {
-                super::$module::$case(Kind::Redis).await;
-            }
+macro_rules! contract {
+    ($($module:ident: $($case:ident)*;)*) => {
+        $($(on! {
+            $module $case:
+                embedded Embedded
+                local Local
+                redis Redis
+                redis_with_tls Tls
+                redis_with_sentinels Sentinel
+                redis_cluster Cluster
         })*)*
     };
 }
@@ -79,8 +86,6 @@ contract! {
     damage:
         what_is_damaged_of_what_was_seen_holds_up_nothing_else
         damage_that_names_nobody_is_told_of;
-    death:
-        what_was_acknowledged_survives_a_kill;
     directory:
         a_directory_loads_and_follows
         catching_up_sees_a_change_of_another_at_once
@@ -89,4 +94,20 @@ contract! {
         what_a_client_has_is_read_with_all_that_it_was_given;
     phases:
         o12_retiring_and_undoing_it_changes_nothing;
+}
+
+on! {
+    death what_was_acknowledged_survives_a_kill:
+        embedded Embedded
+        local Local
+        redis Redis
+}
+
+on! {
+    down a_store_that_is_down_is_unavailable_and_comes_back:
+        local Local
+        redis Redis
+        redis_with_tls Tls
+        redis_with_sentinels Sentinel
+        redis_cluster Cluster
 }

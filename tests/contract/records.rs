@@ -4,7 +4,9 @@ use keyferry::certificate::{CertificateRecord, Fingerprint, Mapping, Source};
 use keyferry::client::{ClientId, ClientRecord, ClientStatus};
 use keyferry::clock::Timestamp;
 use keyferry::key::{KeyId, KeyRecord};
-use keyferry::store::{Action, Actor, Change, CommitError, Epoch, Record, RecordId, Store, Write};
+use keyferry::store::{
+    Action, Actor, Change, CommitError, Committed, Epoch, Record, RecordId, Store, Write,
+};
 
 pub(crate) const NOW: Timestamp = Timestamp::from_unix(1_795_418_999);
 
@@ -89,11 +91,11 @@ pub(crate) async fn count_up(store: &dyn Store, name: &str, times: u32) {
     let mut version = Epoch::NONE;
     for n in 0..times {
         let next = replace(version, described(name, &n.to_string()));
-        version = store.commit(&next).await.unwrap();
+        version = store.commit(&next).await.unwrap().epoch;
     }
 }
 
-pub(crate) fn conflict(result: Result<Epoch, CommitError>) -> Option<RecordId> {
+pub(crate) fn conflict(result: Result<Committed, CommitError>) -> Option<RecordId> {
     match result {
         Err(CommitError::Conflict(id)) => Some(id),
         Ok(_) => None,

@@ -82,7 +82,7 @@ async fn a_change_is_acknowledged_when_the_gateway_acts_by_it() {
     let moment = Duration::from_millis(100);
     assert!(timeout(moment, &mut change).await.is_err());
     gateway.send_replace(Epoch(1));
-    assert_eq!(change.await.unwrap().unwrap(), Epoch(1));
+    assert_eq!(change.await.unwrap().unwrap().epoch, Epoch(1));
     serving.abort();
 }
 
@@ -153,7 +153,7 @@ async fn more_commands_than_it_answers_at_a_time_wait_their_turn() {
     for n in 0..200 {
         let store = rig.handle().await;
         let change = create(client(&format!("c{n}")));
-        tasks.spawn(async move { store.commit(&change).await.unwrap() });
+        tasks.spawn(async move { store.commit(&change).await.unwrap().epoch });
     }
     let mut epochs = tasks.join_all().await;
     epochs.sort();

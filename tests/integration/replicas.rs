@@ -1,8 +1,11 @@
 //! Gateways that share a store, and gateways that come back.
 
+use keyferry::store::redis::{Address, Shape};
+use toml::Value;
+
 use crate::support::backend::Backend;
-use crate::support::gateway::Gateway;
-use crate::support::redis::RedisServer;
+use crate::support::gateway::{Builder, Gateway};
+use crate::support::redis::{Deployment, RedisServer};
 use crate::support::world::World;
 
 #[tokio::test]
@@ -52,4 +55,95 @@ fn clients_and_keys_outlive_the_gateway_with_the_embedded_store() {
         .send()
         .expect_status(200);
     assert_eq!(backend.last().header("x-key-id"), before.header("x-key-id"));
+}
+
+/// The configuration for a store in `redis`.
+fn in_redis<'a>(builder: Builder<'a>, redis: &Deployment) -> Builder<'a> {
+    let builder = builder.some_redis();
+    let list = |addresses: &[Address]| {
+        let list = addresses.iter().map(|address| address.to_string().into());
+        Value::Array(list.collect())
+    };
+    let builder = builder
+        .file("redis.password", "right\n")
+        .set("store.password_file", "redis.password");
+    match &redis.settings.shape {
+        Shape::Single(address) => {
+            let [authority, _, ours] = redis.issued();
+            builder
+                .file("redis-ca.pem", authority.pem())
+                .file("redis-client.pem", ours.chain_pem())
+                .file("redis-client.key", ours.key_pem())
+                .set("store.url", format!("rediss://keyferry@{address}"))
+                .set("store.tls.ca_file", "redis-ca.pem")
+                .set("store.tls.certificate_file", "redis-client.pem")
+                .set("store.tls.key_file", "redis-client.key")
+        }
+        Shape::Sentinel(sentinels) => builder
+            .set("store.user", "keyferry")
+            .set("store.sentinel.addresses", list(&sentinels.addresses))
+            .set("store.sentinel.master", sentinels.master.as_str())
+            .set("store.sentinel.user", "keyferry")
+            .set("store.sentinel.password_file", "redis.password"),
+        Shape::Cluster(nodes) => builder
+            .set("store.user", "keyferry")
+            .set("store.cluster.addresses", list(nodes)),
+    }
+}
+
+#[tokio::test]
+async fn gateways_share_a_redis_of_every_shape() {
+    let (world, backend) = (World::new(), Backend::start());
+    for redis in [
+        Deployment::tls(&[]).await,
+        Deployment::sentinel(&[], 0, 1).await,
+        Deployment::cluster(&[], 0).await,
+    ] {
+        let replica = || {
+            let builder = Gateway::builder(&world)
+                .backend("echo", backend.address())
+                .route("/", "echo", "either");
+            in_redis(builder, &redis).start()
+        };
+        let (one, other) = (replica(), replica());
+        let key = one.claim_key(&world.client("alice"));
+        other.curl("/").key(&key).send().expect_status(200);
+        let listed = other.cli(&["client", "list"]).expect_success();
+        assert!(listed.output.contains("alice"), "{listed:#?}");
+    }
+}
+
+/// Exit status 3: it is done, and a failover could undo it.
+#[tokio::test]
+async fn the_operator_is_told_whether_replicas_have_what_was_taken_away() {
+    let (world, backend) = (World::new(), Backend::start());
+    let redis = Deployment::replicated(&[], 1).await;
+    let gateway = Gateway::builder(&world)
+        .backend("echo", backend.address())
+        .route("/", "echo", "either")
+        .redis(&redis.first().url())
+        .start();
+    for client in ["bob", "carol"] {
+        let given = gateway.cli(&["client", "add", client]).expect_success();
+        assert!(!given.errors.contains("replicas"), "{given:#?}");
+    }
+    let disable = |client| gateway.cli(&["client", "disable", client]);
+    let taken = disable("bob").expect_success();
+    assert_eq!(taken.errors, "acknowledged by 1 of 1 replicas\n");
+    gateway.cli(&["client", "enable", "bob"]).expect_success();
+    let taken = gateway.cli(&["client", "disable", "bob", "--output", "json"]);
+    let taken = taken.expect_success();
+    assert_eq!(taken.errors, "");
+    assert_eq!(taken.json()["replicas"]["by"], 1);
+    assert_eq!(taken.json()["replicas"]["of"], 1);
+
+    redis.servers[1].freeze();
+    let taken = disable("carol");
+    assert_eq!(taken.status.code(), Some(3), "{taken:#?}");
+    assert!(taken.output.contains("carol"), "{taken:#?}");
+    for told in ["acknowledged by 0 of 1 replicas", "the change stands"] {
+        assert!(taken.errors.contains(told), "{taken:#?}");
+    }
+    // Nothing is left to do, so nobody has to acknowledge it.
+    disable("carol").expect_success();
 }

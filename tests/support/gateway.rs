@@ -123,9 +123,14 @@ impl Builder<'_> {
     }
 
     /// Keeps its records in this Redis instead of a file of its own.
-    pub(crate) fn redis(mut self, url: &str) -> Self {
+    pub(crate) fn redis(self, url: &str) -> Self {
+        self.some_redis().set("store.url", url)
+    }
+
+    /// Keeps its records in a Redis; where it is has still to be set.
+    pub(crate) fn some_redis(mut self) -> Self {
         self.config.remove("store");
-        self.set("store.kind", "redis").set("store.url", url)
+        self.set("store.kind", "redis")
     }
 
     /// Puts a file beside the configuration, for the owner's eyes only, as secrets have to be.

@@ -5,7 +5,7 @@ use keyferry::certificate::{AliasRecord, CertificateRecord};
 use keyferry::client::ClientRecord;
 use keyferry::clock;
 use keyferry::key::KeyRecord;
-use keyferry::store::redis::{Redis, Settings};
+use keyferry::store::redis::Redis;
 use keyferry::store::{Action, Actor, Change, Record, RecordId, Store as _, Versioned, Write};
 use tokio::runtime::Runtime;
 
@@ -27,7 +27,7 @@ impl SharedStore {
             .build()
             .expect("a runtime");
         let server = runtime.block_on(RedisServer::start(&["--appendonly", "yes"]));
-        let store = Redis::new(&Settings::new(server.url())).expect("an address");
+        let store = Redis::new(&server.settings());
         Self {
             store,
             server,

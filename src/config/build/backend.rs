@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Builder, Built, Noted, all, text};
 use crate::config::file;
 use crate::config::problem::KeyPath;
-use crate::config::settings::{Address, Backend, BackendTls, HealthCheck};
+use crate::config::settings::{Address, Backend, BackendTls, HealthCheck, Pem, ServerCertificate};
 use crate::policy::Accept;
 use crate::sign::SigningKey;
 
@@ -28,7 +28,11 @@ impl Builder {
                 .and_then(|name| signing_route(name, routes));
             let signing = self.signing(&at.key("signing"), typed.signing, signed, &mut key_ids);
             let name = self.name(&at, typed.name, &mut names);
-            let addresses = self.addresses(&at.key("addresses"), typed.addresses);
+            let addresses = self.addresses(
+                &at.key("addresses"),
+                typed.addresses,
+                ["127.0.0.1:8080", "orders.svc:80"],
+            );
             let tls = typed
                 .tls
                 .map(|tls| self.backend_tls(&at.key("tls"), &tls, &addresses));
@@ -48,13 +52,20 @@ impl Builder {
         }))
     }
 
-    fn addresses(&mut self, at: &KeyPath, typed: Vec<String>) -> Built<Vec<Address>> {
-        let typed = self.some(at, typed, r#"write addresses = ["127.0.0.1:8080"]"#)?;
+    /// Hosts and ports; `examples` are two that could stand there.
+    pub(super) fn addresses(
+        &mut self,
+        at: &KeyPath,
+        typed: Vec<String>,
+        examples: [&str; 2],
+    ) -> Built<Vec<Address>> {
+        let [one, other] = examples;
+        let typed = self.some(at, typed, &format!("write addresses = [\"{one}\"]"))?;
         all(typed.iter().enumerate().map(|(index, typed)| {
             text::address(typed).ok_or_else(|| {
                 let wrong = format!("{typed:?} is not a host and a port");
                 let write = text::likely_address(typed).map_or_else(
-                    || r#"write for instance "127.0.0.1:8080" or "orders.svc:80""#.to_owned(),
+                    || format!("write for instance \"{one}\" or \"{other}\""),
                     |likely| format!("write \"{likely}\""),
                 );
                 self.problem_in(at, index, wrong, write)
@@ -108,9 +119,29 @@ impl Builder {
     fn backend_tls(
         &mut self,
         at: &KeyPath,
-        typed: &file::BackendTls,
+        typed: &file::ClientTls,
         addresses: &Built<Vec<Address>>,
     ) -> Built<BackendTls> {
+        let files = self.client_tls(at, typed);
+        let at = at.key("server_name");
+        let server_name = match &typed.server_name {
+            Some(name) => self.server_name(&at, name),
+            None => self.common_host(&at, addresses),
+        };
+        let (ca, certificate) = files?;
+        Ok(BackendTls {
+            ca,
+            server_name: server_name?,
+            certificate,
+        })
+    }
+
+    /// Whom to trust, and the gateway's own certificate.
+    pub(super) fn client_tls(
+        &mut self,
+        at: &KeyPath,
+        typed: &file::ClientTls,
+    ) -> Built<(Pem, Option<ServerCertificate>)> {
         let write = r#"name the authorities that are trusted; for public ones "/etc/ssl/certs/ca-certificates.crt""#;
         let ca = self
             .required(&at.key("ca_file"), typed.ca_file.as_deref(), write)
@@ -124,36 +155,28 @@ impl Builder {
                 self.pair(certificate, (&at.key("key_file"), key)).map(Some)
             }
         };
-        let server_name = self.server_name(&at.key("server_name"), typed, addresses);
-        Ok(BackendTls {
-            ca: ca?.0,
-            server_name: server_name?,
-            certificate: certificate?,
-        })
+        Ok((ca?.0, certificate?))
     }
 
-    fn server_name(
-        &mut self,
-        at: &KeyPath,
-        typed: &file::BackendTls,
-        addresses: &Built<Vec<Address>>,
-    ) -> Built<String> {
-        let Some(name) = &typed.server_name else {
-            let mut hosts: Vec<_> = match addresses {
-                Ok(addresses) => addresses.iter().map(Address::host).collect(),
-                Err(noted) => return Err(*noted),
-            };
-            hosts.dedup();
-            let name = match hosts.as_slice() {
-                [host] if host.parse::<IpAddr>().is_err() => Some((*host).to_owned()),
-                _ => None,
-            };
-            let write = r#"write server_name = "…", the name in the backend's certificate"#;
-            return self.required(at, name, write);
+    fn common_host(&mut self, at: &KeyPath, addresses: &Built<Vec<Address>>) -> Built<String> {
+        let mut hosts: Vec<_> = match addresses {
+            Ok(addresses) => addresses.iter().map(Address::host).collect(),
+            Err(noted) => return Err(*noted),
         };
+        hosts.dedup();
+        let name = match hosts.as_slice() {
+            [host] if host.parse::<IpAddr>().is_err() => Some((*host).to_owned()),
+            _ => None,
+        };
+        let write = r#"write server_name = "…", the name in the backend's certificate"#;
+        self.required(at, name, write)
+    }
+
+    /// The name of a server that stands in its certificate.
+    pub(super) fn server_name(&mut self, at: &KeyPath, name: &str) -> Built<String> {
         if !text::is_host(name) || name.parse::<IpAddr>().is_ok() {
             let wrong = format!("{name:?} is not a host name");
-            return Err(self.problem(at, wrong, "write the name in the backend's certificate"));
+            return Err(self.problem(at, wrong, "write the name in the server's certificate"));
         }
         Ok(name.to_ascii_lowercase())
     }

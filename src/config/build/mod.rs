@@ -11,6 +11,7 @@ mod keys;
 mod listener;
 mod network;
 mod observe;
+mod redis;
 mod route;
 mod store;
 mod text;

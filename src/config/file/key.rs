@@ -1,4 +1,4 @@
-//! How clients come to be known, how their keys look, and where both are remembered.
+//! How clients come to be known, and how their keys look.
 
 use std::path::PathBuf;
 
@@ -63,32 +63,6 @@ pub struct Pepper {
     /// At least 32 bytes. Losing it makes every key unusable.
     #[schemars(required)]
     pub file: Option<PathBuf>,
-}
-
-/// Where clients, certificates and keys are remembered.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Store {
-    /// "embedded" for one gateway, "redis" for several that share.
-    #[schemars(required)]
-    pub kind: Option<StoreKind>,
-    /// The file of the embedded store.
-    pub path: Option<PathBuf>,
-    /// Redis, for instance `redis://127.0.0.1:6379/0`. A user may stand in it, a password not.
-    #[schemars(regex(pattern = "^redis://"))]
-    pub url: Option<String>,
-    /// A file with the password for Redis.
-    pub password_file: Option<PathBuf>,
-}
-
-/// The kind of store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum StoreKind {
-    /// One file beside the gateway.
-    Embedded,
-    /// A Redis server.
-    Redis,
 }
 
 fn brand() -> String {

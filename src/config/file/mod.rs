@@ -9,12 +9,14 @@ mod key;
 mod listener;
 mod observe;
 mod route;
+mod store;
 
 pub use headers::Headers;
-pub use key::{Enrolment, Key, Pepper, Store, StoreKind};
+pub use key::{Enrolment, Key, Pepper};
 pub use listener::{Ca, Exception, Listener, ServerCertificate};
 pub use observe::Observe;
-pub use route::{Backend, BackendTls, HealthCheck, Route, Signing};
+pub use route::{Backend, ClientTls, HealthCheck, Route, Signing};
+pub use store::{Cluster, Sentinel, Store, StoreKind};
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;

@@ -33,7 +33,7 @@ pub struct Backend {
     /// credentials leads to.
     pub signing: Option<Signing>,
     /// TLS to the backend. Without it, plain text.
-    pub tls: Option<BackendTls>,
+    pub tls: Option<ClientTls>,
     /// Asks every address regularly whether it is well. Without it, only failing requests tell.
     pub health_check: Option<HealthCheck>,
 }
@@ -50,17 +50,17 @@ pub struct Signing {
     pub secret_file: Option<PathBuf>,
 }
 
-/// TLS to a backend.
+/// TLS to a server, of which the gateway is a client.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct BackendTls {
-    /// PEM: the authorities that the backend's certificate must lead to. For public ones, the
+pub struct ClientTls {
+    /// PEM: the authorities that the server's certificate must lead to. For public ones, the
     /// system's bundle, for instance "/etc/ssl/certs/ca-certificates.crt".
     #[schemars(required)]
     pub ca_file: Option<PathBuf>,
-    /// The name that must stand in the backend's certificate. Without it, the host of its address.
+    /// The name that must stand in the server's certificate. Without it, the host of its address.
     pub server_name: Option<String>,
-    /// PEM: the gateway's own certificate for the backend.
+    /// PEM: the gateway's own certificate, for a server that asks for one.
     pub certificate_file: Option<PathBuf>,
     /// PEM: the key to it.
     pub key_file: Option<PathBuf>,

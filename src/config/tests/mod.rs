@@ -11,6 +11,7 @@ use crate::pki;
 
 mod golden;
 mod overrides;
+mod redis;
 mod secrets;
 mod shipped;
 

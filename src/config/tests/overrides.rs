@@ -32,7 +32,10 @@ fn a_variable_can_hold_a_whole_table() {
     let config = folder
         .load_with(MINIMAL, &[("KEYFERRY__store", table)])
         .unwrap();
-    assert_eq!(config.store.to_string(), "redis (redis://10.0.0.1/1)");
+    assert_eq!(
+        config.store.to_string(),
+        "redis (10.0.0.1:6379, database 1)"
+    );
 }
 
 #[test]

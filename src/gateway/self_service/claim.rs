@@ -6,7 +6,7 @@ use crate::gateway::limit::Credential;
 use crate::gateway::{Exchange, Gateway, Refusal};
 use crate::identity::{Identity, Purpose, Refused};
 use crate::key::{Claim, Claimed, IdempotencyToken};
-use crate::store::CommitError;
+use crate::store::{CommitError, Committed};
 
 pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<Answer, Refusal> {
     call.same_site()?;
@@ -48,7 +48,7 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
                 return Err(Refusal::KeyAlreadyIssued(when));
             }
             Claimed::Issued(key, change) => match parts.store.commit(&change).await {
-                Ok(epoch) => {
+                Ok(Committed { epoch, .. }) => {
                     // Committed is issued: it must be shown now, even if this replica lags behind.
                     let _ = parts.directory.wait_for(epoch).await;
                     tracing::info!(client = %identity.client(), key_id = %key.id(), "a client fetched its key");

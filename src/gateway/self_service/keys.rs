@@ -7,7 +7,7 @@ use super::{Answer, CANNOT_ANSWER, Call, TRIES, built, days_left, json};
 use crate::gateway::{Exchange, Refusal};
 use crate::identity::Proof;
 use crate::key::{self, KeyId, KeyStatus, Scope};
-use crate::store::{Actor, CommitError};
+use crate::store::{Actor, CommitError, Committed};
 
 #[derive(Serialize)]
 struct Keys {
@@ -83,8 +83,11 @@ pub(super) async fn revoke(
             .commit(&key::revoke((version, record), actor, exchange.now))
             .await
         {
-            Ok(epoch) => {
-                tracing::warn!(client = %identity.client(), key_id = %id, "a client revoked its key");
+            Ok(Committed { epoch, replicas }) => {
+                let replicas = replicas.map(tracing::field::display);
+                tracing::warn!(
+                    client = %identity.client(), key_id = %id, replicas, "a client revoked its key"
+                );
                 parts.directory.wait_for(epoch).await?;
                 return gone();
             }

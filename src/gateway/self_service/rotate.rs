@@ -13,7 +13,7 @@ use crate::identity::{Proof, Refused};
 use crate::key::{
     ApiKey, KeyFault, KeyId, KeyRecord, NotRotated, Overlap, Retry, Rotated, Rotation,
 };
-use crate::store::{Actor, Change, CommitError, Record};
+use crate::store::{Actor, Change, CommitError, Committed, Record};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,7 +82,7 @@ pub(super) async fn answer(
                 return once::rotated(call, &identity, &key, new.expires_at, old);
             }
             Ok(Rotated::Issued(key, change)) => match parts.store.commit(&change).await {
-                Ok(epoch) => {
+                Ok(Committed { epoch, .. }) => {
                     // Committed is issued: it must be shown now, even if this replica lags behind.
                     let _ = parts.directory.wait_for(epoch).await;
                     tracing::info!(client = %identity.client(), key_id = %key.id(), replaces = %shown.id(), %overlap, "a client rotated its key");

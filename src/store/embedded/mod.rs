@@ -24,8 +24,8 @@ use tokio::task::spawn_blocking;
 pub use open::OpenError;
 
 use super::{
-    Batch, Change, CommitError, EVENTS_KEPT, Epoch, Follow, Legible, RecordId, Selection, Store,
-    StoreError, Versioned,
+    Batch, Change, CommitError, Committed, EVENTS_KEPT, Epoch, Follow, Legible, RecordId,
+    Selection, Store, StoreError, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -101,7 +101,7 @@ impl Embedded {
 
 #[async_trait]
 impl Store for Embedded {
-    async fn commit(&self, change: &Change) -> Result<Epoch, CommitError> {
+    async fn commit(&self, change: &Change) -> Result<Committed, CommitError> {
         let turn = Arc::clone(&self.writing).lock_owned().await;
         let (file, change) = (Arc::clone(&self.file), change.clone());
         // The turn goes along: should the caller go away, the change is still carried out whole,
@@ -110,7 +110,7 @@ impl Store for Embedded {
             let _turn = turn;
             let epoch = tables::commit(&file.database, &change, file.events_kept)?;
             file.epoch.send_replace(epoch);
-            Ok(epoch)
+            Ok(epoch.into())
         })
         .await
         .map_err(|error| broken(&error))?

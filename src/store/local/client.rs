@@ -15,8 +15,8 @@ use super::wire::{self, Answer, PROTOCOL, Question, Request};
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, CommitError, Epoch, Follow, Legible, RecordId, Selection, Store, StoreError,
-    Unreadable, Versioned,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Legible, RecordId, Selection, Store,
+    StoreError, Unreadable, Versioned,
 };
 
 /// How long the gateway may take to accept a connection.
@@ -136,10 +136,10 @@ fn unexpected() -> StoreError {
 
 #[async_trait]
 impl Store for Client {
-    async fn commit(&self, change: &Change) -> Result<Epoch, CommitError> {
+    async fn commit(&self, change: &Change) -> Result<Committed, CommitError> {
         let change = change.clone();
         match self.ask_for_one(&Question::Commit { change }).await? {
-            Answer::Epoch { epoch } => Ok(epoch),
+            Answer::Epoch { epoch } => Ok(epoch.into()),
             Answer::Conflict { id } => Err(CommitError::Conflict(id)),
             _ => Err(unexpected().into()),
         }

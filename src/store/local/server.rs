@@ -20,7 +20,7 @@ use super::{beside, socket_path};
 use crate::client::{History, Use};
 use crate::clock::Day;
 use crate::store::embedded::Embedded;
-use crate::store::{Change, CommitError, Epoch, Follow, Legible, Store, StoreError};
+use crate::store::{Change, CommitError, Committed, Epoch, Follow, Legible, Store, StoreError};
 
 /// The most questions that are answered at a time.
 const AT_A_TIME: usize = 64;
@@ -177,7 +177,7 @@ fn may_ask(stream: &UnixStream, owner: u32) -> bool {
 impl Asked {
     async fn commit(&self, change: &Change) -> Answer {
         match self.store.commit(change).await {
-            Ok(epoch) => {
+            Ok(Committed { epoch, .. }) => {
                 if let Some(mut acts_by) = self.acts_by.clone() {
                     // It is made, whether or not the gateway knows soon.
                     let _ = timeout(ACT, acts_by.wait_for(|known| *known >= epoch)).await;

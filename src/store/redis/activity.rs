@@ -107,7 +107,7 @@ pub(super) async fn sightings(link: &Link) -> Result<Legible<Sighting, ClientId>
     let mut sightings = BTreeMap::<ClientId, Sighting>::new();
     // By field, since one may be given twice.
     let mut damaged = BTreeMap::new();
-    read::all(link, SEEN, &mut |field, value| {
+    read::all(&mut link.session().await?, SEEN, &mut |field, value| {
         let (client, what) = field.rsplit_once(':').unwrap_or_default();
         let client: Option<ClientId> = client.parse().ok();
         match client.clone().and_then(|client| seen(client, what, value)) {
@@ -172,7 +172,7 @@ pub(super) async fn sighting(
 /// The last use of every credential.
 pub(super) async fn uses(link: &Link) -> Result<Legible<Use, CredentialId>, StoreError> {
     let (mut uses, mut damaged) = (BTreeMap::new(), BTreeMap::new());
-    read::all(link, USED, &mut |field, value| {
+    read::all(&mut link.session().await?, USED, &mut |field, value| {
         let credential: Option<CredentialId> = field.parse().ok();
         match credential.zip(used(value)) {
             Some((credential, last)) => {
@@ -249,10 +249,11 @@ pub(super) async fn all_counts(
     days: &RangeInclusive<Day>,
     each: &mut (dyn FnMut(ClientId, History) + Send),
 ) -> Result<(), StoreError> {
+    let mut session = link.session().await?;
     for piece in days::pieces(days) {
         let key = counts_of(piece);
         let mut of_piece = BTreeMap::new();
-        read::all(link, &key, &mut |field, stored| {
+        read::all(&mut session, &key, &mut |field, stored| {
             if field != TOTAL {
                 let client = field.parse().map_err(|_| unreadable(&key, field))?;
                 let mut history = days::decode(piece, stored)?;

@@ -1,38 +1,69 @@
-//! The connections to Redis, and what its errors mean.
+//! Asking Redis: on which connection, what when it fails, and where to ask instead.
 //!
-//! A connection that failed in any way is given up, and the next question makes a new one. The
-//! library's own connection manager keeps a connection whose answers time out, and one that was
-//! refused for its password or leads to a server that became a replica: it would not recover.
+//! A connection that failed in any way is given up, and the next question makes a new one to the
+//! server that is the primary then.
 
-use std::future::Future;
-use std::sync::{Mutex as Lock, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex as Lock, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult,
-};
+use redis::{Cmd, FromRedisValue, Value, from_redis_value};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 
-use crate::store::StoreError;
+use super::breaker::Breaker;
+use super::dial::{Connection, within};
+use super::failure::{Elsewhere, Failure};
+use super::primary::Primary;
+use super::settings::{Settings, Shape};
+use crate::clock;
+use crate::store::{Acknowledged, StoreError};
 
-/// The way to one Redis server.
+/// After so long the server is asked again whether it is the primary: one that was demoted may keep
+/// its connections and go on answering.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How often a question follows where a cluster sends it.
+const REDIRECTIONS: usize = 5;
+/// The pause when a cluster says to try again.
+const TRY_AGAIN: Duration = Duration::from_millis(50);
+
+/// How long a change that takes something away waits for the replicas.
+const REPLICATION: Duration = Duration::from_millis(200);
+
+/// The way to Redis.
 pub(super) struct Link {
-    client: Client,
-    connect_timeout: Duration,
+    primary: Primary,
     response_timeout: Duration,
-    shared: Mutex<Shared>,
-    /// The connection for questions that wait, while none does.
-    waiting: Lock<Option<MultiplexedConnection>>,
+    /// How long to wait for a connection.
+    patience: Duration,
+    breaker: Breaker,
+    /// The connection for everything that is answered at once.
+    shared: Lane,
+    /// The connection of the session that was kept.
+    kept: Lock<Option<Connection>>,
 }
 
-/// The connection for everything else.
+/// A connection of one's own, for what must come from one server: whoever reads in parts, or reads
+/// on from where they were, must not be led to a server that remembers something else. So it is
+/// never made anew, and a question that fails ends the session.
+///
+/// While a question waits, others would wait behind it, and should it be given up midway the
+/// connection goes with it.
+pub(super) struct Session<'a> {
+    link: &'a Link,
+    connection: Connection,
+}
+
+/// A connection to the primary, made when it is needed.
 #[derive(Default)]
-struct Shared {
-    connection: Option<MultiplexedConnection>,
+struct Lane(Mutex<Slot>);
+
+#[derive(Default)]
+struct Slot {
+    connection: Option<Connection>,
     /// Which connection it is: whoever gives one up must not give up a later one.
     number: u64,
+    /// When the server was last asked whether it is the primary.
+    checked: Option<Instant>,
 }
 
 /// A script for the server.
@@ -49,25 +80,25 @@ impl Script {
 }
 
 impl Link {
-    pub(super) fn new(
-        client: Client,
-        connect_timeout: Duration,
-        response_timeout: Duration,
-    ) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let finding = settings.connect_timeout.saturating_mul(2);
+        let patience = finding.saturating_add(settings.response_timeout);
         Self {
-            client,
-            connect_timeout,
-            response_timeout,
-            shared: Mutex::default(),
-            waiting: Lock::default(),
+            primary: Primary::new(settings),
+            response_timeout: settings.response_timeout,
+            patience,
+            breaker: Breaker::new(patience.saturating_add(settings.response_timeout)),
+            shared: Lane::default(),
+            kept: Lock::default(),
         }
     }
 
     /// Asks, and waits as long as any answer may take.
     pub(super) async fn ask<T: FromRedisValue>(&self, question: &Cmd) -> Result<T, StoreError> {
-        self.try_ask(question)
-            .await?
-            .map_err(|error| explain(&error))
+        let answer = self
+            .put(&self.shared, question, self.response_timeout)
+            .await;
+        self.read(answer.map(|(answer, _)| answer))
     }
 
     /// Runs a script, sending its code only to a server that does not know it.
@@ -77,165 +108,268 @@ impl Link {
         keys: &[&str],
         arguments: &[String],
     ) -> Result<T, StoreError> {
+        let answer = self.run_on(&self.shared, script, keys, arguments).await;
+        self.read(answer.map(|(answer, _)| answer))
+    }
+
+    /// Runs a script that writes, then waits a moment for the replicas to have it too. On a
+    /// connection of its own: others would wait behind it.
+    pub(super) async fn run_and_replicate<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[String],
+    ) -> Result<(T, Option<Acknowledged>), StoreError> {
+        let ran = self.run_on(&Lane::default(), script, keys, arguments).await;
+        let (answer, connection) = ran.map_err(|failure| self.explain(&failure))?;
+        Ok((self.read(Ok(answer))?, self.replicate(connection).await))
+    }
+
+    /// A connection of one's own to the primary.
+    pub(super) async fn session(&self) -> Result<Session<'_>, StoreError> {
+        let connecting = async {
+            self.admit()?;
+            let connected = within(self.patience, self.connect()).await.flatten();
+            self.note(&connected);
+            connected
+        };
+        let connected = connecting.await;
+        let connection = connected.map_err(|failure| self.explain(&failure))?;
+        Ok(Session {
+            link: self,
+            connection,
+        })
+    }
+
+    /// The session that was kept last, while nobody else has it; or else a new one.
+    pub(super) async fn kept_session(&self) -> Result<Session<'_>, StoreError> {
+        let kept = self.kept().take();
+        match kept {
+            Some(connection) => Ok(Session {
+                link: self,
+                connection,
+            }),
+            None => self.session().await,
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admit(&self) -> Result<(), Failure> {
+        let admitted = self.breaker.admit(clock::monotonic());
+        admitted.map_err(Failure::Silence)
+    }
+
+    fn note<T>(&self, answer: &Result<T, Failure>) {
+        match answer {
+            Err(Failure::Silence(why)) => self.breaker.unanswered(clock::monotonic(), why),
+            _ => self.breaker.answered(),
+        }
+    }
+
+    /// Connects to the primary, which has just said that it is one.
+    async fn connect(&self) -> Result<Connection, Failure> {
+        let mut connection = self.primary.connect().await?;
+        connection.replicas(self.response_timeout).await?;
+        Ok(connection)
+    }
+
+    fn read<T: FromRedisValue>(&self, answer: Result<Value, Failure>) -> Result<T, StoreError> {
+        let read = answer.and_then(|answer| Ok(from_redis_value(answer)?));
+        read.map_err(|failure| self.explain(&failure))
+    }
+
+    fn explain(&self, failure: &Failure) -> StoreError {
+        failure.explain(self.primary.shape())
+    }
+
+    async fn run_on(
+        &self,
+        lane: &Lane,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[String],
+    ) -> Result<(Value, Connection), Failure> {
         let question = |how, what: &str| {
             let mut question = redis::cmd(how);
             question.arg(what).arg(keys.len()).arg(keys).arg(arguments);
             question
         };
-        match self.try_ask(&question("EVALSHA", &script.hash)).await? {
-            Err(error) if error.code() == Some("NOSCRIPT") => {
-                self.ask(&question("EVAL", script.code)).await
+        let limit = self.response_timeout;
+        let known = question("EVALSHA", &script.hash);
+        match self.put(lane, &known, limit).await {
+            Err(failure) if failure.is_unknown_script() => {
+                let whole = question("EVAL", script.code);
+                self.put(lane, &whole, limit).await
             }
-            known => known.map_err(|error| explain(&error)),
+            ran => ran,
         }
     }
 
-    /// Asks a question whose answer the server may hold back for `wait`.
-    ///
-    /// While it waits, the connection belongs to it: others would wait behind it, and should it
-    /// be given up midway the connection goes with it.
-    pub(super) async fn ask_waiting<T: FromRedisValue>(
+    /// Asks on the connection of `lane`, unless nothing was answered for long; gives also the
+    /// connection on which the answer came.
+    async fn put(
         &self,
+        lane: &Lane,
         question: &Cmd,
-        wait: Duration,
-    ) -> Result<T, StoreError> {
-        let idle = self.idle().take();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => self.connect().await?,
-        };
-        let deadline = self.response_timeout.saturating_add(wait);
-        let answer = within(deadline, question.query_async(&mut connection)).await?;
-        let answer = answer.map_err(|error| explain(&error))?;
-        *self.idle() = Some(connection);
-        Ok(answer)
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Option<MultiplexedConnection>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn try_ask<T: FromRedisValue>(
-        &self,
-        question: &Cmd,
-    ) -> Result<RedisResult<T>, StoreError> {
-        let patience = self.connect_timeout.saturating_add(self.response_timeout);
-        let (mut connection, number) = within(patience, self.connection()).await??;
-        let answer = within(self.response_timeout, question.query_async(&mut connection)).await;
-        let failed = match &answer {
-            Ok(Ok(_)) => false,
-            Ok(Err(error)) => error.code() != Some("NOSCRIPT"),
-            Err(_) => true,
-        };
-        if failed {
-            let mut shared = self.shared.lock().await;
-            if shared.number == number {
-                shared.connection = None;
-            }
-        }
+        limit: Duration,
+    ) -> Result<(Value, Connection), Failure> {
+        self.admit()?;
+        let answer = self.put_where_it_leads(lane, question, limit).await;
+        self.note(&answer);
         answer
     }
 
-    async fn connection(&self) -> Result<(MultiplexedConnection, u64), StoreError> {
-        let mut shared = self.shared.lock().await;
-        if let Some(connection) = &shared.connection {
-            return Ok((connection.clone(), shared.number));
+    async fn put_where_it_leads(
+        &self,
+        lane: &Lane,
+        question: &Cmd,
+        limit: Duration,
+    ) -> Result<(Value, Connection), Failure> {
+        let mut redirections = 0..REDIRECTIONS;
+        loop {
+            let (mut connection, number, check) = self.connection(lane).await?;
+            let answer = if check {
+                connection.ask_primary(question, limit).await
+            } else {
+                connection.ask(question, limit).await
+            };
+            let mut failure = match answer {
+                Ok(answer) => return Ok((answer, connection)),
+                Err(failure) => failure,
+            };
+            let mut elsewhere = self.primary.elsewhere(&failure, &connection.address);
+            if let Some(Elsewhere::Ask(address)) = elsewhere {
+                let mut there = self.primary.connect_to(&address).await?;
+                let asking = redis::cmd("ASKING");
+                failure = match there.ask_both(&asking, question, limit).await {
+                    Ok((_, answer)) => return Ok((answer, there)),
+                    Err(failure) => failure,
+                };
+                // It has some of the keys by now, or has them all: the one that sent us here knows.
+                let is_moving = self.primary.elsewhere(&failure, &address).is_some();
+                elsewhere = is_moving.then_some(Elsewhere::Later);
+            } else if elsewhere != Some(Elsewhere::Later) && !failure.is_unknown_script() {
+                lane.give_up(number).await;
+            }
+            if elsewhere.is_none() || redirections.next().is_none() {
+                return Err(failure);
+            }
+            if elsewhere == Some(Elsewhere::Later) {
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
         }
-        let connection = self.connect().await?;
-        shared.number = shared.number.wrapping_add(1);
-        shared.connection = Some(connection.clone());
-        Ok((connection, shared.number))
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, StoreError> {
-        // Every wait has its deadline here, so the library needs none of its own.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None);
-        let connecting = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config);
-        match timeout(self.connect_timeout, connecting).await {
-            Ok(connected) => connected.map_err(|error| explain(&error)),
-            Err(_) => Err(StoreError::Unavailable(format!(
-                "no connection to Redis within {:?}",
-                self.connect_timeout
-            ))),
+    /// The connection of `lane`, its number, and whether to ask again if it leads to the primary.
+    async fn connection(&self, lane: &Lane) -> Result<(Connection, u64, bool), Failure> {
+        let taking = async {
+            let mut slot = lane.0.lock().await;
+            let now = clock::monotonic();
+            if let Some(connection) = slot.connection.clone() {
+                let since = |at| now.saturating_duration_since(at);
+                let check = slot.checked.is_none_or(|at| since(at) >= HEARTBEAT);
+                if check {
+                    slot.checked = Some(now);
+                }
+                return Ok((connection, slot.number, check));
+            }
+            let connection = self.connect().await?;
+            slot.number = slot.number.wrapping_add(1);
+            slot.checked = Some(now);
+            slot.connection = Some(connection.clone());
+            Ok((connection, slot.number, false))
+        };
+        within(self.patience, taking).await.flatten()
+    }
+
+    /// Waits until the replicas have what was written on `connection`. The change stands, whatever
+    /// comes of it.
+    async fn replicate(&self, mut connection: Connection) -> Option<Acknowledged> {
+        let mut by_of = Acknowledged { by: 0, of: 0 };
+        let waited = async {
+            by_of.of = connection.replicas(self.response_timeout).await?;
+            if by_of.of > 0 {
+                let mut wait = redis::cmd("WAIT");
+                wait.arg(by_of.of).arg(REPLICATION.as_millis().to_string());
+                let limit = self.response_timeout.saturating_add(REPLICATION);
+                by_of.by = from_redis_value(connection.ask(&wait, limit).await?)?;
+            }
+            Ok::<_, Failure>(())
+        };
+        if let Err(failure) = waited.await {
+            let error = self.explain(&failure);
+            tracing::warn!(%error, "a change was made, but whether replicas have it is not known");
+            return Some(by_of);
+        }
+        // With sentinels a primary without replicas lost them: it is meant to have some.
+        let meant = matches!(self.primary.shape(), Shape::Sentinel(_));
+        (meant || by_of.of > 0).then_some(by_of)
+    }
+}
+
+impl Lane {
+    async fn give_up(&self, number: u64) {
+        let mut slot = self.0.lock().await;
+        if slot.number == number {
+            slot.connection = None;
         }
     }
 }
 
-async fn within<T>(limit: Duration, answer: impl Future<Output = T>) -> Result<T, StoreError> {
-    timeout(limit, answer)
-        .await
-        .map_err(|_| StoreError::Unavailable(format!("no answer from Redis within {limit:?}")))
-}
+impl Session<'_> {
+    /// Asks, and waits as long as any answer may take.
+    pub(super) async fn ask<T: FromRedisValue>(&mut self, question: &Cmd) -> Result<T, StoreError> {
+        let answer = self.connection.ask(question, self.link.response_timeout);
+        let answer = answer.await;
+        self.read(answer)
+    }
 
-/// What the server's error codes mean, and what to do.
-const ADVICE: [(&str, &str); 12] = [
-    (
-        "LOADING",
-        "Redis is still loading its data; it answers when it has",
-    ),
-    (
-        "READONLY",
-        "this Redis is a read-only replica; name the primary in store.url",
-    ),
-    (
-        "OOM",
-        "Redis has reached maxmemory; give it more (its maxmemory-policy must be noeviction)",
-    ),
-    (
-        "MISCONF",
-        "Redis cannot save to its disk and takes no writes; look at its log",
-    ),
-    (
-        "NOAUTH",
-        "Redis asks for a password; name it in store.password_file",
-    ),
-    (
-        "WRONGPASS",
-        "Redis refuses the user or the password; check store.url and store.password_file",
-    ),
-    (
-        "NOPERM",
-        "Redis does not allow this user what is needed; docs/STORE.md has the list",
-    ),
-    (
-        "MASTERDOWN",
-        "this Redis is a replica that lost its primary",
-    ),
-    ("CLUSTERDOWN", "the Redis cluster is down"),
-    (
-        "MOVED",
-        "this Redis is a node of a cluster, and not the one for these keys",
-    ),
-    ("NOREPLICAS", "Redis has too few replicas to take a write"),
-    (
-        "WRONGTYPE",
-        "the keys kf:{kf}:… hold something else; give Keyferry a database of its own",
-    ),
-];
+    /// Asks a server that is still the primary.
+    pub(super) async fn ask_primary<T: FromRedisValue>(
+        &mut self,
+        question: &Cmd,
+    ) -> Result<T, StoreError> {
+        let limit = self.link.response_timeout;
+        let answer = self.connection.ask_primary(question, limit).await;
+        self.read(answer)
+    }
 
-/// What came of asking. It never means that something is absent.
-pub(super) fn explain(error: &RedisError) -> StoreError {
-    let code = error.code().unwrap_or_default();
-    let detail = error.detail().unwrap_or_default();
-    // Redis 6 wraps what a script ran into: `ERR Error running script …: -OOM command …`. And a
-    // long question is refused before the password is asked for.
-    let meant = |known: &str| {
-        code == known
-            || detail.contains(&format!("-{known} "))
-            || (known == "NOAUTH" && detail.contains("unauthenticated"))
-    };
-    let advice = ADVICE.iter().find(|(known, _)| meant(known));
-    let text = match advice {
-        Some((known, advice)) => format!("{advice} ({known})"),
-        None if error.kind() == ErrorKind::AuthenticationFailed => {
-            "Redis refuses the user or the password; check store.url and store.password_file"
-                .to_owned()
+    /// Asks a question whose answer the server may hold back for `wait`. It ends early, and fails,
+    /// when the sentinels name another primary.
+    pub(super) async fn ask_waiting<T: FromRedisValue>(
+        &mut self,
+        question: &Cmd,
+        wait: Duration,
+    ) -> Result<T, StoreError> {
+        let limit = self.link.response_timeout.saturating_add(wait);
+        let known = self.connection.address.clone();
+        let answer = tokio::select! {
+            answer = self.connection.ask(question, limit) => answer,
+            () = self.link.primary.switched(&known) => {
+                self.link.shared.0.lock().await.connection = None;
+                Err(Failure::NotPrimary)
+            }
+        };
+        self.read(answer)
+    }
+
+    /// Leaves the connection to whoever asks for the kept session next.
+    pub(super) fn keep(self) {
+        *self.link.kept() = Some(self.connection);
+    }
+
+    fn read<T: FromRedisValue>(&self, answer: Result<Value, Failure>) -> Result<T, StoreError> {
+        self.link.note(&answer);
+        if let Err(failure) = &answer {
+            // Only to remember it: here nothing is asked elsewhere.
+            let _ = self
+                .link
+                .primary
+                .elsewhere(failure, &self.connection.address);
         }
-        None => format!("Redis: {error}"),
-    };
-    StoreError::Unavailable(text)
+        self.link.read(answer)
+    }
 }

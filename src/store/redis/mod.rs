@@ -17,8 +17,17 @@
 //! which is one script, may touch all of them. No key's name holds anything of a client.
 
 mod activity;
+mod breaker;
+mod dial;
+mod failure;
 mod link;
+mod primary;
 mod read;
+mod settings;
+mod tls;
+
+pub use settings::{Address, Login, Sentinels, Settings, Shape};
+pub use tls::Tls;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -26,18 +35,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::streams::StreamReadReply;
-use redis::{Client, IntoConnectionInfo};
 
 use super::days::TOTAL;
 use super::record::SCHEMA;
 use super::{
-    Batch, Change, CommitError, EVENTS_KEPT, Epoch, Event, Follow, Legible, RecordId, Selection,
+    Batch, Change, CommitError, Committed, Epoch, Event, Follow, Legible, RecordId, Selection,
     Store, StoreError, Unreadable, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
-use crate::secret::Secret;
-use link::{Link, Script};
+use link::{Link, Script, Session};
 
 const EPOCH: &str = "kf:{kf}:epoch";
 const EVENTS: &str = "kf:{kf}:events";
@@ -55,47 +62,6 @@ const RECORDS: [(&str, &str); 5] = [
 /// The most events that one answer holds.
 const BATCH: usize = 1000;
 
-/// Where Redis is, and how long to wait for it.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `redis://[user@]host[:port][/database]`, without a password.
-    pub url: String,
-    /// The password of the user in the URL, or of the default user.
-    pub password: Option<Secret<String>>,
-    /// How long a connection may take.
-    pub connect_timeout: Duration,
-    /// How long an answer may take.
-    pub response_timeout: Duration,
-    /// About how many events to keep.
-    pub events_kept: u64,
-}
-
-impl Settings {
-    /// Redis at `url`, without a password and with the usual patience: 300 ms for a connection
-    /// and 1 s for an answer.
-    #[must_use]
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            password: None,
-            connect_timeout: Duration::from_millis(300),
-            response_timeout: Duration::from_secs(1),
-            events_kept: EVENTS_KEPT,
-        }
-    }
-}
-
-/// Why the settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The URL is none.
-    #[error("the URL of Redis cannot be used ({0}); write redis://[user@]host[:port][/database]")]
-    Url(String),
-    /// The URL would show the password to whoever sees the configuration.
-    #[error("the URL of Redis holds a password; put it into a file and name that instead")]
-    PasswordInUrl,
-}
-
 /// The store in Redis.
 pub struct Redis {
     link: Link,
@@ -107,54 +73,34 @@ pub struct Redis {
 impl Redis {
     /// The store at `settings`. It connects with the first question, and again whenever the
     /// connection was lost, so Redis may come and go.
-    ///
-    /// # Errors
-    ///
-    /// [`SettingsError`] when the settings cannot be used. Whether Redis is there is not asked.
-    pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        let unusable = |error: redis::RedisError| SettingsError::Url(error.to_string());
-        let info = settings
-            .url
-            .as_str()
-            .into_connection_info()
-            .map_err(unusable)?;
-        // It only shows the library's name in CLIENT LIST, and a user would need leave for it.
-        let mut login = info.redis_settings().clone().set_skip_set_lib_name();
-        if login.password().is_some() {
-            return Err(SettingsError::PasswordInUrl);
-        }
-        if let Some(password) = &settings.password {
-            login = login.set_password(password.expose());
-        }
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let info = info.set_redis_settings(login).set_tcp_settings(tcp);
-        let client = Client::open(info).map_err(unusable)?;
-        Ok(Self {
-            link: Link::new(client, settings.connect_timeout, settings.response_timeout),
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            link: Link::new(settings),
             commit: Script::new(include_str!("commit.lua")),
             saw: Script::new(include_str!("saw.lua")),
             events_kept: settings.events_kept,
-        })
+        }
     }
+}
 
-    /// Calls `each` with the records of a hash of [`RECORDS`].
-    async fn read_all(
-        &self,
-        (kind, hash): (&str, &str),
-        each: &mut (dyn FnMut(Versioned) + Send),
-    ) -> Result<(), StoreError> {
-        read::all(&self.link, hash, &mut |name, stored| {
-            let id: RecordId = format!("{kind}:{name}").parse()?;
-            each(Versioned::decode(&id, stored)?);
-            Ok(())
-        })
-        .await
-    }
+/// Calls `each` with the records of a hash of [`RECORDS`].
+async fn read_all(
+    session: &mut Session<'_>,
+    (kind, hash): (&str, &str),
+    each: &mut (dyn FnMut(Versioned) + Send),
+) -> Result<(), StoreError> {
+    read::all(session, hash, &mut |name, stored| {
+        let id: RecordId = format!("{kind}:{name}").parse()?;
+        each(Versioned::decode(&id, stored)?);
+        Ok(())
+    })
+    .await
 }
 
 #[async_trait]
 impl Store for Redis {
-    async fn commit(&self, change: &Change) -> Result<Epoch, CommitError> {
+    async fn commit(&self, change: &Change) -> Result<Committed, CommitError> {
         let [before, after] = Event::around_epoch(change);
         let mut arguments = vec![
             SCHEMA.to_string(),
@@ -178,14 +124,22 @@ impl Store for Redis {
         }
         let [client, certificate, key, phase, alias] = RECORDS.map(|(_, key)| key);
         let keys = [EPOCH, EVENTS, client, certificate, key, phase, alias, OWNED];
-        let (outcome, number): (String, u64) =
-            self.link.run(&self.commit, &keys, &arguments).await?;
+        let ((outcome, number), replicas): ((String, u64), _) = if change.action.takes_away() {
+            self.link
+                .run_and_replicate(&self.commit, &keys, &arguments)
+                .await?
+        } else {
+            (self.link.run(&self.commit, &keys, &arguments).await?, None)
+        };
         let named = || {
             let at = usize::try_from(number).ok()?;
             change.writes.get(at).map(|write| write.record.id())
         };
         match (outcome.as_str(), named()) {
-            ("done", _) => Ok(Epoch(number)),
+            ("done", _) => Ok(Committed {
+                epoch: Epoch(number),
+                replicas,
+            }),
             ("conflict", Some(id)) => Err(CommitError::Conflict(id)),
             ("unreadable", Some(id)) => Err(StoreError::from(Unreadable {
                 what: id.to_string(),
@@ -222,24 +176,30 @@ impl Store for Redis {
             }
             Selection::Phases => {
                 let [_, _, _, phases, _] = RECORDS;
-                self.read_all(phases, &mut take).await?;
+                let mut session = self.link.session().await?;
+                read_all(&mut session, phases, &mut take).await?;
             }
         }
         Ok(selected.into_values().collect())
     }
 
     async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError> {
+        let mut session = self.link.session().await?;
         // The epoch comes first: what changes while the records are read is told by later events.
-        let epoch = self.epoch().await?;
+        let epoch = read::epoch(session.ask(&read::epoch_question()).await?)?;
         for hash in RECORDS {
-            self.read_all(hash, each).await?;
+            read_all(&mut session, hash, each).await?;
         }
+        // Whoever follows from here asks the same server: another one may have lost what was read.
+        session.keep();
         Ok(epoch)
     }
 
     async fn follow(&self, after: Epoch, wait: Duration) -> Result<Follow, StoreError> {
-        let now = self.epoch().await?;
+        let mut session = self.link.kept_session().await?;
+        let now = read::epoch(session.ask_primary(&read::epoch_question()).await?)?;
         if now < after {
+            session.keep();
             return Ok(Follow::Gap { now });
         }
         let mut question = redis::cmd("XREAD");
@@ -253,7 +213,8 @@ impl Store for Redis {
             .arg("STREAMS")
             .arg(EVENTS)
             .arg(format!("{after}-0"));
-        let reply: Option<StreamReadReply> = self.link.ask_waiting(&question, wait).await?;
+        let reply: Option<StreamReadReply> = session.ask_waiting(&question, wait).await?;
+        session.keep();
         let streams = reply.map(|reply| reply.keys).unwrap_or_default();
         read::events(
             after,
@@ -263,18 +224,7 @@ impl Store for Redis {
     }
 
     async fn epoch(&self) -> Result<Epoch, StoreError> {
-        let mut question = redis::cmd("GET");
-        question.arg(EPOCH);
-        let stored: Option<String> = self.link.ask(&question).await?;
-        match stored.map(|epoch| (epoch.parse(), epoch)) {
-            None => Ok(Epoch::NONE),
-            Some((Ok(epoch), _)) => Ok(Epoch(epoch)),
-            Some((Err(_), epoch)) => Err(Unreadable {
-                what: EPOCH.to_owned(),
-                why: format!("{epoch:?} is not a number"),
-            }
-            .into()),
-        }
+        read::epoch(self.link.ask(&read::epoch_question()).await?)
     }
 
     async fn saw(&self, batch: &Batch) -> Result<u64, StoreError> {
@@ -343,28 +293,5 @@ const fn key_number(id: &RecordId) -> u8 {
         RecordId::Key(_) => 5,
         RecordId::Phase(_) => 6,
         RecordId::Alias(_) => 7,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_that_cannot_be_used_is_told_and_not_repeated() {
-        for (url, what) in [
-            ("redis://:canary@localhost", "holds a password"),
-            ("redis://user:canary@localhost", "holds a password"),
-            ("http://canary", "cannot be used"),
-            ("canary", "cannot be used"),
-            ("rediss://canary", "cannot be used"),
-        ] {
-            let Err(error) = Redis::new(&Settings::new(url)) else {
-                panic!("{url} was taken");
-            };
-            let text = error.to_string();
-            assert!(text.contains(what) && !text.contains("canary"), "{text}");
-        }
-        assert!(Redis::new(&Settings::new("redis://user@localhost:6380/3")).is_ok());
     }
 }

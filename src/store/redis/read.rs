@@ -1,9 +1,10 @@
 //! Reading what Redis gives.
 
+use redis::Cmd;
 use redis::streams::StreamId;
 
-use super::link::Link;
-use super::{EVENTS, OWNED};
+use super::link::{Link, Session};
+use super::{EPOCH, EVENTS, OWNED};
 use crate::client::ClientId;
 use crate::store::{Epoch, Event, Follow, RecordId, StoreError, Unreadable};
 
@@ -17,12 +18,16 @@ type Page = (u64, Vec<(Vec<u8>, Vec<u8>)>);
 
 /// Gives every field of the hash `key` and its value to `each`, some perhaps twice. What of a field
 /// is no text is replaced, so that it reads as no name of anything.
-pub(super) async fn all(link: &Link, key: &str, each: &mut Each<'_>) -> Result<(), StoreError> {
+pub(super) async fn all(
+    session: &mut Session<'_>,
+    key: &str,
+    each: &mut Each<'_>,
+) -> Result<(), StoreError> {
     let mut cursor = 0;
     loop {
         let mut question = redis::cmd("HSCAN");
         question.arg(key).arg(cursor).arg("COUNT").arg(FIELDS);
-        let (next, fields): Page = link.ask(&question).await?;
+        let (next, fields): Page = session.ask(&question).await?;
         for (field, value) in fields {
             each(&String::from_utf8_lossy(&field), &value)?;
         }
@@ -43,6 +48,26 @@ pub(super) async fn owned(link: &Link, client: &ClientId) -> Result<Vec<RecordId
         .split_terminator(' ')
         .map(str::parse)
         .collect::<Result<_, _>>()?)
+}
+
+/// The question for the epoch.
+pub(super) fn epoch_question() -> Cmd {
+    let mut question = redis::cmd("GET");
+    question.arg(EPOCH);
+    question
+}
+
+/// The epoch, when the answer was this.
+pub(super) fn epoch(stored: Option<String>) -> Result<Epoch, StoreError> {
+    match stored.map(|epoch| (epoch.parse(), epoch)) {
+        None => Ok(Epoch::NONE),
+        Some((Ok(epoch), _)) => Ok(Epoch(epoch)),
+        Some((Err(_), epoch)) => Err(Unreadable {
+            what: EPOCH.to_owned(),
+            why: format!("{epoch:?} is not a number"),
+        }
+        .into()),
+    }
 }
 
 /// What the entries of the stream after `after` amount to, when the store's epoch was `now` just

@@ -1,0 +1,85 @@
+//! Where clients, certificates and keys are remembered.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::ClientTls;
+use crate::config::Period;
+
+/// Where clients, certificates and keys are remembered.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// "embedded" for one gateway, "redis" for several that share.
+    #[schemars(required)]
+    pub kind: Option<StoreKind>,
+    /// The file of the embedded store.
+    pub path: Option<PathBuf>,
+    /// Redis at a fixed address, for instance `redis://127.0.0.1:6379/0`, or `rediss://` with TLS. A
+    /// user may stand in it, a password not.
+    #[schemars(regex(pattern = "^rediss?://"))]
+    pub url: Option<String>,
+    /// The user of Redis, where no URL names one. Without it: the default user.
+    pub user: Option<String>,
+    /// A file with the password of that user.
+    pub password_file: Option<PathBuf>,
+    /// Redis whose primary sentinels know.
+    pub sentinel: Option<Sentinel>,
+    /// A Redis cluster.
+    pub cluster: Option<Cluster>,
+    /// TLS with Redis. Without it, plain text.
+    pub tls: Option<ClientTls>,
+    /// How long a connection to Redis may take, with TLS and login. Without it: "300ms".
+    pub connect_timeout: Option<Period>,
+    /// How long an answer of Redis may take. Without it: "1s".
+    pub response_timeout: Option<Period>,
+}
+
+/// The kind of store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// One file beside the gateway.
+    Embedded,
+    /// Redis: a server, a primary with sentinels, or a cluster.
+    Redis,
+}
+
+/// Redis whose primary sentinels know.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sentinel {
+    /// Host and port of every sentinel.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub addresses: Vec<String>,
+    /// What the sentinels call the primary.
+    #[schemars(required)]
+    pub master: Option<String>,
+    /// The number of the database.
+    #[serde(default)]
+    pub database: u16,
+    /// The user of the sentinels themselves. Without it: the default user.
+    pub user: Option<String>,
+    /// A file with the password for the sentinels themselves.
+    pub password_file: Option<PathBuf>,
+    /// Whether the sentinels speak TLS, too, where Redis does.
+    #[serde(default = "yes")]
+    pub tls: bool,
+}
+
+/// A Redis cluster.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// Host and port of some of its nodes; the others are learned from them.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub addresses: Vec<String>,
+}
+
+const fn yes() -> bool {
+    true
+}

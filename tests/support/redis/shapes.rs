@@ -1,0 +1,244 @@
+//! Redis in each of its shapes, with a user who may do only what docs/STORE.md says.
+
+use keyferry::secret::Secret;
+use keyferry::store::redis::{Login, Sentinels, Settings, Shape, Tls};
+use tempfile::TempDir;
+
+use super::super::pki::{Issued, leaf, root, server};
+use super::{PORT, RedisServer, until};
+
+/// The rules of docs/STORE.md: for the server that holds the keys, what every node of a cluster
+/// needs in addition, and for sentinels.
+#[derive(Clone, Copy)]
+pub(crate) enum Rule {
+    Server,
+    Node,
+    Sentinel,
+}
+
+const PASSWORD: &str = "right";
+const MASTER: &str = "keyferry";
+
+/// Several servers, and how a store finds its way through them.
+pub(crate) struct Deployment {
+    /// The first one is the primary, its replicas follow, then whoever else there is.
+    pub(crate) servers: Vec<RedisServer>,
+    /// Those who watch, where there are some.
+    pub(crate) sentinels: Vec<RedisServer>,
+    pub(crate) settings: Settings,
+    tls: Option<(TempDir, [Issued; 3])>,
+}
+
+/// The authority of a Redis with TLS, the server's certificate, and ours.
+pub(crate) fn certificates() -> [Issued; 3] {
+    let authority = root("Redis Root").self_signed();
+    let server = server("redis").names(&["127.0.0.1", "redis.internal"]);
+    let ours = leaf("keyferry").signed_by(&authority);
+    let server = server.signed_by(&authority);
+    [authority, server, ours]
+}
+
+impl Rule {
+    /// What the user may do.
+    pub(crate) fn allows(self) -> String {
+        let page = std::fs::read_to_string("docs/STORE.md").unwrap();
+        let mut rules = page.lines().filter_map(|line| line.strip_prefix(USER));
+        let rule = rules.nth(self as usize).unwrap();
+        rule.replace("PASSWORD", PASSWORD)
+    }
+}
+
+/// How the rules begin.
+pub(crate) const USER: &str = "ACL SETUSER keyferry ";
+
+/// In a file of configuration: the user with these rules.
+fn user(rules: &[Rule]) -> String {
+    let all: Vec<_> = rules.iter().map(|rule| rule.allows()).collect();
+    format!("user keyferry {}\n", all.join(" "))
+}
+
+impl Deployment {
+    /// One server.
+    pub(crate) async fn single(options: &[&str]) -> Self {
+        let server = RedisServer::start(options).await;
+        let settings = server.settings();
+        Self::of(vec![server], settings)
+    }
+
+    /// One server with TLS, which wants a certificate of us and a user.
+    pub(crate) async fn tls(options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let issued = certificates();
+        let [authority, server, _] = &issued;
+        let (ca, _) = authority.write(folder.path(), "ca");
+        let (chain, key) = server.write(folder.path(), "server");
+        let file = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+        let [ca, chain, key] = [&ca, &chain, &key].map(|path| file(path));
+        let mut all = vec!["--tls-port", PORT, "--tls-auth-clients", "yes"];
+        all.extend(["--tls-ca-cert-file", &ca, "--tls-cert-file", &chain]);
+        all.extend(["--tls-key-file", &key]);
+        all.extend(options);
+        let server = RedisServer::start_configured(&user(&[Rule::Server]), &all).await;
+        let settings = Settings {
+            login: login(),
+            ..Settings::new(Shape::Single(super::address(server.further_port())))
+        };
+        let mut this = Self::of(vec![server], settings);
+        this.tls = Some((folder, issued));
+        this.settings.tls = Some(this.tls_as(None, true));
+        this
+    }
+
+    /// What [`certificates`] gave, where it has TLS.
+    pub(crate) fn issued(&self) -> &[Issued; 3] {
+        &self.tls.as_ref().unwrap().1
+    }
+
+    /// TLS with a server of this name, with our certificate or without.
+    pub(crate) fn tls_as(&self, name: Option<&str>, with_certificate: bool) -> Tls {
+        let [authority, _, ours] = self.issued();
+        let (chain, key) = (ours.chain_pem(), Secret::new(ours.key_pem()));
+        let own = with_certificate.then_some((&*chain, &key));
+        Tls::new(&authority.pem(), own, name.map(str::to_owned)).unwrap()
+    }
+
+    /// A primary with so many replicas, and so many sentinels that let one take its place after it
+    /// was silent for a second.
+    pub(crate) async fn sentinel(options: &[&str], replicas: usize, sentinels: usize) -> Self {
+        let mut this = Self::replicated(options, replicas).await;
+        let quorum = sentinels / 2 + 1;
+        let port = this.servers[0].port();
+        let user_line = user(&[Rule::Sentinel]);
+        let configuration = format!(
+            "{user_line}sentinel monitor {MASTER} 127.0.0.1 {port} {quorum}\n\
+             sentinel down-after-milliseconds {MASTER} 1000\n\
+             sentinel failover-timeout {MASTER} 3000\n"
+        );
+        for _ in 0..sentinels {
+            let sentinel = RedisServer::start_configured(&configuration, &["--sentinel"]).await;
+            this.sentinels.push(sentinel);
+        }
+        // Only then can they agree on a failover.
+        let known =
+            format!("status=ok,address=127.0.0.1:{port},slaves={replicas},sentinels={sentinels}");
+        let line = format!("master0:name={MASTER},{known}");
+        until("the sentinels know each other", || {
+            this.sentinels
+                .iter()
+                .all(|sentinel| sentinel.informs(&line))
+        })
+        .await;
+        this.settings = Settings {
+            login: login(),
+            ..Settings::new(Shape::Sentinel(Sentinels {
+                addresses: this.sentinels.iter().map(RedisServer::address).collect(),
+                master: MASTER.to_owned(),
+                login: login(),
+                tls: None,
+            }))
+        };
+        this
+    }
+
+    /// A primary with so many replicas that are in step.
+    pub(crate) async fn replicated(options: &[&str], replicas: usize) -> Self {
+        let user = user(&[Rule::Server]);
+        let first = RedisServer::start_configured(&user, options).await;
+        let (port, settings) = (first.port(), first.settings());
+        let mut this = Self::of(vec![first], settings);
+        for _ in 0..replicas {
+            let replica = RedisServer::start_configured(&user, options).await;
+            replica.tell(&format!("REPLICAOF 127.0.0.1 {port}"));
+            this.servers.push(replica);
+        }
+        this.first().until_replicas(replicas).await;
+        this
+    }
+
+    /// A cluster whose first node serves our keys, its replicas, and two nodes that know so.
+    pub(crate) async fn cluster(options: &[&str], replicas: usize) -> Self {
+        let mut all = vec!["--cluster-enabled", "yes", "--cluster-port", PORT];
+        all.extend(["--cluster-node-timeout", "1000"]);
+        all.extend(options);
+        let mut nodes = Vec::new();
+        for _ in 0..replicas + 3 {
+            let user = user(&[Rule::Server, Rule::Node]);
+            nodes.push(RedisServer::start_configured(&user, &all).await);
+        }
+        let (first, others) = nodes.split_first().unwrap();
+        let (replicas, others) = others.split_at(replicas);
+        let slots = ["5461 10922", "0 5460", "10923 16383"];
+        for (node, slots) in [first].into_iter().chain(others).zip(slots) {
+            node.tell(&format!("CLUSTER ADDSLOTSRANGE {slots}"));
+        }
+        for (node, epoch) in nodes.iter().zip(1..) {
+            node.tell(&format!("CLUSTER SET-CONFIG-EPOCH {epoch}"));
+        }
+        for node in &nodes[1..] {
+            let (port, bus) = (first.port(), first.further_port());
+            node.tell(&format!("CLUSTER MEET 127.0.0.1 {port} {bus}"));
+        }
+        let known = format!("cluster_known_nodes:{}", nodes.len());
+        let all_know = |line: &str| nodes.iter().all(|node| node.cluster_says(line));
+        until("the nodes know each other", || all_know(&known)).await;
+        for replica in replicas {
+            replica.tell(&format!("CLUSTER REPLICATE {}", first.node_id()));
+        }
+        until("the cluster is up", || all_know("cluster_state:ok")).await;
+        first.until_replicas(replicas.len()).await;
+        let settings = Settings {
+            login: login(),
+            ..Settings::new(Shape::Cluster(
+                others.iter().map(RedisServer::address).collect(),
+            ))
+        };
+        Self::of(nodes, settings)
+    }
+
+    fn of(servers: Vec<RedisServer>, settings: Settings) -> Self {
+        Self {
+            servers,
+            sentinels: Vec::new(),
+            settings,
+            tls: None,
+        }
+    }
+
+    /// The server that was the primary at first.
+    pub(crate) fn first(&self) -> &RedisServer {
+        &self.servers[0]
+    }
+}
+
+impl RedisServer {
+    fn cluster_says(&self, line: &str) -> bool {
+        let told: String = redis::from_redis_value(self.tell("CLUSTER INFO")).unwrap();
+        told.lines().any(|found| found == line)
+    }
+
+    /// Waits until so many replicas are in step.
+    async fn until_replicas(&self, number: usize) {
+        until("the replicas are in step", || {
+            let (_, _, replicas): (String, u64, Vec<(String, String, u64)>) =
+                redis::from_redis_value(self.tell("ROLE")).unwrap();
+            // One that never acknowledged anything is not sent anything yet.
+            replicas.len() == number
+                && replicas
+                    .iter()
+                    .all(|(_, _, acknowledged)| *acknowledged > 0)
+        })
+        .await;
+    }
+
+    /// Its name among the nodes.
+    pub(crate) fn node_id(&self) -> String {
+        redis::from_redis_value(self.tell("CLUSTER MYID")).unwrap()
+    }
+}
+
+fn login() -> Login {
+    Login {
+        user: Some("keyferry".to_owned()),
+        password: Some(Secret::new(PASSWORD.to_owned())),
+    }
+}
