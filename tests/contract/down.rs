@@ -305,4 +305,21 @@ mod redis {
         let _ = store.epoch().await;
         assert_eq!(store.epoch().await.unwrap(), Epoch(2));
     }
+
+    /// Another server may have lost what this one told, and count on from there all the same: whoever
+    /// follows has to know that it may be another.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_follower_is_told_that_its_connection_was_lost() {
+        let server = RedisServer::start(&[]).await;
+        let store = store(&server);
+        let version = store.load(&mut |_| ()).await.unwrap();
+        let at_once = Duration::ZERO;
+        for _ in 0..2 {
+            store.follow(version, at_once).await.unwrap();
+            server.tell("CLIENT KILL TYPE normal SKIPME yes");
+            while store.epoch().await.is_err() {}
+            let told = store.follow(version, at_once).await;
+            assert!(matches!(told, Err(StoreError::Unavailable(_))), "{told:?}");
+        }
+    }
 }
