@@ -104,7 +104,8 @@ fn ill_formed_name(chain: &[Link], depth: usize) -> Option<Problem> {
         .iter()
         .flat_map(|issuer| &issuer.content.constrained);
     let forms: Vec<u8> = forms.copied().collect();
-    let mut names = content.facts.alternative_names.iter();
+    let names = content.facts.alternative_names.iter().cloned();
+    let mut names = names.chain(subject_boxes(link));
     let bad = names.find(|name| !alternative::is_comparable(name, &forms))?;
     let name = if depth == 0 {
         ""
@@ -113,7 +114,18 @@ fn ill_formed_name(chain: &[Link], depth: usize) -> Option<Problem> {
     };
     Some(Problem {
         fault: codes::UNSUPPORTED_NAME_SYNTAX,
-        ..Problem::new(depth, Reason::Invalid, explain::not_comparable(name, bad))
+        ..Problem::new(depth, Reason::Invalid, explain::not_comparable(name, &bad))
+    })
+}
+
+/// The e-mail addresses of the subject, to which constraints apply as well (RFC 5280 section
+/// 4.2.1.10), as `alternative::names` writes them; an unreadable one is empty.
+fn subject_boxes(link: &Link) -> impl Iterator<Item = String> {
+    let subject = link.x509.subject_name();
+    let boxes = subject.entries_by_nid(Nid::PKCS9_EMAILADDRESS);
+    boxes.map(|entry| {
+        let text = entry.data().to_string();
+        format!("email:{}", text.unwrap_or_default())
     })
 }
 

@@ -41,14 +41,17 @@ fn openssl_strict(root: &Issued, issued: &Issued, valid_at: Option<Timestamp>) -
 
 /// An intermediate with name constraints of one subtree, and a client below it with such names.
 fn constrained(root: &Issued, excluded: bool, subtree: &[u8], names: &[u8]) -> Issued {
-    let tag = if excluded { 0xa1 } else { 0xa0 };
-    let constraint = tlv(0x30, &tlv(tag, &tlv(0x30, subtree)));
-    let issuer = intermediate("Narrow").extension("2.5.29.30", true, &constraint);
-    let issuer = issuer.signed_by(root);
     let names = tlv(0x30, names);
     leaf("acme")
         .extension("2.5.29.17", false, &names)
-        .signed_by(&issuer)
+        .signed_by(&narrow(root, excluded, subtree))
+}
+
+fn narrow(root: &Issued, excluded: bool, subtree: &[u8]) -> Issued {
+    let tag = if excluded { 0xa1 } else { 0xa0 };
+    let constraint = tlv(0x30, &tlv(tag, &tlv(0x30, subtree)));
+    let issuer = intermediate("Narrow").extension("2.5.29.30", true, &constraint);
+    issuer.signed_by(root)
 }
 
 fn explicit_curve() -> PKey<openssl::pkey::Private> {
@@ -360,5 +363,18 @@ fn an_ill_formed_name_slips_through_no_constraint() {
         let problem = refused(&verifier, &client, Reason::Invalid);
         assert!(codes::is_name_constraint(problem.fault), "{problem:?}");
         assert!(problem.detail.contains("ill-formed"), "{}", problem.detail);
+    }
+    // The address in a subject is no alternative name, and constrained all the same.
+    for (address, is_good) in [("a@example.org", true), ("a@example.com.", false)] {
+        const EMAIL_ADDRESS: &str = "1.2.840.113549.1.9.1";
+        let issuer = narrow(&root, true, &email("example.com"));
+        let client = leaf("acme").entry(EMAIL_ADDRESS, 0x16, address.as_bytes());
+        let client = client.signed_by(&issuer);
+        if is_good {
+            accepted(&verifier, &client);
+        } else {
+            assert_eq!(openssl_strict(&root, &client, Some(moment(0))), 0);
+            refused(&verifier, &client, Reason::Invalid);
+        }
     }
 }
