@@ -34,9 +34,9 @@ pub struct AlreadyMapped {
 /// waits for approval, or that was removed, can be given like any other. None when the client has
 /// it already.
 ///
-/// It maps to the key that was issued to the client last, or else to the key id that is reserved
-/// for it, or else to a new one. The client's other certificates do not follow to a new one: its
-/// keys have ended, and an old certificate shall not claim the next.
+/// It goes by the key id of the client's other certificates, or else by the last one that the client
+/// had, also when that key has ended: then it claims none, as the others do not, until the operator
+/// says so. Only a client that never had a key id gets a new one.
 ///
 /// # Errors
 ///
@@ -61,17 +61,11 @@ pub fn give(
         }
     }
     let mut writes = vec![to.hold()];
-    let usable = to.newest_issued(now).or_else(|| to.reserved(now));
-    let key = match usable {
-        Some((_, key)) => key.id,
-        None => KeyId::generate(),
-    };
-    if usable.is_none() {
-        writes.push(Write::create(KeyRecord::reserved(
-            key,
-            to.id().clone(),
-            now,
-        )));
+    let known_key = to.key_of_certificates(now);
+    let key = known_key.unwrap_or_else(KeyId::generate);
+    if known_key.is_none() {
+        let reserved = KeyRecord::reserved(key, to.id().clone(), now);
+        writes.push(Write::create(reserved));
     }
     writes.push(mapped(handed, known, (to.id().clone(), key), now));
     Ok(Some(Change::new(
@@ -83,7 +77,8 @@ pub fn give(
 }
 
 /// Lets the certificate that `change` gives to a client take over from `old`, the one that it was
-/// seen to renew, when that is the client's as well; otherwise it renews none.
+/// seen to renew, and go by the same key id, when that is the client's as well; otherwise it renews
+/// none.
 #[must_use]
 pub fn take_over(
     mut change: Change,
@@ -107,6 +102,7 @@ pub fn take_over(
     });
     record.renews = old.map(|(_, old)| old.fingerprint);
     if let Some((version, old)) = old {
+        record.mapping = old.mapping.clone();
         let old = CertificateRecord {
             renewed_by: Some(fingerprint),
             ..old.clone()
@@ -251,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_maps_to_the_issued_key_else_the_reserved_one_else_a_new_one() {
+    fn c6_a_certificate_that_is_added_or_approved_gets_no_second_key() {
         let (version, mut issued) = reserved();
         issued.issued_at = Some(NOW);
         issued.digest = serde_json::from_value(serde_json::json!({
@@ -259,25 +255,43 @@ mod tests {
         }))
         .unwrap();
         let issued = (version, issued);
-        let waiting = reserved();
-        let change = key::revoke(issued.clone(), Actor::Gateway, NOW);
-        let Record::Key(revoked) = change.writes[0].record.clone() else {
-            panic!("{change:?}");
+        let revoke = |key: &(Epoch, KeyRecord)| {
+            let actor = Actor::Client {
+                id: key.1.client.clone(),
+            };
+            match key::revoke(key.clone(), actor, NOW).writes.remove(0).record {
+                Record::Key(revoked) => (Epoch(4), revoked),
+                other => panic!("{other:?}"),
+            }
         };
-        let revoked = (Epoch(4), revoked);
+        let (waiting, revoked) = (reserved(), revoke(&issued));
+        for (keys, expected) in [
+            (vec![issued.clone(), waiting.clone()], &issued),
+            (vec![waiting.clone()], &waiting),
+            (vec![revoked.clone(), waiting.clone()], &revoked),
+            (vec![revoked.clone()], &revoked),
+        ] {
+            let change = given(None, &client("acme", keys));
+            assert_eq!(key_of(&certificates(&change)[0].1), expected.1.id);
+            assert_eq!(self::keys(&change), []);
+        }
 
-        let both = client("acme", vec![issued.clone(), waiting.clone()]);
-        let change = given(None, &both);
-        assert_eq!(key_of(&certificates(&change)[0].1), issued.1.id);
-        assert_eq!(keys(&change), []);
-
-        let one = client("acme", vec![revoked.clone(), waiting.clone()]);
-        let change = given(None, &one);
+        // What renews another goes by the key id of that one, whatever else there is.
+        let acme = client("acme", vec![issued.clone(), revoked]);
+        let (_, mut old) = certificates(&given(None, &acme)).remove(0);
+        old.fingerprint = Fingerprint::of(b"old");
+        old.mapping = Mapping::Mapped {
+            client: acme.id().clone(),
+            key: waiting.1.id,
+        };
+        let renewal = given(None, &acme);
+        let fingerprint = handed_fingerprint(&renewal);
+        let change = take_over(renewal, fingerprint, Some(&(Epoch(3), old)));
         assert_eq!(key_of(&certificates(&change)[0].1), waiting.1.id);
+    }
 
-        let change = given(None, &client("acme", vec![revoked.clone()]));
-        assert_eq!(keys(&change), [key_of(&certificates(&change)[0].1)]);
-        assert_ne!(keys(&change), [revoked.1.id]);
+    fn handed_fingerprint(change: &Change) -> Fingerprint {
+        certificates(change)[0].1.fingerprint
     }
 
     /// C6: else whoever holds an old certificate could claim the key that comes after one that

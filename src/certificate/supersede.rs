@@ -37,7 +37,8 @@ pub fn supersede(
 }
 
 /// Lets a certificate that was superseded identify its client `to` again: under the key that the
-/// client has by now, or else under the key id that it had. None when it is not superseded.
+/// client has by now, or else under the key id that it had; never under one that waits for another
+/// certificate to claim it. None when it is not superseded.
 ///
 /// # Errors
 ///
@@ -52,10 +53,9 @@ pub fn restore(
         return Ok(None);
     };
     to.expect_active()?;
-    let usable = to.newest_issued(now).or_else(|| to.reserved(now));
     let mapping = Mapping::Mapped {
         client: client.clone(),
-        key: usable.map_or(*key, |(_, key)| key.id),
+        key: to.newest_issued(now).map_or(*key, |(_, key)| key.id),
     };
     let record = CertificateRecord { mapping, ..record };
     let writes = vec![to.hold(), Write::replace(version, record)];
@@ -106,8 +106,16 @@ mod tests {
         assert_eq!(written(&back(&to).unwrap().unwrap()), old);
         to.keys.clear();
         assert_eq!(written(&back(&to).unwrap().unwrap()), old);
+        // C6: this id waits for a certificate that was added meanwhile.
         let next = KeyRecord::reserved(KeyId::generate(), client, NOW);
         to.keys.push((Epoch(4), next.clone()));
+        assert_eq!(written(&back(&to).unwrap().unwrap()), old);
+        let digest = serde_json::json!({ "pepper": 1, "bytes": "00".repeat(32) });
+        to.keys[0].1 = KeyRecord {
+            digest: serde_json::from_value(digest).unwrap(),
+            issued_at: Some(NOW),
+            ..next.clone()
+        };
         let restored = written(&back(&to).unwrap().unwrap());
         assert!(matches!(restored.mapping, Mapping::Mapped { key, .. } if key == next.id));
         to.client.1.status = crate::client::ClientStatus::Disabled { at: NOW };
