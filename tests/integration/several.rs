@@ -182,7 +182,6 @@ fn damage(store: &SharedStore, id: &str, certificate: &str, key: &str) {
         ("client", id),
         ("certificate", certificate),
         ("key", key),
-        ("owned", id),
         ("seen", &format!("{id}:certificate")),
         ("used", &format!("certificate:{certificate}")),
         ("used", &format!("key:{key}")),
@@ -193,6 +192,10 @@ fn damage(store: &SharedStore, id: &str, certificate: &str, key: &str) {
         let new: u64 = overwrite.query(&mut store.connection()).unwrap();
         assert_eq!(new, 0, "{hash} {field} was there");
     }
+    let mut add = redis::cmd("ZADD");
+    add.arg("kf:{kf}:owned").arg(0).arg(format!("{id} damaged"));
+    let new: u64 = add.query(&mut store.connection()).unwrap();
+    assert_eq!(new, 1);
 }
 
 /// Damage is what shows who was read.

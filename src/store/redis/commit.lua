@@ -31,11 +31,8 @@ redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], epoch .. '-0',
 redis.call('SET', KEYS[1], epoch)
 for i = 5, #ARGV, 7 do
   redis.call('HSET', KEYS[tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 3] .. epoch .. ARGV[i + 4])
-  local owner, id = ARGV[i + 5], ARGV[i + 6] .. ' '
-  local owned = owner ~= '' and redis.call('HGET', KEYS[8], owner) or ''
-  -- No id ends like another: each begins with its kind.
-  if owner ~= '' and not owned:find(id, 1, true) then
-    redis.call('HSET', KEYS[8], owner, owned .. id)
+  if ARGV[i + 5] ~= '' then
+    redis.call('ZADD', KEYS[8], 0, ARGV[i + 5] .. ' ' .. ARGV[i + 6])
   end
 end
 return {'done', last + 1}

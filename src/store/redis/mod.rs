@@ -9,7 +9,7 @@
 //! | `kf:{kf}:key` | hash | key id to the stored form of its record |
 //! | `kf:{kf}:phase` | hash | target to the stored form of its record |
 //! | `kf:{kf}:alias` | hash | alias to the stored form of its record |
-//! | `kf:{kf}:owned` | hash | client id to the ids of the records that are or were its own, each with a space after it |
+//! | `kf:{kf}:owned` | sorted set | `<client id> <id>` of each record that is or was a client's own, all with score 0 |
 //!
 //! and what `activity` says of what was seen.
 //!

@@ -40,14 +40,13 @@ pub(super) async fn all(
 
 /// The ids of the records that are or were the client's.
 pub(super) async fn owned(link: &Link, client: &ClientId) -> Result<Vec<RecordId>, StoreError> {
-    let mut question = redis::cmd("HGET");
-    question.arg(OWNED).arg(client.as_str());
-    let ids: Option<String> = link.ask(&question).await?;
-    let ids = ids.unwrap_or_default();
-    Ok(ids
-        .split_terminator(' ')
-        .map(str::parse)
-        .collect::<Result<_, _>>()?)
+    // All with the same score are in the order of their bytes, and `!` is the byte after the space.
+    let mut question = redis::cmd("ZRANGEBYLEX");
+    let (first, after) = (format!("[{client} "), format!("({client}!"));
+    question.arg(OWNED).arg(first).arg(after);
+    let owned: Vec<String> = link.ask(&question).await?;
+    let id = |owned: &String| owned.split_once(' ').map_or("", |(_, id)| id).parse();
+    Ok(owned.iter().map(id).collect::<Result<_, _>>()?)
 }
 
 /// The question for the epoch.
