@@ -221,7 +221,7 @@ impl View {
     }
 
     /// Takes in a record, unless a later version of it is known. Only one task does this.
-    pub(crate) fn apply(&self, Versioned { version, record }: Versioned) {
+    pub fn apply(&self, Versioned { version, record }: Versioned) {
         match record {
             Record::Client(client) => {
                 let clients = self.clients.pin();

@@ -1,0 +1,84 @@
+//! What the directory costs: memory and time to load, look-ups, and a day of changes.
+//!
+//! `cargo bench --bench directory -- 1000000`; docs/RELIABILITY.md says what the figures mean.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::string_slice,
+    clippy::print_stdout,
+    clippy::arithmetic_side_effects,
+    clippy::cast_precision_loss,
+    reason = "a tool that measures, prints, and fails loudly"
+)]
+
+mod identities;
+
+use std::hint::black_box;
+
+use identities::{Identity, Writer, resident};
+use keyferry::clock;
+use keyferry::directory::View;
+
+/// How many identities are asked for in turn.
+const SAMPLE: u32 = 50_000;
+const LOOK_UPS: u32 = 1_000_000;
+/// Of so many clients one is renewed a day, and one more is new.
+const ONE_IN: u32 = 10;
+const DAYS: u32 = 3;
+
+fn main() {
+    // Cargo adds words of its own.
+    let asked = std::env::args().find_map(|text| text.parse().ok());
+    let many: u32 = asked.unwrap_or(100_000);
+    let few = nanoseconds(&load(1000).0, 1000);
+    let (view, mut writer) = load(many);
+    let ratio = nanoseconds(&view, many) / few;
+    println!("look-ups: {ratio:.2} times as long as among 1000");
+
+    for day in 1..=DAYS {
+        let (before, begun) = (resident(), clock::monotonic());
+        let changed = many / ONE_IN;
+        for number in 0..changed {
+            writer.renew(&view, number * ONE_IN, day);
+            writer.enrol(&view, many + day * changed + number);
+        }
+        told("a day's changes, each a renewal or a new client", 2 * changed, before);
+        println!("  in {:.1} s", begun.elapsed().as_secs_f64());
+    }
+
+    let before = resident();
+    for number in 0..many {
+        writer.twin(&view, Identity::new(number, 0).certificate);
+    }
+    told("twins of ECDSA certificates", many, before);
+}
+
+fn load(number: u32) -> (View, Writer) {
+    let (before, begun) = (resident(), clock::monotonic());
+    let (view, mut writer) = (View::default(), Writer::new());
+    writer.load(&view, number);
+    told("identities", number, before);
+    println!("  in {:.1} s", begun.elapsed().as_secs_f64());
+    (view, writer)
+}
+
+fn told(what: &str, number: u32, before: usize) {
+    let grown = resident().saturating_sub(before);
+    let each = grown as f64 / f64::from(number);
+    println!("{number} {what}: {} MB, {each:.0} bytes each", grown >> 20);
+}
+
+/// What it takes to find a client's key, its certificate, and whether it is active.
+fn nanoseconds(view: &View, among: u32) -> f64 {
+    let spread = |n: u32| Identity::new(n.wrapping_mul(0x9e37_79b1) % among, 0);
+    let sample: Vec<_> = (0..SAMPLE).map(spread).collect();
+    let begun = clock::monotonic();
+    for one in sample.iter().cycle().take(LOOK_UPS as usize) {
+        assert!(view.key(black_box(&one.key)).is_some());
+        assert!(view.certificate(black_box(&one.certificate)).is_some());
+        assert_eq!(view.is_client_active(black_box(&one.client)), Some(true));
+    }
+    let each = begun.elapsed().as_nanos() as f64 / f64::from(LOOK_UPS);
+    println!("look-ups of key, certificate and client among {among}: {each:.0} ns");
+    each
+}
