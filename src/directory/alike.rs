@@ -3,11 +3,12 @@
 //! What identifies nobody any more is found as well, so that who was shut out is not taken for
 //! somebody new. What is found are candidates: their records decide.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
 
+use super::rows::place_of_certificate;
+use super::shards::{Row, Shards};
 use crate::certificate::{CertificateRecord, Facts, Fingerprint, Mapping};
 
 /// With how many others a certificate is compared. When there are more, it is nobody's for sure.
@@ -15,28 +16,27 @@ const MOST: usize = 32;
 /// How many of one key or name are kept, with all that were renewed.
 const MOST_KEPT: usize = 1024;
 
-/// The certificates that are alike. Asked at a first sight only, so there is a lock; and compact,
-/// since all certificates are in it.
+/// The certificates that are alike.
 #[derive(Default)]
 pub(super) struct Alike {
-    known: Mutex<Known>,
+    groups: Shards<Member>,
     hasher: RandomState,
 }
 
-#[derive(Default)]
-struct Known {
-    /// Each certificate once.
-    all: Vec<Fingerprint>,
-    /// By a number that is computed from a key, or from the names. It is another one in every
+/// One certificate of a group.
+#[derive(Clone)]
+struct Member {
+    /// A number that is computed from a key, or from the names. It is another one in every
     /// process, so that nobody can choose certificates that collide.
-    groups: HashMap<u64, Group, RandomState>,
+    group: u64,
+    /// The place of the certificate.
+    certificate: u64,
 }
 
-/// Certificates by their place in the list of all.
-enum Group {
-    One(u32),
-    Some(Box<[u32]>),
-    TooMany,
+impl Row for Member {
+    fn place(&self) -> u64 {
+        self.group
+    }
 }
 
 /// The certificates that may be alike one that was asked about.
@@ -59,59 +59,44 @@ impl Alike {
         if matches!(record.mapping, Mapping::Pending | Mapping::Twin { .. }) {
             return;
         }
-        let mut known = self.known();
-        let mut place = None;
-        for number in self.numbers(facts) {
-            let group = known.groups.get(&number);
-            if matches!(group, Some(Group::TooMany)) {
-                continue;
-            }
-            let has = group.and_then(|group| known.place_in(group, &record.fingerprint));
-            if has.is_some() {
-                place = has;
-                continue;
-            }
-            // More than can be numbered are as good as too many.
-            let own = place.or_else(|| u32::try_from(known.all.len()).ok());
-            let group = match (group, own) {
-                (_, None) => Group::TooMany,
-                (None, Some(own)) => Group::One(own),
-                (Some(group), Some(own)) => group.with(own),
-            };
-            known.groups.insert(number, group);
-            if place.is_none() {
-                known.all.push(record.fingerprint);
-                place = own;
+        let certificate = place_of_certificate(&record.fingerprint);
+        for group in self.numbers(facts) {
+            let known = self.members(group);
+            if known.len() < MOST_KEPT && !known.contains(&certificate) {
+                self.groups.put(Member { group, certificate }, |_| false);
             }
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// From now on others read while certificates are taken in.
+    pub(super) fn share(&self) {
+        self.groups.share();
     }
 
     /// Those that may have the key or the names of a certificate with these facts. A lineage of
-    /// any length is one candidate: what `successor` says took over from a certificate is compared
-    /// in its place, when it is in the same group.
+    /// any length is one candidate: what took over from a certificate is compared in its place,
+    /// when it is in the same group. `at` calls with each certificate of a place, and with the one
+    /// that took over from it.
     pub(super) fn to(
         &self,
         facts: &Facts,
-        successor: impl Fn(&Fingerprint) -> Option<Fingerprint>,
+        at: impl Fn(u64, &mut dyn FnMut(Fingerprint, Option<Fingerprint>)),
     ) -> Candidates {
-        let known = self.known();
-        let [keys, names] = self
-            .numbers(facts)
-            .map(|number| match known.groups.get(&number) {
-                None => Some(Vec::new()),
-                Some(Group::TooMany) => None,
-                Some(group) => {
-                    let all: Vec<_> = known.of(group).collect();
-                    let is_last =
-                        |one: &&Fingerprint| !successor(one).is_some_and(|by| all.contains(&by));
-                    let last: Vec<_> = all.iter().filter(is_last).copied().collect();
-                    (last.len() <= MOST).then_some(last)
-                }
-            });
+        let [keys, names] = self.numbers(facts).map(|group| {
+            let members = self.members(group);
+            if members.len() >= MOST_KEPT {
+                return None;
+            }
+            let mut all = Vec::new();
+            for place in members {
+                at(place, &mut |one, successor| all.push((one, successor)));
+            }
+            let is_last = |(_, successor): &&(Fingerprint, Option<Fingerprint>)| {
+                !all.iter().any(|(one, _)| Some(*one) == *successor)
+            };
+            let last: Vec<_> = all.iter().filter(is_last).map(|(one, _)| *one).collect();
+            (last.len() <= MOST).then_some(last)
+        });
         let mut found = Candidates {
             too_many_keys: keys.is_none(),
             too_many_names: names.is_none(),
@@ -122,9 +107,15 @@ impl Alike {
         found
     }
 
+    fn members(&self, group: u64) -> Vec<u64> {
+        let mut members = Vec::new();
+        self.groups
+            .each_at(group, |member| members.push(member.certificate));
+        members
+    }
+
     /// The numbers of a certificate's key and of its names.
     fn numbers(&self, facts: &Facts) -> [u64; 2] {
-        use std::hash::BuildHasher as _;
         let Facts {
             spki,
             issuer,
@@ -136,37 +127,6 @@ impl Alike {
             self.hasher.hash_one(spki),
             self.hasher.hash_one((issuer, subject, alternative_names)),
         ]
-    }
-}
-
-impl Known {
-    fn of(&self, group: &Group) -> impl Iterator<Item = Fingerprint> {
-        let places = group.places().iter();
-        places.filter_map(|place| self.all.get(usize::try_from(*place).ok()?).copied())
-    }
-
-    fn place_in(&self, group: &Group, fingerprint: &Fingerprint) -> Option<u32> {
-        let mut both = group.places().iter().zip(self.of(group));
-        both.find(|(_, one)| one == fingerprint)
-            .map(|(place, _)| *place)
-    }
-}
-
-impl Group {
-    fn places(&self) -> &[u32] {
-        match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Some(some) => some,
-            Self::TooMany => &[],
-        }
-    }
-
-    fn with(&self, place: u32) -> Self {
-        match self {
-            Self::TooMany => Self::TooMany,
-            known if known.places().len() >= MOST_KEPT => Self::TooMany,
-            known => Self::Some([known.places(), &[place]].concat().into()),
-        }
     }
 }
 
@@ -206,12 +166,14 @@ mod tests {
         for record in all {
             alike.apply(record);
         }
-        let known = |one: &Fingerprint| all.iter().find(|record| record.fingerprint == *one);
-        let successor = |one: &Fingerprint| {
-            let record = known(one).filter(|one| matches!(one.mapping, Mapping::Mapped { .. }));
-            record.and_then(|record| record.renewed_by)
+        let at = |place, each: &mut dyn FnMut(Fingerprint, Option<Fingerprint>)| {
+            let here = |one: &&&CertificateRecord| place_of_certificate(&one.fingerprint) == place;
+            for record in all.iter().filter(here) {
+                let is_mapped = matches!(record.mapping, Mapping::Mapped { .. });
+                each(record.fingerprint, record.renewed_by.filter(|_| is_mapped));
+            }
         };
-        alike.to(&facts(key, subject), successor).certificates
+        alike.to(&facts(key, subject), at).certificates
     }
 
     /// `b` took over from `a`, and `c` from `b`; `a` and `b` have one key, all have one name.
@@ -252,16 +214,19 @@ mod tests {
             }
             alike
         };
-        let alike = all(&|_| "k".to_owned(), "CN=acme");
-        let next = |one: &Fingerprint| {
-            let after = (0..99).zip(1..100).find(|(n, _)| name(*n) == *one);
-            after.map(|(_, after)| name(after))
+        let at = |place, each: &mut dyn FnMut(Fingerprint, Option<Fingerprint>), next: usize| {
+            let here = |n: &usize| place_of_certificate(&name(*n)) == place;
+            for n in (0..100).filter(here) {
+                let after = Some(n + next).filter(|after| *after != n && *after < 100);
+                each(name(n), after.map(name));
+            }
         };
-        let candidates = alike.to(&facts("k", "CN=acme"), next);
+        let alike = all(&|_| "k".to_owned(), "CN=acme");
+        let candidates = alike.to(&facts("k", "CN=acme"), |place, each| at(place, each, 1));
         assert_eq!(candidates.certificates, [name(99)]);
 
         let alike = all(&|n| n.to_string(), "CN=device");
-        let candidates = alike.to(&facts("7", "CN=device"), |_| None);
+        let candidates = alike.to(&facts("7", "CN=device"), |place, each| at(place, each, 0));
         assert!(candidates.too_many_names && !candidates.too_many_keys);
         assert_eq!(candidates.certificates, [name(7)]);
     }

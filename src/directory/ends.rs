@@ -22,10 +22,10 @@ impl Ends {
         let is_own = |id: &&Fingerprint| matches!(view.certificate(id), Some(Mapping::Mapped { client: owner, .. }) if owner == *client);
         let certificates = belongings.certificates.iter().filter(is_own);
         let keys = belongings.keys.iter().filter_map(|id| view.key(id));
-        let usable = keys.filter(|key| key.record().is_issued() && key.usable(now).is_ok());
+        let usable = keys.filter(|key| key.is_issued() && key.usable(now).is_ok());
         Self {
             certificates: last(certificates.map(|id| view.not_after(id))),
-            keys: last(usable.map(|key| key.record().expires_at)),
+            keys: last(usable.map(|key| key.expires_at())),
         }
     }
 }

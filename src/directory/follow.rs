@@ -52,6 +52,7 @@ impl Directory {
         let view = View::default();
         let epoch = self.store.load(&mut |record| view.apply(record)).await?;
         let [clients, certificates, keys] = view.len().map(|(_, count)| count);
+        view.share();
         self.view.store(view.into());
         self.population.fetch_add(1, Ordering::Release);
         self.epoch.send_replace(epoch);

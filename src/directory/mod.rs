@@ -7,11 +7,12 @@
 
 mod alike;
 mod ends;
-mod entry;
 mod follow;
 mod left;
 mod lessons;
 mod phases;
+mod rows;
+mod shards;
 mod sightings;
 mod stored;
 mod view;
@@ -25,9 +26,9 @@ use tokio::sync::{Mutex, watch};
 
 pub use alike::Candidates;
 pub use ends::Ends;
-pub use entry::KeyEntry;
 pub use left::Left;
 pub use lessons::Lessons;
+pub use rows::KeyEntry;
 pub use sightings::Sightings;
 pub use view::{Belongings, View};
 

@@ -9,7 +9,7 @@ use crate::client::{ClientId, Tags};
 use crate::phase::{self, InForce, Phase, PhaseRecord, Target};
 use crate::store::Epoch;
 
-const UNTAGGED: &Tags = &Tags::new();
+pub(super) const UNTAGGED: &Tags = &Tags::new();
 
 /// Every setting that holds.
 #[derive(Default)]
@@ -22,10 +22,9 @@ pub(super) struct Phases {
 }
 
 impl Phases {
-    /// The setting that holds for `client`, which has these `tags` when it is known.
-    pub(super) fn of(&self, client: &ClientId, tags: Option<&Tags>) -> Option<Arc<InForce>> {
+    /// The setting that holds for `client`, which has these `tags`.
+    pub(super) fn of(&self, client: &ClientId, tags: &Tags) -> Option<Arc<InForce>> {
         let (clients, shared) = (self.clients.pin(), self.shared.pin());
-        let tags = tags.unwrap_or(UNTAGGED);
         phase::holding(clients.get(client), shared.values(), tags).map(Arc::clone)
     }
 
@@ -34,6 +33,11 @@ impl Phases {
         let shared = self.shared.pin();
         let held = phase::holding(None, shared.values(), UNTAGGED);
         held.is_some_and(|held| held.phase() == Phase::Retired)
+    }
+
+    /// Whether no setting was ever made.
+    pub(super) fn is_nothing_set(&self) -> bool {
+        self.versions.is_empty()
     }
 
     /// Calls `each` with every setting.
@@ -121,6 +125,6 @@ mod tests {
         let retired = set(&phases, 2, "client:x", Step::Retired);
         undo(&phases, 3, retired.clone());
         phases.apply(retired.0, &retired.1);
-        assert!(phases.of(&"x".parse().unwrap(), None).is_none());
+        assert!(phases.of(&"x".parse().unwrap(), &Tags::new()).is_none());
     }
 }

@@ -27,6 +27,13 @@ impl KeyId {
         Self(Uuid::now_v7())
     }
 
+    /// The half of it that is random but for two bits, with those last.
+    #[must_use]
+    pub const fn random_bits(&self) -> u64 {
+        // The variant comes first, and is the same for all.
+        self.0.as_u64_pair().1.rotate_left(2)
+    }
+
     /// Writes the text form into `buffer` and gives it back as text.
     pub fn encode(self, buffer: &mut [u8; Self::LEN]) -> &str {
         self.0.simple().encode_lower(buffer)

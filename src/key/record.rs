@@ -55,6 +55,21 @@ pub enum KeyStatus {
     },
 }
 
+impl KeyStatus {
+    /// Whether a key of this status that ends at `end` can be used.
+    ///
+    /// # Errors
+    ///
+    /// The fault, revocation first.
+    pub fn usable(self, end: Option<Timestamp>, now: Timestamp) -> Result<(), KeyFault> {
+        match self {
+            Self::Revoked { .. } => Err(KeyFault::Revoked),
+            Self::Active if end.is_some_and(|end| now >= end) => Err(KeyFault::Expired),
+            Self::Active => Ok(()),
+        }
+    }
+}
+
 /// Who revoked a key. After the operator did, the client may claim another; after the client did,
 /// it may not by itself: whoever stole its certificate could.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,13 +142,7 @@ impl KeyRecord {
     ///
     /// The fault, revocation first.
     pub fn usable(&self, now: Timestamp) -> Result<(), KeyFault> {
-        match self.status {
-            KeyStatus::Revoked { .. } => Err(KeyFault::Revoked),
-            KeyStatus::Active if self.expires_at.is_some_and(|end| now >= end) => {
-                Err(KeyFault::Expired)
-            }
-            KeyStatus::Active => Ok(()),
-        }
+        self.status.usable(self.expires_at, now)
     }
 
     /// Whether the client's certificates can still claim a key by this id: its own, or the one after

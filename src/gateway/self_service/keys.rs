@@ -30,20 +30,19 @@ pub(super) async fn list(call: &Call<'_>, exchange: &mut Exchange) -> Result<Ans
     let view = call.gateway.parts.directory.view();
     let keys = view.belongings(identity.client()).keys;
     let keys = keys.iter().filter_map(|id| view.key(id)).map(|key| {
-        let record = key.record();
-        let status = match (record.status, record.is_issued()) {
+        let status = match (key.status(), key.is_issued()) {
             (KeyStatus::Revoked { .. }, _) => "revoked",
             (KeyStatus::Active, false) => "reserved",
-            (KeyStatus::Active, true) if record.usable(exchange.now).is_err() => "expired",
+            (KeyStatus::Active, true) if key.usable(exchange.now).is_err() => "expired",
             (KeyStatus::Active, true) => "active",
         };
         Listed {
-            key_id: record.id,
+            key_id: key.id(),
             status,
-            issued_at: record.issued_at.map(|at| at.to_string()),
-            expires_at: record.expires_at.map(|at| at.to_string()),
-            days_left: days_left(record.expires_at, exchange.now),
-            scopes: record.scopes.clone(),
+            issued_at: key.issued_at().map(|at| at.to_string()),
+            expires_at: key.expires_at().map(|at| at.to_string()),
+            days_left: days_left(key.expires_at(), exchange.now),
+            scopes: key.scopes().to_vec(),
         }
     });
     json(

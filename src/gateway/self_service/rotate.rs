@@ -136,9 +136,9 @@ async fn holdings(
     let view = directory.view();
     let known = view.belongings(id).keys;
     for other in known.iter().filter_map(|id| view.key(id)) {
-        let is_read = of.keys.iter().any(|(_, key)| key.id == other.record().id);
+        let is_read = of.keys.iter().any(|(_, key)| key.id == other.id());
         if !is_read && other.usable(now).is_ok() {
-            of.keys.push((other.version(), other.record().clone()));
+            of.keys.push((other.version(), other.record()));
         }
     }
     Ok(Some(of))

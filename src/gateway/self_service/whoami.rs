@@ -102,11 +102,11 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
         .keys
         .iter()
         .filter_map(|id| view.key(id))
-        .filter(|key| key.record().is_issued() && key.usable(exchange.now).is_ok())
+        .filter(|key| key.is_issued() && key.usable(exchange.now).is_ok())
         .map(|key| KeyOf {
-            key_id: key.record().id,
-            expires_at: key.record().expires_at.map(|at| at.to_string()),
-            days_left: days_left(key.record().expires_at, exchange.now),
+            key_id: key.id(),
+            expires_at: key.expires_at().map(|at| at.to_string()),
+            days_left: days_left(key.expires_at(), exchange.now),
         })
         .collect();
     let seen = parts.sightings.of(identity.client());
