@@ -23,7 +23,7 @@ pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
 pub use settings::{
     Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Keys, Listener, Migration,
-    Pem, SelfService, ServerCertificate, StoreSettings, Telemetry,
+    Offline, Pem, SelfService, ServerCertificate, StoreSettings, Telemetry,
 };
 
 /// A configuration with which the gateway can start.
@@ -43,6 +43,8 @@ pub struct Config {
     pub keys: Keys,
     /// Where everything is remembered.
     pub store: StoreSettings,
+    /// What is done while that cannot be reached.
+    pub offline: Offline,
     /// The services behind the gateway.
     pub backends: Vec<Backend>,
     /// Which requests go where.

@@ -93,6 +93,15 @@ pub enum StoreSettings {
     Redis(Box<redis::Settings>),
 }
 
+/// What is done while the store cannot be reached.
+#[derive(Clone, Debug)]
+pub struct Offline {
+    /// How long known clients are served without a word from it.
+    pub max_stale: Duration,
+    /// The file to start from; its folder exists.
+    pub snapshot: Option<PathBuf>,
+}
+
 impl fmt::Display for StoreSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::tombstones::is_another_history;
 use super::{Directory, View};
 use crate::clock;
 use crate::store::{Epoch, Event, Follow, Record, StoreError, Versioned};
@@ -12,6 +13,17 @@ const WAIT: Duration = Duration::from_secs(2);
 /// The pause before the first try after a failure; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Why the store cannot be followed now.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(
+        "the store lost its epoch: it is empty, and was at {0}; what was known goes on for a while. Restore it, or when that is meant, restart the gateways, without their snapshots (store.snapshot)"
+    )]
+    Lost(Epoch),
+}
 
 impl Directory {
     /// Follows the store for ever. Run it in one task; drop that task to stop.
@@ -28,6 +40,7 @@ impl Directory {
             };
             match step {
                 Ok(()) => {
+                    self.lost.store(false, Ordering::Relaxed);
                     trusted = true;
                     if pause != FIRST_PAUSE {
                         tracing::info!(epoch = self.epoch().0, "the store answers again");
@@ -36,6 +49,8 @@ impl Directory {
                     self.touch();
                 }
                 Err(error) => {
+                    let is_lost = matches!(error, Failure::Lost(_));
+                    self.lost.store(is_lost, Ordering::Relaxed);
                     trusted = false;
                     tracing::warn!(%error, retry_in_ms = pause.as_millis(), "cannot follow the store");
                     self.set_reachable(false);
@@ -47,10 +62,32 @@ impl Directory {
     }
 
     /// Loads everything into a view of its own, then puts it in place of the current one.
-    async fn load(&self) -> Result<(), StoreError> {
+    ///
+    /// A store that lost what it had, or a part of it, is not believed blindly: an empty one not at
+    /// all, and one that has forgotten revocations not in these.
+    async fn load(&self) -> Result<(), Failure> {
         let begun = clock::monotonic();
+        let now = clock::now();
+        let (seen, known) = (self.epoch(), self.view.load_full());
         let view = View::default();
-        let epoch = self.store.load(&mut |record| view.apply(record)).await?;
+        let each = &mut |record| view.apply(self.upheld.over(record, now));
+        let epoch = self.store.load(each).await?;
+        if epoch == Epoch::NONE && seen != Epoch::NONE {
+            return Err(Failure::Lost(seen));
+        }
+        let is_other = is_another_history(seen, epoch);
+        let revocations = self.upheld.carry(&known, &view, is_other);
+        drop(known);
+        if is_other || revocations > 0 {
+            self.regressions.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(
+                had = seen.0,
+                has = epoch.0,
+                revocations,
+                "THE STORE HAS LOST CHANGES: the revocations among them are upheld and made again; keys and clients that were made lately may be gone"
+            );
+        }
+        self.upholds.store(self.upheld.len() > 0, Ordering::Relaxed);
         let [clients, certificates, keys] = view.len().map(|(_, count)| count);
         view.share();
         self.view.store(view.into());
@@ -68,7 +105,20 @@ impl Directory {
         Ok(())
     }
 
-    async fn next_events(&self) -> Result<(), StoreError> {
+    /// Makes the revocations again that the store has lost. What fails is tried with the next step.
+    async fn assert_upheld(&self) {
+        match self.upheld.assert(self.store.as_ref(), clock::now()).await {
+            Ok(settled) => self.upholds.store(!settled, Ordering::Relaxed),
+            Err(error) => {
+                tracing::warn!(%error, "cannot make the revocations again that the store has lost");
+            }
+        }
+    }
+
+    async fn next_events(&self) -> Result<(), Failure> {
+        if self.upholds.load(Ordering::Relaxed) {
+            self.assert_upheld().await;
+        }
         match self.store.follow(self.epoch(), WAIT).await? {
             Follow::Events(events) => {
                 for event in events {
@@ -91,14 +141,15 @@ impl Directory {
 
     fn apply(&self, event: Event) {
         let Event { epoch, records, .. } = event;
-        let view = self.view.load();
+        let (view, now) = (self.view.load(), clock::now());
         let is_of_keys = |record: &Record| matches!(record, Record::Key(_) | Record::Alias(_));
         let concerns_population = !records.iter().all(is_of_keys);
         for record in records {
-            view.apply(Versioned {
+            let record = Versioned {
                 version: epoch,
                 record,
-            });
+            };
+            view.apply(self.upheld.over(record, now));
         }
         // Only now: whoever sees the new number finds the change.
         if concerns_population {

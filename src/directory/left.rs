@@ -77,7 +77,7 @@ impl Authorities {
         Some(place)
     }
 
-    fn name(&self, place: Place) -> Option<Box<str>> {
+    pub(super) fn name(&self, place: Place) -> Option<Box<str>> {
         let index = usize::from(place.get()).saturating_sub(1);
         self.names().get(index).cloned()
     }

@@ -14,11 +14,13 @@ mod phases;
 mod rows;
 mod shards;
 mod sightings;
+mod snapshot;
 mod stored;
+mod tombstones;
 mod view;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
@@ -30,9 +32,12 @@ pub use left::Left;
 pub use lessons::Lessons;
 pub use rows::KeyEntry;
 pub use sightings::Sightings;
+pub use snapshot::{Snapshot, SnapshotError};
 pub use view::{Belongings, View};
 
-use crate::clock;
+use tombstones::Upheld;
+
+use crate::clock::{self, Timestamp};
 use crate::store::{Epoch, Store};
 
 /// How long a request waits for the answer of the store, and for the events that it already has.
@@ -49,7 +54,14 @@ pub struct Directory {
     question: Mutex<Question>,
     reachable: AtomicBool,
     started: Instant,
-    last_contact_ms: AtomicU64,
+    /// On the clock that began with `started`; before it for what a snapshot told.
+    last_contact_ms: AtomicI64,
+    /// The revocations that the store has lost.
+    upheld: Upheld,
+    /// Whether some of them are still to be made again.
+    upholds: AtomicBool,
+    regressions: AtomicU64,
+    lost: AtomicBool,
 }
 
 /// The last question for the store's epoch that was answered.
@@ -78,7 +90,11 @@ impl Directory {
             question: Mutex::new(Question::default()),
             reachable: AtomicBool::new(false),
             started: clock::monotonic(),
-            last_contact_ms: AtomicU64::new(0),
+            last_contact_ms: AtomicI64::new(0),
+            upheld: Upheld::default(),
+            upholds: AtomicBool::new(false),
+            regressions: AtomicU64::new(0),
+            lost: AtomicBool::new(false),
         }
     }
 
@@ -109,8 +125,74 @@ impl Directory {
     /// How long ago the store last showed that what is known here is current.
     #[must_use]
     pub fn age(&self) -> Duration {
-        let contact = Duration::from_millis(self.last_contact_ms.load(Ordering::Relaxed));
-        self.started.elapsed().saturating_sub(contact)
+        let age = self
+            .since_start()
+            .saturating_sub(self.last_contact_ms.load(Ordering::Relaxed));
+        Duration::from_millis(age.try_into().unwrap_or(0))
+    }
+
+    /// Begins with what `snapshot` holds, before the store is followed. It is as old as it says, so
+    /// that an old one does not serve for long what was revoked meanwhile. Whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// When it is of no use; all is as before then.
+    pub fn resume(&self, snapshot: &Snapshot, now: Timestamp) -> Result<bool, SnapshotError> {
+        let Some((head, view)) = snapshot.read(now)? else {
+            return Ok(false);
+        };
+        let age = i64::try_from(snapshot::age(head, now).as_millis()).unwrap_or(i64::MAX);
+        let contact = self.since_start().saturating_sub(age);
+        self.last_contact_ms.store(contact, Ordering::Relaxed);
+        view.share();
+        self.view.store(view.into());
+        self.population.fetch_add(1, Ordering::Release);
+        self.epoch.send_replace(head.epoch);
+        self.loaded.send_replace(true);
+        Ok(true)
+    }
+
+    /// Writes what is known now into `snapshot`. Takes a while, and blocks. Gives when that was
+    /// last confirmed by the store; nothing when nothing is known, or none of it after `known`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written; the one before stays.
+    pub fn save(
+        &self,
+        snapshot: &Snapshot,
+        known: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, SnapshotError> {
+        let age = i64::try_from(self.age().as_secs()).unwrap_or(i64::MAX);
+        // Events that come while it is written are in it or not: the epoch is the one before them.
+        let head = snapshot::Head {
+            epoch: self.epoch(),
+            current_at: Timestamp::from_unix(now.as_unix().saturating_sub(age)),
+        };
+        if !self.is_loaded() || known.is_some_and(|known| head.current_at <= known) {
+            return Ok(None);
+        }
+        snapshot.write(head, &self.view.load_full())?;
+        Ok(Some(head.current_at))
+    }
+
+    /// How many revocations the store has lost that are upheld here.
+    #[must_use]
+    pub fn upheld(&self) -> usize {
+        self.upheld.len()
+    }
+
+    /// How often the store was found to have lost changes.
+    #[must_use]
+    pub fn regressions(&self) -> u64 {
+        self.regressions.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store answers, and has lost everything.
+    #[must_use]
+    pub fn is_store_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Waits until everything that the store knew when this was called is known here.
@@ -159,6 +241,8 @@ impl Directory {
 
     async fn ask(&self) -> Option<Epoch> {
         match tokio::time::timeout(CATCH_UP, self.store.epoch()).await {
+            // An empty store knows of nobody; that is no answer to whether there is somebody.
+            Ok(Ok(Epoch::NONE)) if self.epoch() != Epoch::NONE => None,
             Ok(Ok(epoch)) => Some(epoch),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "cannot confirm an unknown credential");
@@ -169,9 +253,14 @@ impl Directory {
     }
 
     fn touch(&self) {
-        let since_start = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_contact_ms.store(since_start, Ordering::Relaxed);
+        self.last_contact_ms
+            .store(self.since_start(), Ordering::Relaxed);
         self.set_reachable(true);
+    }
+
+    /// Milliseconds since the directory was made, on a clock that nobody sets.
+    fn since_start(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
     fn set_reachable(&self, reachable: bool) {

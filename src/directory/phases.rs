@@ -17,8 +17,8 @@ pub(super) struct Phases {
     /// For all, and for cohorts: few.
     shared: HashMap<Target, Arc<InForce>, RandomState>,
     clients: HashMap<ClientId, Arc<InForce>, RandomState>,
-    /// The versions of all records, also of those whose settings were taken back.
-    versions: HashMap<Target, Epoch, RandomState>,
+    /// All records, also those whose settings were taken back, with their versions.
+    records: HashMap<Target, (Epoch, PhaseRecord), RandomState>,
 }
 
 impl Phases {
@@ -35,9 +35,16 @@ impl Phases {
         held.is_some_and(|held| held.phase() == Phase::Retired)
     }
 
+    /// Calls `each` with every record and its version.
+    pub(super) fn records(&self, mut each: impl FnMut(Epoch, &PhaseRecord)) {
+        for (version, record) in self.records.pin().values() {
+            each(*version, record);
+        }
+    }
+
     /// Whether no setting was ever made.
     pub(super) fn is_nothing_set(&self) -> bool {
-        self.versions.is_empty()
+        self.records.is_empty()
     }
 
     /// Calls `each` with every setting.
@@ -48,12 +55,12 @@ impl Phases {
 
     /// Takes in a record, unless a later version of it is known. Only one task does this.
     pub(super) fn apply(&self, version: Epoch, record: &PhaseRecord) {
-        let versions = self.versions.pin();
-        let known = versions.get(&record.target);
-        if known.is_some_and(|known| *known >= version) {
+        let records = self.records.pin();
+        let known = records.get(&record.target);
+        if known.is_some_and(|(known, _)| *known >= version) {
             return;
         }
-        versions.insert(record.target.clone(), version);
+        records.insert(record.target.clone(), (version, record.clone()));
         let setting = InForce::of(version, record).map(Arc::new);
         match (&record.target, setting) {
             (Target::Client(client), Some(setting)) => {

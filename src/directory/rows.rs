@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::left::Place;
 use super::shards::Row;
-use crate::certificate::{CertificateRecord, Fingerprint, Mapping};
-use crate::client::{ClientId, ClientRecord, Tags};
+use crate::certificate::{CertificateRecord, Fingerprint, Mapping, Source};
+use crate::client::{ClientId, ClientRecord, ClientStatus, Tags};
 use crate::clock::Timestamp;
 use crate::key::{Digest, KeyFault, KeyId, KeyRecord, KeyStatus, Scope};
 use crate::store::Epoch;
@@ -47,6 +47,16 @@ impl ClientRow {
             tags: (!record.tags.is_empty()).then(|| record.tags.into()),
             ..self
         }
+    }
+
+    /// A record that makes this row, once the client is known.
+    pub(super) fn record(&self) -> Option<ClientRecord> {
+        let mut record = ClientRecord::new(self.id.clone(), None, UNKNOWN);
+        if !self.is_active {
+            record.status = ClientStatus::Disabled { at: UNKNOWN };
+        }
+        record.tags = self.tags.as_deref().cloned().unwrap_or_default();
+        self.is_known().then_some(record)
     }
 
     pub(super) const fn is_known(&self) -> bool {
@@ -113,6 +123,29 @@ impl CertificateRow {
             not_after: record.facts.as_ref().map(|facts| facts.not_after).into(),
             authority,
             is_learned: record.is_learned(),
+        }
+    }
+
+    /// A record that makes this row, less what the certificate says. `ca` is its authority's name.
+    pub(super) fn record(&self, ca: Option<&str>) -> CertificateRecord {
+        let (fingerprint, mapping) = (self.fingerprint, self.mapping.clone());
+        CertificateRecord {
+            renewed_by: self.renewed_by.as_deref().copied(),
+            ca: ca.map(str::to_owned),
+            ..CertificateRecord::new(fingerprint, mapping, Source::FirstSight, UNKNOWN)
+        }
+    }
+
+    /// A certificate of which nothing is known.
+    pub(super) const fn unknown(fingerprint: Fingerprint) -> Self {
+        Self {
+            fingerprint,
+            version: Epoch::NONE,
+            mapping: Mapping::Pending,
+            renewed_by: None,
+            not_after: Second(0),
+            authority: None,
+            is_learned: true,
         }
     }
 
@@ -203,6 +236,15 @@ impl KeyEntry {
             expires_at: self.expires_at(),
             scopes: self.scopes().to_vec(),
             ..KeyRecord::reserved(self.id, self.client.clone(), UNKNOWN)
+        }
+    }
+
+    /// The same key of another status.
+    pub(super) fn with(self, status: KeyStatus) -> Self {
+        let scopes = self.scopes().to_vec();
+        Self {
+            seldom: Some(Arc::new(Seldom { status, scopes })),
+            ..self
         }
     }
 

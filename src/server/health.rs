@@ -64,6 +64,13 @@ impl Health {
             .store_epoch
             .set(i64::try_from(directory.epoch().0).unwrap_or(i64::MAX));
         metrics.directory_age.set(directory.age().as_secs_f64());
+        let known = metrics.regressions.get();
+        let more = directory.regressions().saturating_sub(known);
+        metrics.regressions.inc_by(more);
+        metrics
+            .tombstones
+            .set(i64::try_from(directory.upheld()).unwrap_or(i64::MAX));
+        metrics.store_lost.set(i64::from(directory.is_store_lost()));
         for (kind, count) in directory.view().len() {
             metrics
                 .directory_entries

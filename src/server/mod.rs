@@ -91,6 +91,9 @@ pub fn run(config: Config) -> Result<(), StartError> {
     server.add_service(background_service("sightings", opened.sightings));
     server.add_service(background_service("asking", opened.asking));
     server.add_service(background_service("lessons", opened.learn));
+    if let Some(snapshot) = opened.snapshot {
+        server.add_service(background_service("snapshot", snapshot));
+    }
 
     server.add_service(small("telemetry", opened.health, telemetry));
     let journal = Arc::new(Journal::new(clock::now()));

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use super::StartError;
 use super::health::Health;
-use super::tasks::{Commands, Follow, KeepAsking, KeepSightings, Learn};
+use super::tasks::{Commands, Follow, KeepAsking, KeepSightings, KeepSnapshot, Learn};
 use crate::certificate::{Ca, Trust, Verifier};
 use crate::clock;
 use crate::config::{self, Config, StoreSettings};
-use crate::directory::{Directory, Lessons, Sightings};
+use crate::directory::{Directory, Lessons, Sightings, Snapshot};
 use crate::door::{self, ClientCertificates};
 use crate::gateway::{FirstSights, Parts, SelfService};
 use crate::observe::Observations;
 use crate::policy::{Asking, Routes};
+use crate::secret::Secret;
 use crate::sign::{Names, Signer};
 use crate::store::Store;
 use crate::store::embedded::{Embedded, OpenError};
@@ -23,8 +24,8 @@ use crate::store::redis::Redis;
 use crate::telemetry::Metrics;
 use crate::upstream::{self, Backend};
 
-/// How long the directory is believed without a word from the store.
-const MAX_STALE: Duration = Duration::from_mins(10);
+/// What the key of snapshots is made for.
+const SNAPSHOT: &[u8] = b"snapshot.v1\0";
 
 /// How long a command that has the store open is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,6 +40,7 @@ pub(super) struct Opened {
     pub(super) sightings: KeepSightings,
     pub(super) asking: KeepAsking,
     pub(super) learn: Learn,
+    pub(super) snapshot: Option<KeepSnapshot>,
     pub(super) commands: Option<Commands>,
     pub(super) health: Health,
 }
@@ -55,6 +57,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
     let directory = Arc::new(Directory::new(Arc::clone(&store)));
     let commands =
         listener.map(|listener| Commands::new(listener.acknowledging(directory.watch())));
+    let snapshot = begun_with_snapshot(&config, &directory);
     let sightings = Arc::new(Sightings::default());
     let lessons = Arc::new(Lessons::default());
     let is_on = config.listener.client_certificates == ClientCertificates::Optional;
@@ -66,13 +69,14 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
         .into_iter()
         .map(|backend| Backend::new(upstream(backend, &config.headers.names), &metrics))
         .collect();
-    let window = config.migration.window;
+    let (window, max_stale) = (config.migration.window, config.offline.max_stale);
     Ok(Opened {
         follow: Follow(Arc::clone(&directory)),
         sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, window),
         asking: KeepAsking(Arc::clone(&asking)),
         learn: Learn::new(&lessons, &store),
-        health: Health::new(metrics.clone(), Arc::clone(&directory), MAX_STALE),
+        snapshot,
+        health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
         door: door(config.listener),
         commands,
         parts: Parts {
@@ -105,7 +109,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
             window,
             observing: config.observe,
             observations: Arc::new(Observations::begin(clock::now(), header)),
-            max_stale: MAX_STALE,
+            max_stale,
             metrics,
         },
     })
@@ -114,6 +118,24 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
 /// What the authorities are called.
 fn names(cas: &[Ca]) -> Vec<Box<str>> {
     cas.iter().map(|ca| ca.name.as_str().into()).collect()
+}
+
+/// The snapshot that is kept, if any is to be. The directory begins with it when it is of use.
+fn begun_with_snapshot(config: &Config, directory: &Arc<Directory>) -> Option<KeepSnapshot> {
+    let path = config.offline.snapshot.clone()?;
+    let store = config.store.to_string();
+    let key = config.keys.peppers.derive(SNAPSHOT, &[store.as_bytes()]);
+    let snapshot = Snapshot::new(path, Secret::new(key.to_vec()));
+    match directory.resume(&snapshot, clock::now()) {
+        Ok(true) => tracing::info!(
+            path = %snapshot.path().display(), age_s = directory.age().as_secs(), epoch = directory.epoch().0,
+            "begins with the snapshot, until the store answers"
+        ),
+        Ok(false) => {}
+        Err(error) => tracing::error!(%error, "begins without a snapshot"),
+    }
+    let max_stale = config.offline.max_stale;
+    Some(KeepSnapshot::new(snapshot, directory, max_stale))
 }
 
 /// The store, and for the embedded one the socket by which commands reach it meanwhile.

@@ -12,8 +12,8 @@ use tokio::sync::Mutex;
 use super::budget;
 use super::expiring::Expiring;
 use crate::client::Stage;
-use crate::clock;
-use crate::directory::{Directory, Ends, Lessons, Sightings};
+use crate::clock::{self, Timestamp};
+use crate::directory::{Directory, Ends, Lessons, Sightings, Snapshot};
 use crate::policy::{Asking, Silent};
 use crate::store::{Epoch, Store, StoreError, local};
 use crate::telemetry::Metrics;
@@ -28,6 +28,8 @@ const LEARN_EVERY: Duration = Duration::from_secs(2);
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// How often the sightings of other replicas are read: counts, stages and grace need them.
 const LOAD_EVERY: Duration = Duration::from_mins(1);
+/// How often the snapshot is written at least.
+const SAVE_EVERY: Duration = Duration::from_mins(15);
 
 /// Follows the store.
 pub(super) struct Follow(pub(super) Arc<Directory>);
@@ -39,6 +41,57 @@ impl BackgroundService for Follow {
             () = self.0.follow() => {}
             _ = shutdown.changed() => {}
         }
+    }
+}
+
+/// Keeps a file to start from while the store cannot be reached.
+pub(super) struct KeepSnapshot {
+    snapshot: Arc<Snapshot>,
+    directory: Arc<Directory>,
+    every: Duration,
+}
+
+impl KeepSnapshot {
+    /// The file is as old as it goes when the gateway dies, so it is written several times within
+    /// the time for which it is good.
+    pub(super) fn new(snapshot: Snapshot, directory: &Arc<Directory>, max_stale: Duration) -> Self {
+        Self {
+            snapshot: Arc::new(snapshot),
+            directory: Arc::clone(directory),
+            every: max_stale.div_f64(4.0).min(SAVE_EVERY),
+        }
+    }
+
+    /// Writes the file. Gives when what is in it was confirmed by the store.
+    async fn save(&self, known: Option<Timestamp>) -> Option<Timestamp> {
+        let (snapshot, directory) = (Arc::clone(&self.snapshot), Arc::clone(&self.directory));
+        let save = move || directory.save(&snapshot, known, clock::now());
+        match tokio::task::spawn_blocking(save).await {
+            Ok(Ok(saved)) => saved.or(known),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the snapshot cannot be written; the one before stays");
+                known
+            }
+            Err(error) => {
+                tracing::error!(%error, "writing the snapshot failed");
+                known
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl BackgroundService for KeepSnapshot {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut save = tokio::time::interval(self.every);
+        let mut known = None;
+        loop {
+            tokio::select! {
+                _ = save.tick() => known = self.save(known).await,
+                _ = shutdown.changed() => break,
+            }
+        }
+        self.save(known).await;
     }
 }
 

@@ -51,6 +51,12 @@ pub struct Metrics {
     pub store_epoch: IntGauge,
     /// `keyferry_directory_age_seconds`.
     pub directory_age: Gauge,
+    /// `keyferry_store_epoch_regressions_total`.
+    pub regressions: IntCounter,
+    /// `keyferry_tombstones`.
+    pub tombstones: IntGauge,
+    /// `keyferry_store_lost`.
+    pub store_lost: IntGauge,
 }
 
 /// How a request ended, for counting.
@@ -130,6 +136,9 @@ impl Metrics {
             store_up: make.register(IntGauge::with_opts(opts("store_up", "1 while the store answers."))?)?,
             store_epoch: make.register(IntGauge::with_opts(opts("store_epoch", "The last change that is known here."))?)?,
             directory_age: make.register(Gauge::with_opts(opts("directory_age_seconds", "Seconds since the store last confirmed what is known here."))?)?,
+            regressions: make.register(IntCounter::with_opts(opts("store_epoch_regressions_total", "How often the store was found to have lost changes."))?)?,
+            tombstones: make.register(IntGauge::with_opts(opts("tombstones", "Revocations that the store has lost and that are upheld here."))?)?,
+            store_lost: make.register(IntGauge::with_opts(opts("store_lost", "1 while the store answers and is empty, though it was not."))?)?,
             registry,
         })
     }

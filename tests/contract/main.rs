@@ -19,6 +19,7 @@ mod death;
 mod directory;
 mod down;
 mod failover;
+mod lost;
 mod phases;
 #[path = "../support/pki.rs"]
 mod pki;

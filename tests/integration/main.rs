@@ -22,6 +22,8 @@ mod claim;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod degraded;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod enrolment;

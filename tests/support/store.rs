@@ -10,6 +10,7 @@ use keyferry::store::{Action, Actor, Change, Record, RecordId, Store as _, Versi
 use tokio::runtime::Runtime;
 
 use super::redis::RedisServer;
+use super::wait_for;
 
 /// A Redis of the test's own that keeps what it was told over a restart.
 pub(crate) struct SharedStore {
@@ -39,8 +40,14 @@ impl SharedStore {
         self.server.url()
     }
 
-    /// Ends Redis as a crash would.
+    /// Ends Redis as a crash would, once it has written what it acknowledged: while the disk is slow
+    /// it acknowledges first.
     pub(crate) fn stop(&mut self) {
+        wait_for("Redis to write", || {
+            let mut info = redis::cmd("INFO");
+            let info: String = info.arg("persistence").query(&mut self.connection()).ok()?;
+            info.contains("aof_buffer_length:0\r").then_some(())
+        });
         self.server.stop();
     }
 

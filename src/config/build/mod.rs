@@ -63,6 +63,7 @@ pub(super) fn config(
     let listener = builder.listener(file.listener);
     let enrolment = builder.enrolment(file.enrolment);
     let keys = builder.keys(file.key);
+    let offline = builder.offline(file.store.as_ref());
     let store = builder.store(file.store);
     let backends = builder.backends(file.backend, &file.route);
     builder.secrets_differ();
@@ -75,6 +76,7 @@ pub(super) fn config(
             first_sights: enrolment?.1,
             keys: keys?,
             store: store?,
+            offline: offline?,
             backends: backends?,
             routes: routes?,
             self_service: self_service?,

@@ -1,13 +1,43 @@
 //! Where clients, certificates and keys are remembered.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Builder, Built};
 use crate::config::file::{self, StoreKind};
 use crate::config::problem::KeyPath;
-use crate::config::settings::StoreSettings;
+use crate::config::settings::{Offline, StoreSettings};
+
+/// The shortest time without a word from the store that means anything: it is asked every two
+/// seconds.
+const SHORTEST_STALE: Duration = Duration::from_secs(5);
+const LONGEST_STALE: Duration = Duration::from_hours(24);
 
 impl Builder {
+    /// What is done while the store cannot be reached. That there is no table is told by `store`.
+    pub(super) fn offline(&mut self, typed: Option<&file::Store>) -> Built<Offline> {
+        let at = KeyPath::top("store");
+        let max_stale = typed.map_or(LONGEST_STALE, |typed| typed.max_stale.as_duration());
+        let max_stale = if max_stale < SHORTEST_STALE {
+            let wrong = "a store that is well may be silent for so long";
+            Err(self.problem(&at.key("max_stale"), wrong, "write 5s or more"))
+        } else if max_stale > LONGEST_STALE {
+            let wrong = "what is revoked meanwhile would be accepted for too long";
+            Err(self.problem(&at.key("max_stale"), wrong, "write 24h or less"))
+        } else {
+            Ok(max_stale)
+        };
+        let snapshot = typed.and_then(|typed| typed.snapshot.as_deref());
+        let at = at.key("snapshot");
+        let is_embedded = typed.is_some_and(|typed| typed.kind == Some(StoreKind::Embedded));
+        self.unused(&at, snapshot.is_some() && is_embedded, r#"kind = "redis""#);
+        let snapshot = snapshot.map(|path| self.file(&at, path, "keyferry.snapshot"));
+        Ok(Offline {
+            max_stale: max_stale?,
+            snapshot: snapshot.transpose()?,
+        })
+    }
+
     pub(super) fn store(&mut self, typed: Option<file::Store>) -> Built<StoreSettings> {
         let at = KeyPath::top("store");
         let write =
@@ -30,7 +60,8 @@ impl Builder {
                 }
                 let write = r#"write path = "state/keyferry.redb""#;
                 let path = self.required(&at.key("path"), typed.path.as_deref(), write)?;
-                self.embedded(&at.key("path"), path)
+                let path = self.file(&at.key("path"), path, "keyferry.redb")?;
+                Ok(StoreSettings::Embedded { path })
             }
             StoreKind::Redis => {
                 self.unused(
@@ -51,11 +82,13 @@ impl Builder {
         }
     }
 
-    fn embedded(&mut self, at: &KeyPath, path: &Path) -> Built<StoreSettings> {
+    /// A file that the gateway makes, in a folder that is there; `name` is what it could be called.
+    fn file(&mut self, at: &KeyPath, path: &Path, name: &str) -> Built<PathBuf> {
         let path = self.resolve(path);
         if path.is_dir() {
             let wrong = format!("{} is a folder", path.display());
-            return Err(self.problem(at, wrong, "name the file in it, for instance keyferry.redb"));
+            let write = format!("name the file in it, for instance {name}");
+            return Err(self.problem(at, wrong, write));
         }
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,
@@ -66,6 +99,6 @@ impl Builder {
             let write = format!("make it with: mkdir -p -m 700 {}", folder.display());
             return Err(self.problem(at, wrong, write));
         }
-        Ok(StoreSettings::Embedded { path })
+        Ok(path)
     }
 }

@@ -35,6 +35,12 @@ pub struct Store {
     pub connect_timeout: Option<Period>,
     /// How long an answer of Redis may take. Without it: "1s".
     pub response_timeout: Option<Period>,
+    /// For how long known clients are served without a word from the store: 5s to 24h. What is
+    /// revoked meanwhile is accepted for as long.
+    #[serde(default = "Period::seconds::<600>")]
+    pub max_stale: Period,
+    /// For "redis". A file that the gateway keeps, sealed, to start from while Redis cannot be reached.
+    pub snapshot: Option<PathBuf>,
 }
 
 /// The kind of store.

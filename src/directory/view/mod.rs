@@ -1,6 +1,7 @@
 //! What is known: the records, reduced to what a request needs.
 
 mod apply;
+mod kept;
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;

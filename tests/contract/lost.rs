@@ -1,0 +1,278 @@
+//! A Redis that comes back without its last changes, or without any.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyferry::certificate::{self, CertificateRecord, Fingerprint, Mapping};
+use keyferry::clock::Timestamp;
+use keyferry::directory::Directory;
+use keyferry::key::{self, KeyId, KeyRecord, KeyStatus};
+use keyferry::store::redis::Redis;
+use keyferry::store::{Actor, Change, Epoch, Follow, Record, RecordId, Store, Versioned};
+
+use super::directory::Replica;
+use super::records::{client, client_id, disabled, enrolment, id, replace};
+use super::redis_server::RedisServer;
+
+const NOW: Timestamp = Timestamp::from_unix(1_795_418_999);
+
+/// A Redis in which the client `a` has a key and a certificate.
+struct Scene {
+    server: RedisServer,
+    store: Arc<dyn Store>,
+    client: String,
+    key: KeyId,
+    certificate: Fingerprint,
+}
+
+type Saved = Vec<(Vec<u8>, Vec<u8>)>;
+
+impl Scene {
+    async fn new() -> Self {
+        let server = RedisServer::start(&[]).await;
+        let certificate = Fingerprint::of(b"a");
+        let change = enrolment(certificate);
+        let key = change.writes.iter().find_map(|write| match &write.record {
+            Record::Key(key) => Some((key.client.to_string(), key.id)),
+            _ => None,
+        });
+        let (client, key) = key.unwrap();
+        let scene = Self {
+            store: store(&server),
+            server,
+            client,
+            key,
+            certificate,
+        };
+        scene.store.commit(&change).await.unwrap();
+        scene
+    }
+
+    /// What Redis has on its disk, for example.
+    fn save(&self) -> Saved {
+        let mut redis = self.server.connection();
+        let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query(&mut redis).unwrap();
+        let dump = |key: Vec<u8>| {
+            let dumped = redis::cmd("DUMP").arg(&key).query(&mut redis).unwrap();
+            (key, dumped)
+        };
+        keys.into_iter().map(dump).collect()
+    }
+
+    /// Redis dies, and what takes its place has only this. It takes no change yet.
+    async fn fail_over(&mut self, saved: &Saved) {
+        self.server.stop();
+        assert!(self.server.start_again().await);
+        self.set_writable(false);
+        let mut redis = self.server.connection();
+        for (key, dumped) in saved {
+            let mut restore = redis::cmd("RESTORE");
+            restore.arg(key).arg(0).arg(dumped);
+            let () = restore.query(&mut redis).unwrap();
+        }
+        while self.store.epoch().await.is_err() {}
+    }
+
+    /// Whether changes are taken.
+    fn set_writable(&self, writable: bool) {
+        let mut acl = redis::cmd("ACL");
+        let xadd = if writable { "+xadd" } else { "-xadd" };
+        acl.arg("SETUSER").arg("default").arg(xadd);
+        let () = acl.query(&mut self.server.connection()).unwrap();
+    }
+
+    async fn get(&self, id: RecordId) -> Versioned {
+        self.store.get(&id).await.unwrap().unwrap()
+    }
+
+    async fn commit(&self, change: &Change) -> Epoch {
+        self.store.commit(change).await.unwrap().epoch
+    }
+
+    async fn key(&self) -> (Epoch, KeyRecord) {
+        match self.get(RecordId::Key(self.key)).await {
+            Versioned {
+                version,
+                record: Record::Key(record),
+            } => (version, record),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn certificate(&self) -> (Epoch, CertificateRecord) {
+        match self.get(RecordId::Certificate(self.certificate)).await {
+            Versioned {
+                version,
+                record: Record::Certificate(record),
+            } => (version, record),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The operator shuts the client out in every way that there is.
+    async fn shut_out(&self) -> Epoch {
+        let operator = || Actor::Operator {
+            name: "root".to_owned(),
+        };
+        self.commit(&key::revoke(self.key().await, operator(), NOW))
+            .await;
+        let removed = certificate::remove(self.certificate().await, operator(), NOW);
+        self.commit(&removed.unwrap()).await;
+        let known = self.get(id(&self.client)).await;
+        self.commit(&replace(known.version, disabled(&self.client)))
+            .await
+    }
+
+    /// Whether the key, the certificate and the client are good, as `directory` has it.
+    fn good(&self, directory: &Directory) -> [bool; 3] {
+        let view = directory.view();
+        let key = view.key(&self.key).unwrap();
+        let mapping = view.certificate(&self.certificate).unwrap();
+        [
+            key.status() == KeyStatus::Active,
+            matches!(mapping, Mapping::Mapped { .. }),
+            view.is_client_active(&client_id(&self.client)).unwrap(),
+        ]
+    }
+}
+
+fn store(server: &RedisServer) -> Arc<dyn Store> {
+    Arc::new(Redis::new(&server.settings()))
+}
+
+/// One replica saw the revocations and the other did not: it stands for a gateway without tombstones.
+#[tokio::test(flavor = "multi_thread")]
+async fn revocations_that_a_failover_lost_are_upheld_and_made_again() {
+    let mut scene = Scene::new().await;
+    let saved = scene.save();
+    let replicas = [(); 2].map(|()| Replica::over(store(&scene.server)));
+    let [one, two] = replicas;
+    let (one, two) = (one.await, two.await);
+    let revoked_at = scene.shut_out().await;
+    for replica in [&one, &two] {
+        replica
+            .until(|directory| directory.epoch() == revoked_at)
+            .await;
+        assert_eq!(scene.good(&replica.directory), [false; 3]);
+    }
+
+    scene.fail_over(&saved).await;
+    for replica in [&one, &two] {
+        replica
+            .until(|directory| {
+                assert_eq!(scene.good(directory), [false; 3], "at every moment");
+                directory.upheld() == 3
+            })
+            .await;
+        assert_eq!(replica.directory.regressions(), 1);
+        assert_eq!(replica.directory.epoch(), Epoch(1), "it follows the store");
+    }
+    // The control: whoever saw no revocation takes what the store says.
+    let newcomer = Replica::over(store(&scene.server)).await;
+    assert_eq!(scene.good(&newcomer.directory), [true; 3]);
+
+    scene.set_writable(true);
+    for replica in [&one, &two, &newcomer] {
+        replica
+            .until(|directory| directory.epoch() == Epoch(4))
+            .await;
+        assert_eq!(scene.good(&replica.directory), [false; 3]);
+        assert_eq!(replica.directory.upheld(), 0, "the store has them again");
+    }
+    // Each was made once, and says why.
+    let Follow::Events(events) = scene.store.follow(Epoch(1), Duration::ZERO).await.unwrap() else {
+        panic!("a gap");
+    };
+    assert_eq!(events.len(), 3);
+    for event in events {
+        assert_eq!(event.actor, Actor::Gateway);
+        let reason = event.reason.unwrap().to_string();
+        assert_eq!(reason, "the store had lost this revocation");
+    }
+
+    // What the operator gives back is back.
+    let known = scene.get(id(&scene.client)).await;
+    let given_back = scene
+        .commit(&replace(known.version, client(&scene.client)))
+        .await;
+    for replica in [&one, &two] {
+        replica
+            .until(|directory| directory.epoch() == given_back)
+            .await;
+        assert_eq!(scene.good(&replica.directory), [false, false, true]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_operator_gave_back_is_good_after_loading_anew() {
+    let mut scene = Scene::new().await;
+    let replica = Replica::over(store(&scene.server)).await;
+    let revoked_at = scene.shut_out().await;
+    replica
+        .until(|directory| directory.epoch() == revoked_at)
+        .await;
+    // The replica does not see it as it happens: Redis is gone for it, and back.
+    let known = scene.get(id(&scene.client)).await;
+    let given_back = scene
+        .commit(&replace(known.version, client(&scene.client)))
+        .await;
+    let saved = scene.save();
+    scene.fail_over(&saved).await;
+    replica
+        .until(|directory| directory.epoch() == given_back && directory.is_reachable())
+        .await;
+    assert_eq!(scene.good(&replica.directory), [false, false, true]);
+    assert_eq!(replica.directory.regressions(), 0);
+}
+
+/// A certificate of which the store lost everything would be somebody new.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_was_removed_is_known_to_a_store_that_lost_it() {
+    let mut scene = Scene::new().await;
+    let saved = scene.save();
+    let replica = Replica::over(store(&scene.server)).await;
+    let other = Fingerprint::of(b"b");
+    scene.commit(&enrolment(other)).await;
+    let known = scene.get(RecordId::Certificate(other)).await;
+    let Record::Certificate(record) = known.record else {
+        panic!("{known:?}");
+    };
+    let removed = certificate::remove((known.version, record), Actor::Gateway, NOW);
+    let removed_at = scene.commit(&removed.unwrap()).await;
+    replica
+        .until(|directory| directory.epoch() == removed_at)
+        .await;
+
+    scene.fail_over(&saved).await;
+    scene.set_writable(true);
+    replica
+        .until(|directory| directory.epoch() == Epoch(2) && directory.upheld() == 0)
+        .await;
+    let again = scene.get(RecordId::Certificate(other)).await;
+    assert!(
+        matches!(&again.record, Record::Certificate(record) if matches!(record.mapping, Mapping::Removed { .. })),
+        "{again:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_store_is_not_believed() {
+    let mut scene = Scene::new().await;
+    let saved = scene.save();
+    let replica = Replica::over(store(&scene.server)).await;
+    assert!(!replica.directory.is_store_lost());
+    scene.fail_over(&Saved::new()).await;
+    replica.until(Directory::is_store_lost).await;
+    assert_eq!(scene.good(&replica.directory), [true; 3]);
+    assert!(!replica.directory.is_reachable());
+    // Nobody is unknown because of it.
+    assert!(replica.directory.catch_up().await.is_err());
+    // The control: a gateway that begins takes it as it is.
+    let newcomer = Replica::over(store(&scene.server)).await;
+    assert!(newcomer.directory.catch_up().await.is_ok());
+
+    scene.fail_over(&saved).await;
+    replica.until(Directory::is_reachable).await;
+    assert!(!replica.directory.is_store_lost());
+    assert_eq!(scene.good(&replica.directory), [true; 3]);
+}
