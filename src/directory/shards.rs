@@ -9,12 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
 
-/// How many lists there are: of a million rows, each holds about 60.
+/// How many lists there are: of a million rows, each holds about 30. Of longer ones, those that were
+/// replaced leave gaps in memory that nothing fits into.
 const LISTS: usize = 1 << BITS;
-const BITS: u32 = 14;
-
-/// Lists have room for a multiple of this, so that one takes the memory that another one gave back.
-const STEP: usize = 4;
+const BITS: u32 = 15;
 
 /// What is kept in [`Shards`].
 pub(super) trait Row: Clone {
@@ -76,7 +74,7 @@ impl<R: Row> Shards<R> {
             *known = row;
         } else {
             if rows.len() == rows.capacity() {
-                rows.reserve_exact(STEP);
+                rows.reserve_exact(step(rows.len()));
             }
             rows.insert(begin, row);
             self.len.fetch_add(1, Ordering::Relaxed);
@@ -110,9 +108,16 @@ impl<R: Row> Shards<R> {
     }
 }
 
+/// By how many rows a list of this length grows: longer ones by several, so that one takes the memory
+/// that another one gave back.
+const fn step(rows: usize) -> usize {
+    (rows / 8).saturating_add(1)
+}
+
 /// The same rows, with room for another one.
 fn copied<R: Row>(rows: &[R]) -> Vec<R> {
-    let room = rows.len().saturating_add(1).next_multiple_of(STEP);
+    let room = rows.len().saturating_add(1);
+    let room = room.next_multiple_of(step(rows.len()));
     let mut copy = Vec::with_capacity(room);
     copy.extend_from_slice(rows);
     copy
