@@ -122,7 +122,7 @@ impl Operator {
     pub(super) async fn records(&self) -> Result<Records, Failure> {
         let mut records = Records::default();
         let loaded = self.store.load(&mut |record| records.take(record)).await;
-        records.epoch = loaded.map_err(|error| self.cannot_tell(&error))?;
+        records.epoch = loaded.map_err(|error| self.cannot_tell(&error))?.epoch;
         Ok(records)
     }
 

@@ -17,31 +17,38 @@ impl Directory {
     /// Follows the store for ever. Run it in one task; drop that task to stop.
     pub async fn follow(&self) {
         let mut pause = FIRST_PAUSE;
-        // After a failure it is not known which store answers next: one that lost changes counts
-        // again from an epoch that was seen already. So everything is loaded anew.
-        let mut trusted = false;
+        let mut must_load = true;
         loop {
-            let step = if trusted {
-                self.next_events().await
+            let step = if must_load {
+                self.load().await.map(|()| Step::Loaded)
             } else {
-                self.load().await
+                self.next_events().await
             };
-            match step {
-                Ok(()) => {
-                    trusted = true;
-                    if pause != FIRST_PAUSE {
-                        tracing::info!(epoch = self.epoch().0, "the store answers again");
-                    }
+            let failed = step.is_err();
+            must_load = match step {
+                Ok(Step::Loaded) => false,
+                Ok(Step::Followed) => {
                     pause = FIRST_PAUSE;
-                    self.touch();
+                    false
                 }
+                Ok(Step::Broken) => true,
                 Err(error) => {
-                    trusted = false;
                     tracing::warn!(%error, retry_in_ms = pause.as_millis(), "cannot follow the store");
-                    self.set_reachable(false);
-                    tokio::time::sleep(clock::jittered(pause)).await;
-                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                    must_load
                 }
+            };
+            if failed {
+                self.set_reachable(false);
+            } else {
+                if !self.is_reachable() && pause != FIRST_PAUSE {
+                    tracing::info!(epoch = self.epoch().0, "the store answers again");
+                }
+                self.touch();
+            }
+            // A store that contradicts itself must not keep every replica loading.
+            if failed || must_load {
+                tokio::time::sleep(clock::jittered(pause)).await;
+                pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
             }
         }
     }
@@ -50,14 +57,14 @@ impl Directory {
     async fn load(&self) -> Result<(), StoreError> {
         let begun = clock::monotonic();
         let view = View::default();
-        let epoch = self.store.load(&mut |record| view.apply(record)).await?;
+        let head = self.store.load(&mut |record| view.apply(record)).await?;
         let [clients, certificates, keys] = view.len().map(|(_, count)| count);
         self.view.store(view.into());
         self.population.fetch_add(1, Ordering::Release);
-        self.epoch.send_replace(epoch);
+        self.head.send_replace(head);
         self.loaded.send_replace(true);
         tracing::info!(
-            epoch = epoch.0,
+            epoch = head.epoch.0,
             clients,
             certificates,
             keys,
@@ -67,23 +74,33 @@ impl Directory {
         Ok(())
     }
 
-    async fn next_events(&self) -> Result<(), StoreError> {
-        match self.store.follow(self.epoch(), WAIT).await? {
-            Follow::Events(events) => {
+    async fn next_events(&self) -> Result<Step, StoreError> {
+        let have = *self.head.borrow();
+        match self.store.follow(have, WAIT).await? {
+            Follow::Events { events, head } => {
                 for event in events {
                     self.apply(event);
                 }
-                Ok(())
+                self.head.send_replace(head);
+                Ok(Step::Followed)
             }
             Follow::Gap { now } => {
                 tracing::warn!(
-                    have = self.epoch().0,
-                    store = now.0,
+                    have = have.epoch.0,
+                    store = now.epoch.0,
                     "events are missing; loading everything again"
                 );
-                // A store that contradicts itself must not keep every replica loading.
-                tokio::time::sleep(clock::jittered(FIRST_PAUSE)).await;
-                self.load().await
+                Ok(Step::Broken)
+            }
+            Follow::Replaced { now } => {
+                self.regressions.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(
+                    have = have.epoch.0,
+                    store = now.epoch.0,
+                    "the store has lost changes that were known here, or was replaced: its history \
+                     is another one; loading everything again"
+                );
+                Ok(Step::Broken)
             }
         }
     }
@@ -103,12 +120,21 @@ impl Directory {
         if concerns_population {
             self.population.fetch_add(1, Ordering::Release);
         }
-        self.epoch.send_replace(epoch);
     }
 
     /// The epoch up to which everything is known.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        *self.epoch.borrow()
+        self.head.borrow().epoch
     }
+}
+
+/// What came of asking the store.
+enum Step {
+    /// Everything was loaded.
+    Loaded,
+    /// What is known is current.
+    Followed,
+    /// What is known cannot be brought up to date by events.
+    Broken,
 }

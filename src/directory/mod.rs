@@ -2,7 +2,7 @@
 //!
 //! It follows the store's events. A look-up that finds nothing is not yet an answer: the caller
 //! [catches up](Directory::catch_up) with the store once and asks again. Catching up asks only for
-//! the store's epoch, since whoever has applied every event up to it knows all there is; so any
+//! the store's head, since whoever has applied every event up to it knows all there is; so any
 //! number of unknown credentials costs one small question at a time.
 
 mod alike;
@@ -32,7 +32,7 @@ pub use sightings::Sightings;
 pub use view::{Belongings, View};
 
 use crate::clock;
-use crate::store::{Epoch, Store};
+use crate::store::{Epoch, Head, Store};
 
 /// How long a request waits for the answer of the store, and for the events that it already has.
 const CATCH_UP: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 pub struct Directory {
     view: ArcSwap<View>,
     population: AtomicU64,
-    epoch: watch::Sender<Epoch>,
+    head: watch::Sender<Head>,
     loaded: watch::Sender<bool>,
     store: Arc<dyn Store>,
     begun: AtomicU64,
@@ -49,9 +49,10 @@ pub struct Directory {
     reachable: AtomicBool,
     started: Instant,
     last_contact_ms: AtomicU64,
+    regressions: AtomicU64,
 }
 
-/// The last question for the store's epoch that was answered.
+/// The last question for the store's head that was answered.
 #[derive(Default)]
 struct Question {
     number: u64,
@@ -70,7 +71,7 @@ impl Directory {
         Self {
             view: ArcSwap::from_pointee(View::default()),
             population: AtomicU64::new(0),
-            epoch: watch::Sender::new(Epoch::NONE),
+            head: watch::Sender::new(Head::default()),
             loaded: watch::Sender::new(false),
             store,
             begun: AtomicU64::new(0),
@@ -78,6 +79,7 @@ impl Directory {
             reachable: AtomicBool::new(false),
             started: clock::monotonic(),
             last_contact_ms: AtomicU64::new(0),
+            regressions: AtomicU64::new(0),
         }
     }
 
@@ -136,10 +138,10 @@ impl Directory {
         self.wait_for(target).await
     }
 
-    /// The epoch up to which everything is known here, now and from now on.
+    /// The place in the history up to which everything is known here, now and from now on.
     #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Epoch> {
-        self.epoch.subscribe()
+    pub fn watch(&self) -> watch::Receiver<Head> {
+        self.head.subscribe()
     }
 
     /// Waits until the change `epoch` is known here.
@@ -149,7 +151,7 @@ impl Directory {
     /// [`Unavailable`] when that takes too long.
     pub async fn wait_for(&self, epoch: Epoch) -> Result<(), Unavailable> {
         let mut watch = self.watch();
-        let known = watch.wait_for(|known| *known >= epoch);
+        let known = watch.wait_for(|known| known.epoch >= epoch);
         match tokio::time::timeout(CATCH_UP, known).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Unavailable),
@@ -157,14 +159,29 @@ impl Directory {
     }
 
     async fn ask(&self) -> Option<Epoch> {
-        match tokio::time::timeout(CATCH_UP, self.store.epoch()).await {
-            Ok(Ok(epoch)) => Some(epoch),
+        let known = *self.head.borrow();
+        match tokio::time::timeout(CATCH_UP, self.store.head()).await {
+            Ok(Ok(now)) if now.is_not_after(&known) => {
+                tracing::warn!(
+                    have = known.epoch.0,
+                    store = now.epoch.0,
+                    "cannot confirm an unknown credential: the store has another history"
+                );
+                None
+            }
+            Ok(Ok(now)) => Some(now.epoch),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "cannot confirm an unknown credential");
                 None
             }
             Err(_) => None,
         }
+    }
+
+    /// How often the store's history turned out not to be the one that was followed.
+    #[must_use]
+    pub fn regressions(&self) -> u64 {
+        self.regressions.load(Ordering::Relaxed)
     }
 
     fn touch(&self) {

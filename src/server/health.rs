@@ -63,6 +63,8 @@ impl Health {
         metrics
             .store_epoch
             .set(i64::try_from(directory.epoch().0).unwrap_or(i64::MAX));
+        let regressions = &metrics.store_epoch_regressions;
+        regressions.inc_by(directory.regressions().saturating_sub(regressions.get()));
         metrics.directory_age.set(directory.age().as_secs_f64());
         for (kind, count) in directory.view().len() {
             metrics

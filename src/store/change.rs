@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{SCHEMA, SchemaOnly, split_at_zero};
-use super::{Epoch, Record, Unreadable};
+use super::record::{SCHEMA, SchemaOnly};
+use super::{Epoch, EventHash, Head, Record, Unreadable};
 use crate::clock::Timestamp;
 
 /// Who caused a change.
@@ -205,6 +205,9 @@ impl Write {
 pub struct Event {
     /// The change's number.
     pub epoch: Epoch,
+    /// The hash of the event before it. Versions of this program that knew no chain wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<EventHash>,
     /// What was done.
     pub action: Action,
     /// By whom.
@@ -219,11 +222,12 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event of `change` as number `epoch`.
+    /// The event of `change` as the next one after `head`.
     #[must_use]
-    pub fn of(change: &Change, epoch: Epoch) -> Self {
+    pub fn of(change: &Change, head: Head) -> Self {
         Self {
-            epoch,
+            epoch: head.epoch.next(),
+            before: Some(head.hash),
             action: change.action,
             actor: change.actor.clone(),
             at: change.at,
@@ -244,13 +248,6 @@ impl Event {
             event: self,
         })
         .unwrap_or_default()
-    }
-
-    /// The stored form of `change`'s event before and after its epoch, for a store that numbers
-    /// changes where this program is not.
-    #[must_use]
-    pub fn around_epoch(change: &Change) -> [String; 2] {
-        split_at_zero(&Self::of(change, Epoch::NONE).encode(), "\"epoch\":")
     }
 
     /// Reads the stored form of the event number `epoch`.
@@ -309,14 +306,16 @@ mod tests {
             ))],
         );
         let change = change.because("asked \"for\" it".parse().ok());
-        let stored = Event::of(&change, Epoch(7)).encode();
+        let head = Head {
+            epoch: Epoch(6),
+            hash: EventHash::of(b"event 6"),
+        };
+        let stored = Event::of(&change, head).encode();
         let read = Event::decode(Epoch(7), stored.as_bytes()).unwrap();
         assert_eq!((read.epoch, read.records.len()), (Epoch(7), 1));
+        assert_eq!(read.before, Some(head.hash));
         assert!(change.reason.is_some() && read.reason == change.reason);
         assert!("".parse::<Reason>().is_err() && "a\nb".parse::<Reason>().is_err());
-
-        let [before, after] = Event::around_epoch(&change);
-        assert_eq!(format!("{before}7{after}"), stored);
 
         let newer = stored.replacen("\"schema\":1", "\"schema\":2", 1);
         for (epoch, bytes) in [

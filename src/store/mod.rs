@@ -9,6 +9,7 @@ mod batch;
 mod change;
 mod days;
 pub mod embedded;
+mod history;
 pub mod local;
 mod record;
 pub mod redis;
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 
 pub use batch::{Batch, BatchId, DayCounts, Spent};
 pub use change::{Action, Actor, Change, Event, NotAReason, Reason, Write};
+pub use history::{EventHash, Follow, Head};
 pub use local::open_embedded;
 pub use record::{Record, RecordId, Selection, Unreadable, Versioned};
 
@@ -122,19 +124,6 @@ impl From<Epoch> for Committed {
     }
 }
 
-/// What follows after an epoch.
-#[derive(Debug)]
-pub enum Follow {
-    /// The next events, without a gap, oldest first; empty when none came within the wait.
-    Events(Vec<Event>),
-    /// The events after that epoch are no longer kept, or the store's epoch is behind it: load
-    /// everything again.
-    Gap {
-        /// The store's epoch.
-        now: Epoch,
-    },
-}
-
 /// What could be read of what was seen, and of whom or what the rest is, which is damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Legible<T, Of> {
@@ -161,12 +150,14 @@ impl<T, Of> Default for Legible<T, Of> {
 ///    record under one new epoch together with one event that carries them, or does nothing.
 /// 2. **One winner.** Of several changes that expect the same version of a record, one is carried
 ///    out; the others get [`CommitError::Conflict`].
-/// 3. **No gaps.** Epochs are 1, 2, 3 …; every epoch has exactly one event.
+/// 3. **No gaps.** Epochs are 1, 2, 3 …; every epoch has exactly one event, and each event holds the
+///    hash of the one before it. [`Store::follow`] gives no event that does not follow on the head
+///    that it was given.
 /// 4. **Durable.** An acknowledged change survives the death of the process.
 /// 5. **Absent is not unavailable.** `Ok(None)` means that there is no such record. Whatever
 ///    keeps the store from knowing is an error, and an unreadable record is an error too.
 /// 6. **Consistent load.** [`Store::load`] gives every record as of some moment at or after the
-///    epoch that it returns, so that applying the events after that epoch, skipping what is older
+///    head that it returns, so that applying the events after that head, skipping what is older
 ///    than a record's version, gives the present. Clients are as of a moment that is no later than
 ///    that of the other records: who has a client has all that it was given until that version.
 /// 7. **Sightings merge.** [`Store::saw`] keeps the latest time of each kind whatever the order;
@@ -204,26 +195,26 @@ pub trait Store: Send + Sync {
     /// When the store cannot tell.
     async fn select(&self, which: &Selection) -> Result<Vec<Versioned>, StoreError>;
 
-    /// Calls `each` with every record; gives the epoch from which to follow.
+    /// Calls `each` with every record; gives the head from which to follow.
     ///
     /// # Errors
     ///
     /// When the store fails midway; what was given until then is worth nothing.
-    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError>;
+    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Head, StoreError>;
 
     /// The events after `after`, waiting up to `wait` for the first.
     ///
     /// # Errors
     ///
     /// When the store cannot tell.
-    async fn follow(&self, after: Epoch, wait: Duration) -> Result<Follow, StoreError>;
+    async fn follow(&self, after: Head, wait: Duration) -> Result<Follow, StoreError>;
 
-    /// The epoch of the last change.
+    /// The number and the hash of the last change.
     ///
     /// # Errors
     ///
     /// When the store cannot tell.
-    async fn epoch(&self) -> Result<Epoch, StoreError>;
+    async fn head(&self) -> Result<Head, StoreError>;
 
     /// Takes in what a gateway saw: merges the times, adds the counts. Gives how many of the stored
     /// entries that it met were damaged: a time is replaced then, and counts stay as they are, so

@@ -236,13 +236,6 @@ struct Read {
     record: Record,
 }
 
-/// Splits a stored form around the number 0 that follows `field`. Nothing that anybody else wrote
-/// comes before that field, so the first place is the right one.
-pub(super) fn split_at_zero(stored: &str, field: &str) -> [String; 2] {
-    let (before, after) = stored.split_once(&format!("{field}0")).unwrap_or_default();
-    [format!("{before}{field}"), after.to_owned()]
-}
-
 impl Versioned {
     /// The stored form of `record` as of `version`.
     #[must_use]
@@ -253,13 +246,6 @@ impl Versioned {
             record,
         })
         .unwrap_or_default()
-    }
-
-    /// The stored form of `record` before and after its version, for a store that numbers changes
-    /// where this program is not.
-    #[must_use]
-    pub fn around_version(record: &Record) -> [String; 2] {
-        split_at_zero(&Self::encode(Epoch::NONE, record), "\"version\":")
     }
 
     /// Reads the stored form of the record `id`.
@@ -309,17 +295,6 @@ mod tests {
         assert_eq!(
             (read.version, read.record.id()),
             (Epoch(7), client("a").id())
-        );
-    }
-
-    #[test]
-    fn the_stored_form_can_be_numbered_elsewhere() {
-        let name = Some("\"version\":0".to_owned());
-        let record = ClientRecord::new("a".parse().unwrap(), name, Timestamp::from_unix(1)).into();
-        let [before, after] = Versioned::around_version(&record);
-        assert_eq!(
-            format!("{before}7{after}"),
-            Versioned::encode(Epoch(7), &record)
         );
     }
 

@@ -49,6 +49,8 @@ pub struct Metrics {
     pub store_up: IntGauge,
     /// `keyferry_store_epoch`.
     pub store_epoch: IntGauge,
+    /// `keyferry_store_epoch_regressions_total`.
+    pub store_epoch_regressions: IntCounter,
     /// `keyferry_directory_age_seconds`.
     pub directory_age: Gauge,
 }
@@ -129,6 +131,7 @@ impl Metrics {
             observing: make.register(IntGauge::with_opts(opts("observing", "1 while requests of an existing gateway are passed on as they came, whatever would be decided."))?)?,
             store_up: make.register(IntGauge::with_opts(opts("store_up", "1 while the store answers."))?)?,
             store_epoch: make.register(IntGauge::with_opts(opts("store_epoch", "The last change that is known here."))?)?,
+            store_epoch_regressions: make.register(IntCounter::with_opts(opts("store_epoch_regressions_total", "How often the store's history was no longer the one that was known here."))?)?,
             directory_age: make.register(Gauge::with_opts(opts("directory_age_seconds", "Seconds since the store last confirmed what is known here."))?)?,
             registry,
         })

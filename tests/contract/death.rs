@@ -35,7 +35,7 @@ async fn writes_until_it_is_killed() {
     } else {
         open_embedded(address.as_ref()).await.unwrap()
     };
-    let mut version = store.epoch().await.unwrap();
+    let mut version = store.head().await.unwrap().epoch;
     loop {
         let next = replace(version, described("a", &version.next().to_string()));
         version = store.commit(&next).await.unwrap().epoch;
@@ -101,9 +101,9 @@ pub(crate) async fn what_was_acknowledged_survives_a_kill(kind: Kind) {
         let store = rig.handle().await;
         // The last change may still be under way where the store outlives who asked for it.
         let record = loop {
-            let before = store.epoch().await.unwrap();
+            let before = store.head().await.unwrap().epoch;
             let record = store.get(&id("a")).await.unwrap().unwrap();
-            if store.epoch().await.unwrap() == before {
+            if store.head().await.unwrap().epoch == before {
                 assert_eq!(before, record.version);
                 break record;
             }
@@ -134,13 +134,13 @@ async fn what_a_gateway_acknowledged_to_commands_survives_its_death() {
             version = store.commit(&next).await.unwrap().epoch;
         }
         child.kill().await.unwrap();
-        assert!(store.epoch().await.is_err());
+        assert!(store.head().await.is_err());
         assert!(socket_path(&path).exists());
 
         let store = open_embedded(&path).await.unwrap();
         let record = store.get(&id("a")).await.unwrap().unwrap();
         assert_eq!(
-            (record.version, store.epoch().await.unwrap()),
+            (record.version, store.head().await.unwrap().epoch),
             (version, version)
         );
     }

@@ -25,8 +25,10 @@ mod pki;
 mod records;
 #[path = "../support/redis/mod.rs"]
 mod redis_server;
+mod replaced;
 mod select;
 mod socket;
+mod throughput;
 
 macro_rules! on {
     ($module:ident $case:ident: $($name:ident $kind:ident)*) => {
@@ -68,7 +70,7 @@ contract! {
         following_wakes_with_the_change
         following_waits_no_longer_than_told
         events_that_are_no_longer_kept_are_a_gap
-        an_epoch_ahead_of_the_store_is_a_gap
+        another_history_is_told_whatever_its_numbers
         a_long_way_behind_is_caught_up_in_order;
     select:
         everything_of_one_client_is_selected_and_nothing_else

@@ -152,5 +152,5 @@ pub(crate) async fn what_is_damaged_of_others_hinders_no_selection(kind: Kind) {
         matches!(refused, Err(StoreError::Unreadable(_))),
         "{refused:?}"
     );
-    assert_eq!(store.epoch().await.unwrap(), Epoch(2));
+    assert_eq!(store.head().await.unwrap().epoch, Epoch(2));
 }

@@ -2,7 +2,8 @@
 //!
 //! The file is a redb database: `records` (`client:acme` to the stored form of [`Versioned`]),
 //! `owned` (which are or were a client's), `events` (epoch to the stored form of
-//! [`Event`](super::Event)), `meta`, and the tables of what was seen. A change is one transaction that is on the disk before it is acknowledged.
+//! [`Event`](super::Event)), `meta`, `head`, and the tables of what was seen. A change is one
+//! transaction that is on the disk before it is acknowledged.
 //!
 //! Whoever has the file open holds a lock on it that ends with the process. Commands that are run
 //! beside a gateway therefore go through it: see [`super::local`].
@@ -24,7 +25,7 @@ use tokio::task::spawn_blocking;
 pub use open::OpenError;
 
 use super::{
-    Batch, Change, CommitError, Committed, EVENTS_KEPT, Epoch, Follow, Legible, RecordId,
+    Batch, Change, CommitError, Committed, EVENTS_KEPT, Epoch, Follow, Head, Legible, RecordId,
     Selection, Store, StoreError, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
@@ -43,7 +44,7 @@ pub struct Embedded {
 
 struct OpenFile {
     database: Database,
-    epoch: watch::Sender<Epoch>,
+    head: watch::Sender<Head>,
     events_kept: u64,
 }
 
@@ -66,14 +67,14 @@ impl Embedded {
     /// As [`Self::open`].
     pub fn open_keeping(path: &Path, events_kept: u64) -> Result<Self, OpenError> {
         let database = open::open(path)?;
-        let epoch = tables::epoch(&database).map_err(|error| OpenError::Damaged {
+        let head = tables::head(&database).map_err(|error| OpenError::Damaged {
             path: path.to_owned(),
             why: error.to_string(),
         })?;
         Ok(Self {
             file: Arc::new(OpenFile {
                 database,
-                epoch: watch::Sender::new(epoch),
+                head: watch::Sender::new(head),
                 events_kept,
             }),
             writing: Arc::default(),
@@ -108,9 +109,9 @@ impl Store for Embedded {
         // announced, and only then the next one begun.
         spawn_blocking(move || {
             let _turn = turn;
-            let epoch = tables::commit(&file.database, &change, file.events_kept)?;
-            file.epoch.send_replace(epoch);
-            Ok(epoch.into())
+            let head = tables::commit(&file.database, &change, file.events_kept)?;
+            file.head.send_replace(head);
+            Ok(head.epoch.into())
         })
         .await
         .map_err(|error| broken(&error))?
@@ -127,7 +128,7 @@ impl Store for Embedded {
             .await
     }
 
-    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError> {
+    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Head, StoreError> {
         let (sender, mut records) = mpsc::channel(LOAD_AHEAD);
         let reading = self.read(move |database| tables::load(database, &sender));
         let taking = async {
@@ -138,19 +139,19 @@ impl Store for Embedded {
         tokio::join!(reading, taking).0
     }
 
-    async fn follow(&self, after: Epoch, wait: Duration) -> Result<Follow, StoreError> {
-        let mut epoch = self.file.epoch.subscribe();
-        if *epoch.borrow_and_update() == after {
+    async fn follow(&self, after: Head, wait: Duration) -> Result<Follow, StoreError> {
+        let mut head = self.file.head.subscribe();
+        if *head.borrow_and_update() == after {
             // Whether it came, or the wait is over: the file says what there is.
-            let changed = epoch.wait_for(|now| *now != after);
+            let changed = head.wait_for(|now| *now != after);
             let _ = tokio::time::timeout(wait, changed).await;
         }
         self.read(move |database| tables::events(database, after))
             .await
     }
 
-    async fn epoch(&self) -> Result<Epoch, StoreError> {
-        self.read(tables::epoch).await
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.read(tables::head).await
     }
 
     async fn saw(&self, batch: &Batch) -> Result<u64, StoreError> {

@@ -1,11 +1,15 @@
 //! The tables of the file, and what is done with them. Everything here blocks.
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+};
 use tokio::sync::mpsc;
 
 use super::activity;
+use crate::store::history::follow;
 use crate::store::{
-    Change, CommitError, Epoch, Event, Follow, RecordId, Selection, StoreError, Versioned,
+    Change, CommitError, Epoch, Event, EventHash, Follow, Head, RecordId, Selection, StoreError,
+    Unreadable, Versioned,
 };
 
 /// `client:acme` to the record's stored form.
@@ -16,9 +20,12 @@ const OWNED: TableDefinition<'_, (&str, &str), ()> = TableDefinition::new("owned
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 /// The form of the file, and the epoch of the last change.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// The hash of the last event.
+const HEAD: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("head");
 
 const FORM: &str = "form";
 const EPOCH: &str = "epoch";
+const HASH: &str = "hash";
 
 /// The form of the file that this program reads and writes.
 const KNOWN_FORM: u64 = 1;
@@ -47,21 +54,42 @@ pub(super) fn prepare(database: &Database) -> Result<Option<String>, redb::Error
         transaction.open_table(RECORDS)?;
         transaction.open_table(OWNED)?;
         transaction.open_table(EVENTS)?;
+        transaction.open_table(HEAD)?;
         activity::prepare(&transaction)?;
     }
     transaction.commit()?;
     Ok(None)
 }
 
-/// The epoch of the last change.
-pub(super) fn epoch(database: &Database) -> Result<Epoch, StoreError> {
-    let read = database.begin_read().map_err(failed)?;
-    epoch_in(&read.open_table(META).map_err(failed)?)
+/// The number and the hash of the last change.
+pub(super) fn head(database: &Database) -> Result<Head, StoreError> {
+    head_then(&database.begin_read().map_err(failed)?)
 }
 
-fn epoch_in(meta: &impl ReadableTable<&'static str, u64>) -> Result<Epoch, StoreError> {
+/// The head as of a transaction.
+fn head_then(read: &ReadTransaction) -> Result<Head, StoreError> {
+    head_in(
+        &read.open_table(META).map_err(failed)?,
+        &read.open_table(HEAD).map_err(failed)?,
+    )
+}
+
+fn head_in(
+    meta: &impl ReadableTable<&'static str, u64>,
+    heads: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<Head, StoreError> {
     let epoch = meta.get(EPOCH).map_err(failed)?;
-    Ok(epoch.map_or(Epoch::NONE, |epoch| Epoch(epoch.value())))
+    let hash = match heads.get(HASH).map_err(failed)? {
+        None => EventHash::default(),
+        Some(stored) => EventHash::from_bytes(stored.value()).ok_or_else(|| Unreadable {
+            what: "the hash of the last change".to_owned(),
+            why: "it has not 32 bytes".to_owned(),
+        })?,
+    };
+    Ok(Head {
+        epoch: epoch.map_or(Epoch::NONE, |epoch| Epoch(epoch.value())),
+        hash,
+    })
 }
 
 /// Carries out a change, and forgets the event that is `events_kept` older.
@@ -69,13 +97,13 @@ pub(super) fn commit(
     database: &Database,
     change: &Change,
     events_kept: u64,
-) -> Result<Epoch, CommitError> {
+) -> Result<Head, CommitError> {
     let transaction = database.begin_write().map_err(failed)?;
     // A transaction that is dropped before its commit leaves nothing.
     check(&transaction, change)?;
-    let epoch = write(&transaction, change, events_kept)?;
+    let head = write(&transaction, change, events_kept)?;
     transaction.commit().map_err(failed)?;
-    Ok(epoch)
+    Ok(head)
 }
 
 fn check(transaction: &WriteTransaction, change: &Change) -> Result<(), CommitError> {
@@ -102,10 +130,16 @@ fn write(
     transaction: &WriteTransaction,
     change: &Change,
     events_kept: u64,
-) -> Result<Epoch, StoreError> {
+) -> Result<Head, StoreError> {
     let mut meta = transaction.open_table(META).map_err(failed)?;
-    let epoch = epoch_in(&meta)?.next();
+    let mut heads = transaction.open_table(HEAD).map_err(failed)?;
+    let event = Event::of(change, head_in(&meta, &heads)?);
+    let (epoch, event) = (event.epoch, event.encode());
+    let hash = EventHash::of(event.as_bytes());
     meta.insert(EPOCH, epoch.0).map_err(failed)?;
+    heads
+        .insert(HASH, hash.as_bytes().as_slice())
+        .map_err(failed)?;
     let mut records = transaction.open_table(RECORDS).map_err(failed)?;
     let mut owned = transaction.open_table(OWNED).map_err(failed)?;
     for write in &change.writes {
@@ -123,13 +157,12 @@ fn write(
         }
     }
     let mut events = transaction.open_table(EVENTS).map_err(failed)?;
-    let event = Event::of(change, epoch).encode();
     events.insert(epoch.0, event.as_bytes()).map_err(failed)?;
     // Epochs have no gaps, so one event goes for each that comes.
     if let Some(old) = epoch.0.checked_sub(events_kept) {
         events.remove(old).map_err(failed)?;
     }
-    Ok(epoch)
+    Ok(Head { epoch, hash })
 }
 
 /// One record.
@@ -177,10 +210,10 @@ pub(super) fn select(database: &Database, which: &Selection) -> Result<Vec<Versi
     Ok(selected)
 }
 
-/// Sends every record as of one moment; gives the epoch of that moment.
-pub(super) fn load(database: &Database, to: &mpsc::Sender<Versioned>) -> Result<Epoch, StoreError> {
+/// Sends every record as of one moment; gives the head of that moment.
+pub(super) fn load(database: &Database, to: &mpsc::Sender<Versioned>) -> Result<Head, StoreError> {
     let read = database.begin_read().map_err(failed)?;
-    let epoch = epoch_in(&read.open_table(META).map_err(failed)?)?;
+    let head = head_then(&read)?;
     let records = read.open_table(RECORDS).map_err(failed)?;
     for entry in records.iter().map_err(failed)? {
         let (id, stored) = entry.map_err(failed)?;
@@ -189,28 +222,20 @@ pub(super) fn load(database: &Database, to: &mpsc::Sender<Versioned>) -> Result<
             break; // Nobody waits for them any more.
         }
     }
-    Ok(epoch)
+    Ok(head)
 }
 
 /// The events after `after`, as far as there are any.
-pub(super) fn events(database: &Database, after: Epoch) -> Result<Follow, StoreError> {
+pub(super) fn events(database: &Database, after: Head) -> Result<Follow, StoreError> {
     let read = database.begin_read().map_err(failed)?;
-    let now = epoch_in(&read.open_table(META).map_err(failed)?)?;
+    let now = head_then(&read)?;
     let events = read.open_table(EVENTS).map_err(failed)?;
-    let mut next = after.next();
-    let mut found = Vec::new();
-    for entry in events.range(next.0..).map_err(failed)?.take(BATCH) {
+    let next = events.range(after.epoch.next().0..).map_err(failed)?;
+    let entries = next.take(BATCH).map(|entry| {
         let (epoch, stored) = entry.map_err(failed)?;
-        if epoch.value() != next.0 {
-            return Ok(Follow::Gap { now });
-        }
-        found.push(Event::decode(next, stored.value())?);
-        next = next.next();
-    }
-    if after > now || (found.is_empty() && after < now) {
-        return Ok(Follow::Gap { now });
-    }
-    Ok(Follow::Events(found))
+        Ok((Epoch(epoch.value()), stored.value().to_vec()))
+    });
+    follow(after, now, entries)
 }
 
 pub(super) fn failed(error: impl Into<redb::Error>) -> StoreError {

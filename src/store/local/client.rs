@@ -15,8 +15,8 @@ use super::wire::{self, Answer, PROTOCOL, Question, Request};
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, CommitError, Committed, Epoch, Follow, Legible, RecordId, Selection, Store,
-    StoreError, Unreadable, Versioned,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, RecordId, Selection,
+    Store, StoreError, Unreadable, Versioned,
 };
 
 /// How long the gateway may take to accept a connection.
@@ -39,7 +39,7 @@ impl Client {
     pub async fn connect(socket: &Path) -> Result<Self, StoreError> {
         let socket = socket.to_owned();
         let client = Self { socket };
-        client.epoch().await?;
+        client.head().await?;
         Ok(client)
     }
 
@@ -168,33 +168,34 @@ impl Store for Client {
         }
     }
 
-    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError> {
+    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Head, StoreError> {
         let mut lines = self.ask(&Question::Load).await?;
         loop {
             match lines.next().await? {
                 Answer::Record { id, stored } => each(Versioned::decode(&id, stored.as_bytes())?),
-                Answer::Epoch { epoch } => return Ok(epoch),
+                Answer::Head { head } => return Ok(head),
                 _ => return Err(unexpected()),
             }
         }
     }
 
-    async fn follow(&self, after: Epoch, wait: Duration) -> Result<Follow, StoreError> {
+    async fn follow(&self, after: Head, wait: Duration) -> Result<Follow, StoreError> {
         let mut lines = self.ask(&Question::Follow { after, wait }).await?;
         let mut events = Vec::new();
         loop {
             match lines.next().await? {
                 Answer::Event { event } => events.push(event),
+                Answer::Head { head } => return Ok(Follow::Events { events, head }),
                 Answer::Gap { now } => return Ok(Follow::Gap { now }),
-                Answer::Done => return Ok(Follow::Events(events)),
+                Answer::Replaced { now } => return Ok(Follow::Replaced { now }),
                 _ => return Err(unexpected()),
             }
         }
     }
 
-    async fn epoch(&self) -> Result<Epoch, StoreError> {
-        match self.ask_for_one(&Question::Epoch).await? {
-            Answer::Epoch { epoch } => Ok(epoch),
+    async fn head(&self) -> Result<Head, StoreError> {
+        match self.ask_for_one(&Question::Head).await? {
+            Answer::Head { head } => Ok(head),
             _ => Err(unexpected()),
         }
     }

@@ -20,7 +20,7 @@ use super::{beside, socket_path};
 use crate::client::{History, Use};
 use crate::clock::Day;
 use crate::store::embedded::Embedded;
-use crate::store::{Change, CommitError, Committed, Epoch, Follow, Legible, Store, StoreError};
+use crate::store::{Change, CommitError, Committed, Follow, Head, Legible, Store, StoreError};
 
 /// The most questions that are answered at a time.
 const AT_A_TIME: usize = 64;
@@ -52,7 +52,7 @@ pub struct Listener {
 struct Asked {
     store: Arc<Embedded>,
     /// Up to where the gateway acts by what the store knows.
-    acts_by: Option<watch::Receiver<Epoch>>,
+    acts_by: Option<watch::Receiver<Head>>,
 }
 
 /// Why the socket cannot be made.
@@ -91,7 +91,7 @@ impl Listener {
     /// Acknowledges a change only when the gateway acts by it, as `acts_by` tells: whoever revokes
     /// a key is told so when it is refused.
     #[must_use]
-    pub fn acknowledging(mut self, acts_by: watch::Receiver<Epoch>) -> Self {
+    pub fn acknowledging(mut self, acts_by: watch::Receiver<Head>) -> Self {
         self.asked.acts_by = Some(acts_by);
         self
     }
@@ -180,7 +180,7 @@ impl Asked {
             Ok(Committed { epoch, .. }) => {
                 if let Some(mut acts_by) = self.acts_by.clone() {
                     // It is made, whether or not the gateway knows soon.
-                    let _ = timeout(ACT, acts_by.wait_for(|known| *known >= epoch)).await;
+                    let _ = timeout(ACT, acts_by.wait_for(|known| known.epoch >= epoch)).await;
                 }
                 Answer::Epoch { epoch }
             }
@@ -249,18 +249,19 @@ async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<
         Question::Load => return load(store, to).await,
         Question::Follow { after, wait } => {
             match store.follow(after, wait.min(LONGEST_FOLLOW)).await {
-                Ok(Follow::Events(events)) => {
+                Ok(Follow::Events { events, head }) => {
                     for event in events {
                         say(to, &Answer::Event { event }).await?;
                     }
-                    Answer::Done
+                    Answer::Head { head }
                 }
                 Ok(Follow::Gap { now }) => Answer::Gap { now },
+                Ok(Follow::Replaced { now }) => Answer::Replaced { now },
                 Err(error) => error.into(),
             }
         }
-        Question::Epoch => match store.epoch().await {
-            Ok(epoch) => Answer::Epoch { epoch },
+        Question::Head => match store.head().await {
+            Ok(head) => Answer::Head { head },
             Err(error) => error.into(),
         },
         Question::Saw { batch } => match store.saw(&batch).await {
@@ -342,13 +343,13 @@ async fn stream(
 async fn load(store: &dyn Store, to: &mut Lines) -> io::Result<()> {
     let (sender, lines) = mpsc::unbounded_channel();
     let reading = async move {
-        let epoch = store
+        let head = store
             .load(&mut |record| {
                 // When nobody takes it any more, the other half has failed and tells why.
                 let _ = sender.send(Answer::record(&record));
             })
             .await?;
-        Ok(Answer::Epoch { epoch })
+        Ok(Answer::Head { head })
     };
     stream(to, reading, lines).await
 }

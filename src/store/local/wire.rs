@@ -12,11 +12,11 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWr
 use crate::client::{ClientId, CredentialId, History, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, Epoch, Event, RecordId, Selection, StoreError, Unreadable, Versioned,
+    Batch, Change, Epoch, Event, Head, RecordId, Selection, StoreError, Unreadable, Versioned,
 };
 
 /// The version of what is said. The two programs may be of different versions.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 
 /// The longest line. A change with ten thousand records is about a third of this.
 const LONGEST_LINE: u64 = 16 << 20;
@@ -44,10 +44,10 @@ pub(super) enum Question {
     },
     Load,
     Follow {
-        after: Epoch,
+        after: Head,
         wait: Duration,
     },
-    Epoch,
+    Head,
     Saw {
         batch: Batch,
     },
@@ -104,8 +104,14 @@ pub(super) enum Answer {
     Epoch {
         epoch: Epoch,
     },
+    Head {
+        head: Head,
+    },
     Gap {
-        now: Epoch,
+        now: Head,
+    },
+    Replaced {
+        now: Head,
     },
     Counts {
         history: History,
