@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::door::{ClientCertificates, MinimumTls};
@@ -10,7 +9,7 @@ use crate::key::{Format, Peppers};
 use crate::policy::Network;
 use crate::secret::SecretBytes;
 use crate::sign::{Names, SigningKey};
-use crate::store::redis;
+use crate::store::{embedded, redis};
 use crate::upstream::Protocol;
 
 /// The public listener.
@@ -84,11 +83,8 @@ pub struct Keys {
 /// Where everything is remembered.
 #[derive(Clone, Debug)]
 pub enum StoreSettings {
-    /// One file.
-    Embedded {
-        /// Where it is; its folder exists.
-        path: PathBuf,
-    },
+    /// One file; its folder exists.
+    Embedded(embedded::Settings),
     /// Redis, in one of its shapes.
     Redis(Box<redis::Settings>),
 }
@@ -96,7 +92,7 @@ pub enum StoreSettings {
 impl fmt::Display for StoreSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Embedded { path } => write!(f, "embedded ({})", path.display()),
+            Self::Embedded(embedded) => write!(f, "embedded ({})", embedded.path.display()),
             Self::Redis(redis) => write!(f, "redis ({redis})"),
         }
     }

@@ -1,17 +1,20 @@
 //! Following the store: load everything once, then apply event by event.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Directory, View};
 use crate::clock;
-use crate::store::{Epoch, Event, Follow, Record, StoreError, Versioned};
+use crate::store::{Epoch, Event, Follow, Loaded, Record, Refused, StoreError, Versioned};
 
 /// How long one wait for events lasts; also how often a silent store shows that it is there.
 const WAIT: Duration = Duration::from_secs(2);
 /// The pause before the first try after a failure; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How many refused records are named in the log, each time that everything is loaded.
+const MOST_TOLD: usize = 10;
 
 impl Directory {
     /// Follows the store for ever. Run it in one task; drop that task to stop.
@@ -24,7 +27,7 @@ impl Directory {
             } else {
                 self.next_events().await
             };
-            let failed = step.is_err();
+            let (failed, current) = (step.is_err(), !matches!(step, Err(_) | Ok(Step::Broken)));
             must_load = match step {
                 Ok(Step::Loaded) => false,
                 Ok(Step::Followed) => {
@@ -39,7 +42,8 @@ impl Directory {
             };
             if failed {
                 self.set_reachable(false);
-            } else {
+            }
+            if current {
                 if !self.is_reachable() && pause != FIRST_PAUSE {
                     tracing::info!(epoch = self.epoch().0, "the store answers again");
                 }
@@ -57,7 +61,22 @@ impl Directory {
     async fn load(&self) -> Result<(), StoreError> {
         let begun = clock::monotonic();
         let view = View::default();
-        let head = self.store.load(&mut |record| view.apply(record)).await?;
+        let (mut believed, mut refused) = (0usize, Vec::new());
+        let mut each = |loaded: Loaded| match loaded {
+            Ok(record) => {
+                believed = believed.saturating_add(1);
+                view.apply(record);
+            }
+            Err(one) => refused.push(one),
+        };
+        let head = self.store.load(&mut each).await?;
+        self.refuse(&refused);
+        // With a wrong record key nobody would be known, and nobody must be told so.
+        if refused.len() > believed
+            && let Some(one) = refused.pop()
+        {
+            return Err(one.into());
+        }
         let [clients, certificates, keys] = view.len().map(|(_, count)| count);
         self.view.store(view.into());
         self.population.fetch_add(1, Ordering::Release);
@@ -68,6 +87,7 @@ impl Directory {
             clients,
             certificates,
             keys,
+            refused = refused.len(),
             took_ms = begun.elapsed().as_millis(),
             "loaded the directory"
         );
@@ -76,7 +96,14 @@ impl Directory {
 
     async fn next_events(&self) -> Result<Step, StoreError> {
         let have = *self.head.borrow();
-        match self.store.follow(have, WAIT).await? {
+        let told = match self.store.follow(have, WAIT).await {
+            Err(StoreError::Refused(one)) => {
+                self.refuse(&[one]);
+                return Ok(Step::Broken);
+            }
+            told => told?,
+        };
+        match told {
             Follow::Events { events, head } => {
                 for event in events {
                     self.apply(event);
@@ -102,6 +129,25 @@ impl Directory {
                 );
                 Ok(Step::Broken)
             }
+        }
+    }
+
+    /// Counts what is not believed, and raises the alarm.
+    fn refuse(&self, refused: &[Refused]) {
+        let mut counts = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        for (at, one) in refused.iter().enumerate() {
+            let count = counts.entry(one.why.as_str()).or_default();
+            *count = count.saturating_add(1);
+            if at < MOST_TOLD {
+                tracing::error!(what = one.what, why = %one.why, "the store holds what is not believed");
+            }
+        }
+        if let Some(more) = refused
+            .len()
+            .checked_sub(MOST_TOLD)
+            .filter(|more| *more > 0)
+        {
+            tracing::error!(more, "the store holds more that is not believed");
         }
     }
 

@@ -16,8 +16,10 @@ mod sightings;
 mod stored;
 mod view;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex as Lock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
@@ -50,6 +52,8 @@ pub struct Directory {
     started: Instant,
     last_contact_ms: AtomicU64,
     regressions: AtomicU64,
+    /// How many records and events were not believed, by why.
+    refused: Lock<BTreeMap<&'static str, u64>>,
 }
 
 /// The last question for the store's head that was answered.
@@ -80,6 +84,7 @@ impl Directory {
             started: clock::monotonic(),
             last_contact_ms: AtomicU64::new(0),
             regressions: AtomicU64::new(0),
+            refused: Lock::default(),
         }
     }
 
@@ -182,6 +187,14 @@ impl Directory {
     #[must_use]
     pub fn regressions(&self) -> u64 {
         self.regressions.load(Ordering::Relaxed)
+    }
+
+    /// How many records and events of the store were refused, by reason.
+    pub fn refused(&self, mut each: impl FnMut(&'static str, u64)) {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        for (reason, count) in &*refused {
+            each(reason, *count);
+        }
     }
 
     fn touch(&self) {

@@ -72,6 +72,11 @@ impl Gateway {
                 }
                 Err(CommitError::Conflict(id)) => {
                     self.parts.directory.catch_up().await?;
+                    let own = RecordId::Certificate(*certificate.fingerprint());
+                    if id == own && self.is_unknown(certificate) {
+                        // What stands in the store in its place is not believed: nobody knows.
+                        return Err(Refusal::StoreUnavailable);
+                    }
                     if is_own(&id, certificate) || !self.is_unknown(certificate) {
                         return Ok(());
                     }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{SCHEMA, SchemaOnly};
-use super::{Epoch, EventHash, Head, Record, Unreadable};
+use super::authentic::{Opened, RecordKeys, Refusal, Refused, damaged};
+use super::{Epoch, EventHash, Head, Record};
 use crate::clock::Timestamp;
 
 /// Who caused a change.
@@ -242,58 +242,48 @@ impl Event {
 
     /// The stored form.
     #[must_use]
-    pub fn encode(&self) -> String {
-        serde_json::to_string(&Stored {
-            schema: SCHEMA,
-            event: self,
-        })
-        .unwrap_or_default()
+    pub fn encode(&self, keys: &RecordKeys) -> String {
+        let json = serde_json::to_string(self).unwrap_or_default();
+        keys.close(&format!("{EVENT}{json}"), &[CONTEXT, json.as_bytes()])
     }
 
     /// Reads the stored form of the event number `epoch`.
     ///
     /// # Errors
     ///
-    /// [`Unreadable`] when it is damaged, of another schema, or another event than `epoch` says.
-    pub fn decode(epoch: Epoch, stored: &[u8]) -> Result<Self, Unreadable> {
-        let unreadable = |why: String| Unreadable {
-            what: format!("event {epoch}"),
-            why,
+    /// [`Refused`] when it is not authentic, damaged, or another event than `epoch` says.
+    pub fn decode(epoch: Epoch, stored: &[u8], keys: &RecordKeys) -> Result<Self, Refused> {
+        let read = || {
+            let Opened { body, mac } = Opened::read(stored)?;
+            let json = body.strip_prefix(EVENT);
+            let json = json.ok_or_else(|| damaged(&"it is no event"))?;
+            keys.check(mac.as_ref(), &[CONTEXT, json.as_bytes()])?;
+            let event: Self = serde_json::from_str(json).map_err(|error| damaged(&error))?;
+            if event.epoch == epoch {
+                Ok(event)
+            } else {
+                Err(Refusal::Damaged(format!(
+                    "it says that it is {}",
+                    event.epoch
+                )))
+            }
         };
-        SchemaOnly::check(stored).map_err(unreadable)?;
-        let read: Read = serde_json::from_slice(stored).map_err(|e| unreadable(e.to_string()))?;
-        if read.event.epoch != epoch {
-            return Err(unreadable(format!(
-                "it says that it is {}",
-                read.event.epoch
-            )));
-        }
-        Ok(read.event)
+        read().map_err(|why| why.of(&format!("event {epoch}")))
     }
 }
 
-/// The stored form: the schema first, so that it can be read before the rest is understood.
-#[derive(Serialize)]
-struct Stored<'a> {
-    schema: u32,
-    event: &'a Event,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Read {
-    #[serde(rename = "schema")]
-    _schema: u32,
-    event: Event,
-}
+const EVENT: &str = "\"event\":";
+const CONTEXT: &[u8] = b"event.v1";
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::client::ClientRecord;
+    use crate::secret::Secret;
+    use crate::store::{RecordKey, Versioned};
 
     #[test]
-    fn a_damaged_foreign_or_misplaced_event_is_an_error() {
+    fn a_damaged_foreign_or_misplaced_event_is_refused() {
         let at = Timestamp::from_unix(1);
         let change = Change::new(
             Action::ClientAdded,
@@ -310,23 +300,38 @@ mod tests {
             epoch: Epoch(6),
             hash: EventHash::of(b"event 6"),
         };
-        let stored = Event::of(&change, head).encode();
-        let read = Event::decode(Epoch(7), stored.as_bytes()).unwrap();
+        let keys = RecordKeys::new(RecordKey::new(1, &Secret::new(vec![1; 32])), []);
+        let stored = Event::of(&change, head).encode(&keys);
+        let read = Event::decode(Epoch(7), stored.as_bytes(), &keys).unwrap();
         assert_eq!((read.epoch, read.records.len()), (Epoch(7), 1));
         assert_eq!(read.before, Some(head.hash));
         assert!(change.reason.is_some() && read.reason == change.reason);
         assert!("".parse::<Reason>().is_err() && "a\nb".parse::<Reason>().is_err());
 
-        let newer = stored.replacen("\"schema\":1", "\"schema\":2", 1);
-        for (epoch, bytes) in [
-            (7, stored.trim_start_matches('{')),
-            (7, &newer),
-            (8, &stored),
+        let unsigned = Event::of(&change, head).encode(&RecordKeys::none());
+        for (epoch, bytes, why) in [
+            (7, stored.trim_start_matches('{'), "damaged"),
+            (7, &stored.replacen(":2,", ":3,", 1), "schema"),
+            (8, &stored, "damaged"),
+            (7, &unsigned, "unsigned"),
+            (
+                7,
+                &stored.replace("\"epoch\":7", "\"epoch\":8"),
+                "wrong_mac",
+            ),
         ] {
-            assert!(
-                Event::decode(Epoch(epoch), bytes.as_bytes()).is_err(),
-                "{epoch} {bytes}"
-            );
+            let refused = Event::decode(Epoch(epoch), bytes.as_bytes(), &keys).unwrap_err();
+            assert_eq!(refused.why.as_str(), why, "{epoch} {bytes}");
         }
+        let none = RecordKeys::none();
+        assert!(Event::decode(Epoch(7), unsigned.as_bytes(), &none).is_ok());
+    }
+
+    #[test]
+    fn a_record_is_no_event_and_an_event_no_record() {
+        let keys = RecordKeys::new(RecordKey::new(1, &Secret::new(vec![1; 32])), []);
+        let record = ClientRecord::new("a".parse().unwrap(), None, Timestamp::from_unix(1)).into();
+        let stored = Versioned::encode(Epoch(7), &record, &keys);
+        assert!(Event::decode(Epoch(7), stored.as_bytes(), &keys).is_err());
     }
 }

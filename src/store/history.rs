@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Epoch, Event, StoreError};
+use super::{Epoch, Event, RecordKeys, StoreError};
 
 /// SHA-256 of an event as it is stored. By default, of nothing: that is before the first event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -113,6 +113,7 @@ pub enum Follow {
 pub(super) fn follow(
     after: Head,
     now: Head,
+    keys: &RecordKeys,
     entries: impl Iterator<Item = Result<(Epoch, Vec<u8>), StoreError>>,
 ) -> Result<Follow, StoreError> {
     if now.is_not_after(&after) {
@@ -121,7 +122,7 @@ pub(super) fn follow(
     let mut head = after;
     let mut events = Vec::new();
     for entry in entries {
-        match next(head, now, entry) {
+        match next(head, now, keys, entry) {
             Ok(Next::Event(event, after)) => {
                 head = after;
                 events.push(event);
@@ -145,13 +146,14 @@ enum Next {
 fn next(
     head: Head,
     now: Head,
+    keys: &RecordKeys,
     entry: Result<(Epoch, Vec<u8>), StoreError>,
 ) -> Result<Next, StoreError> {
     let (epoch, stored) = entry?;
     if epoch != head.epoch.next() {
         return Ok(Next::Break(Follow::Gap { now }));
     }
-    let event = Event::decode(epoch, &stored)?;
+    let event = Event::decode(epoch, &stored, keys)?;
     if event.before.is_some_and(|before| before != head.hash) {
         return Ok(Next::Break(Follow::Replaced { now }));
     }

@@ -5,6 +5,7 @@
 //! replaces, and is carried out whole or not at all. So the rules of the domain live in the core
 //! as functions that make changes, and an adapter only compares, writes and counts.
 
+mod authentic;
 mod batch;
 mod change;
 mod days;
@@ -13,17 +14,20 @@ mod history;
 pub mod local;
 mod record;
 pub mod redis;
+mod stored;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use authentic::{RecordKey, RecordKeyVersion, RecordKeys, Refusal, Refused};
 pub use batch::{Batch, BatchId, DayCounts, Spent};
 pub use change::{Action, Actor, Change, Event, NotAReason, Reason, Write};
 pub use history::{EventHash, Follow, Head};
 pub use local::open_embedded;
 pub use record::{Record, RecordId, Selection, Unreadable, Versioned};
+pub use stored::Loaded;
 
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -72,7 +76,10 @@ pub enum StoreError {
     /// No answer in time, or none that means anything.
     #[error("the store does not answer: {0}")]
     Unavailable(String),
-    /// A record or an event that this program cannot read: damaged, or written by a newer one.
+    /// A record or an event that is not authentic, damaged, or written by a newer program.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Anything else that this program cannot read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
 }
@@ -155,7 +162,8 @@ impl<T, Of> Default for Legible<T, Of> {
 ///    that it was given.
 /// 4. **Durable.** An acknowledged change survives the death of the process.
 /// 5. **Absent is not unavailable.** `Ok(None)` means that there is no such record. Whatever
-///    keeps the store from knowing is an error, and an unreadable record is an error too.
+///    keeps the store from knowing is an error, and a record that is not authentic is an error too:
+///    [`StoreError::Refused`]. To [`Store::load`] it costs only itself.
 /// 6. **Consistent load.** [`Store::load`] gives every record as of some moment at or after the
 ///    head that it returns, so that applying the events after that head, skipping what is older
 ///    than a record's version, gives the present. Clients are as of a moment that is no later than
@@ -195,18 +203,18 @@ pub trait Store: Send + Sync {
     /// When the store cannot tell.
     async fn select(&self, which: &Selection) -> Result<Vec<Versioned>, StoreError>;
 
-    /// Calls `each` with every record; gives the head from which to follow.
+    /// Calls `each` with every record, or why it is refused; gives the head from which to follow.
     ///
     /// # Errors
     ///
     /// When the store fails midway; what was given until then is worth nothing.
-    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Head, StoreError>;
+    async fn load(&self, each: &mut (dyn FnMut(Loaded) + Send)) -> Result<Head, StoreError>;
 
     /// The events after `after`, waiting up to `wait` for the first.
     ///
     /// # Errors
     ///
-    /// When the store cannot tell.
+    /// When the store cannot tell; [`StoreError::Refused`] when the next event is not authentic.
     async fn follow(&self, after: Head, wait: Duration) -> Result<Follow, StoreError>;
 
     /// The number and the hash of the last change.

@@ -51,6 +51,8 @@ pub struct Metrics {
     pub store_epoch: IntGauge,
     /// `keyferry_store_epoch_regressions_total`.
     pub store_epoch_regressions: IntCounter,
+    /// `keyferry_store_records_refused_total{reason}`.
+    pub store_records_refused: IntCounterVec,
     /// `keyferry_directory_age_seconds`.
     pub directory_age: Gauge,
 }
@@ -132,6 +134,7 @@ impl Metrics {
             store_up: make.register(IntGauge::with_opts(opts("store_up", "1 while the store answers."))?)?,
             store_epoch: make.register(IntGauge::with_opts(opts("store_epoch", "The last change that is known here."))?)?,
             store_epoch_regressions: make.register(IntCounter::with_opts(opts("store_epoch_regressions_total", "How often the store's history was no longer the one that was known here."))?)?,
+            store_records_refused: make.counters("store_records_refused_total", "Records and events of the store that were not believed, by reason.", &["reason"])?,
             directory_age: make.register(Gauge::with_opts(opts("directory_age_seconds", "Seconds since the store last confirmed what is known here."))?)?,
             registry,
         })

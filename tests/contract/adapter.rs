@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use keyferry::store::embedded::Embedded;
+use keyferry::store::embedded::{self, Embedded};
 use keyferry::store::local::{Client, Listener, socket_path};
 use keyferry::store::redis::{Redis, Settings};
 use keyferry::store::{EVENTS_KEPT, RecordId, Store};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::redis_server::Deployment;
+use super::redis_server::{Deployment, record_keys};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -144,7 +144,12 @@ impl Rig {
             assert!(redis.servers[0].start_again().await);
             return;
         }
-        let store = Arc::new(Embedded::open_keeping(&self.path(), self.events_kept).unwrap());
+        let settings = embedded::Settings {
+            record_keys: record_keys(),
+            events_kept: self.events_kept,
+            ..embedded::Settings::new(self.path())
+        };
+        let store = Arc::new(Embedded::open_with(&settings).unwrap());
         match &mut self.place {
             Place::Embedded { open, .. } => *open = Some(store),
             Place::Local { gateway, .. } => *gateway = Some(Gateway::start(store)),

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use keyferry::certificate::Fingerprint;
 use keyferry::client::ClientRecord;
 use keyferry::clock::{self, Timestamp};
+use keyferry::secret::Secret;
 use keyferry::store::{
-    CommitError, Epoch, Event, EventHash, Follow, Head, Record, RecordId, Store, StoreError,
-    Versioned, Write,
+    CommitError, Epoch, Event, EventHash, Follow, Head, Loaded, Record, RecordId, RecordKey,
+    RecordKeys, Store, StoreError, Versioned, Write,
 };
 use tokio::task::JoinSet;
 
@@ -16,6 +17,7 @@ use super::adapter::{Kind, Rig};
 use super::records::{
     change, client, conflict, count_up, create, described, description, enrolment, id, replace,
 };
+use super::redis_server::record_keys;
 
 const SOON: Duration = Duration::from_secs(5);
 const AT_ONCE: Duration = Duration::ZERO;
@@ -37,7 +39,8 @@ async fn events(store: &dyn Store, after: Head) -> Vec<Event> {
 async fn all(store: &dyn Store) -> (Head, BTreeMap<RecordId, Versioned>) {
     let mut records = BTreeMap::new();
     let head = store
-        .load(&mut |record| {
+        .load(&mut |loaded| {
+            let record = loaded.unwrap();
             records.insert(record.record.id(), record);
         })
         .await
@@ -171,47 +174,78 @@ pub(crate) async fn an_absent_record_is_none(kind: Kind) {
     assert_eq!((head, records.len()), (Head::default(), 0));
 }
 
-pub(crate) async fn an_unreadable_record_is_an_error(kind: Kind) {
+/// O4. And to a load it costs only itself.
+pub(crate) async fn a_refused_record_is_an_error_and_holds_up_no_other(kind: Kind) {
     let mut rig = Rig::start(kind).await;
-    rig.handle()
-        .await
-        .commit(&create(client("a")))
-        .await
-        .unwrap();
-    let good = Versioned::encode(Epoch(1), &client("a").into());
+    let store = rig.handle().await;
+    for name in ["a", "b"] {
+        store.commit(&create(client(name))).await.unwrap();
+    }
+    drop(store);
+    let good = Versioned::encode(Epoch(1), &client("a").into(), &record_keys());
     for bad in [
         String::new(),
         "{".to_owned(),
         "7".to_owned(),
         "null".to_owned(),
         "{}".to_owned(),
-        good.replace("\"schema\":1", "\"schema\":2"),
+        good.replace("\"schema\":2", "\"schema\":3"),
         good.replace("\"version\":1", "\"version\":null"),
     ] {
         rig.overwrite(&id("a"), &bad).await;
         let store = rig.handle().await;
-        let got = store.get(&id("a")).await;
-        assert!(
-            matches!(got, Err(StoreError::Unreadable(_))),
-            "{bad}: {got:?}"
-        );
-        let loaded = store.load(&mut |_| ()).await;
-        assert!(
-            matches!(loaded, Err(StoreError::Unreadable(_))),
-            "{bad}: {loaded:?}"
-        );
+        refused_alone(&*store, &bad).await;
         for expected in [Epoch::NONE, Epoch(1)] {
             let committed = store.commit(&replace(expected, client("a"))).await;
             assert!(
-                matches!(
-                    committed,
-                    Err(CommitError::Store(StoreError::Unreadable(_)))
-                ),
+                matches!(committed, Err(CommitError::Store(StoreError::Refused(_)))),
                 "{bad}: {committed:?}"
             );
         }
     }
-    assert_eq!(rig.handle().await.head().await.unwrap().epoch, Epoch(1));
+    assert_eq!(rig.handle().await.head().await.unwrap().epoch, Epoch(2));
+}
+
+/// What somebody wrote who has no record key, in whatever other way it is right.
+pub(crate) async fn a_record_that_is_not_authentic_is_refused(kind: Kind) {
+    let mut rig = Rig::start(kind).await;
+    let store = rig.handle().await;
+    for name in ["a", "b"] {
+        store.commit(&create(client(name))).await.unwrap();
+    }
+    drop(store);
+    let b = rig.stored(&id("b")).await;
+    let other_key = RecordKey::new(1, &Secret::new(vec![7; 32]));
+    for forged in [
+        Versioned::encode(Epoch(1), &client("a").into(), &RecordKeys::none()),
+        Versioned::encode(
+            Epoch(1),
+            &client("a").into(),
+            &RecordKeys::new(other_key, []),
+        ),
+        rig.stored(&id("a"))
+            .await
+            .replace("\"version\":1", "\"version\":3"),
+        b.replace("\"b\"", "\"a\""),
+        b,
+    ] {
+        rig.overwrite(&id("a"), &forged).await;
+        refused_alone(&*rig.handle().await, &forged).await;
+    }
+}
+
+/// Of the clients `a` and `b`, the first is refused, and not absent.
+async fn refused_alone(store: &dyn Store, bad: &str) {
+    let got = store.get(&id("a")).await;
+    assert!(matches!(got, Err(StoreError::Refused(_))), "{bad}: {got:?}");
+    let (mut good, mut refused) = (Vec::new(), 0);
+    let mut each = |loaded: Loaded| match loaded {
+        Ok(record) => good.push(record.record.id()),
+        Err(_) => refused += 1,
+    };
+    let head = store.load(&mut each).await.unwrap();
+    assert_eq!(head.epoch, Epoch(2));
+    assert_eq!((good, refused), (vec![id("b")], 1), "{bad}");
 }
 
 pub(crate) async fn what_is_written_reads_back_to_the_letter(kind: Kind) {
@@ -235,7 +269,7 @@ pub(crate) async fn what_is_written_reads_back_to_the_letter(kind: Kind) {
         .epoch;
     assert_eq!(
         rig.stored(&id("a")).await,
-        Versioned::encode(epoch, &record)
+        Versioned::encode(epoch, &record, &record_keys())
     );
 
     let store = rig.handle().await;

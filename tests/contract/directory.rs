@@ -13,8 +13,8 @@ use keyferry::clock::Day;
 use keyferry::directory::Directory;
 use keyferry::key::{KeyId, KeyRecord};
 use keyferry::store::{
-    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, RecordId, Selection,
-    Store, StoreError, Versioned, Write,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId,
+    Selection, Store, StoreError, Versioned, Write,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -143,7 +143,7 @@ impl Store for Held {
         self.store.select(which).await
     }
 
-    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Head, StoreError> {
+    async fn load(&self, each: &mut (dyn FnMut(Loaded) + Send)) -> Result<Head, StoreError> {
         self.store.load(each).await
     }
 

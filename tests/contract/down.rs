@@ -296,7 +296,7 @@ mod redis {
         );
         server.tell("XADD kf:{kf}:events 2-0 event {}");
         let told = store.follow(head, SOON).await;
-        assert!(matches!(told, Err(StoreError::Unreadable(_))), "{told:?}");
+        assert!(matches!(told, Err(StoreError::Refused(_))), "{told:?}");
     }
 
     #[tokio::test(flavor = "multi_thread")]

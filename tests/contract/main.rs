@@ -64,7 +64,8 @@ contract! {
         first_sight_on_many_replicas_makes_one_client
         epochs_have_no_gaps_and_each_has_one_event
         an_absent_record_is_none
-        an_unreadable_record_is_an_error
+        a_refused_record_is_an_error_and_holds_up_no_other
+        a_record_that_is_not_authentic_is_refused
         what_is_written_reads_back_to_the_letter
         a_load_and_the_events_after_it_give_the_present
         following_wakes_with_the_change

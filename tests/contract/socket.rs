@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyferry::store::embedded::{Embedded, OpenError};
+use keyferry::store::embedded::{Embedded, OpenError, Settings};
 use keyferry::store::local::{Client, Listener, socket_path};
 use keyferry::store::{Epoch, Head, Store, open_embedded};
 use tokio::sync::watch;
@@ -32,12 +32,12 @@ async fn it_is_for_its_owner_and_ends_with_the_gateway() {
     assert_eq!(mode(&socket), 0o600);
     let held = Embedded::open(&rig.path());
     assert!(matches!(held, Err(OpenError::InUse { .. })));
-    let store = open_embedded(&rig.path()).await.unwrap();
+    let store = open_embedded(&Settings::new(rig.path())).await.unwrap();
     store.commit(&create(client("a"))).await.unwrap();
 
     rig.close().await;
     assert!(!socket.exists());
-    let store = open_embedded(&rig.path()).await.unwrap();
+    let store = open_embedded(&Settings::new(rig.path())).await.unwrap();
     assert_eq!(store.head().await.unwrap().epoch, Epoch(1));
 }
 
@@ -100,7 +100,7 @@ async fn a_file_in_use_by_something_silent_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keyferry.redb");
     let _held = Embedded::open(&path).unwrap();
-    let error = open_embedded(&path).await.err().unwrap();
+    let error = open_embedded(&Settings::new(&path)).await.err().unwrap();
     assert!(matches!(error, OpenError::Unreachable { .. }), "{error}");
 }
 
@@ -109,7 +109,8 @@ async fn a_command_waits_for_another_that_has_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keyferry.redb");
     let held = Embedded::open(&path).unwrap();
-    let (store, ()) = tokio::join!(open_embedded(&path), async {
+    let settings = Settings::new(&path);
+    let (store, ()) = tokio::join!(open_embedded(&settings), async {
         tokio::task::yield_now().await;
         drop(held);
     });

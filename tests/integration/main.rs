@@ -32,6 +32,8 @@ mod failures;
 #[cfg(test)]
 mod foresight;
 #[cfg(test)]
+mod forgery;
+#[cfg(test)]
 mod grace;
 #[cfg(test)]
 mod harness;

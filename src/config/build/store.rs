@@ -1,20 +1,25 @@
 //! Where clients, certificates and keys are remembered.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Builder, Built};
-use crate::config::file::{self, StoreKind};
+use crate::config::file::{self, StoreKind, UnsignedRecords};
 use crate::config::problem::KeyPath;
 use crate::config::settings::StoreSettings;
+use crate::store::{RecordKey, RecordKeys, embedded, redis};
 
 impl Builder {
     pub(super) fn store(&mut self, typed: Option<file::Store>) -> Built<StoreSettings> {
         let at = KeyPath::top("store");
         let write =
             r#"write a table [store] with kind = "embedded" and path, or kind = "redis" and url"#;
-        let typed = self.required(&at, typed, write)?;
+        let mut typed = self.required(&at, typed, write)?;
+        let kind = typed.kind;
+        let unsigned = typed.unsigned_records;
+        let typed_keys = std::mem::take(&mut typed.record_keys);
+        let record_keys = self.record_keys(&at, typed_keys, unsigned, kind);
         let write = r#"write kind = "embedded" or "redis""#;
-        match self.required(&at.key("kind"), typed.kind, write)? {
+        match self.required(&at.key("kind"), kind, write)? {
             StoreKind::Embedded => {
                 for (key, is_typed) in [
                     ("url", typed.url.is_some()),
@@ -30,7 +35,11 @@ impl Builder {
                 }
                 let write = r#"write path = "state/keyferry.redb""#;
                 let path = self.required(&at.key("path"), typed.path.as_deref(), write)?;
-                self.embedded(&at.key("path"), path)
+                let path = self.embedded(&at.key("path"), path);
+                Ok(StoreSettings::Embedded(embedded::Settings {
+                    record_keys: record_keys?,
+                    ..embedded::Settings::new(path?)
+                }))
             }
             StoreKind::Redis => {
                 self.unused(
@@ -38,8 +47,38 @@ impl Builder {
                     typed.path.is_some(),
                     r#"kind = "embedded""#,
                 );
-                let redis = self.redis(&at, typed)?;
-                Ok(StoreSettings::Redis(Box::new(redis)))
+                let redis = self.redis(&at, typed);
+                Ok(StoreSettings::Redis(Box::new(redis::Settings {
+                    record_keys: record_keys?,
+                    ..redis?
+                })))
+            }
+        }
+    }
+
+    /// What records are authenticated with. Who can write to the file of the embedded store can
+    /// read the secrets beside it, so there it is no must.
+    fn record_keys(
+        &mut self,
+        at: &KeyPath,
+        typed: Vec<file::RecordKey>,
+        unsigned: UnsignedRecords,
+        kind: Option<StoreKind>,
+    ) -> Built<RecordKeys> {
+        let at = at.key("record_keys");
+        let accepts = unsigned == UnsignedRecords::Accept;
+        let typed = typed.into_iter().map(|typed| (typed.version, typed.file));
+        let keys = self.versioned_secrets(&at, typed)?;
+        let mut keys = keys
+            .iter()
+            .map(|(version, secret)| RecordKey::new(*version, secret));
+        match keys.next() {
+            Some(current) if accepts => Ok(RecordKeys::new(current, keys).accepting_unsigned()),
+            Some(current) => Ok(RecordKeys::new(current, keys)),
+            None if accepts || kind != Some(StoreKind::Redis) => Ok(RecordKeys::none()),
+            None => {
+                let write = r#"write record_keys = [{ version = 1, file = "record.key" }]; while the store still holds what is not signed, add unsigned_records = "accept""#;
+                Err(self.problem(&at, "missing", write))
             }
         }
     }
@@ -51,7 +90,7 @@ impl Builder {
         }
     }
 
-    fn embedded(&mut self, at: &KeyPath, path: &Path) -> Built<StoreSettings> {
+    fn embedded(&mut self, at: &KeyPath, path: &Path) -> Built<PathBuf> {
         let path = self.resolve(path);
         if path.is_dir() {
             let wrong = format!("{} is a folder", path.display());
@@ -66,6 +105,6 @@ impl Builder {
             let write = format!("make it with: mkdir -p -m 700 {}", folder.display());
             return Err(self.problem(at, wrong, write));
         }
-        Ok(StoreSettings::Embedded { path })
+        Ok(path)
     }
 }

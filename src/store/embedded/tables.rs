@@ -6,10 +6,11 @@ use redb::{
 use tokio::sync::mpsc;
 
 use super::activity;
+use crate::store::authentic::damaged;
 use crate::store::history::follow;
 use crate::store::{
-    Change, CommitError, Epoch, Event, EventHash, Follow, Head, RecordId, Selection, StoreError,
-    Unreadable, Versioned,
+    Change, CommitError, Epoch, Event, EventHash, Follow, Head, Loaded, RecordId, RecordKeys,
+    Selection, StoreError, Unreadable, Versioned,
 };
 
 /// `client:acme` to the record's stored form.
@@ -96,12 +97,13 @@ fn head_in(
 pub(super) fn commit(
     database: &Database,
     change: &Change,
+    keys: &RecordKeys,
     events_kept: u64,
 ) -> Result<Head, CommitError> {
     let transaction = database.begin_write().map_err(failed)?;
     // A transaction that is dropped before its commit leaves nothing.
     check(&transaction, change)?;
-    let head = write(&transaction, change, events_kept)?;
+    let head = write(&transaction, change, keys, events_kept)?;
     transaction.commit().map_err(failed)?;
     Ok(head)
 }
@@ -111,14 +113,10 @@ fn check(transaction: &WriteTransaction, change: &Change) -> Result<(), CommitEr
     for write in &change.writes {
         let id = write.record.id();
         let stored = records.get(id.to_string().as_str()).map_err(failed)?;
-        let version = match stored {
-            Some(stored) => {
-                Versioned::decode(&id, stored.value())
-                    .map_err(StoreError::from)?
-                    .version
-            }
-            None => Epoch::NONE,
-        };
+        let version = stored.map(|stored| Versioned::version_of(&id, stored.value()));
+        let version = version
+            .unwrap_or(Ok(Epoch::NONE))
+            .map_err(StoreError::from)?;
         if version != write.expected {
             return Err(CommitError::Conflict(id));
         }
@@ -129,12 +127,13 @@ fn check(transaction: &WriteTransaction, change: &Change) -> Result<(), CommitEr
 fn write(
     transaction: &WriteTransaction,
     change: &Change,
+    keys: &RecordKeys,
     events_kept: u64,
 ) -> Result<Head, StoreError> {
     let mut meta = transaction.open_table(META).map_err(failed)?;
     let mut heads = transaction.open_table(HEAD).map_err(failed)?;
     let event = Event::of(change, head_in(&meta, &heads)?);
-    let (epoch, event) = (event.epoch, event.encode());
+    let (epoch, event) = (event.epoch, event.encode(keys));
     let hash = EventHash::of(event.as_bytes());
     meta.insert(EPOCH, epoch.0).map_err(failed)?;
     heads
@@ -145,7 +144,7 @@ fn write(
     for write in &change.writes {
         let (id, stored) = (
             write.record.id().to_string(),
-            Versioned::encode(epoch, &write.record),
+            Versioned::encode(epoch, &write.record, keys),
         );
         records
             .insert(id.as_str(), stored.as_bytes())
@@ -166,23 +165,32 @@ fn write(
 }
 
 /// One record.
-pub(super) fn get(database: &Database, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
+pub(super) fn get(
+    database: &Database,
+    id: &RecordId,
+    keys: &RecordKeys,
+) -> Result<Option<Versioned>, StoreError> {
     let read = database.begin_read().map_err(failed)?;
-    get_in(&read.open_table(RECORDS).map_err(failed)?, id)
+    get_in(&read.open_table(RECORDS).map_err(failed)?, id, keys)
 }
 
 fn get_in(
     records: &impl ReadableTable<&'static str, &'static [u8]>,
     id: &RecordId,
+    keys: &RecordKeys,
 ) -> Result<Option<Versioned>, StoreError> {
     let stored = records.get(id.to_string().as_str()).map_err(failed)?;
     stored
-        .map(|stored| Versioned::decode(id, stored.value()).map_err(StoreError::from))
+        .map(|stored| Versioned::decode(id, stored.value(), keys).map_err(StoreError::from))
         .transpose()
 }
 
 /// Some records as of one moment.
-pub(super) fn select(database: &Database, which: &Selection) -> Result<Vec<Versioned>, StoreError> {
+pub(super) fn select(
+    database: &Database,
+    which: &Selection,
+    keys: &RecordKeys,
+) -> Result<Vec<Versioned>, StoreError> {
     let read = database.begin_read().map_err(failed)?;
     let records = read.open_table(RECORDS).map_err(failed)?;
     let mut selected = Vec::new();
@@ -195,7 +203,7 @@ pub(super) fn select(database: &Database, which: &Selection) -> Result<Vec<Versi
                 if of != client.as_str() {
                     break;
                 }
-                selected.extend(get_in(&records, &id.parse()?)?);
+                selected.extend(get_in(&records, &id.parse()?, keys)?);
             }
             selected.retain(|found| found.record.owner() == Some(client));
         }
@@ -203,7 +211,11 @@ pub(super) fn select(database: &Database, which: &Selection) -> Result<Vec<Versi
             // A semicolon comes after the colon.
             for entry in records.range("phase:".."phase;").map_err(failed)? {
                 let (id, stored) = entry.map_err(failed)?;
-                selected.push(Versioned::decode(&id.value().parse()?, stored.value())?);
+                selected.push(Versioned::decode(
+                    &id.value().parse()?,
+                    stored.value(),
+                    keys,
+                )?);
             }
         }
     }
@@ -211,13 +223,21 @@ pub(super) fn select(database: &Database, which: &Selection) -> Result<Vec<Versi
 }
 
 /// Sends every record as of one moment; gives the head of that moment.
-pub(super) fn load(database: &Database, to: &mpsc::Sender<Versioned>) -> Result<Head, StoreError> {
+pub(super) fn load(
+    database: &Database,
+    keys: &RecordKeys,
+    to: &mpsc::Sender<Loaded>,
+) -> Result<Head, StoreError> {
     let read = database.begin_read().map_err(failed)?;
     let head = head_then(&read)?;
     let records = read.open_table(RECORDS).map_err(failed)?;
     for entry in records.iter().map_err(failed)? {
         let (id, stored) = entry.map_err(failed)?;
-        let record = Versioned::decode(&id.value().parse()?, stored.value())?;
+        let id: Result<RecordId, _> = id.value().parse();
+        let record = match id {
+            Ok(id) => Versioned::decode(&id, stored.value(), keys),
+            Err(Unreadable { what, why }) => Err(damaged(&why).of(&what)),
+        };
         if to.blocking_send(record).is_err() {
             break; // Nobody waits for them any more.
         }
@@ -226,7 +246,11 @@ pub(super) fn load(database: &Database, to: &mpsc::Sender<Versioned>) -> Result<
 }
 
 /// The events after `after`, as far as there are any.
-pub(super) fn events(database: &Database, after: Head) -> Result<Follow, StoreError> {
+pub(super) fn events(
+    database: &Database,
+    after: Head,
+    keys: &RecordKeys,
+) -> Result<Follow, StoreError> {
     let read = database.begin_read().map_err(failed)?;
     let now = head_then(&read)?;
     let events = read.open_table(EVENTS).map_err(failed)?;
@@ -235,7 +259,7 @@ pub(super) fn events(database: &Database, after: Head) -> Result<Follow, StoreEr
         let (epoch, stored) = entry.map_err(failed)?;
         Ok((Epoch(epoch.value()), stored.value().to_vec()))
     });
-    follow(after, now, entries)
+    follow(after, now, keys, entries)
 }
 
 pub(super) fn failed(error: impl Into<redb::Error>) -> StoreError {

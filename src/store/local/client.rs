@@ -15,8 +15,8 @@ use super::wire::{self, Answer, PROTOCOL, Question, Request};
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, RecordId, Selection,
-    Store, StoreError, Unreadable, Versioned,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId,
+    Selection, Store, StoreError, Unreadable, Versioned,
 };
 
 /// How long the gateway may take to accept a connection.
@@ -100,6 +100,7 @@ impl Lines {
     async fn next(&mut self) -> Result<Answer, StoreError> {
         match in_time(self.wait, wire::read(&mut self.stream)).await? {
             Some(Answer::Unavailable { why }) => Err(StoreError::Unavailable(why)),
+            Some(Answer::Refused { refused }) => Err(refused.into()),
             Some(Answer::Unreadable { what, why }) => Err(Unreadable { what, why }.into()),
             Some(answer) => Ok(answer),
             None => Err(StoreError::Unavailable(
@@ -147,7 +148,7 @@ impl Store for Client {
 
     async fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
         match self.ask_for_one(&Question::Get { id: id.clone() }).await? {
-            Answer::Record { stored, .. } => Ok(Some(Versioned::decode(id, stored.as_bytes())?)),
+            Answer::Record { record } if record.record.id() == *id => Ok(Some(*record)),
             Answer::Done => Ok(None),
             _ => Err(unexpected()),
         }
@@ -159,20 +160,19 @@ impl Store for Client {
         let mut selected = Vec::new();
         loop {
             match lines.next().await? {
-                Answer::Record { id, stored } => {
-                    selected.push(Versioned::decode(&id, stored.as_bytes())?);
-                }
+                Answer::Record { record } => selected.push(*record),
                 Answer::Done => return Ok(selected),
                 _ => return Err(unexpected()),
             }
         }
     }
 
-    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Head, StoreError> {
+    async fn load(&self, each: &mut (dyn FnMut(Loaded) + Send)) -> Result<Head, StoreError> {
         let mut lines = self.ask(&Question::Load).await?;
         loop {
             match lines.next().await? {
-                Answer::Record { id, stored } => each(Versioned::decode(&id, stored.as_bytes())?),
+                Answer::Record { record } => each(Ok(*record)),
+                Answer::NotLoaded { refused } => each(Err(refused)),
                 Answer::Head { head } => return Ok(head),
                 _ => return Err(unexpected()),
             }

@@ -233,14 +233,14 @@ async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<
     let end = match question {
         Question::Commit { change } => asked.commit(&change).await,
         Question::Get { id } => match store.get(&id).await {
-            Ok(Some(record)) => Answer::record(&record),
+            Ok(Some(record)) => Ok(record).into(),
             Ok(None) => Answer::Done,
             Err(error) => error.into(),
         },
         Question::Select { which } => match store.select(&which).await {
             Ok(records) => {
                 for record in records {
-                    say(to, &Answer::record(&record)).await?;
+                    say(to, &Ok(record).into()).await?;
                 }
                 Answer::Done
             }
@@ -344,9 +344,9 @@ async fn load(store: &dyn Store, to: &mut Lines) -> io::Result<()> {
     let (sender, lines) = mpsc::unbounded_channel();
     let reading = async move {
         let head = store
-            .load(&mut |record| {
+            .load(&mut |loaded| {
                 // When nobody takes it any more, the other half has failed and tells why.
-                let _ = sender.send(Answer::record(&record));
+                let _ = sender.send(loaded.into());
             })
             .await?;
         Ok(Answer::Head { head })

@@ -12,7 +12,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWr
 use crate::client::{ClientId, CredentialId, History, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, Epoch, Event, Head, RecordId, Selection, StoreError, Unreadable, Versioned,
+    Batch, Change, Epoch, Event, Head, Loaded, RecordId, Refused, Selection, StoreError,
+    Unreadable, Versioned,
 };
 
 /// The version of what is said. The two programs may be of different versions.
@@ -80,8 +81,11 @@ pub(super) enum Question {
 pub(super) enum Answer {
     /// A thing, with more to come.
     Record {
-        id: RecordId,
-        stored: String,
+        record: Box<Versioned>,
+    },
+    /// A record in whose place there is one that is not believed.
+    NotLoaded {
+        refused: Refused,
     },
     Event {
         event: Event,
@@ -128,17 +132,22 @@ pub(super) enum Answer {
     Unavailable {
         why: String,
     },
+    Refused {
+        refused: Refused,
+    },
     Unreadable {
         what: String,
         why: String,
     },
 }
 
-impl Answer {
-    pub(super) fn record(record: &Versioned) -> Self {
-        Self::Record {
-            id: record.record.id(),
-            stored: Versioned::encode(record.version, &record.record),
+impl From<Loaded> for Answer {
+    fn from(loaded: Loaded) -> Self {
+        match loaded {
+            Ok(record) => Self::Record {
+                record: Box::new(record),
+            },
+            Err(refused) => Self::NotLoaded { refused },
         }
     }
 }
@@ -147,6 +156,7 @@ impl From<StoreError> for Answer {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(why) => Self::Unavailable { why },
+            StoreError::Refused(refused) => Self::Refused { refused },
             StoreError::Unreadable(Unreadable { what, why }) => Self::Unreadable { what, why },
         }
     }

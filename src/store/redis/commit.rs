@@ -12,10 +12,10 @@ use tokio::sync::{Mutex, RwLock};
 use super::link::{Link, Script};
 use super::{EPOCH, EVENTS, HEAD, OWNED, RECORDS, read};
 use crate::clock;
-use crate::store::record::SCHEMA;
+use crate::store::authentic::{SCHEMA, damaged};
 use crate::store::{
-    Acknowledged, Change, CommitError, Committed, Event, EventHash, Head, RecordId, StoreError,
-    Unreadable, Versioned,
+    Acknowledged, Change, CommitError, Committed, Event, EventHash, Head, RecordId, RecordKeys,
+    StoreError, Versioned,
 };
 
 /// How often a change is made again for another head.
@@ -31,6 +31,7 @@ const IN_A_ROW: u32 = 32;
 /// before it leaves, without waiting for its answer. So only other processes come between.
 pub(super) struct Committer {
     script: Script,
+    record_keys: RecordKeys,
     events_kept: u64,
     expected: Mutex<Expected>,
     /// Held for reading while an answer is waited for.
@@ -64,9 +65,10 @@ type Outcome = (String, String, String);
 type Answer = Result<(Outcome, Option<Acknowledged>), StoreError>;
 
 impl Committer {
-    pub(super) fn new(events_kept: u64) -> Self {
+    pub(super) fn new(record_keys: &RecordKeys, events_kept: u64) -> Self {
         Self {
             script: Script::new(include_str!("commit.lua")),
+            record_keys: record_keys.clone(),
             events_kept,
             expected: Mutex::default(),
             under_way: RwLock::default(),
@@ -145,7 +147,7 @@ impl Committer {
     /// What the script is told of a change that follows on `head`, and the head that it leaves.
     fn arguments(&self, change: &Change, head: Head) -> (Head, Vec<String>) {
         let event = Event::of(change, head);
-        let (epoch, event) = (event.epoch, event.encode());
+        let (epoch, event) = (event.epoch, event.encode(&self.record_keys));
         let hash = EventHash::of(event.as_bytes());
         let mut arguments = vec![
             SCHEMA.to_string(),
@@ -163,7 +165,7 @@ impl Committer {
                 key_number(&id).to_string(),
                 id.name(),
                 write.expected.to_string(),
-                Versioned::encode(epoch, &write.record),
+                Versioned::encode(epoch, &write.record, &self.record_keys),
                 owner.unwrap_or_default(),
                 id.to_string(),
             ]);
@@ -180,11 +182,10 @@ fn refusal(change: &Change, outcome: &str, number: &str) -> CommitError {
         .and_then(|at: usize| change.writes.get(at));
     match (outcome, write.map(|write| write.record.id())) {
         ("conflict", Some(id)) => CommitError::Conflict(id),
-        ("unreadable", Some(id)) => StoreError::from(Unreadable {
-            what: id.to_string(),
-            why: "it is damaged, or another version wrote it".to_owned(),
-        })
-        .into(),
+        ("unreadable", Some(id)) => {
+            let why = damaged(&"or another version wrote it").of(&id);
+            StoreError::from(why).into()
+        }
         _ => {
             StoreError::Unavailable(format!("the script answers {outcome:?} and {number:?}")).into()
         }

@@ -37,11 +37,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::authentic::damaged;
 use super::days::TOTAL;
 use super::history::follow;
 use super::{
-    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, RecordId, Selection,
-    Store, StoreError, Versioned,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId,
+    RecordKeys, Selection, Store, StoreError, Unreadable, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -67,6 +68,7 @@ pub struct Redis {
     link: Link,
     committer: Committer,
     saw: Script,
+    record_keys: RecordKeys,
 }
 
 impl Redis {
@@ -76,8 +78,9 @@ impl Redis {
     pub fn new(settings: &Settings) -> Self {
         Self {
             link: Link::new(settings),
-            committer: Committer::new(settings.events_kept),
+            committer: Committer::new(&settings.record_keys, settings.events_kept),
             saw: Script::new(include_str!("saw.lua")),
+            record_keys: settings.record_keys.clone(),
         }
     }
 }
@@ -86,11 +89,15 @@ impl Redis {
 async fn read_all(
     session: &mut Session<'_>,
     (kind, hash): (&str, &str),
-    each: &mut (dyn FnMut(Versioned) + Send),
+    keys: &RecordKeys,
+    each: &mut (dyn FnMut(Loaded) + Send),
 ) -> Result<(), StoreError> {
     read::all(session, hash, &mut |name, stored| {
-        let id: RecordId = format!("{kind}:{name}").parse()?;
-        each(Versioned::decode(&id, stored)?);
+        let id: Result<RecordId, _> = format!("{kind}:{name}").parse();
+        each(match id {
+            Ok(id) => Versioned::decode(&id, stored, keys),
+            Err(Unreadable { what, why }) => Err(damaged(&why).of(&what)),
+        });
         Ok(())
     })
     .await
@@ -107,14 +114,16 @@ impl Store for Redis {
         question.arg(hash_of(id)).arg(id.name());
         let stored: Option<Vec<u8>> = self.link.ask(&question).await?;
         stored
-            .map(|stored| Versioned::decode(id, &stored).map_err(StoreError::from))
+            .map(|stored| Versioned::decode(id, &stored, &self.record_keys))
             .transpose()
+            .map_err(StoreError::from)
     }
 
     async fn select(&self, which: &Selection) -> Result<Vec<Versioned>, StoreError> {
         // A hash may give a field twice.
         let mut selected = BTreeMap::new();
         let mut take = |found: Versioned| drop(selected.insert(found.record.id(), found));
+        let mut refused = None;
         match which {
             Selection::OwnedBy(client) => {
                 for id in read::owned(&self.link, client).await? {
@@ -126,18 +135,25 @@ impl Store for Redis {
             Selection::Phases => {
                 let [_, _, _, phases, _] = RECORDS;
                 let mut session = self.link.session().await?;
-                read_all(&mut session, phases, &mut take).await?;
+                let mut each = |loaded: Loaded| match loaded {
+                    Ok(found) => take(found),
+                    Err(one) => refused = Some(one),
+                };
+                read_all(&mut session, phases, &self.record_keys, &mut each).await?;
             }
         }
-        Ok(selected.into_values().collect())
+        match refused {
+            Some(one) => Err(one.into()),
+            None => Ok(selected.into_values().collect()),
+        }
     }
 
-    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Head, StoreError> {
+    async fn load(&self, each: &mut (dyn FnMut(Loaded) + Send)) -> Result<Head, StoreError> {
         let mut session = self.link.session().await?;
         // The head comes first: what changes while the records are read is told by later events.
         let head = read::head(session.ask(&read::head_question()).await?)?;
         for hash in RECORDS {
-            read_all(&mut session, hash, each).await?;
+            read_all(&mut session, hash, &self.record_keys, each).await?;
         }
         // Whoever follows from here asks the same server: another one may have lost what was read.
         session.keep();
@@ -155,7 +171,7 @@ impl Store for Redis {
         let question = read::events_question(after.epoch, wait);
         let reply = session.ask_waiting(&question, wait).await?;
         session.keep();
-        follow(after, now, read::events(reply))
+        follow(after, now, &self.record_keys, read::events(reply))
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

@@ -8,6 +8,7 @@ use redis::streams::{StreamId, StreamReadReply};
 use super::link::{Link, Session};
 use super::{EPOCH, EVENTS, HEAD, OWNED};
 use crate::client::ClientId;
+use crate::store::authentic::damaged;
 use crate::store::{Epoch, EventHash, Head, RecordId, StoreError, Unreadable};
 
 /// How many fields of a hash to ask for at a time.
@@ -118,10 +119,8 @@ pub(super) fn events(
 }
 
 fn event(entry: &StreamId) -> Result<(Epoch, Vec<u8>), StoreError> {
-    let damaged = |why: &str| Unreadable {
-        what: format!("the entry {} of {EVENTS}", entry.id),
-        why: why.to_owned(),
-    };
+    let what = format!("the entry {} of {EVENTS}", entry.id);
+    let damaged = |why: &str| damaged(&why).of(&what);
     let number = entry.id.strip_suffix("-0");
     let number = number.and_then(|epoch| epoch.parse().ok());
     let epoch = number.ok_or_else(|| damaged("it is not an epoch"))?;
