@@ -62,9 +62,14 @@ impl Intruder {
         });
         let event = self.close(&format!("\"event\":{event}"));
         let head = hex::encode(Sha256::digest(&event));
-        let id = format!("{next}-0");
-        let _: String = self.get(&["XADD", "kf:events", &id, "event", &event]);
-        let () = self.get(&["MSET", "kf:epoch", &next.to_string(), "kf:head", &head]);
+        let mut all = redis::pipe();
+        all.atomic();
+        all.cmd("XADD")
+            .arg("kf:{kf}:events")
+            .arg(format!("{next}-0"));
+        all.arg("event").arg(event);
+        all.set("kf:{kf}:epoch", next).set("kf:{kf}:head", head);
+        all.exec(&mut self.redis).unwrap();
     }
 }
 
