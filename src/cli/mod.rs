@@ -24,6 +24,7 @@ mod records;
 mod run;
 mod schema;
 mod status;
+mod store;
 mod table;
 mod traffic;
 mod view;
@@ -111,6 +112,8 @@ enum Command {
     Run(run::Args),
     Schema(schema::Args),
     Status(status::Args),
+    #[command(subcommand)]
+    Store(store::Command),
     WhatIf(what_if::Args),
 }
 
@@ -142,6 +145,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(args) => run::run(&args, globals, out_ref),
         Command::Schema(args) => schema::run(&args, globals, out_ref),
         Command::Status(args) => status::run(&args, globals, out_ref),
+        Command::Store(command) => store::run(command, globals, out_ref),
         Command::WhatIf(args) => what_if::run(&args, globals, out_ref),
     };
     done.unwrap_or_else(|failure| {

@@ -17,7 +17,7 @@ use crate::key::KeyId;
 use crate::store::redis::Redis;
 use crate::store::{
     self, Acknowledged, Action, Actor, Change, CommitError, Committed, Epoch, Legible, Loaded,
-    Reason, Record, RecordId, Refused, Selection, Store, StoreError,
+    Reason, Record, RecordId, Refused, Reseal, Resealed, Selection, Store, StoreError,
 };
 
 /// How often a change is decided again that another change got ahead of.
@@ -145,6 +145,16 @@ impl Operator {
                 "left out, since the store cannot be believed in it: {first} ({number} in all)"
             ));
         }
+    }
+
+    /// A step through all records, to count or to sign them anew.
+    pub(super) async fn reseal(
+        &self,
+        reseal: Reseal,
+        from: Option<&str>,
+    ) -> Result<Resealed, Failure> {
+        let found = self.store.reseal(reseal, from).await;
+        found.map_err(|error| self.cannot_tell(&error))
     }
 
     /// The client `id` with everything that is its own, and nothing else.

@@ -9,7 +9,7 @@ use crate::key::{Format, Peppers};
 use crate::policy::Network;
 use crate::secret::SecretBytes;
 use crate::sign::{Names, SigningKey};
-use crate::store::{embedded, redis};
+use crate::store::{RecordKeys, embedded, redis};
 use crate::upstream::Protocol;
 
 /// The public listener.
@@ -87,6 +87,17 @@ pub enum StoreSettings {
     Embedded(embedded::Settings),
     /// Redis, in one of its shapes.
     Redis(Box<redis::Settings>),
+}
+
+impl StoreSettings {
+    /// What records and events are authenticated with.
+    #[must_use]
+    pub const fn record_keys(&self) -> &RecordKeys {
+        match self {
+            Self::Embedded(embedded) => &embedded.record_keys,
+            Self::Redis(redis) => &redis.record_keys,
+        }
+    }
 }
 
 impl fmt::Display for StoreSettings {

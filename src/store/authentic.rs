@@ -95,6 +95,12 @@ impl RecordKeys {
         self.accept_unsigned
     }
 
+    /// The version of the key that signs; none when nothing is signed.
+    #[must_use]
+    pub fn current(&self) -> Option<RecordKeyVersion> {
+        self.keys.first().map(|key| key.version)
+    }
+
     /// The stored form of what says `body`. The MAC is of `parts`.
     pub(super) fn close(&self, body: &str, parts: &[&[u8]]) -> String {
         match self.keys.first() {

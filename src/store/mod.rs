@@ -14,6 +14,7 @@ mod history;
 pub mod local;
 mod record;
 pub mod redis;
+mod reseal;
 mod stored;
 
 use std::ops::RangeInclusive;
@@ -27,6 +28,7 @@ pub use change::{Action, Actor, Change, Event, NotAReason, Reason, Write};
 pub use history::{EventHash, Follow, Head};
 pub use local::open_embedded;
 pub use record::{Record, RecordId, Selection, Unreadable, Versioned};
+pub use reseal::{Reseal, Resealed};
 pub use stored::Loaded;
 
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
@@ -209,6 +211,15 @@ pub trait Store: Send + Sync {
     ///
     /// When the store fails midway; what was given until then is worth nothing.
     async fn load(&self, each: &mut (dyn FnMut(Loaded) + Send)) -> Result<Head, StoreError>;
+
+    /// Takes a step through all records, counts which record key signed them, and as `reseal` says
+    /// signs those anew that the current one did not. That is no change: versions stay, and there
+    /// is no event. Begins at the beginning, or goes on at what the last step gave as the next.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell, or does not take it.
+    async fn reseal(&self, reseal: Reseal, from: Option<&str>) -> Result<Resealed, StoreError>;
 
     /// The events after `after`, waiting up to `wait` for the first.
     ///

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use keyferry::store::embedded::{self, Embedded};
 use keyferry::store::local::{Client, Listener, socket_path};
 use keyferry::store::redis::{Redis, Settings};
-use keyferry::store::{EVENTS_KEPT, RecordId, Store};
+use keyferry::store::{EVENTS_KEPT, RecordId, RecordKeys, Store};
 use redb::ReadableDatabase;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -34,6 +34,7 @@ impl Kind {
 pub(crate) struct Rig {
     place: Place,
     events_kept: u64,
+    record_keys: RecordKeys,
 }
 
 enum Place {
@@ -105,7 +106,11 @@ impl Rig {
             Kind::Sentinel => Place::redis(Deployment::sentinel(&SAFE, 0, 1).await),
             Kind::Cluster => Place::redis(Deployment::cluster(&SAFE, 0).await),
         };
-        let mut rig = Self { place, events_kept };
+        let mut rig = Self {
+            place,
+            events_kept,
+            record_keys: record_keys(),
+        };
         if !kind.is_redis() {
             rig.open().await;
         }
@@ -138,6 +143,15 @@ impl Rig {
         }
     }
 
+    /// From now on the store is opened with these record keys.
+    pub(crate) async fn believe(&mut self, record_keys: RecordKeys) {
+        self.record_keys = record_keys;
+        if !matches!(self.place, Place::Redis(_)) {
+            self.close().await;
+            self.open().await;
+        }
+    }
+
     /// Starts the store after [`Self::close`].
     pub(crate) async fn open(&mut self) {
         if let Place::Redis(redis) = &mut self.place {
@@ -145,7 +159,7 @@ impl Rig {
             return;
         }
         let settings = embedded::Settings {
-            record_keys: record_keys(),
+            record_keys: self.record_keys.clone(),
             events_kept: self.events_kept,
             ..embedded::Settings::new(self.path())
         };
@@ -166,6 +180,7 @@ impl Rig {
             }
             Place::Redis(redis) => Arc::new(Redis::new(&Settings {
                 events_kept: self.events_kept,
+                record_keys: self.record_keys.clone(),
                 ..redis.settings.clone()
             })),
         }

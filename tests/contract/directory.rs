@@ -13,8 +13,8 @@ use keyferry::clock::Day;
 use keyferry::directory::Directory;
 use keyferry::key::{KeyId, KeyRecord};
 use keyferry::store::{
-    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId,
-    Selection, Store, StoreError, Versioned, Write,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId, Reseal,
+    Resealed, Selection, Store, StoreError, Versioned, Write,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -145,6 +145,10 @@ impl Store for Held {
 
     async fn load(&self, each: &mut (dyn FnMut(Loaded) + Send)) -> Result<Head, StoreError> {
         self.store.load(each).await
+    }
+
+    async fn reseal(&self, reseal: Reseal, from: Option<&str>) -> Result<Resealed, StoreError> {
+        self.store.reseal(reseal, from).await
     }
 
     async fn follow(&self, after: Head, _: Duration) -> Result<Follow, StoreError> {

@@ -26,6 +26,7 @@ mod records;
 #[path = "../support/redis/mod.rs"]
 mod redis_server;
 mod replaced;
+mod reseal;
 mod select;
 mod socket;
 mod throughput;
@@ -89,6 +90,8 @@ contract! {
     damage:
         what_is_damaged_of_what_was_seen_holds_up_nothing_else
         damage_that_names_nobody_is_told_of;
+    reseal:
+        every_record_is_signed_anew_while_others_change_them;
     directory:
         a_directory_loads_and_follows
         catching_up_sees_a_change_of_another_at_once

@@ -60,6 +60,8 @@ mod phases;
 #[cfg(test)]
 mod protocols;
 #[cfg(test)]
+mod record_keys;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod renewal;

@@ -26,7 +26,7 @@ pub use open::OpenError;
 
 use super::{
     Batch, Change, CommitError, Committed, EVENTS_KEPT, Epoch, Follow, Head, Legible, Loaded,
-    RecordId, RecordKeys, Selection, Store, StoreError, Versioned,
+    RecordId, RecordKeys, Reseal, Resealed, Selection, Store, StoreError, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -165,6 +165,16 @@ impl Store for Embedded {
             }
         };
         tokio::join!(reading, taking).0
+    }
+
+    async fn reseal(&self, reseal: Reseal, from: Option<&str>) -> Result<Resealed, StoreError> {
+        let turn = Arc::clone(&self.writing).lock_owned().await;
+        let from = from.unwrap_or_default().to_owned();
+        self.read(move |file| {
+            let _turn = turn;
+            tables::reseal(&file.database, &file.record_keys, reseal, &from)
+        })
+        .await
     }
 
     async fn follow(&self, after: Head, wait: Duration) -> Result<Follow, StoreError> {

@@ -10,7 +10,7 @@ use crate::store::authentic::damaged;
 use crate::store::history::follow;
 use crate::store::{
     Change, CommitError, Epoch, Event, EventHash, Follow, Head, Loaded, RecordId, RecordKeys,
-    Selection, StoreError, Unreadable, Versioned,
+    Reseal, Resealed, Selection, StoreError, Unreadable, Versioned,
 };
 
 /// `client:acme` to the record's stored form.
@@ -31,7 +31,7 @@ const HASH: &str = "hash";
 /// The form of the file that this program reads and writes.
 const KNOWN_FORM: u64 = 1;
 
-/// The most events that one answer holds.
+/// The most events or records that one answer is about.
 const BATCH: usize = 1000;
 
 /// Makes the tables in a new file; says what is foreign in a file that is not one of ours.
@@ -243,6 +243,43 @@ pub(super) fn load(
         }
     }
     Ok(head)
+}
+
+/// Looks at the records from the one named `from` on, and signs them anew as `reseal` says.
+pub(super) fn reseal(
+    database: &Database,
+    keys: &RecordKeys,
+    reseal: Reseal,
+    from: &str,
+) -> Result<Resealed, StoreError> {
+    let transaction = database.begin_write().map_err(failed)?;
+    let mut found = Resealed::default();
+    {
+        let mut records = transaction.open_table(RECORDS).map_err(failed)?;
+        let mut new = Vec::new();
+        let mut entries = records.range(from..).map_err(failed)?;
+        for entry in entries.by_ref().take(BATCH) {
+            let (name, stored) = entry.map_err(failed)?;
+            match name.value().parse() {
+                Ok(id) => {
+                    let other = found.look(&id, stored.value(), keys, reseal);
+                    new.extend(other.map(|other| (name.value().to_owned(), other)));
+                }
+                Err(Unreadable { .. }) => found.refuse(),
+            }
+        }
+        let next = entries.next().transpose().map_err(failed)?;
+        found.next = next.map(|(name, _)| name.value().to_owned());
+        drop(entries);
+        for (name, stored) in new {
+            records
+                .insert(name.as_str(), stored.as_bytes())
+                .map_err(failed)?;
+            found.written = found.written.saturating_add(1);
+        }
+    }
+    transaction.commit().map_err(failed)?;
+    Ok(found)
 }
 
 /// The events after `after`, as far as there are any.

@@ -15,8 +15,8 @@ use super::wire::{self, Answer, PROTOCOL, Question, Request};
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId,
-    Selection, Store, StoreError, Unreadable, Versioned,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId, Reseal,
+    Resealed, Selection, Store, StoreError, Unreadable, Versioned,
 };
 
 /// How long the gateway may take to accept a connection.
@@ -176,6 +176,14 @@ impl Store for Client {
                 Answer::Head { head } => return Ok(head),
                 _ => return Err(unexpected()),
             }
+        }
+    }
+
+    async fn reseal(&self, reseal: Reseal, from: Option<&str>) -> Result<Resealed, StoreError> {
+        let from = from.map(str::to_owned);
+        match self.ask_for_one(&Question::Reseal { reseal, from }).await? {
+            Answer::Resealed { found } => Ok(found),
+            _ => Err(unexpected()),
         }
     }
 

@@ -260,6 +260,10 @@ async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<
                 Err(error) => error.into(),
             }
         }
+        Question::Reseal { reseal, from } => match store.reseal(reseal, from.as_deref()).await {
+            Ok(found) => Answer::Resealed { found },
+            Err(error) => error.into(),
+        },
         Question::Head => match store.head().await {
             Ok(head) => Answer::Head { head },
             Err(error) => error.into(),

@@ -12,8 +12,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWr
 use crate::client::{ClientId, CredentialId, History, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, Epoch, Event, Head, Loaded, RecordId, Refused, Selection, StoreError,
-    Unreadable, Versioned,
+    Batch, Change, Epoch, Event, Head, Loaded, RecordId, Refused, Reseal, Resealed, Selection,
+    StoreError, Unreadable, Versioned,
 };
 
 /// The version of what is said. The two programs may be of different versions.
@@ -44,6 +44,10 @@ pub(super) enum Question {
         which: Selection,
     },
     Load,
+    Reseal {
+        reseal: Reseal,
+        from: Option<String>,
+    },
     Follow {
         after: Head,
         wait: Duration,
@@ -107,6 +111,9 @@ pub(super) enum Answer {
     Done,
     Epoch {
         epoch: Epoch,
+    },
+    Resealed {
+        found: Resealed,
     },
     Head {
         head: Head,

@@ -25,6 +25,7 @@ mod failure;
 mod link;
 mod primary;
 mod read;
+mod reseal;
 mod settings;
 mod tls;
 
@@ -42,7 +43,7 @@ use super::days::TOTAL;
 use super::history::follow;
 use super::{
     Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId,
-    RecordKeys, Selection, Store, StoreError, Unreadable, Versioned,
+    RecordKeys, Reseal, Resealed, Selection, Store, StoreError, Unreadable, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -68,6 +69,7 @@ pub struct Redis {
     link: Link,
     committer: Committer,
     saw: Script,
+    reseal: Script,
     record_keys: RecordKeys,
 }
 
@@ -80,6 +82,7 @@ impl Redis {
             link: Link::new(settings),
             committer: Committer::new(&settings.record_keys, settings.events_kept),
             saw: Script::new(include_str!("saw.lua")),
+            reseal: Script::new(include_str!("reseal.lua")),
             record_keys: settings.record_keys.clone(),
         }
     }
@@ -158,6 +161,10 @@ impl Store for Redis {
         // Whoever follows from here asks the same server: another one may have lost what was read.
         session.keep();
         Ok(head)
+    }
+
+    async fn reseal(&self, reseal: Reseal, from: Option<&str>) -> Result<Resealed, StoreError> {
+        reseal::step(&self.link, &self.reseal, &self.record_keys, reseal, from).await
     }
 
     async fn follow(&self, after: Head, wait: Duration) -> Result<Follow, StoreError> {

@@ -19,7 +19,14 @@ const EVENTS_AT_ONCE: usize = 1000;
 /// Takes a field of a hash and its value.
 type Each<'a> = dyn FnMut(&str, &[u8]) -> Result<(), StoreError> + Send + 'a;
 /// Where to go on, and the fields and values until there.
-type Page = (u64, Vec<(Vec<u8>, Vec<u8>)>);
+pub(super) type Page = (u64, Vec<(Vec<u8>, Vec<u8>)>);
+
+/// The question for some fields of the hash `key` and their values, and where to go on: 0 at the end.
+pub(super) fn page_question(key: &str, cursor: u64) -> Cmd {
+    let mut question = redis::cmd("HSCAN");
+    question.arg(key).arg(cursor).arg("COUNT").arg(FIELDS);
+    question
+}
 
 /// Gives every field of the hash `key` and its value to `each`, some perhaps twice. What of a field
 /// is no text is replaced, so that it reads as no name of anything.
@@ -30,9 +37,7 @@ pub(super) async fn all(
 ) -> Result<(), StoreError> {
     let mut cursor = 0;
     loop {
-        let mut question = redis::cmd("HSCAN");
-        question.arg(key).arg(cursor).arg("COUNT").arg(FIELDS);
-        let (next, fields): Page = session.ask(&question).await?;
+        let (next, fields): Page = session.ask(&page_question(key, cursor)).await?;
         for (field, value) in fields {
             each(&String::from_utf8_lossy(&field), &value)?;
         }
