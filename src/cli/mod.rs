@@ -5,6 +5,7 @@
 //! should, 69 something needed does not answer, 70 internal, 78 the configuration is wrong.
 
 mod ask;
+mod audit;
 mod certificate;
 mod check;
 mod client;
@@ -12,6 +13,7 @@ mod demo;
 pub mod development;
 mod explain;
 mod failures;
+mod history;
 mod init;
 mod key;
 mod login;
@@ -95,6 +97,8 @@ fn load(file: &Path) -> Result<Config, Problems> {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(subcommand)]
+    Audit(audit::Command),
+    #[command(subcommand)]
     Certificate(certificate::Command),
     Check(check::Args),
     #[command(subcommand)]
@@ -132,6 +136,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut out = Out::new(cli.globals.output);
     let (globals, out_ref) = (&cli.globals, &mut out);
     let done = match cli.command {
+        Command::Audit(command) => audit::run(command, globals, out_ref),
         Command::Certificate(command) => certificate::run(command, globals, out_ref),
         Command::Check(args) => check::run(&args, globals, out_ref),
         Command::Client(command) => client::run(command, globals, out_ref),

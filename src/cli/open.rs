@@ -17,7 +17,7 @@ use crate::key::KeyId;
 use crate::store::redis::Redis;
 use crate::store::{
     self, Acknowledged, Action, Actor, Change, CommitError, Committed, Epoch, Legible, Loaded,
-    Reason, Record, RecordId, Refused, Reseal, Resealed, Selection, Store, StoreError,
+    Origin, Reason, Record, RecordId, Refused, Selection, Store, StoreError,
 };
 
 /// How often a change is decided again that another change got ahead of.
@@ -39,7 +39,7 @@ pub(super) struct Operator {
     pub(super) config: Config,
     pub(super) actor: Actor,
     pub(super) now: Timestamp,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     /// How many last times were left out that cannot be read.
     damaged: Cell<usize>,
     /// How many replicas have the changes that take something away.
@@ -145,16 +145,6 @@ impl Operator {
                 "left out, since the store cannot be believed in it: {first} ({number} in all)"
             ));
         }
-    }
-
-    /// A step through all records, to count or to sign them anew.
-    pub(super) async fn reseal(
-        &self,
-        reseal: Reseal,
-        from: Option<&str>,
-    ) -> Result<Resealed, Failure> {
-        let found = self.store.reseal(reseal, from).await;
-        found.map_err(|error| self.cannot_tell(&error))
     }
 
     /// The client `id` with everything that is its own, and nothing else.
@@ -351,7 +341,9 @@ impl Operator {
             let Some(change) = change.filter(|_| !edit.dry_run) else {
                 return Ok((did, outcome));
             };
-            let change = change.because(edit.reason.clone());
+            let change = change
+                .because(edit.reason.clone())
+                .caused_from(Origin::here());
             match self.store.commit(&change).await {
                 Ok(Committed { epoch, replicas }) => {
                     (did.epoch, did.replicas) = (Some(epoch), replicas);
@@ -373,7 +365,7 @@ impl Operator {
         )))
     }
 
-    fn cannot_tell(&self, error: &StoreError) -> Failure {
+    pub(super) fn cannot_tell(&self, error: &StoreError) -> Failure {
         let advice = match error {
             StoreError::Unavailable(_) => "see that it runs, then try again",
             StoreError::Refused(_) => "docs/STORE.md says what to do with it",

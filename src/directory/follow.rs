@@ -152,6 +152,7 @@ impl Directory {
     }
 
     fn apply(&self, event: Event) {
+        tell(&event);
         let Event { epoch, records, .. } = event;
         let view = self.view.load();
         let is_of_keys = |record: &Record| matches!(record, Record::Key(_) | Record::Alias(_));
@@ -173,6 +174,22 @@ impl Directory {
     pub fn epoch(&self) -> Epoch {
         self.head.borrow().epoch
     }
+}
+
+/// A line of the trail, which so outlives the store.
+fn tell(event: &Event) {
+    let records = event.records.iter().map(|record| record.id().to_string());
+    tracing::info!(
+        target: "audit",
+        epoch = event.epoch.0,
+        action = %event.action,
+        by = %event.actor,
+        from = event.origin.as_ref().map(tracing::field::display),
+        at = %event.at,
+        reason = event.reason.as_ref().map(tracing::field::display),
+        records = records.collect::<Vec<_>>().join(" "),
+        "change"
+    );
 }
 
 /// What came of asking the store.

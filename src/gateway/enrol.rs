@@ -6,7 +6,7 @@ use super::{Freshness, Gateway, Refusal};
 use crate::certificate::Verified;
 use crate::clock::{self, Timestamp};
 use crate::identity::Refused;
-use crate::store::{Action, Change, CommitError, Committed, RecordId};
+use crate::store::{Action, Change, CommitError, Committed, Origin, RecordId};
 
 /// How long a first sight waits for its turn.
 const TURN: Duration = Duration::from_secs(1);
@@ -61,6 +61,7 @@ impl Gateway {
             let Some(change) = self.first_sight(certificate, now).await? else {
                 return Ok(());
             };
+            let change = change.caused_from(Origin::here());
             if !self.may_become_known(certificate, &change)? {
                 return Ok(());
             }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::authentic::{Opened, RecordKeys, Refusal, Refused, damaged};
-use super::{Epoch, EventHash, Head, Record};
+use super::{Epoch, EventHash, Head, Origin, Record};
 use crate::clock::Timestamp;
 
 /// Who caused a change.
@@ -22,6 +22,16 @@ pub enum Actor {
         /// The login name of whoever ran it.
         name: String,
     },
+}
+
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Gateway => f.write_str("gateway"),
+            Self::Client { id } => write!(f, "client {id}"),
+            Self::Operator { name } => write!(f, "operator {name}"),
+        }
+    }
 }
 
 /// What was done.
@@ -87,6 +97,13 @@ impl Action {
     }
 }
 
+impl std::fmt::Display for Action {
+    /// As it is stored.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.serialize(f)
+    }
+}
+
 /// One atomic change: every write is done under one epoch, or none is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Change {
@@ -94,6 +111,9 @@ pub struct Change {
     pub action: Action,
     /// By whom.
     pub actor: Actor,
+    /// From where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// When.
     pub at: Timestamp,
     /// Why, in the words of whoever caused it.
@@ -110,6 +130,7 @@ impl Change {
         Self {
             action,
             actor,
+            origin: None,
             at,
             reason: None,
             writes,
@@ -130,6 +151,13 @@ impl Change {
     #[must_use]
     pub fn because(mut self, reason: Option<Reason>) -> Self {
         self.reason = reason.or(self.reason);
+        self
+    }
+
+    /// The same change, caused from `origin`.
+    #[must_use]
+    pub fn caused_from(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
         self
     }
 }
@@ -212,6 +240,9 @@ pub struct Event {
     pub action: Action,
     /// By whom.
     pub actor: Actor,
+    /// From where, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// When.
     pub at: Timestamp,
     /// Why, where somebody said so.
@@ -230,6 +261,7 @@ impl Event {
             before: Some(head.hash),
             action: change.action,
             actor: change.actor.clone(),
+            origin: change.origin.clone(),
             at: change.at,
             reason: change.reason.clone(),
             records: change
@@ -245,6 +277,14 @@ impl Event {
     pub fn encode(&self, keys: &RecordKeys) -> String {
         let json = serde_json::to_string(self).unwrap_or_default();
         keys.close(&format!("{EVENT}{json}"), &[CONTEXT, json.as_bytes()])
+    }
+
+    /// The number that a stored form says of itself, not to be believed.
+    #[must_use]
+    pub fn epoch_of(stored: &str) -> Option<Epoch> {
+        let opened = Opened::read(stored.as_bytes()).ok()?;
+        let (epoch, _) = opened.numbered("\"event\":{\"epoch\":", ",")?;
+        Some(epoch)
     }
 
     /// Reads the stored form of the event number `epoch`.

@@ -78,7 +78,8 @@ impl Head {
 
     /// Where it stands after `event`, of which `stored` is the stored form. Versions of this
     /// program that knew no chain left the hash as it was.
-    fn after(self, event: &Event, stored: &[u8]) -> Self {
+    #[must_use]
+    pub fn after(self, event: &Event, stored: &[u8]) -> Self {
         Self {
             epoch: event.epoch,
             hash: event.before.map_or(self.hash, |_| EventHash::of(stored)),
@@ -106,6 +107,23 @@ pub enum Follow {
         /// Where the store stands.
         now: Head,
     },
+}
+
+/// An event as it is stored, to be believed or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredEvent {
+    /// The number under which it is stored.
+    pub epoch: Epoch,
+    /// The text, in one line.
+    pub stored: String,
+}
+
+impl StoredEvent {
+    pub(super) fn new((epoch, stored): (Epoch, Vec<u8>)) -> Self {
+        let stored = String::from_utf8_lossy(&stored).into_owned();
+        Self { epoch, stored }
+    }
 }
 
 /// What the stored events after `after` amount to, when the store stood at `now` just before they

@@ -12,6 +12,7 @@ mod days;
 pub mod embedded;
 mod history;
 pub mod local;
+mod origin;
 mod record;
 pub mod redis;
 mod reseal;
@@ -25,8 +26,9 @@ use async_trait::async_trait;
 pub use authentic::{RecordKey, RecordKeyVersion, RecordKeys, Refusal, Refused};
 pub use batch::{Batch, BatchId, DayCounts, Spent};
 pub use change::{Action, Actor, Change, Event, NotAReason, Reason, Write};
-pub use history::{EventHash, Follow, Head};
+pub use history::{EventHash, Follow, Head, StoredEvent};
 pub use local::open_embedded;
+pub use origin::Origin;
 pub use record::{Record, RecordId, Selection, Unreadable, Versioned};
 pub use reseal::{Reseal, Resealed};
 pub use stored::Loaded;
@@ -70,7 +72,7 @@ impl std::fmt::Display for Epoch {
 }
 
 /// How many events a store keeps, unless told otherwise. Whoever is further behind loads everything.
-pub const EVENTS_KEPT: u64 = 100_000;
+pub const EVENTS_KEPT: u64 = 1_000_000;
 
 /// The store does not answer, or answers what cannot be trusted. Never "there is no such record".
 #[derive(Debug, thiserror::Error)]
@@ -227,6 +229,14 @@ pub trait Store: Send + Sync {
     ///
     /// When the store cannot tell; [`StoreError::Refused`] when the next event is not authentic.
     async fn follow(&self, after: Head, wait: Duration) -> Result<Follow, StoreError>;
+
+    /// Some of the events after `after` as they are stored, from the first that is kept; none at the
+    /// end.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn trail(&self, after: Epoch) -> Result<Vec<StoredEvent>, StoreError>;
 
     /// The number and the hash of the last change.
     ///

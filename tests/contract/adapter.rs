@@ -264,6 +264,17 @@ impl Rig {
             .unwrap()
     }
 
+    /// How much memory Redis needs for `key`.
+    pub(crate) fn bytes_of(&self, key: &str) -> u64 {
+        let Place::Redis(redis) = &self.place else {
+            panic!("only Redis holds it in memory");
+        };
+        let mut question = ::redis::cmd("MEMORY");
+        question.arg("USAGE").arg(key).arg("SAMPLES").arg(0);
+        let answer = question.query(&mut redis.first().connection());
+        answer.unwrap()
+    }
+
     /// What is stored as the record `id`.
     pub(crate) async fn stored(&mut self, id: &RecordId) -> String {
         if let Place::Redis(redis) = &self.place {

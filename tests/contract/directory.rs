@@ -14,7 +14,7 @@ use keyferry::directory::Directory;
 use keyferry::key::{KeyId, KeyRecord};
 use keyferry::store::{
     Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId, Reseal,
-    Resealed, Selection, Store, StoreError, Versioned, Write,
+    Resealed, Selection, Store, StoreError, StoredEvent, Versioned, Write,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -145,6 +145,10 @@ impl Store for Held {
 
     async fn load(&self, each: &mut (dyn FnMut(Loaded) + Send)) -> Result<Head, StoreError> {
         self.store.load(each).await
+    }
+
+    async fn trail(&self, after: Epoch) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.trail(after).await
     }
 
     async fn reseal(&self, reseal: Reseal, from: Option<&str>) -> Result<Resealed, StoreError> {

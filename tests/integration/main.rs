@@ -12,6 +12,8 @@ mod support;
 #[cfg(test)]
 mod activity;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod balancer;
 #[cfg(test)]
 mod basics;

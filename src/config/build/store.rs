@@ -8,6 +8,9 @@ use crate::config::problem::KeyPath;
 use crate::config::settings::StoreSettings;
 use crate::store::{RecordKey, RecordKeys, embedded, redis};
 
+/// What one answer of the store holds at most.
+const FEWEST_EVENTS: u32 = 1000;
+
 impl Builder {
     pub(super) fn store(&mut self, typed: Option<file::Store>) -> Built<StoreSettings> {
         let at = KeyPath::top("store");
@@ -15,6 +18,7 @@ impl Builder {
             r#"write a table [store] with kind = "embedded" and path, or kind = "redis" and url"#;
         let mut typed = self.required(&at, typed, write)?;
         let kind = typed.kind;
+        let events_kept = self.events_kept(&at.key("events_kept"), typed.events_kept);
         let unsigned = typed.unsigned_records;
         let typed_keys = std::mem::take(&mut typed.record_keys);
         let record_keys = self.record_keys(&at, typed_keys, unsigned, kind);
@@ -38,7 +42,8 @@ impl Builder {
                 let path = self.embedded(&at.key("path"), path);
                 Ok(StoreSettings::Embedded(embedded::Settings {
                     record_keys: record_keys?,
-                    ..embedded::Settings::new(path?)
+                    events_kept: events_kept?,
+                    path: path?,
                 }))
             }
             StoreKind::Redis => {
@@ -50,10 +55,20 @@ impl Builder {
                 let redis = self.redis(&at, typed);
                 Ok(StoreSettings::Redis(Box::new(redis::Settings {
                     record_keys: record_keys?,
+                    events_kept: events_kept?,
                     ..redis?
                 })))
             }
         }
+    }
+
+    fn events_kept(&mut self, at: &KeyPath, typed: u32) -> Built<u64> {
+        if typed < FEWEST_EVENTS {
+            let wrong =
+                format!("with {typed} a gateway that was away for a moment loads everything");
+            return Err(self.problem(at, wrong, format!("write {FEWEST_EVENTS} or more")));
+        }
+        Ok(u64::from(typed))
     }
 
     /// What records are authenticated with. Who can write to the file of the embedded store can

@@ -40,6 +40,11 @@ pub struct Store {
     /// unless `unsigned_records` is "accept".
     #[serde(default)]
     pub record_keys: Vec<RecordKey>,
+    /// About how many events are kept: the trail of changes, and what a gateway that was away can
+    /// catch up by.
+    #[serde(default = "super::number::<1_000_000>")]
+    #[schemars(range(min = 1000))]
+    pub events_kept: u32,
     /// Whether records and events without a MAC are believed, as versions before 0.1.0 wrote them.
     /// With "accept", whoever can write to the store is believed.
     #[serde(default)]

@@ -26,7 +26,7 @@ pub use open::OpenError;
 
 use super::{
     Batch, Change, CommitError, Committed, EVENTS_KEPT, Epoch, Follow, Head, Legible, Loaded,
-    RecordId, RecordKeys, Reseal, Resealed, Selection, Store, StoreError, Versioned,
+    RecordId, RecordKeys, Reseal, Resealed, Selection, Store, StoreError, StoredEvent, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -185,6 +185,11 @@ impl Store for Embedded {
             let _ = tokio::time::timeout(wait, changed).await;
         }
         self.read(move |file| tables::events(&file.database, after, &file.record_keys))
+            .await
+    }
+
+    async fn trail(&self, after: Epoch) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read(move |file| tables::trail(&file.database, after))
             .await
     }
 

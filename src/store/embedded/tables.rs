@@ -10,7 +10,7 @@ use crate::store::authentic::damaged;
 use crate::store::history::follow;
 use crate::store::{
     Change, CommitError, Epoch, Event, EventHash, Follow, Head, Loaded, RecordId, RecordKeys,
-    Reseal, Resealed, Selection, StoreError, Unreadable, Versioned,
+    Reseal, Resealed, Selection, StoreError, StoredEvent, Unreadable, Versioned,
 };
 
 /// `client:acme` to the record's stored form.
@@ -290,13 +290,28 @@ pub(super) fn events(
 ) -> Result<Follow, StoreError> {
     let read = database.begin_read().map_err(failed)?;
     let now = head_then(&read)?;
+    follow(after, now, keys, stored_after(&read, after.epoch)?)
+}
+
+/// Some events after `after`, as they are stored.
+pub(super) fn trail(database: &Database, after: Epoch) -> Result<Vec<StoredEvent>, StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let entries = stored_after(&read, after)?;
+    entries.map(|entry| entry.map(StoredEvent::new)).collect()
+}
+
+type Entry = Result<(Epoch, Vec<u8>), StoreError>;
+
+fn stored_after(
+    read: &ReadTransaction,
+    after: Epoch,
+) -> Result<impl Iterator<Item = Entry>, StoreError> {
     let events = read.open_table(EVENTS).map_err(failed)?;
-    let next = events.range(after.epoch.next().0..).map_err(failed)?;
-    let entries = next.take(BATCH).map(|entry| {
+    let next = events.range(after.next().0..).map_err(failed)?;
+    Ok(next.take(BATCH).map(|entry| {
         let (epoch, stored) = entry.map_err(failed)?;
         Ok((Epoch(epoch.value()), stored.value().to_vec()))
-    });
-    follow(after, now, keys, entries)
+    }))
 }
 
 pub(super) fn failed(error: impl Into<redb::Error>) -> StoreError {

@@ -16,7 +16,7 @@ use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
     Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId, Reseal,
-    Resealed, Selection, Store, StoreError, Unreadable, Versioned,
+    Resealed, Selection, Store, StoreError, StoredEvent, Unreadable, Versioned,
 };
 
 /// How long the gateway may take to accept a connection.
@@ -196,6 +196,18 @@ impl Store for Client {
                 Answer::Head { head } => return Ok(Follow::Events { events, head }),
                 Answer::Gap { now } => return Ok(Follow::Gap { now }),
                 Answer::Replaced { now } => return Ok(Follow::Replaced { now }),
+                _ => return Err(unexpected()),
+            }
+        }
+    }
+
+    async fn trail(&self, after: Epoch) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut lines = self.ask(&Question::Trail { after }).await?;
+        let mut events = Vec::new();
+        loop {
+            match lines.next().await? {
+                Answer::Stored { event } => events.push(event),
+                Answer::Done => return Ok(events),
                 _ => return Err(unexpected()),
             }
         }

@@ -20,7 +20,9 @@ use super::{beside, socket_path};
 use crate::client::{History, Use};
 use crate::clock::Day;
 use crate::store::embedded::Embedded;
-use crate::store::{Change, CommitError, Committed, Follow, Head, Legible, Store, StoreError};
+use crate::store::{
+    Change, CommitError, Committed, Epoch, Follow, Head, Legible, Store, StoreError,
+};
 
 /// The most questions that are answered at a time.
 const AT_A_TIME: usize = 64;
@@ -264,6 +266,7 @@ async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<
             Ok(found) => Answer::Resealed { found },
             Err(error) => error.into(),
         },
+        Question::Trail { after } => return trail(store, after, to).await,
         Question::Head => match store.head().await {
             Ok(head) => Answer::Head { head },
             Err(error) => error.into(),
@@ -356,6 +359,19 @@ async fn load(store: &dyn Store, to: &mut Lines) -> io::Result<()> {
         Ok(Answer::Head { head })
     };
     stream(to, reading, lines).await
+}
+
+async fn trail(store: &dyn Store, after: Epoch, to: &mut Lines) -> io::Result<()> {
+    let end = match store.trail(after).await {
+        Ok(events) => {
+            for event in events {
+                say(to, &Answer::Stored { event }).await?;
+            }
+            Answer::Done
+        }
+        Err(error) => error.into(),
+    };
+    say(to, &end).await
 }
 
 async fn all_counts(

@@ -13,7 +13,7 @@ use crate::client::{ClientId, CredentialId, History, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
     Batch, Change, Epoch, Event, Head, Loaded, RecordId, Refused, Reseal, Resealed, Selection,
-    StoreError, Unreadable, Versioned,
+    StoreError, StoredEvent, Unreadable, Versioned,
 };
 
 /// The version of what is said. The two programs may be of different versions.
@@ -51,6 +51,9 @@ pub(super) enum Question {
     Follow {
         after: Head,
         wait: Duration,
+    },
+    Trail {
+        after: Epoch,
     },
     Head,
     Saw {
@@ -93,6 +96,9 @@ pub(super) enum Answer {
     },
     Event {
         event: Event,
+    },
+    Stored {
+        event: StoredEvent,
     },
     Sighting {
         sighting: Sighting,

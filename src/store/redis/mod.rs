@@ -43,7 +43,7 @@ use super::days::TOTAL;
 use super::history::follow;
 use super::{
     Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId,
-    RecordKeys, Reseal, Resealed, Selection, Store, StoreError, Unreadable, Versioned,
+    RecordKeys, Reseal, Resealed, Selection, Store, StoreError, StoredEvent, Unreadable, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -179,6 +179,12 @@ impl Store for Redis {
         let reply = session.ask_waiting(&question, wait).await?;
         session.keep();
         follow(after, now, &self.record_keys, read::events(reply))
+    }
+
+    async fn trail(&self, after: Epoch) -> Result<Vec<StoredEvent>, StoreError> {
+        let question = read::events_question(after, Duration::ZERO);
+        let events = read::events(self.link.ask(&question).await?);
+        events.map(|entry| entry.map(StoredEvent::new)).collect()
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
