@@ -262,19 +262,15 @@ async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<
                 Err(error) => error.into(),
             }
         }
-        Question::Reseal { reseal, from } => match store.reseal(reseal, from.as_deref()).await {
-            Ok(found) => Answer::Resealed { found },
-            Err(error) => error.into(),
-        },
+        Question::Reseal { reseal, from } => {
+            let found = store.reseal(reseal, from.as_deref()).await;
+            one(found, |found| Answer::Resealed { found })
+        }
         Question::Trail { after } => return trail(store, after, to).await,
-        Question::Head => match store.head().await {
-            Ok(head) => Answer::Head { head },
-            Err(error) => error.into(),
-        },
-        Question::Saw { batch } => match store.saw(&batch).await {
-            Ok(damaged) => Answer::Taken { damaged },
-            Err(error) => error.into(),
-        },
+        Question::Head => one(store.head().await, |head| Answer::Head { head }),
+        Question::Saw { batch } => {
+            one(store.saw(&batch).await, |damaged| Answer::Taken { damaged })
+        }
         Question::Sightings => match store.sightings().await {
             Ok(read) => list(to, read, |sighting| Answer::Sighting { sighting }).await?,
             Err(error) => error.into(),
@@ -294,22 +290,23 @@ async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<
             Ok(None) => Answer::Done,
             Err(error) => error.into(),
         },
-        Question::Counts { client, days } => history_or(store.counts(&client, days).await),
+        Question::Counts { client, days } => one(store.counts(&client, days).await, counts),
         Question::AllCounts { days } => return all_counts(store, days, to).await,
-        Question::Totals { days } => history_or(store.totals(days).await),
-        Question::Spent { phase } => match store.spent(phase).await {
-            Ok(refusals) => Answer::Spent { refusals },
-            Err(error) => error.into(),
-        },
+        Question::Totals { days } => one(store.totals(days).await, counts),
+        Question::Spent { phase } => one(store.spent(phase).await, |refusals| Answer::Spent {
+            refusals,
+        }),
     };
     say(to, &end).await
 }
 
-fn history_or(result: Result<History, StoreError>) -> Answer {
-    match result {
-        Ok(history) => Answer::Counts { history },
-        Err(error) => error.into(),
-    }
+/// An answer of one line.
+fn one<T>(result: Result<T, StoreError>, line: impl FnOnce(T) -> Answer) -> Answer {
+    result.map_or_else(Answer::from, line)
+}
+
+const fn counts(history: History) -> Answer {
+    Answer::Counts { history }
 }
 
 /// Sends what could be read and what is damaged, line by line; gives the end.
