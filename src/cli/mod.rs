@@ -5,6 +5,7 @@
 //! should, 69 something needed does not answer, 70 internal, 78 the configuration is wrong.
 
 mod ask;
+mod audit;
 mod certificate;
 mod check;
 mod client;
@@ -12,6 +13,7 @@ mod demo;
 pub mod development;
 mod explain;
 mod failures;
+mod history;
 mod init;
 mod key;
 mod login;
@@ -24,6 +26,7 @@ mod records;
 mod run;
 mod schema;
 mod status;
+mod store;
 mod table;
 mod traffic;
 mod view;
@@ -94,6 +97,8 @@ fn load(file: &Path) -> Result<Config, Problems> {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(subcommand)]
+    Audit(audit::Command),
+    #[command(subcommand)]
     Certificate(certificate::Command),
     Check(check::Args),
     #[command(subcommand)]
@@ -111,6 +116,8 @@ enum Command {
     Run(run::Args),
     Schema(schema::Args),
     Status(status::Args),
+    #[command(subcommand)]
+    Store(store::Command),
     WhatIf(what_if::Args),
 }
 
@@ -129,6 +136,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut out = Out::new(cli.globals.output);
     let (globals, out_ref) = (&cli.globals, &mut out);
     let done = match cli.command {
+        Command::Audit(command) => audit::run(command, globals, out_ref),
         Command::Certificate(command) => certificate::run(command, globals, out_ref),
         Command::Check(args) => check::run(&args, globals, out_ref),
         Command::Client(command) => client::run(command, globals, out_ref),
@@ -142,6 +150,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(args) => run::run(&args, globals, out_ref),
         Command::Schema(args) => schema::run(&args, globals, out_ref),
         Command::Status(args) => status::run(&args, globals, out_ref),
+        Command::Store(command) => store::run(command, globals, out_ref),
         Command::WhatIf(args) => what_if::run(&args, globals, out_ref),
     };
     done.unwrap_or_else(|failure| {

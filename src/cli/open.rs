@@ -16,8 +16,8 @@ use crate::config::{Config, StoreSettings};
 use crate::key::KeyId;
 use crate::store::redis::Redis;
 use crate::store::{
-    self, Acknowledged, Action, Actor, Change, CommitError, Committed, Epoch, Legible, Reason,
-    Record, RecordId, Selection, Store, StoreError,
+    self, Acknowledged, Action, Actor, Change, CommitError, Committed, Epoch, Legible, Loaded,
+    Origin, Reason, Record, RecordId, Refused, Selection, Store, StoreError,
 };
 
 /// How often a change is decided again that another change got ahead of.
@@ -39,11 +39,13 @@ pub(super) struct Operator {
     pub(super) config: Config,
     pub(super) actor: Actor,
     pub(super) now: Timestamp,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     /// How many last times were left out that cannot be read.
     damaged: Cell<usize>,
     /// How many replicas have the changes that take something away.
     acknowledged: RefCell<Vec<Acknowledged>>,
+    /// Records of the last look through all of them that are not believed.
+    refused: RefCell<Vec<Refused>>,
 }
 
 /// What came of a change; the beginning of what `--output json` prints of it.
@@ -76,6 +78,7 @@ pub(super) fn operate<T>(
         let operator = Operator::open(config).await?;
         let done = work(&operator, out).await;
         operator.tell_damage(out);
+        operator.tell_refused(out);
         let told = operator.tell_replicas(out);
         Ok::<_, Failure>((done?, told))
     });
@@ -88,8 +91,8 @@ pub(super) fn operate<T>(
 impl Operator {
     async fn open(config: Config) -> Result<Self, Failure> {
         let opened: anyhow::Result<Arc<dyn Store>> = match &config.store {
-            StoreSettings::Embedded { path } => {
-                store::open_embedded(path).await.map_err(Into::into)
+            StoreSettings::Embedded(settings) => {
+                store::open_embedded(settings).await.map_err(Into::into)
             }
             StoreSettings::Redis(settings) => Ok(Arc::new(Redis::new(settings))),
         };
@@ -100,6 +103,7 @@ impl Operator {
             now: clock::now(),
             damaged: Cell::default(),
             acknowledged: RefCell::default(),
+            refused: RefCell::default(),
         })
     }
 
@@ -121,9 +125,26 @@ impl Operator {
     /// Every record as it is now.
     pub(super) async fn records(&self) -> Result<Records, Failure> {
         let mut records = Records::default();
-        let loaded = self.store.load(&mut |record| records.take(record)).await;
-        records.epoch = loaded.map_err(|error| self.cannot_tell(&error))?;
+        let mut refused = Vec::new();
+        let mut each = |loaded: Loaded| match loaded {
+            Ok(record) => records.take(record),
+            Err(one) => refused.push(one),
+        };
+        let loaded = self.store.load(&mut each).await;
+        self.refused.replace(refused);
+        records.epoch = loaded.map_err(|error| self.cannot_tell(&error))?.epoch;
         Ok(records)
+    }
+
+    /// Tells beside the answer that it is not of everything.
+    fn tell_refused(&self, out: &mut Out) {
+        let refused = self.refused.borrow();
+        if let Some(first) = refused.first() {
+            let number = refused.len();
+            out.note(format!(
+                "left out, since the store cannot be believed in it: {first} ({number} in all)"
+            ));
+        }
     }
 
     /// The client `id` with everything that is its own, and nothing else.
@@ -320,7 +341,9 @@ impl Operator {
             let Some(change) = change.filter(|_| !edit.dry_run) else {
                 return Ok((did, outcome));
             };
-            let change = change.because(edit.reason.clone());
+            let change = change
+                .because(edit.reason.clone())
+                .caused_from(Origin::here());
             match self.store.commit(&change).await {
                 Ok(Committed { epoch, replicas }) => {
                     (did.epoch, did.replicas) = (Some(epoch), replicas);
@@ -342,9 +365,10 @@ impl Operator {
         )))
     }
 
-    fn cannot_tell(&self, error: &StoreError) -> Failure {
+    pub(super) fn cannot_tell(&self, error: &StoreError) -> Failure {
         let advice = match error {
             StoreError::Unavailable(_) => "see that it runs, then try again",
+            StoreError::Refused(_) => "docs/STORE.md says what to do with it",
             StoreError::Unreadable(_) => "use the version that wrote it, or restore a backup",
         };
         let store = &self.config.store;

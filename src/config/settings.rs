@@ -10,7 +10,7 @@ use crate::key::{Format, Peppers};
 use crate::policy::Network;
 use crate::secret::SecretBytes;
 use crate::sign::{Names, SigningKey};
-use crate::store::redis;
+use crate::store::{RecordKeys, embedded, redis};
 use crate::upstream::Protocol;
 
 /// The public listener.
@@ -84,11 +84,8 @@ pub struct Keys {
 /// Where everything is remembered.
 #[derive(Clone, Debug)]
 pub enum StoreSettings {
-    /// One file.
-    Embedded {
-        /// Where it is; its folder exists.
-        path: PathBuf,
-    },
+    /// One file; its folder exists.
+    Embedded(embedded::Settings),
     /// Redis, in one of its shapes.
     Redis(Box<redis::Settings>),
 }
@@ -102,10 +99,21 @@ pub struct Offline {
     pub snapshot: Option<PathBuf>,
 }
 
+impl StoreSettings {
+    /// What records and events are authenticated with.
+    #[must_use]
+    pub const fn record_keys(&self) -> &RecordKeys {
+        match self {
+            Self::Embedded(embedded) => &embedded.record_keys,
+            Self::Redis(redis) => &redis.record_keys,
+        }
+    }
+}
+
 impl fmt::Display for StoreSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Embedded { path } => write!(f, "embedded ({})", path.display()),
+            Self::Embedded(embedded) => write!(f, "embedded ({})", embedded.path.display()),
             Self::Redis(redis) => write!(f, "redis ({redis})"),
         }
     }

@@ -1,18 +1,21 @@
 //! Following the store: load everything once, then apply event by event.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::tombstones::is_another_history;
 use super::{Directory, View};
 use crate::clock;
-use crate::store::{Epoch, Event, Follow, Record, StoreError, Versioned};
+use crate::store::{Epoch, Event, Follow, Loaded, Record, Refused, StoreError, Versioned};
 
 /// How long one wait for events lasts; also how often a silent store shows that it is there.
 const WAIT: Duration = Duration::from_secs(2);
 /// The pause before the first try after a failure; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How many refused records are named in the log, each time that everything is loaded.
+const MOST_TOLD: usize = 10;
 
 /// Why the store cannot be followed now.
 #[derive(Debug, thiserror::Error)]
@@ -29,34 +32,50 @@ impl Directory {
     /// Follows the store for ever. Run it in one task; drop that task to stop.
     pub async fn follow(&self) {
         let mut pause = FIRST_PAUSE;
-        // After a failure it is not known which store answers next: one that lost changes counts
-        // again from an epoch that was seen already. So everything is loaded anew.
-        let mut trusted = false;
+        let (mut must_load, mut is_replaced) = (true, false);
         loop {
-            let step = if trusted {
-                self.next_events().await
+            let step = if must_load {
+                self.load(is_replaced).await.map(|()| Step::Loaded)
             } else {
-                self.load().await
+                self.next_events().await
             };
-            match step {
-                Ok(()) => {
-                    self.lost.store(false, Ordering::Relaxed);
-                    trusted = true;
-                    if pause != FIRST_PAUSE {
-                        tracing::info!(epoch = self.epoch().0, "the store answers again");
-                    }
+            let (failed, current) = (
+                step.is_err(),
+                !matches!(step, Err(_) | Ok(Step::Broken | Step::Replaced)),
+            );
+            is_replaced |= matches!(step, Ok(Step::Replaced));
+            let is_lost = matches!(step, Err(Failure::Lost(_)));
+            if current || is_lost {
+                self.lost.store(is_lost, Ordering::Relaxed);
+            }
+            must_load = match step {
+                Ok(Step::Loaded) => {
+                    is_replaced = false;
+                    false
+                }
+                Ok(Step::Followed) => {
                     pause = FIRST_PAUSE;
-                    self.touch();
+                    false
                 }
+                Ok(Step::Broken | Step::Replaced) => true,
                 Err(error) => {
-                    let is_lost = matches!(error, Failure::Lost(_));
-                    self.lost.store(is_lost, Ordering::Relaxed);
-                    trusted = false;
                     tracing::warn!(%error, retry_in_ms = pause.as_millis(), "cannot follow the store");
-                    self.set_reachable(false);
-                    tokio::time::sleep(clock::jittered(pause)).await;
-                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                    must_load
                 }
+            };
+            if failed {
+                self.set_reachable(false);
+            }
+            if current {
+                if !self.is_reachable() && pause != FIRST_PAUSE {
+                    tracing::info!(epoch = self.epoch().0, "the store answers again");
+                }
+                self.touch();
+            }
+            // A store that contradicts itself must not keep every replica loading.
+            if failed || must_load {
+                tokio::time::sleep(clock::jittered(pause)).await;
+                pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
             }
         }
     }
@@ -64,25 +83,40 @@ impl Directory {
     /// Loads everything into a view of its own, then puts it in place of the current one.
     ///
     /// A store that lost what it had, or a part of it, is not believed blindly: an empty one not at
-    /// all, and one that has forgotten revocations not in these.
-    async fn load(&self) -> Result<(), Failure> {
+    /// all, and one that has forgotten revocations not in these. `is_replaced` says that its history
+    /// is known to be another one than what was followed.
+    async fn load(&self, is_replaced: bool) -> Result<(), Failure> {
         let begun = clock::monotonic();
         let now = clock::now();
-        let (seen, known) = (self.epoch(), self.view.load_full());
+        let (seen, known) = (*self.head.borrow(), self.view.load_full());
         let view = View::default();
-        let each = &mut |record| view.apply(self.upheld.over(record, now));
-        let epoch = self.store.load(each).await?;
-        if epoch == Epoch::NONE && seen != Epoch::NONE {
-            return Err(Failure::Lost(seen));
+        let (mut believed, mut refused) = (0usize, Vec::new());
+        let mut each = |loaded: Loaded| match loaded {
+            Ok(record) => {
+                believed = believed.saturating_add(1);
+                view.apply(self.upheld.over(record, now));
+            }
+            Err(one) => refused.push(one),
+        };
+        let head = self.store.load(&mut each).await?;
+        if head.epoch == Epoch::NONE && seen.epoch != Epoch::NONE {
+            return Err(Failure::Lost(seen.epoch));
         }
-        let is_other = is_another_history(seen, epoch);
+        self.refuse(&refused);
+        // With a wrong record key nobody would be known, and nobody must be told so.
+        if refused.len() > believed
+            && let Some(one) = refused.pop()
+        {
+            return Err(StoreError::from(one).into());
+        }
+        let is_other = is_replaced || is_another_history(&seen, &head);
         let revocations = self.upheld.carry(&known, &view, is_other);
         drop(known);
         if is_other || revocations > 0 {
             self.regressions.fetch_add(1, Ordering::Relaxed);
             tracing::error!(
-                had = seen.0,
-                has = epoch.0,
+                had = seen.epoch.0,
+                has = head.epoch.0,
                 revocations,
                 "THE STORE HAS LOST CHANGES: the revocations among them are upheld and made again; keys and clients that were made lately may be gone"
             );
@@ -92,13 +126,14 @@ impl Directory {
         view.share();
         self.view.store(view.into());
         self.population.fetch_add(1, Ordering::Release);
-        self.epoch.send_replace(epoch);
+        self.head.send_replace(head);
         self.loaded.send_replace(true);
         tracing::info!(
-            epoch = epoch.0,
+            epoch = head.epoch.0,
             clients,
             certificates,
             keys,
+            refused = refused.len(),
             took_ms = begun.elapsed().as_millis(),
             "loaded the directory"
         );
@@ -115,31 +150,67 @@ impl Directory {
         }
     }
 
-    async fn next_events(&self) -> Result<(), Failure> {
+    async fn next_events(&self) -> Result<Step, Failure> {
         if self.upholds.load(Ordering::Relaxed) {
             self.assert_upheld().await;
         }
-        match self.store.follow(self.epoch(), WAIT).await? {
-            Follow::Events(events) => {
+        let have = *self.head.borrow();
+        let told = match self.store.follow(have, WAIT).await {
+            Err(StoreError::Refused(one)) => {
+                self.refuse(&[one]);
+                return Ok(Step::Broken);
+            }
+            told => told?,
+        };
+        match told {
+            Follow::Events { events, head } => {
                 for event in events {
                     self.apply(event);
                 }
-                Ok(())
+                self.head.send_replace(head);
+                Ok(Step::Followed)
             }
             Follow::Gap { now } => {
                 tracing::warn!(
-                    have = self.epoch().0,
-                    store = now.0,
+                    have = have.epoch.0,
+                    store = now.epoch.0,
                     "events are missing; loading everything again"
                 );
-                // A store that contradicts itself must not keep every replica loading.
-                tokio::time::sleep(clock::jittered(FIRST_PAUSE)).await;
-                self.load().await
+                Ok(Step::Broken)
+            }
+            Follow::Replaced { now } => {
+                tracing::error!(
+                    have = have.epoch.0,
+                    store = now.epoch.0,
+                    "the store has lost changes that were known here, or was replaced: its history \
+                     is another one; loading everything again"
+                );
+                Ok(Step::Replaced)
             }
         }
     }
 
+    /// Counts what is not believed, and raises the alarm.
+    fn refuse(&self, refused: &[Refused]) {
+        let mut counts = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        for (at, one) in refused.iter().enumerate() {
+            let count = counts.entry(one.why.as_str()).or_default();
+            *count = count.saturating_add(1);
+            if at < MOST_TOLD {
+                tracing::error!(what = one.what, why = %one.why, "the store holds what is not believed");
+            }
+        }
+        if let Some(more) = refused
+            .len()
+            .checked_sub(MOST_TOLD)
+            .filter(|more| *more > 0)
+        {
+            tracing::error!(more, "the store holds more that is not believed");
+        }
+    }
+
     fn apply(&self, event: Event) {
+        tell(&event);
         let Event { epoch, records, .. } = event;
         let (view, now) = (self.view.load(), clock::now());
         let is_of_keys = |record: &Record| matches!(record, Record::Key(_) | Record::Alias(_));
@@ -155,12 +226,39 @@ impl Directory {
         if concerns_population {
             self.population.fetch_add(1, Ordering::Release);
         }
-        self.epoch.send_replace(epoch);
     }
 
     /// The epoch up to which everything is known.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        *self.epoch.borrow()
+        self.head.borrow().epoch
     }
+}
+
+/// A line of the trail, which so outlives the store.
+fn tell(event: &Event) {
+    let records = event.records.iter().map(|record| record.id().to_string());
+    tracing::info!(
+        target: "audit",
+        epoch = event.epoch.0,
+        action = %event.action,
+        by = %event.actor,
+        from = event.origin.as_ref().map(tracing::field::display),
+        at = %event.at,
+        reason = event.reason.as_ref().map(tracing::field::display),
+        records = records.collect::<Vec<_>>().join(" "),
+        "change"
+    );
+}
+
+/// What came of asking the store.
+enum Step {
+    /// Everything was loaded.
+    Loaded,
+    /// What is known is current.
+    Followed,
+    /// What is known cannot be brought up to date by events.
+    Broken,
+    /// Nor can it, since the store has another history.
+    Replaced,
 }

@@ -7,7 +7,7 @@ use papaya::HashMap;
 use crate::certificate::{Fingerprint, Verified};
 use crate::client;
 use crate::clock::Timestamp;
-use crate::store::{CommitError, Record, RecordId, Store, StoreError, Versioned};
+use crate::store::{CommitError, Origin, Record, RecordId, Store, StoreError, Versioned};
 
 /// How many wait to be recorded. Those beyond are noted at a later use.
 const MOST: usize = 16_384;
@@ -82,7 +82,7 @@ impl Lesson {
         let Some(change) = change else {
             return Ok(false);
         };
-        match store.commit(&change).await {
+        match store.commit(&change.caused_from(Origin::here())).await {
             Ok(_) => Ok(true),
             Err(CommitError::Conflict(_)) => Ok(false),
             Err(CommitError::Store(error)) => Err(error),

@@ -2,7 +2,7 @@
 //!
 //! It follows the store's events. A look-up that finds nothing is not yet an answer: the caller
 //! [catches up](Directory::catch_up) with the store once and asks again. Catching up asks only for
-//! the store's epoch, since whoever has applied every event up to it knows all there is; so any
+//! the store's head, since whoever has applied every event up to it knows all there is; so any
 //! number of unknown credentials costs one small question at a time.
 
 mod alike;
@@ -19,8 +19,10 @@ mod stored;
 mod tombstones;
 mod view;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex as Lock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
@@ -35,10 +37,10 @@ pub use sightings::Sightings;
 pub use snapshot::{Snapshot, SnapshotError};
 pub use view::{Belongings, View};
 
-use tombstones::Upheld;
+use tombstones::{Upheld, is_another_history};
 
 use crate::clock::{self, Timestamp};
-use crate::store::{Epoch, Store};
+use crate::store::{Epoch, Head, Store};
 
 /// How long a request waits for the answer of the store, and for the events that it already has.
 const CATCH_UP: Duration = Duration::from_secs(1);
@@ -47,7 +49,7 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 pub struct Directory {
     view: ArcSwap<View>,
     population: AtomicU64,
-    epoch: watch::Sender<Epoch>,
+    head: watch::Sender<Head>,
     loaded: watch::Sender<bool>,
     store: Arc<dyn Store>,
     begun: AtomicU64,
@@ -62,9 +64,11 @@ pub struct Directory {
     upholds: AtomicBool,
     regressions: AtomicU64,
     lost: AtomicBool,
+    /// How many records and events were not believed, by why.
+    refused: Lock<BTreeMap<&'static str, u64>>,
 }
 
-/// The last question for the store's epoch that was answered.
+/// The last question for the store's head that was answered.
 #[derive(Default)]
 struct Question {
     number: u64,
@@ -83,7 +87,7 @@ impl Directory {
         Self {
             view: ArcSwap::from_pointee(View::default()),
             population: AtomicU64::new(0),
-            epoch: watch::Sender::new(Epoch::NONE),
+            head: watch::Sender::new(Head::default()),
             loaded: watch::Sender::new(false),
             store,
             begun: AtomicU64::new(0),
@@ -95,6 +99,7 @@ impl Directory {
             upholds: AtomicBool::new(false),
             regressions: AtomicU64::new(0),
             lost: AtomicBool::new(false),
+            refused: Lock::default(),
         }
     }
 
@@ -147,7 +152,7 @@ impl Directory {
         view.share();
         self.view.store(view.into());
         self.population.fetch_add(1, Ordering::Release);
-        self.epoch.send_replace(head.epoch);
+        self.head.send_replace(head.at);
         self.loaded.send_replace(true);
         Ok(true)
     }
@@ -165,9 +170,9 @@ impl Directory {
         now: Timestamp,
     ) -> Result<Option<Timestamp>, SnapshotError> {
         let age = i64::try_from(self.age().as_secs()).unwrap_or(i64::MAX);
-        // Events that come while it is written are in it or not: the epoch is the one before them.
+        // Events that come while it is written are in it or not: the place is the one before them.
         let head = snapshot::Head {
-            epoch: self.epoch(),
+            at: *self.head.borrow(),
             current_at: Timestamp::from_unix(now.as_unix().saturating_sub(age)),
         };
         if !self.is_loaded() || known.is_some_and(|known| head.current_at <= known) {
@@ -219,10 +224,10 @@ impl Directory {
         self.wait_for(target).await
     }
 
-    /// The epoch up to which everything is known here, now and from now on.
+    /// The place in the history up to which everything is known here, now and from now on.
     #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Epoch> {
-        self.epoch.subscribe()
+    pub fn watch(&self) -> watch::Receiver<Head> {
+        self.head.subscribe()
     }
 
     /// Waits until the change `epoch` is known here.
@@ -232,7 +237,7 @@ impl Directory {
     /// [`Unavailable`] when that takes too long.
     pub async fn wait_for(&self, epoch: Epoch) -> Result<(), Unavailable> {
         let mut watch = self.watch();
-        let known = watch.wait_for(|known| *known >= epoch);
+        let known = watch.wait_for(|known| known.epoch >= epoch);
         match tokio::time::timeout(CATCH_UP, known).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Unavailable),
@@ -240,15 +245,31 @@ impl Directory {
     }
 
     async fn ask(&self) -> Option<Epoch> {
-        match tokio::time::timeout(CATCH_UP, self.store.epoch()).await {
-            // An empty store knows of nobody; that is no answer to whether there is somebody.
-            Ok(Ok(Epoch::NONE)) if self.epoch() != Epoch::NONE => None,
-            Ok(Ok(epoch)) => Some(epoch),
+        let known = *self.head.borrow();
+        match tokio::time::timeout(CATCH_UP, self.store.head()).await {
+            // Nor does one that lost everything know whether there is somebody.
+            Ok(Ok(now)) if is_another_history(&known, &now) => {
+                tracing::warn!(
+                    have = known.epoch.0,
+                    store = now.epoch.0,
+                    "cannot confirm an unknown credential: the store has another history"
+                );
+                None
+            }
+            Ok(Ok(now)) => Some(now.epoch),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "cannot confirm an unknown credential");
                 None
             }
             Err(_) => None,
+        }
+    }
+
+    /// How many records and events of the store were refused, by reason.
+    pub fn refused(&self, mut each: impl FnMut(&'static str, u64)) {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        for (reason, count) in &*refused {
+            each(reason, *count);
         }
     }
 

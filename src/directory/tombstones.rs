@@ -13,14 +13,15 @@ use crate::client::{ClientId, ClientRecord, ClientStatus};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, KeyRecord, KeyStatus};
 use crate::store::{
-    Action, Actor, Change, CommitError, Epoch, Reason, Record, RecordId, Store, StoreError,
+    Action, Actor, Change, CommitError, Head, Reason, Record, RecordId, Store, StoreError,
     Versioned, Write,
 };
 
-/// Whether a store that is at `now` cannot be the one that was seen at `seen`: it has lost changes,
-/// and what it counts from there on are others. Epochs of two histories say nothing of each other.
-pub(super) fn is_another_history(seen: Epoch, now: Epoch) -> bool {
-    now < seen
+/// Whether it is seen at once that a store that stands at `now` is not the one that stood at `seen`:
+/// it has lost changes, and what it counts from there on are others. Epochs of two histories say
+/// nothing of each other.
+pub(super) fn is_another_history(seen: &Head, now: &Head) -> bool {
+    now.is_not_after(seen)
 }
 
 /// One revocation.

@@ -6,7 +6,7 @@ use super::{Freshness, Gateway, Refusal};
 use crate::certificate::Verified;
 use crate::clock::{self, Timestamp};
 use crate::identity::Refused;
-use crate::store::{Action, Change, CommitError, Committed, RecordId};
+use crate::store::{Action, Change, CommitError, Committed, Origin, RecordId};
 
 /// How long a first sight waits for its turn.
 const TURN: Duration = Duration::from_secs(1);
@@ -61,6 +61,7 @@ impl Gateway {
             let Some(change) = self.first_sight(certificate, now).await? else {
                 return Ok(());
             };
+            let change = change.caused_from(Origin::here());
             if !self.may_become_known(certificate, &change)? {
                 return Ok(());
             }
@@ -72,6 +73,11 @@ impl Gateway {
                 }
                 Err(CommitError::Conflict(id)) => {
                     self.parts.directory.catch_up().await?;
+                    let own = RecordId::Certificate(*certificate.fingerprint());
+                    if id == own && self.is_unknown(certificate) {
+                        // What stands in the store in its place is not believed: nobody knows.
+                        return Err(Refusal::StoreUnavailable);
+                    }
                     if is_own(&id, certificate) || !self.is_unknown(certificate) {
                         return Ok(());
                     }

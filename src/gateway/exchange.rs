@@ -16,6 +16,7 @@ use crate::identity::{Checked, Identity, Proof};
 use crate::key::{Format, KeyId};
 use crate::phase::InForce;
 use crate::policy::{Observed, Permit, Route};
+use crate::store::Origin;
 
 /// How much of a path the log shows.
 const LOGGED_PATH: usize = 256;
@@ -68,6 +69,14 @@ impl Leave {
 }
 
 impl Exchange {
+    /// From where a change comes that the request causes.
+    pub(super) fn origin(&self) -> Origin {
+        Origin::Request {
+            id: self.request_id.clone(),
+            address: self.peer,
+        }
+    }
+
     pub(super) fn begin() -> Self {
         Self {
             started: clock::monotonic(),

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::directory::{Directory, Sightings};
 use crate::phase;
 use crate::phase::InForce;
-use crate::store::{CommitError, Committed, Epoch, Record, RecordId, Store, StoreError};
+use crate::store::{CommitError, Committed, Epoch, Origin, Record, RecordId, Store, StoreError};
 
 /// Stops every brownout that has refused as often as it may, at all replicas together. Of many
 /// replicas that find so at once, one makes the change.
@@ -95,7 +95,7 @@ async fn keep_one(
     let Some(change) = change.filter(|_| is_same) else {
         return Ok(());
     };
-    match store.commit(&change).await {
+    match store.commit(&change.caused_from(Origin::here())).await {
         Ok(Committed { epoch, .. }) => {
             tracing::warn!(target = %phase.target, spent, epoch = epoch.0, "a brownout has spent its budget and stops");
             Ok(())

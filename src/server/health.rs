@@ -10,6 +10,7 @@ use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
 use crate::directory::Directory;
+use crate::store::Refusal;
 use crate::telemetry::Metrics;
 
 /// Answers `/metrics`, `/livez` and `/readyz`.
@@ -63,6 +64,15 @@ impl Health {
         metrics
             .store_epoch
             .set(i64::try_from(directory.epoch().0).unwrap_or(i64::MAX));
+        let regressions = &metrics.store_epoch_regressions;
+        regressions.inc_by(directory.regressions().saturating_sub(regressions.get()));
+        for reason in Refusal::NAMES {
+            metrics.store_records_refused.with_label_values(&[reason]);
+        }
+        directory.refused(|reason, count| {
+            let counter = metrics.store_records_refused.with_label_values(&[reason]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        });
         metrics.directory_age.set(directory.age().as_secs_f64());
         let known = metrics.regressions.get();
         let more = directory.regressions().saturating_sub(known);

@@ -1,6 +1,5 @@
 //! From the configuration to the parts of the gateway.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use crate::policy::{Asking, Routes};
 use crate::secret::Secret;
 use crate::sign::{Names, Signer};
 use crate::store::Store;
-use crate::store::embedded::{Embedded, OpenError};
+use crate::store::embedded::{self, Embedded, OpenError};
 use crate::store::local::Listener;
 use crate::store::redis::Redis;
 use crate::telemetry::Metrics;
@@ -141,16 +140,16 @@ fn begun_with_snapshot(config: &Config, directory: &Arc<Directory>) -> Option<Ke
 /// The store, and for the embedded one the socket by which commands reach it meanwhile.
 fn store(settings: &StoreSettings) -> Result<(Arc<dyn Store>, Option<Listener>), StartError> {
     match settings {
-        StoreSettings::Embedded { path } => {
+        StoreSettings::Embedded(settings) => {
             // Nothing runs yet: this runtime only waits.
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .build()
                 .map_err(|source| OpenError::Io {
-                    path: path.clone(),
+                    path: settings.path.clone(),
                     source,
                 })?;
-            let embedded = Arc::new(runtime.block_on(embedded(path))?);
+            let embedded = Arc::new(runtime.block_on(embedded(settings))?);
             let listener = Listener::bind(Arc::clone(&embedded))?;
             Ok((embedded, Some(listener)))
         }
@@ -158,11 +157,11 @@ fn store(settings: &StoreSettings) -> Result<(Arc<dyn Store>, Option<Listener>),
     }
 }
 
-/// The store in the file `path`, once no command has it open any more.
-async fn embedded(path: &Path) -> Result<Embedded, OpenError> {
+/// The store in a file, once no command has it open any more.
+async fn embedded(settings: &embedded::Settings) -> Result<Embedded, OpenError> {
     let begun = clock::monotonic();
     loop {
-        match Embedded::open(path) {
+        match Embedded::open_with(settings) {
             Err(OpenError::InUse { .. }) if begun.elapsed() < PATIENCE => {
                 tokio::time::sleep(PAUSE).await;
             }
@@ -217,9 +216,10 @@ mod tests {
     async fn a_command_that_has_the_store_open_is_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keyferry.redb");
-        let command = Embedded::open(&path).unwrap();
+        let settings = embedded::Settings::new(path);
+        let command = Embedded::open_with(&settings).unwrap();
         // The command ends when it was found in use.
-        let (opened, ()) = tokio::join!(embedded(&path), async { drop(command) });
+        let (opened, ()) = tokio::join!(embedded(&settings), async { drop(command) });
         assert!(opened.is_ok());
     }
 }

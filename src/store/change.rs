@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{SCHEMA, SchemaOnly, split_at_zero};
-use super::{Epoch, Record, Unreadable};
+use super::authentic::{Opened, RecordKeys, Refusal, Refused, damaged};
+use super::{Epoch, EventHash, Head, Origin, Record};
 use crate::clock::Timestamp;
 
 /// Who caused a change.
@@ -22,6 +22,16 @@ pub enum Actor {
         /// The login name of whoever ran it.
         name: String,
     },
+}
+
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Gateway => f.write_str("gateway"),
+            Self::Client { id } => write!(f, "client {id}"),
+            Self::Operator { name } => write!(f, "operator {name}"),
+        }
+    }
 }
 
 /// What was done.
@@ -87,6 +97,13 @@ impl Action {
     }
 }
 
+impl std::fmt::Display for Action {
+    /// As it is stored.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.serialize(f)
+    }
+}
+
 /// One atomic change: every write is done under one epoch, or none is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Change {
@@ -94,6 +111,9 @@ pub struct Change {
     pub action: Action,
     /// By whom.
     pub actor: Actor,
+    /// From where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// When.
     pub at: Timestamp,
     /// Why, in the words of whoever caused it.
@@ -110,6 +130,7 @@ impl Change {
         Self {
             action,
             actor,
+            origin: None,
             at,
             reason: None,
             writes,
@@ -130,6 +151,13 @@ impl Change {
     #[must_use]
     pub fn because(mut self, reason: Option<Reason>) -> Self {
         self.reason = reason.or(self.reason);
+        self
+    }
+
+    /// The same change, caused from `origin`.
+    #[must_use]
+    pub fn caused_from(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
         self
     }
 }
@@ -205,10 +233,16 @@ impl Write {
 pub struct Event {
     /// The change's number.
     pub epoch: Epoch,
+    /// The hash of the event before it. Versions of this program that knew no chain wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<EventHash>,
     /// What was done.
     pub action: Action,
     /// By whom.
     pub actor: Actor,
+    /// From where, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// When.
     pub at: Timestamp,
     /// Why, where somebody said so.
@@ -219,13 +253,15 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event of `change` as number `epoch`.
+    /// The event of `change` as the next one after `head`.
     #[must_use]
-    pub fn of(change: &Change, epoch: Epoch) -> Self {
+    pub fn of(change: &Change, head: Head) -> Self {
         Self {
-            epoch,
+            epoch: head.epoch.next(),
+            before: Some(head.hash),
             action: change.action,
             actor: change.actor.clone(),
+            origin: change.origin.clone(),
             at: change.at,
             reason: change.reason.clone(),
             records: change
@@ -238,65 +274,56 @@ impl Event {
 
     /// The stored form.
     #[must_use]
-    pub fn encode(&self) -> String {
-        serde_json::to_string(&Stored {
-            schema: SCHEMA,
-            event: self,
-        })
-        .unwrap_or_default()
+    pub fn encode(&self, keys: &RecordKeys) -> String {
+        let json = serde_json::to_string(self).unwrap_or_default();
+        keys.close(&format!("{EVENT}{json}"), &[CONTEXT, json.as_bytes()])
     }
 
-    /// The stored form of `change`'s event before and after its epoch, for a store that numbers
-    /// changes where this program is not.
+    /// The number that a stored form says of itself, not to be believed.
     #[must_use]
-    pub fn around_epoch(change: &Change) -> [String; 2] {
-        split_at_zero(&Self::of(change, Epoch::NONE).encode(), "\"epoch\":")
+    pub fn epoch_of(stored: &str) -> Option<Epoch> {
+        let opened = Opened::read(stored.as_bytes()).ok()?;
+        let (epoch, _) = opened.numbered("\"event\":{\"epoch\":", ",")?;
+        Some(epoch)
     }
 
     /// Reads the stored form of the event number `epoch`.
     ///
     /// # Errors
     ///
-    /// [`Unreadable`] when it is damaged, of another schema, or another event than `epoch` says.
-    pub fn decode(epoch: Epoch, stored: &[u8]) -> Result<Self, Unreadable> {
-        let unreadable = |why: String| Unreadable {
-            what: format!("event {epoch}"),
-            why,
+    /// [`Refused`] when it is not authentic, damaged, or another event than `epoch` says.
+    pub fn decode(epoch: Epoch, stored: &[u8], keys: &RecordKeys) -> Result<Self, Refused> {
+        let read = || {
+            let Opened { body, mac } = Opened::read(stored)?;
+            let json = body.strip_prefix(EVENT);
+            let json = json.ok_or_else(|| damaged(&"it is no event"))?;
+            keys.check(mac.as_ref(), &[CONTEXT, json.as_bytes()])?;
+            let event: Self = serde_json::from_str(json).map_err(|error| damaged(&error))?;
+            if event.epoch == epoch {
+                Ok(event)
+            } else {
+                Err(Refusal::Damaged(format!(
+                    "it says that it is {}",
+                    event.epoch
+                )))
+            }
         };
-        SchemaOnly::check(stored).map_err(unreadable)?;
-        let read: Read = serde_json::from_slice(stored).map_err(|e| unreadable(e.to_string()))?;
-        if read.event.epoch != epoch {
-            return Err(unreadable(format!(
-                "it says that it is {}",
-                read.event.epoch
-            )));
-        }
-        Ok(read.event)
+        read().map_err(|why| why.of(&format!("event {epoch}")))
     }
 }
 
-/// The stored form: the schema first, so that it can be read before the rest is understood.
-#[derive(Serialize)]
-struct Stored<'a> {
-    schema: u32,
-    event: &'a Event,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Read {
-    #[serde(rename = "schema")]
-    _schema: u32,
-    event: Event,
-}
+const EVENT: &str = "\"event\":";
+const CONTEXT: &[u8] = b"event.v1";
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::client::ClientRecord;
+    use crate::secret::Secret;
+    use crate::store::{RecordKey, Versioned};
 
     #[test]
-    fn a_damaged_foreign_or_misplaced_event_is_an_error() {
+    fn a_damaged_foreign_or_misplaced_event_is_refused() {
         let at = Timestamp::from_unix(1);
         let change = Change::new(
             Action::ClientAdded,
@@ -309,25 +336,42 @@ mod tests {
             ))],
         );
         let change = change.because("asked \"for\" it".parse().ok());
-        let stored = Event::of(&change, Epoch(7)).encode();
-        let read = Event::decode(Epoch(7), stored.as_bytes()).unwrap();
+        let head = Head {
+            epoch: Epoch(6),
+            hash: EventHash::of(b"event 6"),
+        };
+        let keys = RecordKeys::new(RecordKey::new(1, &Secret::new(vec![1; 32])), []);
+        let stored = Event::of(&change, head).encode(&keys);
+        let read = Event::decode(Epoch(7), stored.as_bytes(), &keys).unwrap();
         assert_eq!((read.epoch, read.records.len()), (Epoch(7), 1));
+        assert_eq!(read.before, Some(head.hash));
         assert!(change.reason.is_some() && read.reason == change.reason);
         assert!("".parse::<Reason>().is_err() && "a\nb".parse::<Reason>().is_err());
 
-        let [before, after] = Event::around_epoch(&change);
-        assert_eq!(format!("{before}7{after}"), stored);
-
-        let newer = stored.replacen("\"schema\":1", "\"schema\":2", 1);
-        for (epoch, bytes) in [
-            (7, stored.trim_start_matches('{')),
-            (7, &newer),
-            (8, &stored),
+        let unsigned = Event::of(&change, head).encode(&RecordKeys::none());
+        for (epoch, bytes, why) in [
+            (7, stored.trim_start_matches('{'), "damaged"),
+            (7, &stored.replacen(":2,", ":3,", 1), "schema"),
+            (8, &stored, "damaged"),
+            (7, &unsigned, "unsigned"),
+            (
+                7,
+                &stored.replace("\"epoch\":7", "\"epoch\":8"),
+                "wrong_mac",
+            ),
         ] {
-            assert!(
-                Event::decode(Epoch(epoch), bytes.as_bytes()).is_err(),
-                "{epoch} {bytes}"
-            );
+            let refused = Event::decode(Epoch(epoch), bytes.as_bytes(), &keys).unwrap_err();
+            assert_eq!(refused.why.as_str(), why, "{epoch} {bytes}");
         }
+        let none = RecordKeys::none();
+        assert!(Event::decode(Epoch(7), unsigned.as_bytes(), &none).is_ok());
+    }
+
+    #[test]
+    fn a_record_is_no_event_and_an_event_no_record() {
+        let keys = RecordKeys::new(RecordKey::new(1, &Secret::new(vec![1; 32])), []);
+        let record = ClientRecord::new("a".parse().unwrap(), None, Timestamp::from_unix(1)).into();
+        let stored = Versioned::encode(Epoch(7), &record, &keys);
+        assert!(Event::decode(Epoch(7), stored.as_bytes(), &keys).is_err());
     }
 }

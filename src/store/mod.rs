@@ -5,23 +5,33 @@
 //! replaces, and is carried out whole or not at all. So the rules of the domain live in the core
 //! as functions that make changes, and an adapter only compares, writes and counts.
 
+mod authentic;
 mod batch;
 mod change;
 mod days;
 pub mod embedded;
+mod history;
 pub mod local;
+mod origin;
 mod record;
 pub mod redis;
+mod reseal;
+mod stored;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use authentic::{RecordKey, RecordKeyVersion, RecordKeys, Refusal, Refused};
 pub use batch::{Batch, BatchId, DayCounts, Spent};
 pub use change::{Action, Actor, Change, Event, NotAReason, Reason, Write};
+pub use history::{EventHash, Follow, Head, StoredEvent};
 pub use local::open_embedded;
+pub use origin::Origin;
 pub use record::{Record, RecordId, Selection, Unreadable, Versioned};
+pub use reseal::{Reseal, Resealed};
+pub use stored::Loaded;
 
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -62,7 +72,7 @@ impl std::fmt::Display for Epoch {
 }
 
 /// How many events a store keeps, unless told otherwise. Whoever is further behind loads everything.
-pub const EVENTS_KEPT: u64 = 100_000;
+pub const EVENTS_KEPT: u64 = 1_000_000;
 
 /// The store does not answer, or answers what cannot be trusted. Never "there is no such record".
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +80,10 @@ pub enum StoreError {
     /// No answer in time, or none that means anything.
     #[error("the store does not answer: {0}")]
     Unavailable(String),
-    /// A record or an event that this program cannot read: damaged, or written by a newer one.
+    /// A record or an event that is not authentic, damaged, or written by a newer program.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Anything else that this program cannot read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
 }
@@ -122,19 +135,6 @@ impl From<Epoch> for Committed {
     }
 }
 
-/// What follows after an epoch.
-#[derive(Debug)]
-pub enum Follow {
-    /// The next events, without a gap, oldest first; empty when none came within the wait.
-    Events(Vec<Event>),
-    /// The events after that epoch are no longer kept, or the store's epoch is behind it: load
-    /// everything again.
-    Gap {
-        /// The store's epoch.
-        now: Epoch,
-    },
-}
-
 /// What could be read of what was seen, and of whom or what the rest is, which is damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Legible<T, Of> {
@@ -161,12 +161,15 @@ impl<T, Of> Default for Legible<T, Of> {
 ///    record under one new epoch together with one event that carries them, or does nothing.
 /// 2. **One winner.** Of several changes that expect the same version of a record, one is carried
 ///    out; the others get [`CommitError::Conflict`].
-/// 3. **No gaps.** Epochs are 1, 2, 3 …; every epoch has exactly one event.
+/// 3. **No gaps.** Epochs are 1, 2, 3 …; every epoch has exactly one event, and each event holds the
+///    hash of the one before it. [`Store::follow`] gives no event that does not follow on the head
+///    that it was given.
 /// 4. **Durable.** An acknowledged change survives the death of the process.
 /// 5. **Absent is not unavailable.** `Ok(None)` means that there is no such record. Whatever
-///    keeps the store from knowing is an error, and an unreadable record is an error too.
+///    keeps the store from knowing is an error, and a record that is not authentic is an error too:
+///    [`StoreError::Refused`]. To [`Store::load`] it costs only itself.
 /// 6. **Consistent load.** [`Store::load`] gives every record as of some moment at or after the
-///    epoch that it returns, so that applying the events after that epoch, skipping what is older
+///    head that it returns, so that applying the events after that head, skipping what is older
 ///    than a record's version, gives the present. Clients are as of a moment that is no later than
 ///    that of the other records: who has a client has all that it was given until that version.
 /// 7. **Sightings merge.** [`Store::saw`] keeps the latest time of each kind whatever the order;
@@ -204,26 +207,43 @@ pub trait Store: Send + Sync {
     /// When the store cannot tell.
     async fn select(&self, which: &Selection) -> Result<Vec<Versioned>, StoreError>;
 
-    /// Calls `each` with every record; gives the epoch from which to follow.
+    /// Calls `each` with every record, or why it is refused; gives the head from which to follow.
     ///
     /// # Errors
     ///
     /// When the store fails midway; what was given until then is worth nothing.
-    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError>;
+    async fn load(&self, each: &mut (dyn FnMut(Loaded) + Send)) -> Result<Head, StoreError>;
+
+    /// Takes a step through all records, counts which record key signed them, and as `reseal` says
+    /// signs those anew that the current one did not. That is no change: versions stay, and there
+    /// is no event. Begins at the beginning, or goes on at what the last step gave as the next.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell, or does not take it.
+    async fn reseal(&self, reseal: Reseal, from: Option<&str>) -> Result<Resealed, StoreError>;
 
     /// The events after `after`, waiting up to `wait` for the first.
     ///
     /// # Errors
     ///
-    /// When the store cannot tell.
-    async fn follow(&self, after: Epoch, wait: Duration) -> Result<Follow, StoreError>;
+    /// When the store cannot tell; [`StoreError::Refused`] when the next event is not authentic.
+    async fn follow(&self, after: Head, wait: Duration) -> Result<Follow, StoreError>;
 
-    /// The epoch of the last change.
+    /// Some of the events after `after` as they are stored, from the first that is kept; none at the
+    /// end.
     ///
     /// # Errors
     ///
     /// When the store cannot tell.
-    async fn epoch(&self) -> Result<Epoch, StoreError>;
+    async fn trail(&self, after: Epoch) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// The number and the hash of the last change.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn head(&self) -> Result<Head, StoreError>;
 
     /// Takes in what a gateway saw: merges the times, adds the counts. Gives how many of the stored
     /// entries that it met were damaged: a time is replaced then, and counts stay as they are, so

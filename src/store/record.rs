@@ -11,9 +11,6 @@ use crate::client::{ClientId, ClientRecord};
 use crate::key::{KeyId, KeyRecord};
 use crate::phase::{PhaseRecord, Target};
 
-/// The version of the stored form. A record of another version is an error, never a guess.
-pub(super) const SCHEMA: u32 = 1;
-
 /// One thing that the store remembers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -57,7 +54,7 @@ pub enum Selection {
 }
 
 /// A record and the epoch of the change that wrote it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Versioned {
     /// The epoch of the change that wrote it.
     pub version: Epoch,
@@ -201,98 +198,6 @@ impl From<PhaseRecord> for Record {
     }
 }
 
-/// The stored form: the schema first, so that it can be read before the rest is understood.
-#[derive(Serialize)]
-struct Stored<'a> {
-    schema: u32,
-    version: Epoch,
-    record: &'a Record,
-}
-
-/// As much of any stored form as every version of this program understands.
-#[derive(Deserialize)]
-pub(super) struct SchemaOnly {
-    schema: u32,
-}
-
-impl SchemaOnly {
-    /// Whether this program knows the schema of what is `stored`; if not, why.
-    pub(super) fn check(stored: &[u8]) -> Result<(), String> {
-        match serde_json::from_slice(stored) {
-            Ok(Self { schema: SCHEMA }) => Ok(()),
-            Ok(Self { schema }) => Err(format!(
-                "it has schema {schema}, and this program knows {SCHEMA}; run the version that wrote it"
-            )),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Read {
-    schema: u32,
-    version: Epoch,
-    record: Record,
-}
-
-/// Splits a stored form around the number 0 that follows `field`. Nothing that anybody else wrote
-/// comes before that field, so the first place is the right one.
-pub(super) fn split_at_zero(stored: &str, field: &str) -> [String; 2] {
-    let (before, after) = stored.split_once(&format!("{field}0")).unwrap_or_default();
-    [format!("{before}{field}"), after.to_owned()]
-}
-
-impl Versioned {
-    /// The stored form of `record` as of `version`.
-    #[must_use]
-    pub fn encode(version: Epoch, record: &Record) -> String {
-        serde_json::to_string(&Stored {
-            schema: SCHEMA,
-            version,
-            record,
-        })
-        .unwrap_or_default()
-    }
-
-    /// The stored form of `record` before and after its version, for a store that numbers changes
-    /// where this program is not.
-    #[must_use]
-    pub fn around_version(record: &Record) -> [String; 2] {
-        split_at_zero(&Self::encode(Epoch::NONE, record), "\"version\":")
-    }
-
-    /// Reads the stored form of the record `id`.
-    ///
-    /// # Errors
-    ///
-    /// [`Unreadable`] when it is damaged, of another schema, or another record than `id` says.
-    pub fn decode(id: &RecordId, stored: &[u8]) -> Result<Self, Unreadable> {
-        let unreadable = |why: String| Unreadable {
-            what: id.to_string(),
-            why,
-        };
-        let read = match serde_json::from_slice::<Read>(stored) {
-            Ok(read) if read.schema == SCHEMA => read,
-            // What is of another schema says so, whatever else is wrong with it.
-            read => {
-                SchemaOnly::check(stored).map_err(unreadable)?;
-                read.map_err(|error| unreadable(error.to_string()))?
-            }
-        };
-        if read.record.id() != *id {
-            return Err(unreadable(format!(
-                "it says that it is {}",
-                read.record.id()
-            )));
-        }
-        Ok(Self {
-            version: read.version,
-            record: read.record,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,45 +205,6 @@ mod tests {
 
     fn client(id: &str) -> Record {
         ClientRecord::new(id.parse().unwrap(), None, Timestamp::from_unix(1)).into()
-    }
-
-    #[test]
-    fn what_is_stored_reads_back() {
-        let stored = Versioned::encode(Epoch(7), &client("a"));
-        let read = Versioned::decode(&client("a").id(), stored.as_bytes()).unwrap();
-        assert_eq!(
-            (read.version, read.record.id()),
-            (Epoch(7), client("a").id())
-        );
-    }
-
-    #[test]
-    fn the_stored_form_can_be_numbered_elsewhere() {
-        let name = Some("\"version\":0".to_owned());
-        let record = ClientRecord::new("a".parse().unwrap(), name, Timestamp::from_unix(1)).into();
-        let [before, after] = Versioned::around_version(&record);
-        assert_eq!(
-            format!("{before}7{after}"),
-            Versioned::encode(Epoch(7), &record)
-        );
-    }
-
-    #[test]
-    fn o4_a_damaged_foreign_or_misplaced_record_is_an_error() {
-        let stored = Versioned::encode(Epoch(7), &client("a"));
-        let newer = stored.replace("\"schema\":1", "\"schema\":2");
-        let more = stored.replace("\"version\"", "\"extra\":1,\"version\"");
-        for (id, bytes) in [
-            ("a", stored.trim_start_matches('{')),
-            ("a", &newer),
-            ("a", &more),
-            ("b", &stored),
-        ] {
-            assert!(
-                Versioned::decode(&client(id).id(), bytes.as_bytes()).is_err(),
-                "{id} {bytes}"
-            );
-        }
     }
 
     #[test]

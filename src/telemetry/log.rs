@@ -8,6 +8,8 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 /// What pingora and its friends may say: they log whole requests below this.
 const LIBRARIES: &str = "warn";
+/// Every change is told whatever the level, unless the list names it.
+const AUDIT: &str = "audit=info";
 
 /// A log filter that cannot be read, or logs that were started twice.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +33,8 @@ pub fn start(levels: &str) -> Result<(), LogError> {
         Some(_) => level.to_owned(),
         None => format!("keyferry={},access={}", level.trim(), level.trim()),
     });
-    let directives: Vec<_> = std::iter::once(LIBRARIES.to_owned()).chain(ours).collect();
+    let always = [LIBRARIES, AUDIT].map(ToOwned::to_owned).into_iter();
+    let directives: Vec<_> = always.chain(ours).collect();
     let filter = EnvFilter::builder()
         .parse(directives.join(","))
         .map_err(|_| LogError::Level(levels.to_owned()))?;

@@ -49,6 +49,10 @@ pub struct Metrics {
     pub store_up: IntGauge,
     /// `keyferry_store_epoch`.
     pub store_epoch: IntGauge,
+    /// `keyferry_store_epoch_regressions_total`.
+    pub store_epoch_regressions: IntCounter,
+    /// `keyferry_store_records_refused_total{reason}`.
+    pub store_records_refused: IntCounterVec,
     /// `keyferry_directory_age_seconds`.
     pub directory_age: Gauge,
     /// `keyferry_store_epoch_regressions_total`.
@@ -135,6 +139,8 @@ impl Metrics {
             observing: make.register(IntGauge::with_opts(opts("observing", "1 while requests of an existing gateway are passed on as they came, whatever would be decided."))?)?,
             store_up: make.register(IntGauge::with_opts(opts("store_up", "1 while the store answers."))?)?,
             store_epoch: make.register(IntGauge::with_opts(opts("store_epoch", "The last change that is known here."))?)?,
+            store_epoch_regressions: make.register(IntCounter::with_opts(opts("store_epoch_regressions_total", "How often the store's history was no longer the one that was known here."))?)?,
+            store_records_refused: make.counters("store_records_refused_total", "Records and events of the store that were not believed, by reason.", &["reason"])?,
             directory_age: make.register(Gauge::with_opts(opts("directory_age_seconds", "Seconds since the store last confirmed what is known here."))?)?,
             regressions: make.register(IntCounter::with_opts(opts("store_epoch_regressions_total", "How often the store was found to have lost changes."))?)?,
             tombstones: make.register(IntGauge::with_opts(opts("tombstones", "Revocations that the store has lost and that are upheld here."))?)?,

@@ -143,7 +143,7 @@ pub(crate) async fn sightings_keep_the_latest_and_make_no_event(kind: Kind) {
     }
     let nobody = store.sighting(&client_id("b")).await.unwrap();
     assert_eq!(nobody, Legible::default());
-    assert_eq!(store.epoch().await.unwrap(), Epoch::NONE);
+    assert_eq!(store.head().await.unwrap().epoch, Epoch::NONE);
     let code = RefusalCode::known("certificate_expired");
     assert_eq!(known[0].refused.as_ref().map(|it| &it.code), Some(&code));
 }

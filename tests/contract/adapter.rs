@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use keyferry::store::embedded::Embedded;
+use keyferry::store::embedded::{self, Embedded};
 use keyferry::store::local::{Client, Listener, socket_path};
 use keyferry::store::redis::{Redis, Settings};
-use keyferry::store::{EVENTS_KEPT, RecordId, Store};
+use keyferry::store::{EVENTS_KEPT, RecordId, RecordKeys, Store};
 use redb::ReadableDatabase;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::redis_server::Deployment;
+use super::redis_server::{Deployment, record_keys};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -34,6 +34,7 @@ impl Kind {
 pub(crate) struct Rig {
     place: Place,
     events_kept: u64,
+    record_keys: RecordKeys,
 }
 
 enum Place {
@@ -105,7 +106,11 @@ impl Rig {
             Kind::Sentinel => Place::redis(Deployment::sentinel(&SAFE, 0, 1).await),
             Kind::Cluster => Place::redis(Deployment::cluster(&SAFE, 0).await),
         };
-        let mut rig = Self { place, events_kept };
+        let mut rig = Self {
+            place,
+            events_kept,
+            record_keys: record_keys(),
+        };
         if !kind.is_redis() {
             rig.open().await;
         }
@@ -138,13 +143,27 @@ impl Rig {
         }
     }
 
+    /// From now on the store is opened with these record keys.
+    pub(crate) async fn believe(&mut self, record_keys: RecordKeys) {
+        self.record_keys = record_keys;
+        if !matches!(self.place, Place::Redis(_)) {
+            self.close().await;
+            self.open().await;
+        }
+    }
+
     /// Starts the store after [`Self::close`].
     pub(crate) async fn open(&mut self) {
         if let Place::Redis(redis) = &mut self.place {
             assert!(redis.servers[0].start_again().await);
             return;
         }
-        let store = Arc::new(Embedded::open_keeping(&self.path(), self.events_kept).unwrap());
+        let settings = embedded::Settings {
+            record_keys: self.record_keys.clone(),
+            events_kept: self.events_kept,
+            ..embedded::Settings::new(self.path())
+        };
+        let store = Arc::new(Embedded::open_with(&settings).unwrap());
         match &mut self.place {
             Place::Embedded { open, .. } => *open = Some(store),
             Place::Local { gateway, .. } => *gateway = Some(Gateway::start(store)),
@@ -161,6 +180,7 @@ impl Rig {
             }
             Place::Redis(redis) => Arc::new(Redis::new(&Settings {
                 events_kept: self.events_kept,
+                record_keys: self.record_keys.clone(),
                 ..redis.settings.clone()
             })),
         }
@@ -242,6 +262,17 @@ impl Rig {
             .arg(key)
             .query(&mut redis.first().connection())
             .unwrap()
+    }
+
+    /// How much memory Redis needs for `key`.
+    pub(crate) fn bytes_of(&self, key: &str) -> u64 {
+        let Place::Redis(redis) = &self.place else {
+            panic!("only Redis holds it in memory");
+        };
+        let mut question = ::redis::cmd("MEMORY");
+        question.arg("USAGE").arg(key).arg("SAMPLES").arg(0);
+        let answer = question.query(&mut redis.first().connection());
+        answer.unwrap()
     }
 
     /// What is stored as the record `id`.

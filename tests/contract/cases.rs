@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use keyferry::certificate::Fingerprint;
 use keyferry::client::ClientRecord;
 use keyferry::clock::{self, Timestamp};
+use keyferry::secret::Secret;
 use keyferry::store::{
-    CommitError, Epoch, Event, Follow, Record, RecordId, Store, StoreError, Versioned, Write,
+    CommitError, Epoch, Event, EventHash, Follow, Head, Loaded, Record, RecordId, RecordKey,
+    RecordKeys, Store, StoreError, Versioned, Write,
 };
 use tokio::task::JoinSet;
 
@@ -15,28 +17,35 @@ use super::adapter::{Kind, Rig};
 use super::records::{
     change, client, conflict, count_up, create, described, description, enrolment, id, replace,
 };
+use super::redis_server::record_keys;
 
 const SOON: Duration = Duration::from_secs(5);
 const AT_ONCE: Duration = Duration::ZERO;
 /// How many replicas at once.
 const MANY: usize = 32;
 
-async fn events(store: &dyn Store, after: Epoch) -> Vec<Event> {
+/// The next events, and the head after them.
+async fn next(store: &dyn Store, after: Head) -> (Vec<Event>, Head) {
     match store.follow(after, AT_ONCE).await.unwrap() {
-        Follow::Events(events) => events,
-        Follow::Gap { now } => panic!("a gap after {after}, now {now}"),
+        Follow::Events { events, head } => (events, head),
+        other => panic!("after {after:?}: {other:?}"),
     }
 }
 
-async fn all(store: &dyn Store) -> (Epoch, BTreeMap<RecordId, Versioned>) {
+async fn events(store: &dyn Store, after: Head) -> Vec<Event> {
+    next(store, after).await.0
+}
+
+async fn all(store: &dyn Store) -> (Head, BTreeMap<RecordId, Versioned>) {
     let mut records = BTreeMap::new();
-    let epoch = store
-        .load(&mut |record| {
+    let head = store
+        .load(&mut |loaded| {
+            let record = loaded.unwrap();
             records.insert(record.record.id(), record);
         })
         .await
         .unwrap();
-    (epoch, records)
+    (head, records)
 }
 
 pub(crate) async fn a_change_is_done_whole_or_not_at_all(kind: Kind) {
@@ -69,8 +78,8 @@ pub(crate) async fn a_change_is_done_whole_or_not_at_all(kind: Kind) {
         assert_eq!(lost, Some(id(loser)));
     }
     assert!(store.get(&id("b")).await.unwrap().is_none());
-    assert_eq!(store.epoch().await.unwrap(), first);
-    assert_eq!(events(&*store, Epoch::NONE).await.len(), 1);
+    assert_eq!(store.head().await.unwrap().epoch, first);
+    assert_eq!(events(&*store, Head::default()).await.len(), 1);
 
     let both = vec![
         Write::create(client("b")),
@@ -126,8 +135,8 @@ pub(crate) async fn first_sight_on_many_replicas_makes_one_client(kind: Kind) {
     let results = tasks.join_all().await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
 
-    let (epoch, records) = all(&*rig.handle().await).await;
-    assert_eq!(epoch, Epoch(1));
+    let (head, records) = all(&*rig.handle().await).await;
+    assert_eq!(head.epoch, Epoch(1));
     let of_kind = |kind: &str| records.keys().filter(|id| id.kind() == kind).count();
     assert_eq!(["client", "key", "certificate"].map(of_kind), [1, 1, 1]);
 }
@@ -144,7 +153,7 @@ pub(crate) async fn epochs_have_no_gaps_and_each_has_one_event(kind: Kind) {
     }
     let mut committed = tasks.join_all().await;
     committed.sort();
-    let seen: Vec<_> = events(&*rig.handle().await, Epoch::NONE)
+    let seen: Vec<_> = events(&*rig.handle().await, Head::default())
         .await
         .into_iter()
         .map(|event| (event.epoch, event.records[0].id().name()))
@@ -158,54 +167,85 @@ pub(crate) async fn an_absent_record_is_none(kind: Kind) {
     let rig = Rig::start(kind).await;
     let store = rig.handle().await;
     assert!(store.get(&id("nobody")).await.unwrap().is_none());
-    assert_eq!(store.epoch().await.unwrap(), Epoch::NONE);
+    assert_eq!(store.head().await.unwrap().epoch, Epoch::NONE);
     assert!(store.sightings().await.unwrap().entries.is_empty());
     assert!(store.uses().await.unwrap().entries.is_empty());
-    let (epoch, records) = all(&*store).await;
-    assert_eq!((epoch, records.len()), (Epoch::NONE, 0));
+    let (head, records) = all(&*store).await;
+    assert_eq!((head, records.len()), (Head::default(), 0));
 }
 
-pub(crate) async fn an_unreadable_record_is_an_error(kind: Kind) {
+/// O4. And to a load it costs only itself.
+pub(crate) async fn a_refused_record_is_an_error_and_holds_up_no_other(kind: Kind) {
     let mut rig = Rig::start(kind).await;
-    rig.handle()
-        .await
-        .commit(&create(client("a")))
-        .await
-        .unwrap();
-    let good = Versioned::encode(Epoch(1), &client("a").into());
+    let store = rig.handle().await;
+    for name in ["a", "b"] {
+        store.commit(&create(client(name))).await.unwrap();
+    }
+    drop(store);
+    let good = Versioned::encode(Epoch(1), &client("a").into(), &record_keys());
     for bad in [
         String::new(),
         "{".to_owned(),
         "7".to_owned(),
         "null".to_owned(),
         "{}".to_owned(),
-        good.replace("\"schema\":1", "\"schema\":2"),
+        good.replace("\"schema\":2", "\"schema\":3"),
         good.replace("\"version\":1", "\"version\":null"),
     ] {
         rig.overwrite(&id("a"), &bad).await;
         let store = rig.handle().await;
-        let got = store.get(&id("a")).await;
-        assert!(
-            matches!(got, Err(StoreError::Unreadable(_))),
-            "{bad}: {got:?}"
-        );
-        let loaded = store.load(&mut |_| ()).await;
-        assert!(
-            matches!(loaded, Err(StoreError::Unreadable(_))),
-            "{bad}: {loaded:?}"
-        );
+        refused_alone(&*store, &bad).await;
         for expected in [Epoch::NONE, Epoch(1)] {
             let committed = store.commit(&replace(expected, client("a"))).await;
             assert!(
-                matches!(
-                    committed,
-                    Err(CommitError::Store(StoreError::Unreadable(_)))
-                ),
+                matches!(committed, Err(CommitError::Store(StoreError::Refused(_)))),
                 "{bad}: {committed:?}"
             );
         }
     }
-    assert_eq!(rig.handle().await.epoch().await.unwrap(), Epoch(1));
+    assert_eq!(rig.handle().await.head().await.unwrap().epoch, Epoch(2));
+}
+
+/// What somebody wrote who has no record key, in whatever other way it is right.
+pub(crate) async fn a_record_that_is_not_authentic_is_refused(kind: Kind) {
+    let mut rig = Rig::start(kind).await;
+    let store = rig.handle().await;
+    for name in ["a", "b"] {
+        store.commit(&create(client(name))).await.unwrap();
+    }
+    drop(store);
+    let b = rig.stored(&id("b")).await;
+    let other_key = RecordKey::new(1, &Secret::new(vec![7; 32]));
+    for forged in [
+        Versioned::encode(Epoch(1), &client("a").into(), &RecordKeys::none()),
+        Versioned::encode(
+            Epoch(1),
+            &client("a").into(),
+            &RecordKeys::new(other_key, []),
+        ),
+        rig.stored(&id("a"))
+            .await
+            .replace("\"version\":1", "\"version\":3"),
+        b.replace("\"b\"", "\"a\""),
+        b,
+    ] {
+        rig.overwrite(&id("a"), &forged).await;
+        refused_alone(&*rig.handle().await, &forged).await;
+    }
+}
+
+/// Of the clients `a` and `b`, the first is refused, and not absent.
+async fn refused_alone(store: &dyn Store, bad: &str) {
+    let got = store.get(&id("a")).await;
+    assert!(matches!(got, Err(StoreError::Refused(_))), "{bad}: {got:?}");
+    let (mut good, mut refused) = (Vec::new(), 0);
+    let mut each = |loaded: Loaded| match loaded {
+        Ok(record) => good.push(record.record.id()),
+        Err(_) => refused += 1,
+    };
+    let head = store.load(&mut each).await.unwrap();
+    assert_eq!(head.epoch, Epoch(2));
+    assert_eq!((good, refused), (vec![id("b")], 1), "{bad}");
 }
 
 pub(crate) async fn what_is_written_reads_back_to_the_letter(kind: Kind) {
@@ -229,12 +269,12 @@ pub(crate) async fn what_is_written_reads_back_to_the_letter(kind: Kind) {
         .epoch;
     assert_eq!(
         rig.stored(&id("a")).await,
-        Versioned::encode(epoch, &record)
+        Versioned::encode(epoch, &record, &record_keys())
     );
 
     let store = rig.handle().await;
     let read = store.get(&id("a")).await.unwrap().unwrap();
-    let told = events(&*store, Epoch::NONE).await.remove(0);
+    let told = events(&*store, Head::default()).await.remove(0);
     for found in [read.record, told.records[0].clone()] {
         let Record::Client(found) = found else {
             panic!("{found:?}");
@@ -253,9 +293,8 @@ pub(crate) async fn a_load_and_the_events_after_it_give_the_present(kind: Kind) 
     let writing = tokio::spawn(async move { count_up(&*writer, "busy", 200).await });
     let mut loads = 0;
     while !writing.is_finished() || loads == 0 {
-        let (epoch, mut records) = all(&*store).await;
-        let behind = events(&*store, epoch).await;
-        let now = behind.last().map_or(epoch, |event| event.epoch);
+        let (head, mut records) = all(&*store).await;
+        let (behind, Head { epoch: now, .. }) = next(&*store, head).await;
         for Event {
             epoch,
             records: changed,
@@ -279,8 +318,8 @@ pub(crate) async fn a_load_and_the_events_after_it_give_the_present(kind: Kind) 
         assert_eq!(counted, expected.as_deref(), "after {now}");
     }
     writing.await.unwrap();
-    let (epoch, records) = all(&*store).await;
-    assert_eq!((epoch, records.len()), (Epoch(201), 3001));
+    let (head, records) = all(&*store).await;
+    assert_eq!((head.epoch, records.len()), (Epoch(201), 3001));
 }
 
 pub(crate) async fn following_wakes_with_the_change(kind: Kind) {
@@ -291,11 +330,9 @@ pub(crate) async fn following_wakes_with_the_change(kind: Kind) {
         .await
         .unwrap();
     let follower = rig.handle().await;
+    let head = follower.head().await.unwrap();
     let following = tokio::spawn(async move {
-        let told = follower
-            .follow(Epoch(1), Duration::from_mins(1))
-            .await
-            .unwrap();
+        let told = follower.follow(head, Duration::from_mins(1)).await.unwrap();
         (told, clock::monotonic())
     });
     // Whether the change comes before or during the wait, it must end it.
@@ -310,7 +347,7 @@ pub(crate) async fn following_wakes_with_the_change(kind: Kind) {
         .await
         .unwrap()
         .unwrap();
-    let Follow::Events(told) = told else {
+    let Follow::Events { events: told, .. } = told else {
         panic!("{told:?}");
     };
     assert_eq!(told.len(), 1);
@@ -327,9 +364,9 @@ pub(crate) async fn following_waits_no_longer_than_told(kind: Kind) {
     let store = rig.handle().await;
     let begun: Instant = clock::monotonic();
     let wait = Duration::from_millis(300);
-    let told = store.follow(Epoch::NONE, wait).await.unwrap();
+    let told = store.follow(Head::default(), wait).await.unwrap();
     assert!(
-        matches!(&told, Follow::Events(events) if events.is_empty()),
+        matches!(&told, Follow::Events { events, .. } if events.is_empty()),
         "{told:?}"
     );
     let took = begun.elapsed();
@@ -339,46 +376,62 @@ pub(crate) async fn following_waits_no_longer_than_told(kind: Kind) {
 pub(crate) async fn events_that_are_no_longer_kept_are_a_gap(kind: Kind) {
     let rig = Rig::keeping(kind, 100).await;
     let store = rig.handle().await;
-    count_up(&*store, "a", 350).await;
+    let (mut heads, mut version) = (vec![Head::default()], Epoch::NONE);
+    for _ in 0..350 {
+        let next = replace(version, client("a"));
+        version = store.commit(&next).await.unwrap().epoch;
+        heads.push(store.head().await.unwrap());
+    }
     for behind in [0, 1, 100] {
-        let told = store.follow(Epoch(behind), SOON).await.unwrap();
+        let told = store.follow(heads[behind], SOON).await.unwrap();
         assert!(
-            matches!(told, Follow::Gap { now: Epoch(350) }),
+            matches!(told, Follow::Gap { now } if now == heads[350]),
             "{behind}: {told:?}"
         );
     }
-    assert_eq!(events(&*store, Epoch(250)).await.len(), 100);
+    assert_eq!(events(&*store, heads[250]).await.len(), 100);
 }
 
-pub(crate) async fn an_epoch_ahead_of_the_store_is_a_gap(kind: Kind) {
+/// The chain: every event holds the hash of the one before it, and no event is given to whoever
+/// has come another way, with the number before it, the same or a later one.
+pub(crate) async fn another_history_is_told_whatever_its_numbers(kind: Kind) {
     let rig = Rig::start(kind).await;
     let store = rig.handle().await;
     let begun = clock::monotonic();
-    let told = store
-        .follow(Epoch(5), Duration::from_mins(1))
-        .await
-        .unwrap();
-    assert!(matches!(told, Follow::Gap { now: Epoch::NONE }), "{told:?}");
-    store.commit(&create(client("a"))).await.unwrap();
-    let told = store
-        .follow(Epoch(2), Duration::from_mins(1))
-        .await
-        .unwrap();
-    assert!(matches!(told, Follow::Gap { now: Epoch(1) }), "{told:?}");
+    let elsewhere = |epoch| Head {
+        epoch: Epoch(epoch),
+        hash: EventHash::of(b"elsewhere"),
+    };
+    let mut known = Head::default();
+    for n in 1..=3 {
+        store.commit(&create(client(&n.to_string()))).await.unwrap();
+        let (told, head) = next(&*store, known).await;
+        assert_eq!((told.len(), told[0].before), (1, Some(known.hash)));
+        assert_eq!(head, store.head().await.unwrap());
+        known = head;
+    }
+    for other in [1, 2, 3, 4, 9].map(elsewhere) {
+        let told = store.follow(other, Duration::from_mins(1)).await.unwrap();
+        assert!(
+            matches!(told, Follow::Replaced { now } if now == known),
+            "{other:?}: {told:?}"
+        );
+    }
     assert!(begun.elapsed() < SOON);
+    assert_eq!(events(&*store, Head::default()).await.len(), 3);
 }
 
 pub(crate) async fn a_long_way_behind_is_caught_up_in_order(kind: Kind) {
     let rig = Rig::start(kind).await;
     let store = rig.handle().await;
     count_up(&*store, "a", 1500).await;
-    let mut known = Epoch::NONE;
-    while known < Epoch(1500) {
-        let next = events(&*store, known).await;
-        assert!(!next.is_empty());
-        for event in next {
-            assert_eq!(event.epoch, known.next());
-            known = event.epoch;
+    let mut known = Head::default();
+    while known.epoch < Epoch(1500) {
+        let (events, head) = next(&*store, known).await;
+        assert!(!events.is_empty());
+        for (number, event) in (known.epoch.0 + 1..).zip(events) {
+            assert_eq!(event.epoch, Epoch(number));
         }
+        known = head;
     }
 }

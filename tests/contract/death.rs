@@ -2,22 +2,30 @@
 //!
 //! The test starts its own program again, with a variable that makes it the one to be killed.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyferry::store::embedded::Embedded;
+use keyferry::store::embedded::{self, Embedded};
 use keyferry::store::local::{Listener, socket_path};
-use keyferry::store::redis::{Redis, Settings, Shape};
+use keyferry::store::redis::{Redis, Shape};
 use keyferry::store::{Epoch, Store, open_embedded};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::adapter::{Kind, Rig};
 use super::records::{described, description, id, replace};
-use super::redis_server;
+use super::redis_server::{self, record_keys};
 
 const STORE: &str = "KEYFERRY_TEST_STORE";
+
+fn embedded(path: &Path) -> embedded::Settings {
+    embedded::Settings {
+        record_keys: record_keys(),
+        ..embedded::Settings::new(path)
+    }
+}
 
 /// The program that is killed: changes one record again and again, and tells of each change only
 /// once it is acknowledged.
@@ -31,11 +39,11 @@ async fn writes_until_it_is_killed() {
     let address = std::env::var(STORE).unwrap();
     let store: Arc<dyn Store> = if let Some(port) = address.strip_prefix("redis://127.0.0.1:") {
         let shape = Shape::Single(redis_server::address(port.parse().unwrap()));
-        Arc::new(Redis::new(&Settings::new(shape)))
+        Arc::new(Redis::new(&redis_server::settings(shape)))
     } else {
-        open_embedded(address.as_ref()).await.unwrap()
+        open_embedded(&embedded(address.as_ref())).await.unwrap()
     };
-    let mut version = store.epoch().await.unwrap();
+    let mut version = store.head().await.unwrap().epoch;
     loop {
         let next = replace(version, described("a", &version.next().to_string()));
         version = store.commit(&next).await.unwrap().epoch;
@@ -52,7 +60,7 @@ async fn writes_until_it_is_killed() {
 )]
 async fn serves_until_it_is_killed() {
     let path = std::env::var(STORE).unwrap();
-    let store = Arc::new(Embedded::open(path.as_ref()).unwrap());
+    let store = Arc::new(Embedded::open_with(&embedded(path.as_ref())).unwrap());
     let listener = Listener::bind(store).unwrap();
     println!("\nserving");
     listener.serve(std::future::pending()).await.unwrap();
@@ -101,9 +109,9 @@ pub(crate) async fn what_was_acknowledged_survives_a_kill(kind: Kind) {
         let store = rig.handle().await;
         // The last change may still be under way where the store outlives who asked for it.
         let record = loop {
-            let before = store.epoch().await.unwrap();
+            let before = store.head().await.unwrap().epoch;
             let record = store.get(&id("a")).await.unwrap().unwrap();
-            if store.epoch().await.unwrap() == before {
+            if store.head().await.unwrap().epoch == before {
                 assert_eq!(before, record.version);
                 break record;
             }
@@ -128,19 +136,19 @@ async fn what_a_gateway_acknowledged_to_commands_survives_its_death() {
         let role = "death::serves_until_it_is_killed";
         let (mut child, mut lines) = start(role, path.to_str().unwrap());
         while lines.next_line().await.unwrap().unwrap() != "serving" {}
-        let store = open_embedded(&path).await.unwrap();
+        let store = open_embedded(&embedded(&path)).await.unwrap();
         for _ in 0..20 {
             let next = replace(version, described("a", "kept"));
             version = store.commit(&next).await.unwrap().epoch;
         }
         child.kill().await.unwrap();
-        assert!(store.epoch().await.is_err());
+        assert!(store.head().await.is_err());
         assert!(socket_path(&path).exists());
 
-        let store = open_embedded(&path).await.unwrap();
+        let store = open_embedded(&embedded(&path)).await.unwrap();
         let record = store.get(&id("a")).await.unwrap().unwrap();
         assert_eq!(
-            (record.version, store.epoch().await.unwrap()),
+            (record.version, store.head().await.unwrap().epoch),
             (version, version)
         );
     }

@@ -13,8 +13,8 @@ use keyferry::clock::Day;
 use keyferry::directory::Directory;
 use keyferry::key::{KeyId, KeyRecord};
 use keyferry::store::{
-    Batch, Change, CommitError, Committed, Epoch, Follow, Legible, RecordId, Selection, Store,
-    StoreError, Versioned, Write,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId, Reseal,
+    Resealed, Selection, Store, StoreError, StoredEvent, Versioned, Write,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -124,11 +124,11 @@ struct Held {
 
 #[async_trait]
 impl Store for Held {
-    async fn epoch(&self) -> Result<Epoch, StoreError> {
-        let epoch = self.store.epoch().await;
+    async fn head(&self) -> Result<Head, StoreError> {
+        let head = self.store.head().await;
         self.asked.add_permits(1);
         self.let_through.acquire().await.unwrap().forget();
-        epoch
+        head
     }
 
     async fn commit(&self, change: &Change) -> Result<Committed, CommitError> {
@@ -143,11 +143,19 @@ impl Store for Held {
         self.store.select(which).await
     }
 
-    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError> {
+    async fn load(&self, each: &mut (dyn FnMut(Loaded) + Send)) -> Result<Head, StoreError> {
         self.store.load(each).await
     }
 
-    async fn follow(&self, after: Epoch, _: Duration) -> Result<Follow, StoreError> {
+    async fn trail(&self, after: Epoch) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.trail(after).await
+    }
+
+    async fn reseal(&self, reseal: Reseal, from: Option<&str>) -> Result<Resealed, StoreError> {
+        self.store.reseal(reseal, from).await
+    }
+
+    async fn follow(&self, after: Head, _: Duration) -> Result<Follow, StoreError> {
         // Slow to follow, so that only catching up brings what is new.
         tokio::time::sleep(Duration::from_millis(200)).await;
         self.store.follow(after, Duration::ZERO).await

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keyferry::clock;
-use keyferry::store::{CommitError, Epoch, Selection, Store, StoreError};
+use keyferry::store::{CommitError, Epoch, Head, Selection, Store, StoreError};
 
 use super::activity;
 use super::adapter::{Kind, Rig};
@@ -30,8 +30,11 @@ async fn all_unavailable(store: &dyn Store) -> String {
             .await
             .map(drop),
         store.load(&mut |_| ()).await.map(drop),
-        store.follow(Epoch(1), Duration::ZERO).await.map(drop),
-        store.epoch().await.map(drop),
+        store
+            .follow(Head::default(), Duration::ZERO)
+            .await
+            .map(drop),
+        store.head().await.map(drop),
         store.saw(&activity::batch(1)).await.map(drop),
         store.sightings().await.map(drop),
         store.uses().await.map(drop),
@@ -69,7 +72,7 @@ pub(crate) async fn a_store_that_is_down_is_unavailable_and_comes_back(kind: Kin
     rig.open().await;
     let next = replace(version, client("a"));
     let coming_back = async {
-        while store.epoch().await.is_err() {
+        while store.head().await.is_err() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         store.commit(&next).await.unwrap().epoch
@@ -117,7 +120,7 @@ mod redis {
 
     async fn not_committed(store: &Redis, what: &str) {
         match store.commit(&create(client("b"))).await {
-            Err(CommitError::Store(StoreError::Unavailable(why))) if why.contains(what) => {}
+            Err(CommitError::Store(error)) if error.to_string().contains(what) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -177,10 +180,10 @@ mod redis {
         store.commit(&create(client("a"))).await.unwrap();
         server.tell("CLIENT PAUSE 1500 ALL");
         assert!(matches!(
-            store.epoch().await,
+            store.head().await,
             Err(StoreError::Unavailable(_))
         ));
-        let back = async { while store.epoch().await.is_err() {} };
+        let back = async { while store.head().await.is_err() {} };
         tokio::time::timeout(SOON, back).await.unwrap();
     }
 
@@ -207,11 +210,9 @@ mod redis {
         let store = with_password(&server, Some("keyferry"), "right");
         let version = store.commit(&create(client("a"))).await.unwrap().epoch;
         assert!(store.get(&id("a")).await.unwrap().is_some());
-        assert_eq!(store.load(&mut |_| ()).await.unwrap(), version);
-        store
-            .follow(version, Duration::from_millis(1))
-            .await
-            .unwrap();
+        let head = store.load(&mut |_| ()).await.unwrap();
+        assert_eq!(head.epoch, version);
+        store.follow(head, Duration::from_millis(1)).await.unwrap();
         store.saw(&activity::batch(1)).await.unwrap();
         assert_eq!(store.sightings().await.unwrap().entries.len(), 1);
         assert_eq!(store.uses().await.unwrap().entries.len(), 1);
@@ -265,32 +266,37 @@ mod redis {
             not_committed(&store, what).await;
             server.tell(allow);
             assert!(store.get(&id("b")).await.unwrap().is_none(), "{refuse}");
-            assert_eq!(store.epoch().await.unwrap(), Epoch(1), "{refuse}");
+            assert_eq!(store.head().await.unwrap().epoch, Epoch(1), "{refuse}");
         }
         let second = store.commit(&create(client("b"))).await.unwrap();
         assert_eq!(second.epoch, Epoch(2));
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_lost_epoch_is_a_gap_and_a_strange_one_an_error() {
+    async fn a_lost_epoch_is_another_history_and_a_strange_one_an_error() {
         let server = RedisServer::start(&[]).await;
         let store = store(&server);
         store.commit(&create(client("a"))).await.unwrap();
-        server.tell("DEL kf:{kf}:epoch");
-        let told = store.follow(Epoch(1), SOON).await.unwrap();
-        assert!(matches!(told, Follow::Gap { now: Epoch::NONE }), "{told:?}");
-        server.tell("SET kf:{kf}:epoch many");
-        assert!(matches!(
-            store.epoch().await,
-            Err(StoreError::Unreadable(_))
-        ));
-        server.tell("SET kf:{kf}:epoch 1");
+        let head = store.head().await.unwrap();
+        let none = Head::default();
+        server.tell("RENAME kf:{kf}:epoch away");
+        let told = store.follow(head, SOON).await.unwrap();
+        assert!(matches!(told, Follow::Replaced { .. }), "{told:?}");
+        for (key, right) in [("epoch", "1"), ("head", &head.hash.to_string())] {
+            server.tell(&format!("SET kf:{{kf}}:{key} many"));
+            let told = store.head().await;
+            assert!(matches!(told, Err(StoreError::Unreadable(_))), "{told:?}");
+            server.tell(&format!("SET kf:{{kf}}:{key} {right}"));
+        }
         server.tell("DEL kf:{kf}:events");
-        let told = store.follow(Epoch::NONE, SOON).await.unwrap();
-        assert!(matches!(told, Follow::Gap { now: Epoch(1) }), "{told:?}");
+        let told = store.follow(none, SOON).await.unwrap();
+        assert!(
+            matches!(told, Follow::Gap { now } if now == head),
+            "{told:?}"
+        );
         server.tell("XADD kf:{kf}:events 2-0 event {}");
-        let told = store.follow(Epoch(1), SOON).await;
-        assert!(matches!(told, Err(StoreError::Unreadable(_))), "{told:?}");
+        let told = store.follow(head, SOON).await;
+        assert!(matches!(told, Err(StoreError::Refused(_))), "{told:?}");
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -302,8 +308,8 @@ mod redis {
         store.commit(&create(client("b"))).await.unwrap();
         server.tell("CLIENT KILL TYPE normal SKIPME yes");
         // At most the one question that finds the connection ended.
-        let _ = store.epoch().await;
-        assert_eq!(store.epoch().await.unwrap(), Epoch(2));
+        let _ = store.head().await;
+        assert_eq!(store.head().await.unwrap().epoch, Epoch(2));
     }
 
     /// Another server may have lost what this one told, and count on from there all the same: whoever
@@ -317,7 +323,7 @@ mod redis {
         for _ in 0..2 {
             store.follow(version, at_once).await.unwrap();
             server.tell("CLIENT KILL TYPE normal SKIPME yes");
-            while store.epoch().await.is_err() {}
+            while store.head().await.is_err() {}
             let told = store.follow(version, at_once).await;
             assert!(matches!(told, Err(StoreError::Unavailable(_))), "{told:?}");
         }

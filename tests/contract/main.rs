@@ -26,8 +26,11 @@ mod pki;
 mod records;
 #[path = "../support/redis/mod.rs"]
 mod redis_server;
+mod replaced;
+mod reseal;
 mod select;
 mod socket;
+mod throughput;
 
 macro_rules! on {
     ($module:ident $case:ident: $($name:ident $kind:ident)*) => {
@@ -63,13 +66,14 @@ contract! {
         first_sight_on_many_replicas_makes_one_client
         epochs_have_no_gaps_and_each_has_one_event
         an_absent_record_is_none
-        an_unreadable_record_is_an_error
+        a_refused_record_is_an_error_and_holds_up_no_other
+        a_record_that_is_not_authentic_is_refused
         what_is_written_reads_back_to_the_letter
         a_load_and_the_events_after_it_give_the_present
         following_wakes_with_the_change
         following_waits_no_longer_than_told
         events_that_are_no_longer_kept_are_a_gap
-        an_epoch_ahead_of_the_store_is_a_gap
+        another_history_is_told_whatever_its_numbers
         a_long_way_behind_is_caught_up_in_order;
     select:
         everything_of_one_client_is_selected_and_nothing_else
@@ -87,6 +91,8 @@ contract! {
     damage:
         what_is_damaged_of_what_was_seen_holds_up_nothing_else
         damage_that_names_nobody_is_told_of;
+    reseal:
+        every_record_is_signed_anew_while_others_change_them;
     directory:
         a_directory_loads_and_follows
         catching_up_sees_a_change_of_another_at_once

@@ -9,9 +9,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyferry::store::embedded::{Embedded, OpenError};
+use keyferry::store::embedded::{Embedded, OpenError, Settings};
 use keyferry::store::local::{Client, Listener, socket_path};
-use keyferry::store::{Epoch, Store, open_embedded};
+use keyferry::store::{Epoch, Head, Store, open_embedded};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -32,13 +32,13 @@ async fn it_is_for_its_owner_and_ends_with_the_gateway() {
     assert_eq!(mode(&socket), 0o600);
     let held = Embedded::open(&rig.path());
     assert!(matches!(held, Err(OpenError::InUse { .. })));
-    let store = open_embedded(&rig.path()).await.unwrap();
+    let store = open_embedded(&Settings::new(rig.path())).await.unwrap();
     store.commit(&create(client("a"))).await.unwrap();
 
     rig.close().await;
     assert!(!socket.exists());
-    let store = open_embedded(&rig.path()).await.unwrap();
-    assert_eq!(store.epoch().await.unwrap(), Epoch(1));
+    let store = open_embedded(&Settings::new(rig.path())).await.unwrap();
+    assert_eq!(store.head().await.unwrap().epoch, Epoch(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,18 +70,18 @@ async fn a_change_is_acknowledged_when_the_gateway_acts_by_it() {
     let path = folder.path().join("keyferry.redb");
     let store = Arc::new(Embedded::open(&path).unwrap());
     let listener = Listener::bind(Arc::clone(&store)).unwrap();
-    let (gateway, acts_by) = watch::channel(Epoch::NONE);
+    let (gateway, acts_by) = watch::channel(Head::default());
     let serving = listener.acknowledging(acts_by);
     let serving = tokio::spawn(serving.serve(std::future::pending()));
     let command = Client::connect(&socket_path(&path)).await.unwrap();
     let mut change = tokio::spawn(async move { command.commit(&create(client("a"))).await });
     // Made, and not acknowledged.
-    while store.epoch().await.unwrap() != Epoch(1) {
+    while store.head().await.unwrap().epoch != Epoch(1) {
         tokio::task::yield_now().await;
     }
     let moment = Duration::from_millis(100);
     assert!(timeout(moment, &mut change).await.is_err());
-    gateway.send_replace(Epoch(1));
+    gateway.send_replace(store.head().await.unwrap());
     assert_eq!(change.await.unwrap().unwrap().epoch, Epoch(1));
     serving.abort();
 }
@@ -100,7 +100,7 @@ async fn a_file_in_use_by_something_silent_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keyferry.redb");
     let _held = Embedded::open(&path).unwrap();
-    let error = open_embedded(&path).await.err().unwrap();
+    let error = open_embedded(&Settings::new(&path)).await.err().unwrap();
     assert!(matches!(error, OpenError::Unreachable { .. }), "{error}");
 }
 
@@ -109,29 +109,30 @@ async fn a_command_waits_for_another_that_has_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keyferry.redb");
     let held = Embedded::open(&path).unwrap();
-    let (store, ()) = tokio::join!(open_embedded(&path), async {
+    let settings = Settings::new(&path);
+    let (store, ()) = tokio::join!(open_embedded(&settings), async {
         tokio::task::yield_now().await;
         drop(held);
     });
-    assert_eq!(store.unwrap().epoch().await.unwrap(), Epoch::NONE);
+    assert_eq!(store.unwrap().head().await.unwrap().epoch, Epoch::NONE);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_understood_is_told_and_does_no_harm() {
     let rig = Rig::start(Kind::Local).await;
     for (said, heard) in [
-        (r#"{"protocol":2,"ask":{"is":"epoch"}}"#, "speaks version 1"),
+        (r#"{"protocol":1,"ask":{"is":"head"}}"#, "speaks version 2"),
         (
-            r#"{"protocol":1,"ask":{"is":"shutdown"}}"#,
+            r#"{"protocol":2,"ask":{"is":"shutdown"}}"#,
             "does not understand",
         ),
         (
-            r#"{"protocol":1,"ask":{"is":"get","id":"client:A"}}"#,
+            r#"{"protocol":2,"ask":{"is":"get","id":"client:A"}}"#,
             "does not understand",
         ),
         (
-            r#"{"protocol":1,"ask":{"is":"load"}}"#,
-            r#"{"is":"epoch","epoch":0}"#,
+            r#"{"protocol":2,"ask":{"is":"load"}}"#,
+            r#"{"is":"head","head":{"epoch":0,"#,
         ),
         ("GET / HTTP/1.1", ""),
         ("\u{0}", ""),

@@ -12,6 +12,8 @@ mod support;
 #[cfg(test)]
 mod activity;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod balancer;
 #[cfg(test)]
 mod basics;
@@ -33,6 +35,8 @@ mod explain;
 mod failures;
 #[cfg(test)]
 mod foresight;
+#[cfg(test)]
+mod forgery;
 #[cfg(test)]
 mod grace;
 #[cfg(test)]
@@ -59,6 +63,8 @@ mod peers;
 mod phases;
 #[cfg(test)]
 mod protocols;
+#[cfg(test)]
+mod record_keys;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -237,11 +237,14 @@ fn dump(store: &SharedStore) -> Vec<u8> {
             "string" => redis::cmd("GET"),
             "hash" => redis::cmd("HGETALL"),
             "stream" => redis::cmd("XRANGE"),
+            "zset" => redis::cmd("ZRANGE"),
             other => panic!("{key} is a {other}: look into it"),
         };
         command.arg(&key);
-        if kind == "stream" {
-            command.arg("-").arg("+");
+        match kind.as_str() {
+            "stream" => drop(command.arg("-").arg("+")),
+            "zset" => drop(command.arg(0).arg(-1)),
+            _ => {}
         }
         let value: redis::Value = command.query(&mut redis).unwrap();
         all.extend(key.into_bytes());

@@ -13,6 +13,7 @@ use toml::{Table, Value};
 use super::backend::Backend;
 use super::curl::Curl;
 use super::process::Process;
+use super::redis::RECORD_SECRET;
 use super::s_client::SClient;
 use super::world::{HOST, Identity, World};
 use super::{free_addresses, wait_for};
@@ -130,7 +131,10 @@ impl Builder<'_> {
     /// Keeps its records in a Redis; where it is has still to be set.
     pub(crate) fn some_redis(mut self) -> Self {
         self.config.remove("store");
-        self.set("store.kind", "redis")
+        let keys = toml::toml! { record_keys = [{ version = 1, file = "record.key" }] };
+        self.file("record.key", RECORD_SECRET)
+            .set("store.kind", "redis")
+            .set("store.record_keys", keys["record_keys"].clone())
     }
 
     /// Puts a file beside the configuration, for the owner's eyes only, as secrets have to be.
@@ -150,6 +154,17 @@ impl Builder<'_> {
     /// Starts it and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(self) -> Gateway {
+        self.start_until("/readyz")
+    }
+
+    /// Starts it and waits only until it runs: for one that cannot get ready.
+    #[track_caller]
+    pub(crate) fn start_unready(self) -> Gateway {
+        self.start_until("/livez")
+    }
+
+    #[track_caller]
+    fn start_until(self, path: &str) -> Gateway {
         let (authority, mut config) = (self.world.authority.clone(), self.config);
         let mut setup = Setup {
             folder: self.folder,
@@ -171,7 +186,7 @@ impl Builder<'_> {
                 }
             }
             fs::write(setup.config(), config.to_string()).expect("a file in our own folder");
-            match setup.launch() {
+            match setup.launch(path) {
                 // It waits for an address that somebody else has; who calls there gets another's answer.
                 Ok(process) if process.log().contains("is in use, will try again") => {}
                 Ok(process) => return Gateway { process, setup },
@@ -196,12 +211,12 @@ impl Setup {
         command
     }
 
-    /// Starts the program; its log when it ended before it was ready.
-    fn launch(&self) -> Result<Process, String> {
+    /// Starts the program and waits until it answers 200 at `path`; its log when it ended before.
+    fn launch(&self, path: &str) -> Result<Process, String> {
         let mut command = self.command();
         command.arg("run").arg("-c").arg(self.config());
         let mut process = Process::start(&mut command, &self.folder.path().join("log"));
-        let ready = format!("http://{}/readyz", self.telemetry);
+        let ready = format!("http://{}{path}", self.telemetry);
         wait_for("the gateway to be ready", || {
             if process.ended().is_some() {
                 return Some(Err(process.log()));
@@ -386,7 +401,10 @@ impl Gateway {
     /// Starts it again after [`Self::stop`] or [`Self::kill`], at the same addresses.
     #[track_caller]
     pub(crate) fn start_again(&mut self) {
-        self.process = self.setup.launch().expect("it starts as it did before");
+        self.process = self
+            .setup
+            .launch("/readyz")
+            .expect("it starts as it did before");
     }
 }
 

@@ -79,6 +79,7 @@ pub(super) fn run(args: &Args, _: &Globals, out: &mut Out) -> Result<ExitCode, F
         writer.private("server.key", &server.key_pem()?)?;
     }
     writer.secret("pepper.key")?;
+    writer.secret("record.key")?;
     writer.secret("api.key")?;
     writer.folder("state")?;
     writer.file("keyferry.toml", text.as_bytes())?;

@@ -37,6 +37,7 @@ fn what_it_makes_passes_the_check() {
     );
     for secret in [
         "pepper.key",
+        "record.key",
         "api.key",
         "server.key",
         "clients-ca.key",

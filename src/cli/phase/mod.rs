@@ -11,6 +11,7 @@ mod undo;
 
 use std::process::ExitCode;
 
+pub(super) use moment::Moment;
 pub(super) use outlook::Outlook;
 
 use super::open::operate;

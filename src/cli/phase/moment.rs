@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 
 /// A moment, the beginning of a day in UTC, or now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moment {
+pub(in crate::cli) enum Moment {
     Now,
     At(Timestamp),
 }
@@ -20,10 +20,10 @@ pub(super) enum Moment {
     "write a day (2027-06-30, which is its beginning in UTC), a moment (2027-06-30T12:00:00Z), or \
      now"
 )]
-pub(super) struct NotAMoment;
+pub(in crate::cli) struct NotAMoment;
 
 impl Moment {
-    pub(super) const fn at(self, now: Timestamp) -> Timestamp {
+    pub(in crate::cli) const fn at(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Now => now,
             Self::At(moment) => moment,

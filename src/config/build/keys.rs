@@ -1,5 +1,6 @@
 //! How clients come to be known, and how their keys look.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Builder, Built, all};
@@ -8,6 +9,7 @@ use crate::config::file;
 use crate::config::problem::KeyPath;
 use crate::config::settings::{FirstSights, Keys};
 use crate::key::{Format, Pepper, Peppers};
+use crate::secret::SecretBytes;
 
 /// For how long a revocation can be taken back at most.
 const LONGEST_RESTORE: Duration = Duration::from_hours(7 * 24);
@@ -76,10 +78,26 @@ impl Builder {
     fn peppers(&mut self, at: &KeyPath, typed: Vec<file::Pepper>) -> Built<Peppers> {
         let write = "write a table [[key.pepper]] with version = 1 and file";
         let typed = self.some(at, typed, write)?;
+        let typed = typed.into_iter().map(|typed| (typed.version, typed.file));
+        let mut peppers = self.versioned_secrets(at, typed)?;
+        peppers.sort_by_key(|(version, _)| *version);
+        let mut peppers = peppers
+            .iter()
+            .map(|(version, secret)| Pepper::new(*version, secret));
+        let current = self.required(at, peppers.next_back(), write)?;
+        Ok(Peppers::new(current, peppers))
+    }
+
+    /// Secrets in files, each with a version of its own.
+    pub(super) fn versioned_secrets(
+        &mut self,
+        at: &KeyPath,
+        typed: impl Iterator<Item = (Option<u32>, Option<PathBuf>)>,
+    ) -> Built<Vec<(u32, SecretBytes)>> {
         let mut seen = Vec::new();
-        let peppers = all(typed.into_iter().enumerate().map(|(index, typed)| {
+        all(typed.enumerate().map(|(index, (version, file))| {
             let at = at.index(index);
-            let version = self.required(&at.key("version"), typed.version, "write version = 1");
+            let version = self.required(&at.key("version"), version, "write version = 1");
             if let Ok(version) = version {
                 if version == 0 {
                     let write = "count from 1";
@@ -87,7 +105,7 @@ impl Builder {
                 }
                 if seen.contains(&version) {
                     let wrong = format!("{version} is taken already");
-                    let write = "give a new pepper the next number, and keep the old one";
+                    let write = "give a new secret the next number, and keep the old one";
                     self.problem(&at.key("version"), wrong, write);
                 }
                 seen.push(version);
@@ -95,16 +113,9 @@ impl Builder {
             let at = at.key("file");
             let write = "name a file with at least 32 secret bytes";
             let secret = self
-                .required(&at, typed.file.as_deref(), write)
+                .required(&at, file.as_deref(), write)
                 .and_then(|path| self.secret(&at, path));
-            Ok((version?, Pepper::new(version?, &secret?)))
-        }));
-        let mut peppers = peppers?;
-        peppers.sort_by_key(|(version, _)| *version);
-        let (_, current) = self.required(at, peppers.pop(), write)?;
-        Ok(Peppers::new(
-            current,
-            peppers.into_iter().map(|(_, pepper)| pepper),
-        ))
+            Ok((version?, secret?))
+        }))
     }
 }

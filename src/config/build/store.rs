@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Builder, Built};
-use crate::config::file::{self, StoreKind};
+use crate::config::file::{self, StoreKind, UnsignedRecords};
 use crate::config::problem::KeyPath;
 use crate::config::settings::{Offline, StoreSettings};
+use crate::store::{RecordKey, RecordKeys, embedded, redis};
 
+/// What one answer of the store holds at most.
+const FEWEST_EVENTS: u32 = 1000;
 /// The shortest time without a word from the store that means anything: it is asked every two
 /// seconds.
 const SHORTEST_STALE: Duration = Duration::from_secs(5);
@@ -42,9 +45,14 @@ impl Builder {
         let at = KeyPath::top("store");
         let write =
             r#"write a table [store] with kind = "embedded" and path, or kind = "redis" and url"#;
-        let typed = self.required(&at, typed, write)?;
+        let mut typed = self.required(&at, typed, write)?;
+        let kind = typed.kind;
+        let events_kept = self.events_kept(&at.key("events_kept"), typed.events_kept);
+        let unsigned = typed.unsigned_records;
+        let typed_keys = std::mem::take(&mut typed.record_keys);
+        let record_keys = self.record_keys(&at, typed_keys, unsigned, kind);
         let write = r#"write kind = "embedded" or "redis""#;
-        match self.required(&at.key("kind"), typed.kind, write)? {
+        match self.required(&at.key("kind"), kind, write)? {
             StoreKind::Embedded => {
                 for (key, is_typed) in [
                     ("url", typed.url.is_some()),
@@ -60,8 +68,12 @@ impl Builder {
                 }
                 let write = r#"write path = "state/keyferry.redb""#;
                 let path = self.required(&at.key("path"), typed.path.as_deref(), write)?;
-                let path = self.file(&at.key("path"), path, "keyferry.redb")?;
-                Ok(StoreSettings::Embedded { path })
+                let path = self.file(&at.key("path"), path, "keyferry.redb");
+                Ok(StoreSettings::Embedded(embedded::Settings {
+                    record_keys: record_keys?,
+                    events_kept: events_kept?,
+                    path: path?,
+                }))
             }
             StoreKind::Redis => {
                 self.unused(
@@ -69,8 +81,48 @@ impl Builder {
                     typed.path.is_some(),
                     r#"kind = "embedded""#,
                 );
-                let redis = self.redis(&at, typed)?;
-                Ok(StoreSettings::Redis(Box::new(redis)))
+                let redis = self.redis(&at, typed);
+                Ok(StoreSettings::Redis(Box::new(redis::Settings {
+                    record_keys: record_keys?,
+                    events_kept: events_kept?,
+                    ..redis?
+                })))
+            }
+        }
+    }
+
+    fn events_kept(&mut self, at: &KeyPath, typed: u32) -> Built<u64> {
+        if typed < FEWEST_EVENTS {
+            let wrong =
+                format!("with {typed} a gateway that was away for a moment loads everything");
+            return Err(self.problem(at, wrong, format!("write {FEWEST_EVENTS} or more")));
+        }
+        Ok(u64::from(typed))
+    }
+
+    /// What records are authenticated with. Who can write to the file of the embedded store can
+    /// read the secrets beside it, so there it is no must.
+    fn record_keys(
+        &mut self,
+        at: &KeyPath,
+        typed: Vec<file::RecordKey>,
+        unsigned: UnsignedRecords,
+        kind: Option<StoreKind>,
+    ) -> Built<RecordKeys> {
+        let at = at.key("record_keys");
+        let accepts = unsigned == UnsignedRecords::Accept;
+        let typed = typed.into_iter().map(|typed| (typed.version, typed.file));
+        let keys = self.versioned_secrets(&at, typed)?;
+        let mut keys = keys
+            .iter()
+            .map(|(version, secret)| RecordKey::new(*version, secret));
+        match keys.next() {
+            Some(current) if accepts => Ok(RecordKeys::new(current, keys).accepting_unsigned()),
+            Some(current) => Ok(RecordKeys::new(current, keys)),
+            None if accepts || kind != Some(StoreKind::Redis) => Ok(RecordKeys::none()),
+            None => {
+                let write = r#"write record_keys = [{ version = 1, file = "record.key" }]; while the store still holds what is not signed, add unsigned_records = "accept""#;
+                Err(self.problem(&at, "missing", write))
             }
         }
     }

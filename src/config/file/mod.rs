@@ -16,7 +16,7 @@ pub use key::{Enrolment, Key, Pepper};
 pub use listener::{Ca, Exception, Listener, ServerCertificate};
 pub use observe::Observe;
 pub use route::{Backend, ClientTls, HealthCheck, Route, Signing};
-pub use store::{Cluster, Sentinel, Store, StoreKind};
+pub use store::{Cluster, RecordKey, Sentinel, Store, StoreKind, UnsignedRecords};
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::ClientTls;
 use crate::config::Period;
@@ -41,6 +41,43 @@ pub struct Store {
     pub max_stale: Period,
     /// For "redis". A file that the gateway keeps, sealed, to start from while Redis cannot be reached.
     pub snapshot: Option<PathBuf>,
+    /// The secrets that records and events are authenticated with. The first is used for new ones;
+    /// keep the others until nothing is left that was written with them. At least one for "redis",
+    /// unless `unsigned_records` is "accept".
+    #[serde(default)]
+    pub record_keys: Vec<RecordKey>,
+    /// About how many events are kept: the trail of changes, and what a gateway that was away can
+    /// catch up by.
+    #[serde(default = "super::number::<1_000_000>")]
+    #[schemars(range(min = 1000))]
+    pub events_kept: u32,
+    /// Whether records and events without a MAC are believed, as versions before 0.1.0 wrote them.
+    /// With "accept", whoever can write to the store is believed.
+    #[serde(default)]
+    pub unsigned_records: UnsignedRecords,
+}
+
+/// A secret that records and events are authenticated with.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordKey {
+    /// Its number, which everything that is written with it names.
+    #[schemars(required, range(min = 1))]
+    pub version: Option<u32>,
+    /// At least 32 bytes, which nobody has who can only write to the store.
+    #[schemars(required)]
+    pub file: Option<PathBuf>,
+}
+
+/// What becomes of records and events without a MAC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UnsignedRecords {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// They are believed.
+    Accept,
 }
 
 /// The kind of store.

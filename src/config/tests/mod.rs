@@ -34,6 +34,7 @@ impl Folder {
         folder.write("server.pem", &server.chain_pem());
         folder.secret("server.key", &server.key_pem());
         folder.secret("pepper.key", b"0123456789abcdef0123456789pepper\n");
+        folder.secret("record.key", b"0123456789abcdef0123456789record\n");
         folder.secret("orders.key", b"0123456789abcdef0123456789orders\n");
         fs::create_dir(folder.path("state")).unwrap();
         folder

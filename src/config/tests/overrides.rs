@@ -28,7 +28,7 @@ fn a_variable_wins_over_the_file() {
 #[test]
 fn a_variable_can_hold_a_whole_table() {
     let folder = Folder::new();
-    let table = r#"{ kind = "redis", url = "redis://10.0.0.1/1" }"#;
+    let table = r#"{ kind = "redis", url = "redis://10.0.0.1/1", unsigned_records = "accept" }"#;
     let config = folder
         .load_with(MINIMAL, &[("KEYFERRY__store", table)])
         .unwrap();

@@ -15,7 +15,13 @@ fn folder() -> Folder {
 }
 
 fn store(lines: &str) -> String {
-    with(MINIMAL, EMBEDDED, &format!("kind = \"redis\"\n{lines}"))
+    with(
+        MINIMAL,
+        EMBEDDED,
+        &format!(
+            "kind = \"redis\"\nrecord_keys = [{{ version = 1, file = \"record.key\" }}]\n{lines}"
+        ),
+    )
 }
 
 #[test]

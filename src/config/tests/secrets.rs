@@ -12,7 +12,8 @@ fn shows_the_canary(text: &str) -> bool {
 
 const REDIS: &str = r#"kind = "redis"
 url = "redis://keyferry@127.0.0.1:6379/0"
-password_file = "redis.password""#;
+password_file = "redis.password"
+unsigned_records = "accept""#;
 const EMBEDDED: &str = r#"kind = "embedded"
 path = "state/keyferry.redb""#;
 

@@ -26,6 +26,10 @@ fn the_reference_is_right_and_shows_the_defaults() {
     let text = shipped("minimal.toml")
         .replace("orders-1", "orders-2026-11")
         .replace(
+            "keyferry.redb\"",
+            "keyferry.redb\"\nrecord_keys = [{ version = 1, file = \"record.key\" }]",
+        )
+        .replace(
             "[[route]]",
             "[backend.health_check]\npath = \"/healthz\"\n\n[[route]]",
         );
@@ -68,6 +72,7 @@ fn the_one_for_a_cluster_is_right() {
     }
     for secret in [
         "pepper-1.key",
+        "record-1.key",
         "redis.password",
         "orders.key",
         "payments.key",

@@ -21,7 +21,7 @@ use super::View;
 use crate::clock::Timestamp;
 use crate::key::keyed;
 use crate::secret::SecretBytes;
-use crate::store::{Epoch, Record, Versioned};
+use crate::store::{self, Epoch, Record, Versioned};
 
 const MAGIC: &[u8; 21] = b"keyferry snapshot 1.\n";
 const SALT: usize = 16;
@@ -36,8 +36,8 @@ const SET_BACK: i64 = 60;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Head {
-    /// The epoch up to which everything is in it.
-    pub(super) epoch: Epoch,
+    /// The place in the history up to which everything is in it.
+    pub(super) at: store::Head,
     /// When the store last confirmed it.
     pub(super) current_at: Timestamp,
 }

@@ -17,10 +17,14 @@ use crate::secret::Secret;
 use crate::store::Actor;
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
-const HEAD: Head = Head {
-    epoch: Epoch(77),
-    current_at: NOW,
-};
+/// As a store with events, so with the hash of one.
+fn head() -> Head {
+    let (epoch, hash) = (Epoch(77), store::EventHash::of(b"an event"));
+    Head {
+        at: store::Head { epoch, hash },
+        current_at: NOW,
+    }
+}
 
 fn snapshot(path: impl Into<PathBuf>, key: u8) -> Snapshot {
     Snapshot::new(path.into(), Secret::new(vec![key; 32]))
@@ -72,7 +76,7 @@ fn view(clients: usize) -> (View, Vec<KeyId>) {
 
 fn written(snapshot: &Snapshot, view: &View) -> Vec<u8> {
     let mut bytes = Vec::new();
-    snapshot.write_to(&mut bytes, HEAD, view).unwrap();
+    snapshot.write_to(&mut bytes, head(), view).unwrap();
     bytes
 }
 
@@ -86,14 +90,14 @@ fn what_was_written_is_read_and_only_its_owner_may() {
     assert!(snapshot.read(NOW).unwrap().is_none());
     let (view, keys) = view(MANY);
     for _ in 0..2 {
-        snapshot.write(HEAD, &view).unwrap();
+        snapshot.write(head(), &view).unwrap();
     }
     let mode = fs::metadata(&snapshot.path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 
-    let (head, read) = snapshot.read(NOW).unwrap().unwrap();
-    assert_eq!((head, read.len()), (HEAD, view.len()));
+    let (found, read) = snapshot.read(NOW).unwrap().unwrap();
+    assert_eq!((found, read.len()), (head(), view.len()));
     for (number, id) in keys.iter().enumerate() {
         let client = client_id(number);
         assert_eq!(read.is_client_active(&client), Some(true));
@@ -133,8 +137,8 @@ fn another_key_another_version_and_another_time_are_refused() {
         Err(SnapshotError::Future { .. })
     ));
     let after = NOW.plus(Duration::from_mins(5));
-    assert_eq!(age(HEAD, after), Duration::from_mins(5));
-    assert_eq!(age(HEAD, before), Duration::ZERO);
+    assert_eq!(age(head(), after), Duration::from_mins(5));
+    assert_eq!(age(head(), before), Duration::ZERO);
 }
 
 /// Where each piece begins, with its length before it.

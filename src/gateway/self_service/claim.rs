@@ -47,7 +47,11 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
                 let when = at.map_or_else(|| "before".to_owned(), |at| format!("at {at}"));
                 return Err(Refusal::KeyAlreadyIssued(when));
             }
-            Claimed::Issued(key, change) => match parts.store.commit(&change).await {
+            Claimed::Issued(key, change) => match parts
+                .store
+                .commit(&change.clone().caused_from(exchange.origin()))
+                .await
+            {
                 Ok(Committed { epoch, .. }) => {
                     // Committed is issued: it must be shown now, even if this replica lags behind.
                     let _ = parts.directory.wait_for(epoch).await;

@@ -79,7 +79,9 @@ pub(super) async fn revoke(
         };
         match parts
             .store
-            .commit(&key::revoke((version, record), actor, exchange.now))
+            .commit(
+                &key::revoke((version, record), actor, exchange.now).caused_from(exchange.origin()),
+            )
             .await
         {
             Ok(Committed { epoch, replicas }) => {

@@ -81,7 +81,11 @@ pub(super) async fn answer(
                 let (new, old) = both(of_holdings(&of), key.id(), shown.id())?;
                 return once::rotated(call, &identity, &key, new.expires_at, old);
             }
-            Ok(Rotated::Issued(key, change)) => match parts.store.commit(&change).await {
+            Ok(Rotated::Issued(key, change)) => match parts
+                .store
+                .commit(&change.clone().caused_from(exchange.origin()))
+                .await
+            {
                 Ok(Committed { epoch, .. }) => {
                     // Committed is issued: it must be shown now, even if this replica lags behind.
                     let _ = parts.directory.wait_for(epoch).await;

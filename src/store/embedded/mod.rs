@@ -2,7 +2,8 @@
 //!
 //! The file is a redb database: `records` (`client:acme` to the stored form of [`Versioned`]),
 //! `owned` (which are or were a client's), `events` (epoch to the stored form of
-//! [`Event`](super::Event)), `meta`, and the tables of what was seen. A change is one transaction that is on the disk before it is acknowledged.
+//! [`Event`](super::Event)), `meta`, `head`, and the tables of what was seen. A change is one
+//! transaction that is on the disk before it is acknowledged.
 //!
 //! Whoever has the file open holds a lock on it that ends with the process. Commands that are run
 //! beside a gateway therefore go through it: see [`super::local`].
@@ -24,14 +25,37 @@ use tokio::task::spawn_blocking;
 pub use open::OpenError;
 
 use super::{
-    Batch, Change, CommitError, Committed, EVENTS_KEPT, Epoch, Follow, Legible, RecordId,
-    Selection, Store, StoreError, Versioned,
+    Batch, Change, CommitError, Committed, EVENTS_KEPT, Epoch, Follow, Head, Legible, Loaded,
+    RecordId, RecordKeys, Reseal, Resealed, Selection, Store, StoreError, StoredEvent, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 
 /// How many records lie between the file and whoever loads them.
 const LOAD_AHEAD: usize = 256;
+
+/// Where the file is, and what is kept in it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The file.
+    pub path: PathBuf,
+    /// What records and events are authenticated with.
+    pub record_keys: RecordKeys,
+    /// How many events to keep.
+    pub events_kept: u64,
+}
+
+impl Settings {
+    /// The file `path`, in which nothing is signed.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            record_keys: RecordKeys::none(),
+            events_kept: EVENTS_KEPT,
+        }
+    }
+}
 
 /// The store in a file that this process has open.
 pub struct Embedded {
@@ -43,41 +67,43 @@ pub struct Embedded {
 
 struct OpenFile {
     database: Database,
-    epoch: watch::Sender<Epoch>,
+    head: watch::Sender<Head>,
+    record_keys: RecordKeys,
     events_kept: u64,
 }
 
 impl Embedded {
-    /// Opens the store in the file `path`, and makes the file (mode 0600) and its folder (0700)
-    /// when there is none. It blocks for as long as that takes: after a crash, the whole file is
-    /// checked.
+    /// Opens the store in the file `path`, in which nothing is signed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open_with`].
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_with(&Settings::new(path))
+    }
+
+    /// Opens the store, and makes the file (mode 0600) and its folder (0700) when there is none. It
+    /// blocks for as long as that takes: after a crash, the whole file is checked.
     ///
     /// # Errors
     ///
     /// [`OpenError`]: in use, not a store, damaged, or not allowed.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::open_keeping(path, EVENTS_KEPT)
-    }
-
-    /// Like [`Self::open`], keeping another number of events than [`EVENTS_KEPT`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::open`].
-    pub fn open_keeping(path: &Path, events_kept: u64) -> Result<Self, OpenError> {
+    pub fn open_with(settings: &Settings) -> Result<Self, OpenError> {
+        let path = &settings.path;
         let database = open::open(path)?;
-        let epoch = tables::epoch(&database).map_err(|error| OpenError::Damaged {
-            path: path.to_owned(),
+        let head = tables::head(&database).map_err(|error| OpenError::Damaged {
+            path: path.clone(),
             why: error.to_string(),
         })?;
         Ok(Self {
             file: Arc::new(OpenFile {
                 database,
-                epoch: watch::Sender::new(epoch),
-                events_kept,
+                head: watch::Sender::new(head),
+                record_keys: settings.record_keys.clone(),
+                events_kept: settings.events_kept,
             }),
             writing: Arc::default(),
-            path: path.to_owned(),
+            path: path.clone(),
         })
     }
 
@@ -90,10 +116,10 @@ impl Embedded {
     /// Runs `read` where it may block.
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&OpenFile) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let file = Arc::clone(&self.file);
-        spawn_blocking(move || read(&file.database))
+        spawn_blocking(move || read(&file))
             .await
             .map_err(|error| broken(&error))?
     }
@@ -108,9 +134,10 @@ impl Store for Embedded {
         // announced, and only then the next one begun.
         spawn_blocking(move || {
             let _turn = turn;
-            let epoch = tables::commit(&file.database, &change, file.events_kept)?;
-            file.epoch.send_replace(epoch);
-            Ok(epoch.into())
+            let head =
+                tables::commit(&file.database, &change, &file.record_keys, file.events_kept)?;
+            file.head.send_replace(head);
+            Ok(head.epoch.into())
         })
         .await
         .map_err(|error| broken(&error))?
@@ -118,18 +145,20 @@ impl Store for Embedded {
 
     async fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
         let id = id.clone();
-        self.read(move |database| tables::get(database, &id)).await
+        self.read(move |file| tables::get(&file.database, &id, &file.record_keys))
+            .await
     }
 
     async fn select(&self, which: &Selection) -> Result<Vec<Versioned>, StoreError> {
         let which = which.clone();
-        self.read(move |database| tables::select(database, &which))
+        self.read(move |file| tables::select(&file.database, &which, &file.record_keys))
             .await
     }
 
-    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError> {
+    async fn load(&self, each: &mut (dyn FnMut(Loaded) + Send)) -> Result<Head, StoreError> {
         let (sender, mut records) = mpsc::channel(LOAD_AHEAD);
-        let reading = self.read(move |database| tables::load(database, &sender));
+        let reading =
+            self.read(move |file| tables::load(&file.database, &file.record_keys, &sender));
         let taking = async {
             while let Some(record) = records.recv().await {
                 each(record);
@@ -138,48 +167,63 @@ impl Store for Embedded {
         tokio::join!(reading, taking).0
     }
 
-    async fn follow(&self, after: Epoch, wait: Duration) -> Result<Follow, StoreError> {
-        let mut epoch = self.file.epoch.subscribe();
-        if *epoch.borrow_and_update() == after {
+    async fn reseal(&self, reseal: Reseal, from: Option<&str>) -> Result<Resealed, StoreError> {
+        let turn = Arc::clone(&self.writing).lock_owned().await;
+        let from = from.unwrap_or_default().to_owned();
+        self.read(move |file| {
+            let _turn = turn;
+            tables::reseal(&file.database, &file.record_keys, reseal, &from)
+        })
+        .await
+    }
+
+    async fn follow(&self, after: Head, wait: Duration) -> Result<Follow, StoreError> {
+        let mut head = self.file.head.subscribe();
+        if *head.borrow_and_update() == after {
             // Whether it came, or the wait is over: the file says what there is.
-            let changed = epoch.wait_for(|now| *now != after);
+            let changed = head.wait_for(|now| *now != after);
             let _ = tokio::time::timeout(wait, changed).await;
         }
-        self.read(move |database| tables::events(database, after))
+        self.read(move |file| tables::events(&file.database, after, &file.record_keys))
             .await
     }
 
-    async fn epoch(&self) -> Result<Epoch, StoreError> {
-        self.read(tables::epoch).await
+    async fn trail(&self, after: Epoch) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read(move |file| tables::trail(&file.database, after))
+            .await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.read(|file| tables::head(&file.database)).await
     }
 
     async fn saw(&self, batch: &Batch) -> Result<u64, StoreError> {
         let turn = Arc::clone(&self.writing).lock_owned().await;
         let batch = batch.clone();
-        self.read(move |database| {
+        self.read(move |file| {
             let _turn = turn;
-            activity::saw(database, &batch)
+            activity::saw(&file.database, &batch)
         })
         .await
     }
 
     async fn sightings(&self) -> Result<Legible<Sighting, ClientId>, StoreError> {
-        self.read(activity::sightings).await
+        self.read(|file| activity::sightings(&file.database)).await
     }
 
     async fn uses(&self) -> Result<Legible<Use, CredentialId>, StoreError> {
-        self.read(activity::uses).await
+        self.read(|file| activity::uses(&file.database)).await
     }
 
     async fn sighting(&self, client: &ClientId) -> Result<Legible<Sighting, ClientId>, StoreError> {
         let client = client.clone();
-        self.read(move |database| activity::sighting(database, &client))
+        self.read(move |file| activity::sighting(&file.database, &client))
             .await
     }
 
     async fn last_use(&self, credential: &CredentialId) -> Result<Option<LastUse>, StoreError> {
         let credential = *credential;
-        self.read(move |database| activity::last_use(database, &credential))
+        self.read(move |file| activity::last_use(&file.database, &credential))
             .await
     }
 
@@ -189,7 +233,7 @@ impl Store for Embedded {
         days: RangeInclusive<Day>,
     ) -> Result<History, StoreError> {
         let client = client.clone();
-        self.read(move |database| activity::counts(database, Some(&client), &days))
+        self.read(move |file| activity::counts(&file.database, Some(&client), &days))
             .await
     }
 
@@ -199,7 +243,7 @@ impl Store for Embedded {
         each: &mut (dyn FnMut(ClientId, History) + Send),
     ) -> Result<(), StoreError> {
         let (sender, mut histories) = mpsc::channel(LOAD_AHEAD);
-        let reading = self.read(move |database| activity::all_counts(database, &days, &sender));
+        let reading = self.read(move |file| activity::all_counts(&file.database, &days, &sender));
         let taking = async {
             while let Some((client, history)) = histories.recv().await {
                 each(client, history);
@@ -209,12 +253,12 @@ impl Store for Embedded {
     }
 
     async fn totals(&self, days: RangeInclusive<Day>) -> Result<History, StoreError> {
-        self.read(move |database| activity::counts(database, None, &days))
+        self.read(move |file| activity::counts(&file.database, None, &days))
             .await
     }
 
     async fn spent(&self, phase: Epoch) -> Result<u64, StoreError> {
-        self.read(move |database| activity::spent(database, phase))
+        self.read(move |file| activity::spent(&file.database, phase))
             .await
     }
 }

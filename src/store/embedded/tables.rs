@@ -1,11 +1,16 @@
 //! The tables of the file, and what is done with them. Everything here blocks.
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+};
 use tokio::sync::mpsc;
 
 use super::activity;
+use crate::store::authentic::damaged;
+use crate::store::history::follow;
 use crate::store::{
-    Change, CommitError, Epoch, Event, Follow, RecordId, Selection, StoreError, Versioned,
+    Change, CommitError, Epoch, Event, EventHash, Follow, Head, Loaded, RecordId, RecordKeys,
+    Reseal, Resealed, Selection, StoreError, StoredEvent, Unreadable, Versioned,
 };
 
 /// `client:acme` to the record's stored form.
@@ -16,14 +21,17 @@ const OWNED: TableDefinition<'_, (&str, &str), ()> = TableDefinition::new("owned
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 /// The form of the file, and the epoch of the last change.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// The hash of the last event.
+const HEAD: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("head");
 
 const FORM: &str = "form";
 const EPOCH: &str = "epoch";
+const HASH: &str = "hash";
 
 /// The form of the file that this program reads and writes.
 const KNOWN_FORM: u64 = 1;
 
-/// The most events that one answer holds.
+/// The most events or records that one answer is about.
 const BATCH: usize = 1000;
 
 /// Makes the tables in a new file; says what is foreign in a file that is not one of ours.
@@ -47,35 +55,57 @@ pub(super) fn prepare(database: &Database) -> Result<Option<String>, redb::Error
         transaction.open_table(RECORDS)?;
         transaction.open_table(OWNED)?;
         transaction.open_table(EVENTS)?;
+        transaction.open_table(HEAD)?;
         activity::prepare(&transaction)?;
     }
     transaction.commit()?;
     Ok(None)
 }
 
-/// The epoch of the last change.
-pub(super) fn epoch(database: &Database) -> Result<Epoch, StoreError> {
-    let read = database.begin_read().map_err(failed)?;
-    epoch_in(&read.open_table(META).map_err(failed)?)
+/// The number and the hash of the last change.
+pub(super) fn head(database: &Database) -> Result<Head, StoreError> {
+    head_then(&database.begin_read().map_err(failed)?)
 }
 
-fn epoch_in(meta: &impl ReadableTable<&'static str, u64>) -> Result<Epoch, StoreError> {
+/// The head as of a transaction.
+fn head_then(read: &ReadTransaction) -> Result<Head, StoreError> {
+    head_in(
+        &read.open_table(META).map_err(failed)?,
+        &read.open_table(HEAD).map_err(failed)?,
+    )
+}
+
+fn head_in(
+    meta: &impl ReadableTable<&'static str, u64>,
+    heads: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<Head, StoreError> {
     let epoch = meta.get(EPOCH).map_err(failed)?;
-    Ok(epoch.map_or(Epoch::NONE, |epoch| Epoch(epoch.value())))
+    let hash = match heads.get(HASH).map_err(failed)? {
+        None => EventHash::default(),
+        Some(stored) => EventHash::from_bytes(stored.value()).ok_or_else(|| Unreadable {
+            what: "the hash of the last change".to_owned(),
+            why: "it has not 32 bytes".to_owned(),
+        })?,
+    };
+    Ok(Head {
+        epoch: epoch.map_or(Epoch::NONE, |epoch| Epoch(epoch.value())),
+        hash,
+    })
 }
 
 /// Carries out a change, and forgets the event that is `events_kept` older.
 pub(super) fn commit(
     database: &Database,
     change: &Change,
+    keys: &RecordKeys,
     events_kept: u64,
-) -> Result<Epoch, CommitError> {
+) -> Result<Head, CommitError> {
     let transaction = database.begin_write().map_err(failed)?;
     // A transaction that is dropped before its commit leaves nothing.
     check(&transaction, change)?;
-    let epoch = write(&transaction, change, events_kept)?;
+    let head = write(&transaction, change, keys, events_kept)?;
     transaction.commit().map_err(failed)?;
-    Ok(epoch)
+    Ok(head)
 }
 
 fn check(transaction: &WriteTransaction, change: &Change) -> Result<(), CommitError> {
@@ -83,14 +113,10 @@ fn check(transaction: &WriteTransaction, change: &Change) -> Result<(), CommitEr
     for write in &change.writes {
         let id = write.record.id();
         let stored = records.get(id.to_string().as_str()).map_err(failed)?;
-        let version = match stored {
-            Some(stored) => {
-                Versioned::decode(&id, stored.value())
-                    .map_err(StoreError::from)?
-                    .version
-            }
-            None => Epoch::NONE,
-        };
+        let version = stored.map(|stored| Versioned::version_of(&id, stored.value()));
+        let version = version
+            .unwrap_or(Ok(Epoch::NONE))
+            .map_err(StoreError::from)?;
         if version != write.expected {
             return Err(CommitError::Conflict(id));
         }
@@ -101,17 +127,24 @@ fn check(transaction: &WriteTransaction, change: &Change) -> Result<(), CommitEr
 fn write(
     transaction: &WriteTransaction,
     change: &Change,
+    keys: &RecordKeys,
     events_kept: u64,
-) -> Result<Epoch, StoreError> {
+) -> Result<Head, StoreError> {
     let mut meta = transaction.open_table(META).map_err(failed)?;
-    let epoch = epoch_in(&meta)?.next();
+    let mut heads = transaction.open_table(HEAD).map_err(failed)?;
+    let event = Event::of(change, head_in(&meta, &heads)?);
+    let (epoch, event) = (event.epoch, event.encode(keys));
+    let hash = EventHash::of(event.as_bytes());
     meta.insert(EPOCH, epoch.0).map_err(failed)?;
+    heads
+        .insert(HASH, hash.as_bytes().as_slice())
+        .map_err(failed)?;
     let mut records = transaction.open_table(RECORDS).map_err(failed)?;
     let mut owned = transaction.open_table(OWNED).map_err(failed)?;
     for write in &change.writes {
         let (id, stored) = (
             write.record.id().to_string(),
-            Versioned::encode(epoch, &write.record),
+            Versioned::encode(epoch, &write.record, keys),
         );
         records
             .insert(id.as_str(), stored.as_bytes())
@@ -123,33 +156,41 @@ fn write(
         }
     }
     let mut events = transaction.open_table(EVENTS).map_err(failed)?;
-    let event = Event::of(change, epoch).encode();
     events.insert(epoch.0, event.as_bytes()).map_err(failed)?;
     // Epochs have no gaps, so one event goes for each that comes.
     if let Some(old) = epoch.0.checked_sub(events_kept) {
         events.remove(old).map_err(failed)?;
     }
-    Ok(epoch)
+    Ok(Head { epoch, hash })
 }
 
 /// One record.
-pub(super) fn get(database: &Database, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
+pub(super) fn get(
+    database: &Database,
+    id: &RecordId,
+    keys: &RecordKeys,
+) -> Result<Option<Versioned>, StoreError> {
     let read = database.begin_read().map_err(failed)?;
-    get_in(&read.open_table(RECORDS).map_err(failed)?, id)
+    get_in(&read.open_table(RECORDS).map_err(failed)?, id, keys)
 }
 
 fn get_in(
     records: &impl ReadableTable<&'static str, &'static [u8]>,
     id: &RecordId,
+    keys: &RecordKeys,
 ) -> Result<Option<Versioned>, StoreError> {
     let stored = records.get(id.to_string().as_str()).map_err(failed)?;
     stored
-        .map(|stored| Versioned::decode(id, stored.value()).map_err(StoreError::from))
+        .map(|stored| Versioned::decode(id, stored.value(), keys).map_err(StoreError::from))
         .transpose()
 }
 
 /// Some records as of one moment.
-pub(super) fn select(database: &Database, which: &Selection) -> Result<Vec<Versioned>, StoreError> {
+pub(super) fn select(
+    database: &Database,
+    which: &Selection,
+    keys: &RecordKeys,
+) -> Result<Vec<Versioned>, StoreError> {
     let read = database.begin_read().map_err(failed)?;
     let records = read.open_table(RECORDS).map_err(failed)?;
     let mut selected = Vec::new();
@@ -162,7 +203,7 @@ pub(super) fn select(database: &Database, which: &Selection) -> Result<Vec<Versi
                 if of != client.as_str() {
                     break;
                 }
-                selected.extend(get_in(&records, &id.parse()?)?);
+                selected.extend(get_in(&records, &id.parse()?, keys)?);
             }
             selected.retain(|found| found.record.owner() == Some(client));
         }
@@ -170,47 +211,107 @@ pub(super) fn select(database: &Database, which: &Selection) -> Result<Vec<Versi
             // A semicolon comes after the colon.
             for entry in records.range("phase:".."phase;").map_err(failed)? {
                 let (id, stored) = entry.map_err(failed)?;
-                selected.push(Versioned::decode(&id.value().parse()?, stored.value())?);
+                selected.push(Versioned::decode(
+                    &id.value().parse()?,
+                    stored.value(),
+                    keys,
+                )?);
             }
         }
     }
     Ok(selected)
 }
 
-/// Sends every record as of one moment; gives the epoch of that moment.
-pub(super) fn load(database: &Database, to: &mpsc::Sender<Versioned>) -> Result<Epoch, StoreError> {
+/// Sends every record as of one moment; gives the head of that moment.
+pub(super) fn load(
+    database: &Database,
+    keys: &RecordKeys,
+    to: &mpsc::Sender<Loaded>,
+) -> Result<Head, StoreError> {
     let read = database.begin_read().map_err(failed)?;
-    let epoch = epoch_in(&read.open_table(META).map_err(failed)?)?;
+    let head = head_then(&read)?;
     let records = read.open_table(RECORDS).map_err(failed)?;
     for entry in records.iter().map_err(failed)? {
         let (id, stored) = entry.map_err(failed)?;
-        let record = Versioned::decode(&id.value().parse()?, stored.value())?;
+        let id: Result<RecordId, _> = id.value().parse();
+        let record = match id {
+            Ok(id) => Versioned::decode(&id, stored.value(), keys),
+            Err(Unreadable { what, why }) => Err(damaged(&why).of(&what)),
+        };
         if to.blocking_send(record).is_err() {
             break; // Nobody waits for them any more.
         }
     }
-    Ok(epoch)
+    Ok(head)
+}
+
+/// Looks at the records from the one named `from` on, and signs them anew as `reseal` says.
+pub(super) fn reseal(
+    database: &Database,
+    keys: &RecordKeys,
+    reseal: Reseal,
+    from: &str,
+) -> Result<Resealed, StoreError> {
+    let transaction = database.begin_write().map_err(failed)?;
+    let mut found = Resealed::default();
+    {
+        let mut records = transaction.open_table(RECORDS).map_err(failed)?;
+        let mut new = Vec::new();
+        let mut entries = records.range(from..).map_err(failed)?;
+        for entry in entries.by_ref().take(BATCH) {
+            let (name, stored) = entry.map_err(failed)?;
+            match name.value().parse() {
+                Ok(id) => {
+                    let other = found.look(&id, stored.value(), keys, reseal);
+                    new.extend(other.map(|other| (name.value().to_owned(), other)));
+                }
+                Err(Unreadable { .. }) => found.refuse(),
+            }
+        }
+        let next = entries.next().transpose().map_err(failed)?;
+        found.next = next.map(|(name, _)| name.value().to_owned());
+        drop(entries);
+        for (name, stored) in new {
+            records
+                .insert(name.as_str(), stored.as_bytes())
+                .map_err(failed)?;
+            found.written = found.written.saturating_add(1);
+        }
+    }
+    transaction.commit().map_err(failed)?;
+    Ok(found)
 }
 
 /// The events after `after`, as far as there are any.
-pub(super) fn events(database: &Database, after: Epoch) -> Result<Follow, StoreError> {
+pub(super) fn events(
+    database: &Database,
+    after: Head,
+    keys: &RecordKeys,
+) -> Result<Follow, StoreError> {
     let read = database.begin_read().map_err(failed)?;
-    let now = epoch_in(&read.open_table(META).map_err(failed)?)?;
+    let now = head_then(&read)?;
+    follow(after, now, keys, stored_after(&read, after.epoch)?)
+}
+
+/// Some events after `after`, as they are stored.
+pub(super) fn trail(database: &Database, after: Epoch) -> Result<Vec<StoredEvent>, StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let entries = stored_after(&read, after)?;
+    entries.map(|entry| entry.map(StoredEvent::new)).collect()
+}
+
+type Entry = Result<(Epoch, Vec<u8>), StoreError>;
+
+fn stored_after(
+    read: &ReadTransaction,
+    after: Epoch,
+) -> Result<impl Iterator<Item = Entry>, StoreError> {
     let events = read.open_table(EVENTS).map_err(failed)?;
-    let mut next = after.next();
-    let mut found = Vec::new();
-    for entry in events.range(next.0..).map_err(failed)?.take(BATCH) {
+    let next = events.range(after.next().0..).map_err(failed)?;
+    Ok(next.take(BATCH).map(|entry| {
         let (epoch, stored) = entry.map_err(failed)?;
-        if epoch.value() != next.0 {
-            return Ok(Follow::Gap { now });
-        }
-        found.push(Event::decode(next, stored.value())?);
-        next = next.next();
-    }
-    if after > now || (found.is_empty() && after < now) {
-        return Ok(Follow::Gap { now });
-    }
-    Ok(Follow::Events(found))
+        Ok((Epoch(epoch.value()), stored.value().to_vec()))
+    }))
 }
 
 pub(super) fn failed(error: impl Into<redb::Error>) -> StoreError {

@@ -15,8 +15,8 @@ use super::wire::{self, Answer, PROTOCOL, Question, Request};
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, CommitError, Committed, Epoch, Follow, Legible, RecordId, Selection, Store,
-    StoreError, Unreadable, Versioned,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId, Reseal,
+    Resealed, Selection, Store, StoreError, StoredEvent, Unreadable, Versioned,
 };
 
 /// How long the gateway may take to accept a connection.
@@ -39,7 +39,7 @@ impl Client {
     pub async fn connect(socket: &Path) -> Result<Self, StoreError> {
         let socket = socket.to_owned();
         let client = Self { socket };
-        client.epoch().await?;
+        client.head().await?;
         Ok(client)
     }
 
@@ -100,6 +100,7 @@ impl Lines {
     async fn next(&mut self) -> Result<Answer, StoreError> {
         match in_time(self.wait, wire::read(&mut self.stream)).await? {
             Some(Answer::Unavailable { why }) => Err(StoreError::Unavailable(why)),
+            Some(Answer::Refused { refused }) => Err(refused.into()),
             Some(Answer::Unreadable { what, why }) => Err(Unreadable { what, why }.into()),
             Some(answer) => Ok(answer),
             None => Err(StoreError::Unavailable(
@@ -147,7 +148,7 @@ impl Store for Client {
 
     async fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
         match self.ask_for_one(&Question::Get { id: id.clone() }).await? {
-            Answer::Record { stored, .. } => Ok(Some(Versioned::decode(id, stored.as_bytes())?)),
+            Answer::Record { record } if record.record.id() == *id => Ok(Some(*record)),
             Answer::Done => Ok(None),
             _ => Err(unexpected()),
         }
@@ -159,42 +160,62 @@ impl Store for Client {
         let mut selected = Vec::new();
         loop {
             match lines.next().await? {
-                Answer::Record { id, stored } => {
-                    selected.push(Versioned::decode(&id, stored.as_bytes())?);
-                }
+                Answer::Record { record } => selected.push(*record),
                 Answer::Done => return Ok(selected),
                 _ => return Err(unexpected()),
             }
         }
     }
 
-    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError> {
+    async fn load(&self, each: &mut (dyn FnMut(Loaded) + Send)) -> Result<Head, StoreError> {
         let mut lines = self.ask(&Question::Load).await?;
         loop {
             match lines.next().await? {
-                Answer::Record { id, stored } => each(Versioned::decode(&id, stored.as_bytes())?),
-                Answer::Epoch { epoch } => return Ok(epoch),
+                Answer::Record { record } => each(Ok(*record)),
+                Answer::NotLoaded { refused } => each(Err(refused)),
+                Answer::Head { head } => return Ok(head),
                 _ => return Err(unexpected()),
             }
         }
     }
 
-    async fn follow(&self, after: Epoch, wait: Duration) -> Result<Follow, StoreError> {
+    async fn reseal(&self, reseal: Reseal, from: Option<&str>) -> Result<Resealed, StoreError> {
+        let from = from.map(str::to_owned);
+        match self.ask_for_one(&Question::Reseal { reseal, from }).await? {
+            Answer::Resealed { found } => Ok(found),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn follow(&self, after: Head, wait: Duration) -> Result<Follow, StoreError> {
         let mut lines = self.ask(&Question::Follow { after, wait }).await?;
         let mut events = Vec::new();
         loop {
             match lines.next().await? {
                 Answer::Event { event } => events.push(event),
+                Answer::Head { head } => return Ok(Follow::Events { events, head }),
                 Answer::Gap { now } => return Ok(Follow::Gap { now }),
-                Answer::Done => return Ok(Follow::Events(events)),
+                Answer::Replaced { now } => return Ok(Follow::Replaced { now }),
                 _ => return Err(unexpected()),
             }
         }
     }
 
-    async fn epoch(&self) -> Result<Epoch, StoreError> {
-        match self.ask_for_one(&Question::Epoch).await? {
-            Answer::Epoch { epoch } => Ok(epoch),
+    async fn trail(&self, after: Epoch) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut lines = self.ask(&Question::Trail { after }).await?;
+        let mut events = Vec::new();
+        loop {
+            match lines.next().await? {
+                Answer::Stored { event } => events.push(event),
+                Answer::Done => return Ok(events),
+                _ => return Err(unexpected()),
+            }
+        }
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        match self.ask_for_one(&Question::Head).await? {
+            Answer::Head { head } => Ok(head),
             _ => Err(unexpected()),
         }
     }

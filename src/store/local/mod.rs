@@ -20,7 +20,7 @@ use std::time::Duration;
 pub use client::Client;
 pub use server::{BindError, Listener};
 
-use super::embedded::{Embedded, OpenError};
+use super::embedded::{Embedded, OpenError, Settings};
 use super::{Store, StoreError};
 use crate::clock;
 
@@ -41,15 +41,16 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// The embedded store in the file `path`: the file itself, or the gateway that has it open.
+/// The embedded store: the file itself, or the gateway that has it open.
 ///
 /// # Errors
 ///
 /// [`OpenError`]; that it is in use only when whoever uses it does not answer either.
-pub async fn open_embedded(path: &Path) -> Result<Arc<dyn Store>, OpenError> {
+pub async fn open_embedded(settings: &Settings) -> Result<Arc<dyn Store>, OpenError> {
+    let path = &settings.path;
     let begun = clock::monotonic();
     loop {
-        match open(path).await {
+        match open(settings).await {
             Ok(store) => return Ok(Arc::new(store)),
             Err(OpenError::InUse { .. }) => {}
             Err(error) => return Err(error),
@@ -59,11 +60,11 @@ pub async fn open_embedded(path: &Path) -> Result<Arc<dyn Store>, OpenError> {
             Ok(client) => return Ok(Arc::new(client)),
             Err(error) if begun.elapsed() >= PATIENCE => {
                 return Err(OpenError::Unreachable {
-                    path: path.to_owned(),
+                    path: path.clone(),
                     socket,
                     why: match error {
                         StoreError::Unavailable(why) => why,
-                        StoreError::Unreadable(unreadable) => unreadable.to_string(),
+                        other => other.to_string(),
                     },
                 });
             }
@@ -72,12 +73,12 @@ pub async fn open_embedded(path: &Path) -> Result<Arc<dyn Store>, OpenError> {
     }
 }
 
-async fn open(path: &Path) -> Result<Embedded, OpenError> {
-    let owned = path.to_owned();
-    tokio::task::spawn_blocking(move || Embedded::open(&owned))
+async fn open(settings: &Settings) -> Result<Embedded, OpenError> {
+    let owned = settings.clone();
+    tokio::task::spawn_blocking(move || Embedded::open_with(&owned))
         .await
         .map_err(|error| OpenError::Damaged {
-            path: path.to_owned(),
+            path: settings.path.clone(),
             why: error.to_string(),
         })?
 }

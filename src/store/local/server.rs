@@ -20,7 +20,9 @@ use super::{beside, socket_path};
 use crate::client::{History, Use};
 use crate::clock::Day;
 use crate::store::embedded::Embedded;
-use crate::store::{Change, CommitError, Committed, Epoch, Follow, Legible, Store, StoreError};
+use crate::store::{
+    Change, CommitError, Committed, Epoch, Follow, Head, Legible, Store, StoreError,
+};
 
 /// The most questions that are answered at a time.
 const AT_A_TIME: usize = 64;
@@ -52,7 +54,7 @@ pub struct Listener {
 struct Asked {
     store: Arc<Embedded>,
     /// Up to where the gateway acts by what the store knows.
-    acts_by: Option<watch::Receiver<Epoch>>,
+    acts_by: Option<watch::Receiver<Head>>,
 }
 
 /// Why the socket cannot be made.
@@ -91,7 +93,7 @@ impl Listener {
     /// Acknowledges a change only when the gateway acts by it, as `acts_by` tells: whoever revokes
     /// a key is told so when it is refused.
     #[must_use]
-    pub fn acknowledging(mut self, acts_by: watch::Receiver<Epoch>) -> Self {
+    pub fn acknowledging(mut self, acts_by: watch::Receiver<Head>) -> Self {
         self.asked.acts_by = Some(acts_by);
         self
     }
@@ -180,7 +182,7 @@ impl Asked {
             Ok(Committed { epoch, .. }) => {
                 if let Some(mut acts_by) = self.acts_by.clone() {
                     // It is made, whether or not the gateway knows soon.
-                    let _ = timeout(ACT, acts_by.wait_for(|known| *known >= epoch)).await;
+                    let _ = timeout(ACT, acts_by.wait_for(|known| known.epoch >= epoch)).await;
                 }
                 Answer::Epoch { epoch }
             }
@@ -233,14 +235,14 @@ async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<
     let end = match question {
         Question::Commit { change } => asked.commit(&change).await,
         Question::Get { id } => match store.get(&id).await {
-            Ok(Some(record)) => Answer::record(&record),
+            Ok(Some(record)) => Ok(record).into(),
             Ok(None) => Answer::Done,
             Err(error) => error.into(),
         },
         Question::Select { which } => match store.select(&which).await {
             Ok(records) => {
                 for record in records {
-                    say(to, &Answer::record(&record)).await?;
+                    say(to, &Ok(record).into()).await?;
                 }
                 Answer::Done
             }
@@ -249,24 +251,26 @@ async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<
         Question::Load => return load(store, to).await,
         Question::Follow { after, wait } => {
             match store.follow(after, wait.min(LONGEST_FOLLOW)).await {
-                Ok(Follow::Events(events)) => {
+                Ok(Follow::Events { events, head }) => {
                     for event in events {
                         say(to, &Answer::Event { event }).await?;
                     }
-                    Answer::Done
+                    Answer::Head { head }
                 }
                 Ok(Follow::Gap { now }) => Answer::Gap { now },
+                Ok(Follow::Replaced { now }) => Answer::Replaced { now },
                 Err(error) => error.into(),
             }
         }
-        Question::Epoch => match store.epoch().await {
-            Ok(epoch) => Answer::Epoch { epoch },
-            Err(error) => error.into(),
-        },
-        Question::Saw { batch } => match store.saw(&batch).await {
-            Ok(damaged) => Answer::Taken { damaged },
-            Err(error) => error.into(),
-        },
+        Question::Reseal { reseal, from } => {
+            let found = store.reseal(reseal, from.as_deref()).await;
+            one(found, |found| Answer::Resealed { found })
+        }
+        Question::Trail { after } => return trail(store, after, to).await,
+        Question::Head => one(store.head().await, |head| Answer::Head { head }),
+        Question::Saw { batch } => {
+            one(store.saw(&batch).await, |damaged| Answer::Taken { damaged })
+        }
         Question::Sightings => match store.sightings().await {
             Ok(read) => list(to, read, |sighting| Answer::Sighting { sighting }).await?,
             Err(error) => error.into(),
@@ -286,22 +290,23 @@ async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<
             Ok(None) => Answer::Done,
             Err(error) => error.into(),
         },
-        Question::Counts { client, days } => history_or(store.counts(&client, days).await),
+        Question::Counts { client, days } => one(store.counts(&client, days).await, counts),
         Question::AllCounts { days } => return all_counts(store, days, to).await,
-        Question::Totals { days } => history_or(store.totals(days).await),
-        Question::Spent { phase } => match store.spent(phase).await {
-            Ok(refusals) => Answer::Spent { refusals },
-            Err(error) => error.into(),
-        },
+        Question::Totals { days } => one(store.totals(days).await, counts),
+        Question::Spent { phase } => one(store.spent(phase).await, |refusals| Answer::Spent {
+            refusals,
+        }),
     };
     say(to, &end).await
 }
 
-fn history_or(result: Result<History, StoreError>) -> Answer {
-    match result {
-        Ok(history) => Answer::Counts { history },
-        Err(error) => error.into(),
-    }
+/// An answer of one line.
+fn one<T>(result: Result<T, StoreError>, line: impl FnOnce(T) -> Answer) -> Answer {
+    result.map_or_else(Answer::from, line)
+}
+
+const fn counts(history: History) -> Answer {
+    Answer::Counts { history }
 }
 
 /// Sends what could be read and what is damaged, line by line; gives the end.
@@ -342,15 +347,28 @@ async fn stream(
 async fn load(store: &dyn Store, to: &mut Lines) -> io::Result<()> {
     let (sender, lines) = mpsc::unbounded_channel();
     let reading = async move {
-        let epoch = store
-            .load(&mut |record| {
+        let head = store
+            .load(&mut |loaded| {
                 // When nobody takes it any more, the other half has failed and tells why.
-                let _ = sender.send(Answer::record(&record));
+                let _ = sender.send(loaded.into());
             })
             .await?;
-        Ok(Answer::Epoch { epoch })
+        Ok(Answer::Head { head })
     };
     stream(to, reading, lines).await
+}
+
+async fn trail(store: &dyn Store, after: Epoch, to: &mut Lines) -> io::Result<()> {
+    let end = match store.trail(after).await {
+        Ok(events) => {
+            for event in events {
+                say(to, &Answer::Stored { event }).await?;
+            }
+            Answer::Done
+        }
+        Err(error) => error.into(),
+    };
+    say(to, &end).await
 }
 
 async fn all_counts(

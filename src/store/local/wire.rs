@@ -12,11 +12,12 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWr
 use crate::client::{ClientId, CredentialId, History, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, Epoch, Event, RecordId, Selection, StoreError, Unreadable, Versioned,
+    Batch, Change, Epoch, Event, Head, Loaded, RecordId, Refused, Reseal, Resealed, Selection,
+    StoreError, StoredEvent, Unreadable, Versioned,
 };
 
 /// The version of what is said. The two programs may be of different versions.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 
 /// The longest line. A change with ten thousand records is about a third of this.
 const LONGEST_LINE: u64 = 16 << 20;
@@ -43,11 +44,18 @@ pub(super) enum Question {
         which: Selection,
     },
     Load,
+    Reseal {
+        reseal: Reseal,
+        from: Option<String>,
+    },
     Follow {
-        after: Epoch,
+        after: Head,
         wait: Duration,
     },
-    Epoch,
+    Trail {
+        after: Epoch,
+    },
+    Head,
     Saw {
         batch: Batch,
     },
@@ -80,11 +88,17 @@ pub(super) enum Question {
 pub(super) enum Answer {
     /// A thing, with more to come.
     Record {
-        id: RecordId,
-        stored: String,
+        record: Box<Versioned>,
+    },
+    /// A record in whose place there is one that is not believed.
+    NotLoaded {
+        refused: Refused,
     },
     Event {
         event: Event,
+    },
+    Stored {
+        event: StoredEvent,
     },
     Sighting {
         sighting: Sighting,
@@ -104,8 +118,17 @@ pub(super) enum Answer {
     Epoch {
         epoch: Epoch,
     },
+    Resealed {
+        found: Resealed,
+    },
+    Head {
+        head: Head,
+    },
     Gap {
-        now: Epoch,
+        now: Head,
+    },
+    Replaced {
+        now: Head,
     },
     Counts {
         history: History,
@@ -122,17 +145,22 @@ pub(super) enum Answer {
     Unavailable {
         why: String,
     },
+    Refused {
+        refused: Refused,
+    },
     Unreadable {
         what: String,
         why: String,
     },
 }
 
-impl Answer {
-    pub(super) fn record(record: &Versioned) -> Self {
-        Self::Record {
-            id: record.record.id(),
-            stored: Versioned::encode(record.version, &record.record),
+impl From<Loaded> for Answer {
+    fn from(loaded: Loaded) -> Self {
+        match loaded {
+            Ok(record) => Self::Record {
+                record: Box::new(record),
+            },
+            Err(refused) => Self::NotLoaded { refused },
         }
     }
 }
@@ -141,6 +169,7 @@ impl From<StoreError> for Answer {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(why) => Self::Unavailable { why },
+            StoreError::Refused(refused) => Self::Refused { refused },
             StoreError::Unreadable(Unreadable { what, why }) => Self::Unreadable { what, why },
         }
     }

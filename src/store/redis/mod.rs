@@ -3,6 +3,7 @@
 //! | Key | Type | Holds |
 //! |---|---|---|
 //! | `kf:{kf}:epoch` | string | the number of the last change |
+//! | `kf:{kf}:head` | string | the hash of its event |
 //! | `kf:{kf}:events` | stream | for each change an entry `<epoch>-0` with the field `event` |
 //! | `kf:{kf}:client` | hash | client id to the stored form of its record |
 //! | `kf:{kf}:certificate` | hash | fingerprint to the stored form of its record |
@@ -18,11 +19,13 @@
 
 mod activity;
 mod breaker;
+mod commit;
 mod dial;
 mod failure;
 mod link;
 mod primary;
 mod read;
+mod reseal;
 mod settings;
 mod tls;
 
@@ -34,19 +37,21 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::streams::StreamReadReply;
 
+use super::authentic::damaged;
 use super::days::TOTAL;
-use super::record::SCHEMA;
+use super::history::follow;
 use super::{
-    Batch, Change, CommitError, Committed, Epoch, Event, Follow, Legible, RecordId, Selection,
-    Store, StoreError, Unreadable, Versioned,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId,
+    RecordKeys, Reseal, Resealed, Selection, Store, StoreError, StoredEvent, Unreadable, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
+use commit::Committer;
 use link::{Link, Script, Session};
 
 const EPOCH: &str = "kf:{kf}:epoch";
+const HEAD: &str = "kf:{kf}:head";
 const EVENTS: &str = "kf:{kf}:events";
 const OWNED: &str = "kf:{kf}:owned";
 /// The hash of each kind of record, by [`RecordId::kind`], in the order in which they are loaded:
@@ -59,15 +64,13 @@ const RECORDS: [(&str, &str); 5] = [
     ("alias", "kf:{kf}:alias"),
 ];
 
-/// The most events that one answer holds.
-const BATCH: usize = 1000;
-
 /// The store in Redis.
 pub struct Redis {
     link: Link,
-    commit: Script,
+    committer: Committer,
     saw: Script,
-    events_kept: u64,
+    reseal: Script,
+    record_keys: RecordKeys,
 }
 
 impl Redis {
@@ -77,9 +80,10 @@ impl Redis {
     pub fn new(settings: &Settings) -> Self {
         Self {
             link: Link::new(settings),
-            commit: Script::new(include_str!("commit.lua")),
+            committer: Committer::new(&settings.record_keys, settings.events_kept),
             saw: Script::new(include_str!("saw.lua")),
-            events_kept: settings.events_kept,
+            reseal: Script::new(include_str!("reseal.lua")),
+            record_keys: settings.record_keys.clone(),
         }
     }
 }
@@ -88,11 +92,15 @@ impl Redis {
 async fn read_all(
     session: &mut Session<'_>,
     (kind, hash): (&str, &str),
-    each: &mut (dyn FnMut(Versioned) + Send),
+    keys: &RecordKeys,
+    each: &mut (dyn FnMut(Loaded) + Send),
 ) -> Result<(), StoreError> {
     read::all(session, hash, &mut |name, stored| {
-        let id: RecordId = format!("{kind}:{name}").parse()?;
-        each(Versioned::decode(&id, stored)?);
+        let id: Result<RecordId, _> = format!("{kind}:{name}").parse();
+        each(match id {
+            Ok(id) => Versioned::decode(&id, stored, keys),
+            Err(Unreadable { what, why }) => Err(damaged(&why).of(&what)),
+        });
         Ok(())
     })
     .await
@@ -101,56 +109,7 @@ async fn read_all(
 #[async_trait]
 impl Store for Redis {
     async fn commit(&self, change: &Change) -> Result<Committed, CommitError> {
-        let [before, after] = Event::around_epoch(change);
-        let mut arguments = vec![
-            SCHEMA.to_string(),
-            self.events_kept.to_string(),
-            before,
-            after,
-        ];
-        for write in &change.writes {
-            let id = write.record.id();
-            let owner = write.record.owner().map(ToString::to_string);
-            let [before, after] = Versioned::around_version(&write.record);
-            arguments.extend([
-                key_number(&id).to_string(),
-                id.name(),
-                write.expected.to_string(),
-                before,
-                after,
-                owner.unwrap_or_default(),
-                id.to_string(),
-            ]);
-        }
-        let [client, certificate, key, phase, alias] = RECORDS.map(|(_, key)| key);
-        let keys = [EPOCH, EVENTS, client, certificate, key, phase, alias, OWNED];
-        let ((outcome, number), replicas): ((String, u64), _) = if change.action.takes_away() {
-            self.link
-                .run_and_replicate(&self.commit, &keys, &arguments)
-                .await?
-        } else {
-            (self.link.run(&self.commit, &keys, &arguments).await?, None)
-        };
-        let named = || {
-            let at = usize::try_from(number).ok()?;
-            change.writes.get(at).map(|write| write.record.id())
-        };
-        match (outcome.as_str(), named()) {
-            ("done", _) => Ok(Committed {
-                epoch: Epoch(number),
-                replicas,
-            }),
-            ("conflict", Some(id)) => Err(CommitError::Conflict(id)),
-            ("unreadable", Some(id)) => Err(StoreError::from(Unreadable {
-                what: id.to_string(),
-                why: "it is damaged, or another version wrote it".to_owned(),
-            })
-            .into()),
-            _ => Err(StoreError::Unavailable(format!(
-                "the script answers {outcome:?} and {number}"
-            ))
-            .into()),
-        }
+        self.committer.commit(&self.link, change).await
     }
 
     async fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
@@ -158,14 +117,16 @@ impl Store for Redis {
         question.arg(hash_of(id)).arg(id.name());
         let stored: Option<Vec<u8>> = self.link.ask(&question).await?;
         stored
-            .map(|stored| Versioned::decode(id, &stored).map_err(StoreError::from))
+            .map(|stored| Versioned::decode(id, &stored, &self.record_keys))
             .transpose()
+            .map_err(StoreError::from)
     }
 
     async fn select(&self, which: &Selection) -> Result<Vec<Versioned>, StoreError> {
         // A hash may give a field twice.
         let mut selected = BTreeMap::new();
         let mut take = |found: Versioned| drop(selected.insert(found.record.id(), found));
+        let mut refused = None;
         match which {
             Selection::OwnedBy(client) => {
                 for id in read::owned(&self.link, client).await? {
@@ -177,54 +138,57 @@ impl Store for Redis {
             Selection::Phases => {
                 let [_, _, _, phases, _] = RECORDS;
                 let mut session = self.link.session().await?;
-                read_all(&mut session, phases, &mut take).await?;
+                let mut each = |loaded: Loaded| match loaded {
+                    Ok(found) => take(found),
+                    Err(one) => refused = Some(one),
+                };
+                read_all(&mut session, phases, &self.record_keys, &mut each).await?;
             }
         }
-        Ok(selected.into_values().collect())
+        match refused {
+            Some(one) => Err(one.into()),
+            None => Ok(selected.into_values().collect()),
+        }
     }
 
-    async fn load(&self, each: &mut (dyn FnMut(Versioned) + Send)) -> Result<Epoch, StoreError> {
+    async fn load(&self, each: &mut (dyn FnMut(Loaded) + Send)) -> Result<Head, StoreError> {
         let mut session = self.link.session().await?;
-        // The epoch comes first: what changes while the records are read is told by later events.
-        let epoch = read::epoch(session.ask(&read::epoch_question()).await?)?;
+        // The head comes first: what changes while the records are read is told by later events.
+        let head = read::head(session.ask(&read::head_question()).await?)?;
         for hash in RECORDS {
-            read_all(&mut session, hash, each).await?;
+            read_all(&mut session, hash, &self.record_keys, each).await?;
         }
         // Whoever follows from here asks the same server: another one may have lost what was read.
         session.keep();
-        Ok(epoch)
+        Ok(head)
     }
 
-    async fn follow(&self, after: Epoch, wait: Duration) -> Result<Follow, StoreError> {
+    async fn reseal(&self, reseal: Reseal, from: Option<&str>) -> Result<Resealed, StoreError> {
+        reseal::step(&self.link, &self.reseal, &self.record_keys, reseal, from).await
+    }
+
+    async fn follow(&self, after: Head, wait: Duration) -> Result<Follow, StoreError> {
         let mut session = self.link.kept_session().await?;
-        let now = read::epoch(session.ask_primary(&read::epoch_question()).await?)?;
-        if now < after {
+        let now = read::head(session.ask_primary(&read::head_question()).await?)?;
+        if now.is_not_after(&after) {
             session.keep();
-            return Ok(Follow::Gap { now });
+            return Ok(Follow::Replaced { now });
         }
-        let mut question = redis::cmd("XREAD");
-        question.arg("COUNT").arg(BATCH);
-        // To Redis, 0 would mean for ever.
-        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        if now == after && millis > 0 {
-            question.arg("BLOCK").arg(millis);
-        }
-        question
-            .arg("STREAMS")
-            .arg(EVENTS)
-            .arg(format!("{after}-0"));
-        let reply: Option<StreamReadReply> = session.ask_waiting(&question, wait).await?;
+        let wait = if now == after { wait } else { Duration::ZERO };
+        let question = read::events_question(after.epoch, wait);
+        let reply = session.ask_waiting(&question, wait).await?;
         session.keep();
-        let streams = reply.map(|reply| reply.keys).unwrap_or_default();
-        read::events(
-            after,
-            now,
-            streams.into_iter().flat_map(|stream| stream.ids),
-        )
+        follow(after, now, &self.record_keys, read::events(reply))
     }
 
-    async fn epoch(&self) -> Result<Epoch, StoreError> {
-        read::epoch(self.link.ask(&read::epoch_question()).await?)
+    async fn trail(&self, after: Epoch) -> Result<Vec<StoredEvent>, StoreError> {
+        let question = read::events_question(after, Duration::ZERO);
+        let events = read::events(self.link.ask(&question).await?);
+        events.map(|entry| entry.map(StoredEvent::new)).collect()
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        read::head(self.link.ask(&read::head_question()).await?)
     }
 
     async fn saw(&self, batch: &Batch) -> Result<u64, StoreError> {
@@ -282,16 +246,5 @@ const fn hash_of(id: &RecordId) -> &'static str {
         RecordId::Key(_) => key.1,
         RecordId::Phase(_) => phase.1,
         RecordId::Alias(_) => alias.1,
-    }
-}
-
-/// Which of the commit's keys holds the record, counted from one as Lua does.
-const fn key_number(id: &RecordId) -> u8 {
-    match id {
-        RecordId::Client(_) => 3,
-        RecordId::Certificate(_) => 4,
-        RecordId::Key(_) => 5,
-        RecordId::Phase(_) => 6,
-        RecordId::Alias(_) => 7,
     }
 }

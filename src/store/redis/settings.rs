@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::tls::Tls;
 use crate::secret::Secret;
-use crate::store::EVENTS_KEPT;
+use crate::store::{EVENTS_KEPT, RecordKeys};
 
 /// Where Redis is, who asks, and how long to wait for it.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long an answer may take.
     pub response_timeout: Duration,
+    /// What records and events are authenticated with.
+    pub record_keys: RecordKeys,
     /// About how many events to keep.
     pub events_kept: u64,
 }
@@ -76,7 +78,7 @@ impl Settings {
     pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 
     /// Redis of this shape, in plain text, for the default user without a password, and with the
-    /// usual patience.
+    /// usual patience. Nothing in it is signed.
     #[must_use]
     pub const fn new(shape: Shape) -> Self {
         Self {
@@ -89,6 +91,7 @@ impl Settings {
             tls: None,
             connect_timeout: Self::CONNECT_TIMEOUT,
             response_timeout: Self::RESPONSE_TIMEOUT,
+            record_keys: RecordKeys::none(),
             events_kept: EVENTS_KEPT,
         }
     }

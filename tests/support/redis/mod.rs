@@ -17,8 +17,27 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use keyferry::clock;
+use keyferry::secret::Secret;
 use keyferry::store::redis::{Address, Settings, Shape};
+use keyferry::store::{RecordKey, RecordKeys};
 use tempfile::TempDir;
+
+/// The secret that the tests' records in Redis are authenticated with.
+pub(crate) const RECORD_SECRET: &[u8] = b"only those who have this write records";
+
+/// What the stores of the tests believe.
+pub(crate) fn record_keys() -> RecordKeys {
+    let secret = Secret::new(RECORD_SECRET.to_vec());
+    RecordKeys::new(RecordKey::new(1, &secret), [])
+}
+
+/// How a program that has the record key uses a Redis of this shape.
+pub(crate) fn settings(shape: Shape) -> Settings {
+    Settings {
+        record_keys: record_keys(),
+        ..Settings::new(shape)
+    }
+}
 
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -155,7 +174,7 @@ impl RedisServer {
 
     /// For a store in it, without a password.
     pub(crate) fn settings(&self) -> Settings {
-        Settings::new(Shape::Single(self.address()))
+        settings(Shape::Single(self.address()))
     }
 
     /// Tells it a command of words, behind the store's back.

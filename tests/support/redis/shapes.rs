@@ -81,7 +81,7 @@ impl Deployment {
         let server = RedisServer::start_configured(&user(&[Rule::Server]), &all).await;
         let settings = Settings {
             login: login(),
-            ..Settings::new(Shape::Single(super::address(server.further_port())))
+            ..super::settings(Shape::Single(super::address(server.further_port())))
         };
         let mut this = Self::of(vec![server], settings);
         this.tls = Some((folder, issued));
@@ -130,7 +130,7 @@ impl Deployment {
         .await;
         this.settings = Settings {
             login: login(),
-            ..Settings::new(Shape::Sentinel(Sentinels {
+            ..super::settings(Shape::Sentinel(Sentinels {
                 addresses: this.sentinels.iter().map(RedisServer::address).collect(),
                 master: MASTER.to_owned(),
                 login: login(),
@@ -188,7 +188,7 @@ impl Deployment {
         first.until_replicas(replicas.len()).await;
         let settings = Settings {
             login: login(),
-            ..Settings::new(Shape::Cluster(
+            ..super::settings(Shape::Cluster(
                 others.iter().map(RedisServer::address).collect(),
             ))
         };

@@ -1,0 +1,175 @@
+//! `keyferry audit verify`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::each_event;
+use crate::cli::open::{Operator, operate};
+use crate::cli::{Failure, Globals, Out};
+use crate::store::{Epoch, Event, EventHash, Head, RecordId, RecordKeys, StoredEvent};
+
+/// How many things that are wrong are told.
+const MOST_TOLD: usize = 100;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Check an export instead of the store
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+/// What `--output json` prints.
+#[derive(Default, Serialize)]
+struct Report {
+    ok: bool,
+    events: u64,
+    /// From which change on none is missing; none when there is none.
+    whole_from: Option<Epoch>,
+    /// The last change, and the hash of its event.
+    last: Option<Head>,
+    /// What is wrong, as far as it is told.
+    wrong: Vec<String>,
+    /// How much is wrong.
+    wrong_in_all: u64,
+}
+
+/// The events so far, and what each record should be by now.
+#[derive(Default)]
+struct Walk {
+    report: Report,
+    versions: BTreeMap<RecordId, Epoch>,
+}
+
+pub(super) fn run(args: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
+    let report = match &args.file {
+        Some(file) => {
+            let config = globals.load_config()?;
+            of_file(file, config.store.record_keys())?
+        }
+        None => operate(globals, out, async |operator, _| of_store(operator).await)?,
+    };
+    out.show(&report, text(&report))?;
+    Ok(ExitCode::from(u8::from(!report.ok)))
+}
+
+fn of_file(file: &Path, keys: &RecordKeys) -> Result<Report, Failure> {
+    let failed = || format!("cannot read {}", file.display());
+    let mut walk = Walk::default();
+    for line in BufReader::new(File::open(file).with_context(failed)?).lines() {
+        let stored = line.with_context(failed)?;
+        let next = walk.report.last.unwrap_or_default().epoch.next();
+        let epoch = Event::epoch_of(&stored).unwrap_or(next);
+        walk.take(&StoredEvent { epoch, stored }, keys);
+    }
+    Ok(walk.end())
+}
+
+async fn of_store(operator: &Operator) -> Result<Report, Failure> {
+    let keys = operator.config.store.record_keys();
+    let mut walk = Walk::default();
+    let head = operator.head().await?;
+    each_event(operator, |event| {
+        walk.take(&event, keys);
+        Ok(())
+    })
+    .await?;
+    // More changes may have been made meanwhile.
+    let last = walk.report.last.unwrap_or_default();
+    if last.is_not_after(&head) {
+        let Head { epoch, hash } = head;
+        walk.wrong(format!(
+            "the last change is not there: {epoch}, whose hash is {hash}"
+        ));
+    }
+    let records = operator.versions().await?;
+    for (id, version) in std::mem::take(&mut walk.versions) {
+        match records.get(&id) {
+            None => walk.wrong(format!("{id} is missing; change {version} wrote it")),
+            Some(found) if *found < version => walk.wrong(format!(
+                "{id} is as change {found} left it; change {version} wrote it later"
+            )),
+            Some(_) => {}
+        }
+    }
+    Ok(walk.end())
+}
+
+impl Walk {
+    fn wrong(&mut self, what: String) {
+        let report = &mut self.report;
+        report.wrong_in_all = report.wrong_in_all.saturating_add(1);
+        if report.wrong.len() < MOST_TOLD {
+            report.wrong.push(what);
+        }
+    }
+
+    fn take(&mut self, StoredEvent { epoch, stored }: &StoredEvent, keys: &RecordKeys) {
+        self.report.events = self.report.events.saturating_add(1);
+        let before = self.report.last;
+        let bytes = stored.as_bytes();
+        let event = match Event::decode(*epoch, bytes, keys) {
+            Ok(event) => event,
+            Err(refused) => {
+                let hash = EventHash::of(bytes);
+                self.report.last = Some(Head {
+                    epoch: *epoch,
+                    hash,
+                });
+                self.report.whole_from = None;
+                return self.wrong(refused.to_string());
+            }
+        };
+        self.report.last = Some(before.unwrap_or_default().after(&event, bytes));
+        match before {
+            Some(before) if before.epoch.next() != *epoch => {
+                self.report.whole_from = None;
+                self.wrong(format!(
+                    "what was between change {} and {epoch} is missing",
+                    before.epoch
+                ));
+            }
+            Some(before) if event.before.is_some_and(|it| it != before.hash) => {
+                self.report.whole_from = None;
+                self.wrong(format!(
+                    "change {epoch} did not follow on the one that is before it"
+                ));
+            }
+            _ => {}
+        }
+        self.report.whole_from.get_or_insert(*epoch);
+        for record in &event.records {
+            self.versions.insert(record.id(), *epoch);
+        }
+    }
+
+    fn end(mut self) -> Report {
+        self.report.ok = self.report.wrong_in_all == 0;
+        self.report
+    }
+}
+
+fn text(report: &Report) -> String {
+    let mut lines = report.wrong.clone();
+    let told = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+    if report.wrong_in_all > told {
+        lines.push(format!(
+            "and {} more",
+            report.wrong_in_all.saturating_sub(told)
+        ));
+    }
+    lines.push(match (report.last, report.whole_from) {
+        (Some(last), Some(from)) => format!(
+            "whole from change {from} to {}, whose hash is {}",
+            last.epoch, last.hash
+        ),
+        (Some(last), None) => format!("change {} is the last, and not believed", last.epoch),
+        (None, _) => "there are no changes".to_owned(),
+    });
+    lines.join("\n")
+}

@@ -1,0 +1,196 @@
+//! Case K15: who can write to Redis, and has no record key, becomes nobody and brings nothing back.
+
+use keyferry::certificate::Fingerprint;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::support::backend::Backend;
+use crate::support::gateway::Gateway;
+use crate::support::store::SharedStore;
+use crate::support::wait_for;
+use crate::support::world::{Identity, World};
+
+const REFUSED: &str = "keyferry_store_records_refused_total{reason=\"wrong_mac\"}";
+
+/// Everything that a gateway has but its secrets.
+struct Intruder {
+    redis: redis::Connection,
+    signs: bool,
+}
+
+impl Intruder {
+    fn get<T: redis::FromRedisValue>(&mut self, command: &[&str]) -> T {
+        let (name, arguments) = command.split_first().unwrap();
+        let mut command = redis::cmd(&name.replace("kf:", "kf:{kf}:"));
+        for argument in arguments {
+            command.arg(argument.replace("kf:", "kf:{kf}:"));
+        }
+        command.query(&mut self.redis).unwrap()
+    }
+
+    fn record(&mut self, kind: &str, name: &str) -> Value {
+        let stored: String = self.get(&["HGET", &format!("kf:{kind}"), name]);
+        serde_json::from_str(&stored).unwrap()
+    }
+
+    fn put(&mut self, kind: &str, name: &str, stored: &str) {
+        let () = self.get(&["HSET", &format!("kf:{kind}"), name, stored]);
+    }
+
+    /// As a gateway would write it, and where gateways sign, with a MAC that is none.
+    fn close(&self, what: &str) -> String {
+        if self.signs {
+            format!("{{\"schema\":2,{what},\"mac\":\"1:{}\"}}", "0".repeat(64))
+        } else {
+            format!("{{\"schema\":1,{what}}}")
+        }
+    }
+
+    /// The stored form of a record in the order in which gateways write it.
+    fn record_of(&self, version: u64, record: &Value) -> String {
+        self.close(&format!("\"version\":{version},\"record\":{record}"))
+    }
+
+    /// A change that nobody made, as the next one.
+    fn tell(&mut self, record: &Value) {
+        let epoch: u64 = self.get(&["GET", "kf:epoch"]);
+        let before: String = self.get(&["GET", "kf:head"]);
+        let next = epoch + 1;
+        let event = json!({
+            "epoch": next, "before": before, "action": "certificate_added",
+            "actor": { "is": "gateway" }, "at": 1_795_418_999, "records": [record],
+        });
+        let event = self.close(&format!("\"event\":{event}"));
+        let head = hex::encode(Sha256::digest(&event));
+        let mut all = redis::pipe();
+        all.atomic();
+        all.cmd("XADD")
+            .arg("kf:{kf}:events")
+            .arg(format!("{next}-0"));
+        all.arg("event").arg(event);
+        all.set("kf:{kf}:epoch", next).set("kf:{kf}:head", head);
+        all.exec(&mut self.redis).unwrap();
+    }
+}
+
+fn fingerprint(identity: &Identity) -> String {
+    Fingerprint::of(&identity.issued.x509.to_der().unwrap()).to_string()
+}
+
+/// Alice's certificate record, in the name of somebody else's certificate.
+fn as_alice(intruder: &mut Intruder, alice: &Identity, other: &Identity) -> Value {
+    let mut record = intruder.record("certificate", &fingerprint(alice))["record"].take();
+    record["fingerprint"] = fingerprint(other).into();
+    record
+}
+
+/// Tries it on gateways that sign, or on some that believe everything; tells what came of it.
+fn attack(signs: bool) {
+    let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+    let builder = Gateway::builder(&world)
+        .redis(&store.url())
+        .backend("echo", backend.address())
+        .route("/", "echo", "either");
+    let mut gateway = if signs {
+        builder.start()
+    } else {
+        let none: Vec<toml::Value> = Vec::new();
+        let builder = builder.set("store.record_keys", none);
+        builder.set("store.unsigned_records", "accept").start()
+    };
+    let [alice, mallory, eve, carol] =
+        ["alice", "mallory", "eve", "carol"].map(|it| world.client(it));
+    let key = gateway.claim_key(&alice);
+    let key_id = key.split('_').nth(2).unwrap();
+    let who = |gateway: &Gateway, identity: &Identity| {
+        let answer = gateway.curl("/").certificate(identity).send();
+        (answer.status == 200).then(|| backend.last().header("x-client-id").to_owned())
+    };
+    let owner = who(&gateway, &alice).unwrap();
+    let redis = store.connection();
+    let mut intruder = Intruder { redis, signs };
+
+    // A mapping that is told to a running gateway.
+    let forged = as_alice(&mut intruder, &alice, &mallory);
+    intruder.tell(&forged);
+    wait_for("the gateway to have seen it", || {
+        let refused = gateway.metric(REFUSED) > 0.0;
+        let applied = who(&gateway, &mallory).as_ref() == Some(&owner);
+        (refused || applied).then_some(())
+    });
+    assert_eq!(who(&gateway, &mallory).as_ref() == Some(&owner), !signs);
+    if signs {
+        assert!(gateway.metric(REFUSED) >= 1.0);
+        assert!(
+            gateway
+                .log()
+                .contains("the store holds what is not believed")
+        );
+    }
+    // It holds up nothing else.
+    assert_eq!(who(&gateway, &alice).as_ref(), Some(&owner));
+    gateway.claim_key(&carol);
+    let unharmed = who(&gateway, &carol);
+
+    // A revoked key that is active again, in place of its record or as a change.
+    let active = intruder.record("key", key_id)["record"].take();
+    gateway.cli(&["key", "revoke", key_id]).expect_success();
+    wait_for("the revocation", || {
+        (gateway.curl("/").key(&key).send().status == 401).then_some(())
+    });
+    let altered = intruder.record_of(1000, &active);
+    intruder.put("key", key_id, &altered);
+    // A mapping in the store that a gateway starts with.
+    let forged = as_alice(&mut intruder, &alice, &eve);
+    let forged = intruder.record_of(1, &forged);
+    intruder.put("certificate", &fingerprint(&eve), &forged);
+    assert_eq!(gateway.curl("/").key(&key).send().status, 401);
+    assert!(gateway.stop().success());
+    gateway.start_again();
+    let status = gateway.curl("/").key(&key).send().status;
+    assert_eq!(status, if signs { 401 } else { 200 });
+    assert_eq!(who(&gateway, &eve).as_ref() == Some(&owner), !signs);
+    if signs {
+        // What stands in the store in its place is not "nothing".
+        assert_eq!(gateway.curl("/").certificate(&eve).send().status, 503);
+        assert!(gateway.metric(REFUSED) >= 2.0);
+        let listed = gateway.cli(&["key", "list"]).expect_success();
+        assert!(listed.errors.contains("cannot be believed"), "{listed:#?}");
+    }
+    assert!(unharmed.is_some() && who(&gateway, &carol) == unharmed);
+}
+
+#[test]
+fn k15_without_record_keys_who_can_write_to_redis_is_whoever_it_wants() {
+    attack(false);
+}
+
+#[test]
+fn k15_with_record_keys_who_can_write_to_redis_is_nobody() {
+    attack(true);
+}
+
+/// With a wrong record key nothing could be believed. That is no answer to anybody.
+#[test]
+fn k15_with_a_wrong_record_key_nobody_is_told_to_be_unknown() {
+    let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+    let builder = || {
+        Gateway::builder(&world)
+            .redis(&store.url())
+            .backend("echo", backend.address())
+            .route("/", "echo", "either")
+    };
+    let gateway = builder().start();
+    let key = gateway.claim_key(&world.client("alice"));
+    let wrong = builder().file("record.key", "another secret of at least 32 bytes");
+    let wrong = wrong.start_unready();
+    wait_for("the gateway to have tried", || {
+        wrong
+            .log()
+            .contains("cannot follow the store")
+            .then_some(())
+    });
+    assert_eq!(wrong.health("/readyz"), 503);
+    assert_eq!(wrong.curl("/").key(&key).send().status, 503);
+    gateway.curl("/").key(&key).send().expect_status(200);
+}
