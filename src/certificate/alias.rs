@@ -91,6 +91,11 @@ impl AliasRecord {
         }
     }
 
+    /// Whose certificate is waited for, while it is open.
+    pub(crate) fn awaited(&self) -> Option<&ClientId> {
+        (self.state == AliasState::Open).then_some(&self.client)
+    }
+
     /// The same alias, once a certificate was seen to have it.
     #[must_use]
     pub fn bound(self, to: Fingerprint) -> Self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::tombstones::is_another_history;
 use super::{Directory, View};
 use crate::clock;
-use crate::store::{Epoch, Event, Follow, Loaded, Record, Refused, StoreError, Versioned};
+use crate::store::{Epoch, Event, Follow, Loaded, Refused, StoreError, Versioned};
 
 /// How long one wait for events lasts; also how often a silent store shows that it is there.
 const WAIT: Duration = Duration::from_secs(2);
@@ -213,14 +213,15 @@ impl Directory {
         tell(&event);
         let Event { epoch, records, .. } = event;
         let (view, now) = (self.view.load(), clock::now());
-        let is_of_keys = |record: &Record| matches!(record, Record::Key(_) | Record::Alias(_));
-        let concerns_population = !records.iter().all(is_of_keys);
+        let mut concerns_population = false;
         for record in records {
             let record = Versioned {
                 version: epoch,
                 record,
             };
-            view.apply(self.upheld.over(record, now));
+            let record = self.upheld.over(record, now);
+            concerns_population |= view.changes_expected(&record.record);
+            view.apply(record);
         }
         // Only now: whoever sees the new number finds the change.
         if concerns_population {

@@ -109,7 +109,8 @@ impl Directory {
         self.view.load()
     }
 
-    /// A number that is another one after every change to clients, certificates and phases.
+    /// A number that is another one after every change to who could come by certificate, or under
+    /// which phase.
     #[must_use]
     pub fn population(&self) -> u64 {
         self.population.load(Ordering::Acquire)

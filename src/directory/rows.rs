@@ -11,7 +11,7 @@ use crate::key::{Digest, KeyFault, KeyId, KeyRecord, KeyStatus, Scope};
 use crate::store::Epoch;
 
 /// When something was made that a request need not know.
-const UNKNOWN: Timestamp = Timestamp::from_unix(0);
+pub(super) const UNKNOWN: Timestamp = Timestamp::from_unix(0);
 
 /// A client, with the places of what it has or had.
 #[derive(Clone)]

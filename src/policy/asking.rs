@@ -11,9 +11,9 @@ use crate::directory::{Directory, Left};
 /// Says at each handshake whether the client is asked for its certificate: unless it is known that
 /// nobody is left who could come by one to the host that it names.
 ///
-/// What is not known for sure is asked for. That nobody is left holds until the next change to any
-/// client, certificate or phase; then everybody is asked, until it is [worked out](Self::work_out)
-/// anew.
+/// What is not known for sure is asked for. That nobody is left holds until the next change to
+/// [who could come](Directory::population); then everybody is asked, until it is
+/// [worked out](Self::work_out) anew.
 pub struct Asking {
     directory: Arc<Directory>,
     is_on: bool,
@@ -262,11 +262,18 @@ mod tests {
             assert!(!asking.asks(None) && !asking.asks(Some("a.example")));
 
             let client = ClientRecord::new("a".parse().unwrap(), None, now);
-            let write = vec![Write::create(client)];
-            commit(Change::new(Action::ClientAdded, Actor::Gateway, now, write)).await;
+            let change = |write| Change::new(Action::ClientAdded, Actor::Gateway, now, vec![write]);
+            commit(change(Write::create(client.clone()))).await;
             assert!(asking.asks(None) && asking.asks(Some("a.example")));
             assert_eq!(asking.work_out(), None, "it is as it was");
             assert!(!asking.asks(None));
+            // Whatever gives a client a key writes it again as it is.
+            commit(change(Write::replace(directory.epoch(), client.clone()))).await;
+            assert!(!asking.asks(None));
+            let tags = ["a".parse().unwrap()].into();
+            let tagged = ClientRecord { tags, ..client };
+            commit(change(Write::replace(directory.epoch(), tagged))).await;
+            assert!(asking.asks(None));
         };
         tokio::select! {
             () = directory.follow() => {}

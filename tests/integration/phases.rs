@@ -740,6 +740,39 @@ fn o12_each_host_asks_for_as_long_as_somebody_is_left_to_come_there() {
 }
 
 #[test]
+fn o12_whoever_has_a_certificate_announced_is_asked_for_it() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::start(&world, &backend);
+    let acme = world.client("acme");
+    ask(&gateway, &["client", "add", "acme"]);
+    phase(&gateway, &["accept", "--client", "acme"]);
+    phase(
+        &gateway,
+        &["retire", "--all", "--force", "--reason", "the end"],
+    );
+    // The control: he who is accepted has no certificate that is known, so nobody is asked.
+    let worked_out = |times: usize| {
+        wait_for("it to be worked out who is asked", || {
+            let log = gateway.log();
+            let found = log.matches("where clients are no longer asked").count();
+            (found == times).then_some(())
+        });
+    };
+    worked_out(1);
+    get(&gateway, &acme).expect_refusal(401, "credential_missing");
+
+    let sha1 = hex::encode(openssl::sha::sha1(&acme.issued.x509.to_der().unwrap()));
+    ask(
+        &gateway,
+        &["certificate", "add", "--client", "acme", "--sha1", &sha1],
+    );
+    worked_out(2);
+    assert!(is_asked(&gateway.s_client().send(REQUEST)));
+    get(&gateway, &acme).expect_status(200);
+    assert_eq!(backend.last().header("x-client-id"), "acme");
+}
+
+#[test]
 fn a_session_of_before_is_judged_by_the_phase_of_now() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::start(&world, &backend);

@@ -10,7 +10,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::certificate::{CertificateRecord, Fingerprint, Mapping, Source};
+use crate::certificate::{
+    Alias, AliasRecord, AliasState, CertificateRecord, Fingerprint, Mapping, Source,
+};
 use crate::client::{ClientId, ClientRecord};
 use crate::key::{self, KeyId, KeyRecord, KeyStatus};
 use crate::secret::Secret;
@@ -89,6 +91,8 @@ fn what_was_written_is_read_and_only_its_owner_may() {
     let snapshot = snapshot(folder.path().join("snapshot"), 1);
     assert!(snapshot.read(NOW).unwrap().is_none());
     let (view, keys) = view(MANY);
+    let alias = Alias::Sha1([1; 20]);
+    apply(&view, 8, AliasRecord::new(alias, client_id(0), NOW));
     for _ in 0..2 {
         snapshot.write(head(), &view).unwrap();
     }
@@ -98,6 +102,7 @@ fn what_was_written_is_read_and_only_its_owner_may() {
 
     let (found, read) = snapshot.read(NOW).unwrap().unwrap();
     assert_eq!((found, read.len()), (head(), view.len()));
+    assert_eq!(read.alias(&alias), Some(AliasState::Open));
     for (number, id) in keys.iter().enumerate() {
         let client = client_id(number);
         assert_eq!(read.is_client_active(&client), Some(true));

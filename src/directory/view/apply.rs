@@ -61,20 +61,18 @@ impl View {
             .put(row, |known| known.fingerprint == record.fingerprint);
     }
 
-    fn apply_alias(&self, version: Epoch, &AliasRecord { alias, state, .. }: &AliasRecord) {
-        let place = self.hasher.hash_one(alias);
-        let is_same = |row: &AliasRow| row.alias == alias;
-        let known = self
-            .aliases
-            .find(place, |row| is_same(row).then_some(row.version));
+    fn apply_alias(&self, version: Epoch, record: &AliasRecord) {
+        let alias = record.alias;
+        let known = self.of_alias(&alias, |row| row.version);
         if known.is_none_or(|known| known < version) {
             let row = AliasRow {
-                place,
+                place: self.hasher.hash_one(alias),
                 alias,
                 version,
-                state,
+                state: record.state,
+                awaited: record.awaited().map(|id| self.client_row(id.clone()).id),
             };
-            self.aliases.put(row, is_same);
+            self.aliases.put(row, |known| known.alias == alias);
         }
     }
 

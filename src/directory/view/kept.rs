@@ -2,7 +2,8 @@
 //! revocations.
 
 use super::View;
-use crate::directory::rows::{CertificateRow, ClientRow};
+use crate::certificate::AliasRecord;
+use crate::directory::rows::{CertificateRow, ClientRow, UNKNOWN};
 use crate::directory::tombstones::{Tombstone, is_shut};
 use crate::key::KeyStatus;
 use crate::store::{Epoch, RecordId, Versioned};
@@ -20,6 +21,12 @@ impl View {
         certificates.each(|row| {
             let ca = row.authority.and_then(|place| self.authorities.name(place));
             each(row.version, row.record(ca.as_deref()).into());
+        });
+        self.aliases.each(|row| {
+            if let Some(client) = row.awaited.clone() {
+                let record = AliasRecord::new(row.alias, client, UNKNOWN);
+                each(row.version, record.into());
+            }
         });
         self.keys
             .each(|row| each(row.version(), row.record().into()));

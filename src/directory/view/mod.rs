@@ -1,6 +1,7 @@
 //! What is known: the records, reduced to what a request needs.
 
 mod apply;
+mod expected;
 mod kept;
 
 use std::hash::BuildHasher as _;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use foldhash::fast::RandomState;
 
 use super::alike::{Alike, Candidates};
-use super::left::{Authorities, Place};
+use super::left::Authorities;
 use super::phases::{Phases, UNTAGGED};
 use super::rows::{CertificateRow, ClientRow, KeyEntry, place_of_certificate};
 use super::shards::{Row, Shards};
@@ -59,6 +60,8 @@ struct AliasRow {
     alias: Alias,
     version: Epoch,
     state: AliasState,
+    /// Whose certificate is waited for, while it is open.
+    awaited: Option<ClientId>,
 }
 
 impl Row for AliasRow {
@@ -91,9 +94,7 @@ impl View {
     /// What became of an alias; nothing when there is none.
     #[must_use]
     pub fn alias(&self, alias: &Alias) -> Option<AliasState> {
-        let place = self.hasher.hash_one(alias);
-        self.aliases
-            .find(place, |row| (row.alias == *alias).then_some(row.state))
+        self.of_alias(alias, |row| row.state)
     }
 
     /// The certificates that may have the key or the names of one with these facts.
@@ -158,15 +159,6 @@ impl View {
         }
         let tags = self.of_client(client, |row| row.tags.clone()).flatten();
         self.phases.of(client, tags.as_deref().unwrap_or(UNTAGGED))
-    }
-
-    /// Calls `each` with the client of every certificate that identifies one, and its authority.
-    pub(super) fn mapped(&self, mut each: impl FnMut(&ClientId, Option<Place>)) {
-        self.certificates.each(|row| {
-            if let Mapping::Mapped { client, .. } = &row.mapping {
-                each(client, row.authority);
-            }
-        });
     }
 
     /// Calls `each` with every setting.
@@ -241,6 +233,12 @@ impl View {
         let place = u64::from(self.place_of_client(id)) << u32::BITS;
         self.clients
             .find(place, |row| (row.id == *id).then(|| read(row)))
+    }
+
+    fn of_alias<T>(&self, alias: &Alias, read: impl Fn(&AliasRow) -> T) -> Option<T> {
+        let place = self.hasher.hash_one(alias);
+        self.aliases
+            .find(place, |row| (row.alias == *alias).then(|| read(row)))
     }
 
     fn of_certificate<T>(
