@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Failure;
 use super::open::Operator;
-use crate::store::{Epoch, Head, Loaded, RecordId, Reseal, Resealed, StoredEvent, Versioned};
+use crate::store::{
+    Epoch, EventHash, Head, Loaded, Record, RecordId, Reseal, Resealed, StoredEvent, Versioned,
+};
 
 impl Operator {
     /// A step through all records, to count or to sign them anew.
@@ -29,16 +31,37 @@ impl Operator {
         head.map_err(|error| self.cannot_tell(&error))
     }
 
-    /// Which change wrote each record that is believed.
-    pub(super) async fn versions(&self) -> Result<BTreeMap<RecordId, Epoch>, Failure> {
-        let mut versions = BTreeMap::new();
-        let mut each = |loaded: Loaded| {
-            if let Ok(Versioned { version, record }) = loaded {
-                versions.insert(record.id(), version);
+    /// Which change wrote each record that is believed and what it made of it, and what is wrong with
+    /// the others.
+    pub(super) async fn written(
+        &self,
+    ) -> Result<(BTreeMap<RecordId, Written>, Vec<String>), Failure> {
+        let (mut written, mut wrong) = (BTreeMap::new(), Vec::new());
+        let mut each = |loaded: Loaded| match loaded {
+            Ok(Versioned { version, record }) => {
+                written.insert(record.id(), Written::new(version, &record));
             }
+            Err(refused) => wrong.push(refused.to_string()),
         };
         let loaded = self.store.load(&mut each).await;
         loaded.map_err(|error| self.cannot_tell(&error))?;
-        Ok(versions)
+        Ok((written, wrong))
+    }
+}
+
+/// A record by the change that wrote it, and the hash of what that made of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) by: Epoch,
+    content: EventHash,
+}
+
+impl Written {
+    pub(super) fn new(by: Epoch, record: &Record) -> Self {
+        let content = serde_json::to_vec(record).unwrap_or_default();
+        Self {
+            by,
+            content: EventHash::of(&content),
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::tombstones::is_another_history;
 use super::{Directory, View};
 use crate::clock;
-use crate::store::{Epoch, Event, Follow, Loaded, Refused, StoreError, Versioned};
+use crate::store::{Epoch, Event, Follow, Head, Loaded, Refused, StoreError, Versioned};
 
 /// How long one wait for events lasts; also how often a silent store shows that it is there.
 const WAIT: Duration = Duration::from_secs(2);
@@ -23,7 +23,7 @@ enum Failure {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(
-        "the store lost its epoch: it is empty, and was at {0}; what was known goes on for a while. Restore it, or when that is meant, restart the gateways, without their snapshots (store.snapshot)"
+        "the store lost everything, or most of it, and was at {0}; what was known goes on for a while. Restore it, or when that is meant, restart the gateways, without their snapshots (store.snapshot)"
     )]
     Lost(Epoch),
 }
@@ -89,6 +89,7 @@ impl Directory {
         let begun = clock::monotonic();
         let now = clock::now();
         let (seen, known) = (*self.head.borrow(), self.view.load_full());
+        let is_replaced = is_replaced || (self.is_loaded() && self.is_replaced_since(seen).await?);
         let view = View::default();
         let (mut believed, mut refused) = (0usize, Vec::new());
         let mut each = |loaded: Loaded| match loaded {
@@ -110,6 +111,9 @@ impl Directory {
             return Err(StoreError::from(one).into());
         }
         let is_other = is_replaced || is_another_history(&seen, &head);
+        if is_other && is_gutted(&known, &view) {
+            return Err(Failure::Lost(seen.epoch));
+        }
         let revocations = self.upheld.carry(&known, &view, is_other);
         drop(known);
         if is_other || revocations > 0 {
@@ -140,6 +144,18 @@ impl Directory {
         Ok(())
     }
 
+    /// Whether the store's history is not the one that led to `seen`. When the events that would tell
+    /// are no longer kept, or are not believed, it is taken for the same.
+    async fn is_replaced_since(&self, seen: Head) -> Result<bool, StoreError> {
+        match self.store.follow(seen, Duration::ZERO).await {
+            Ok(Follow::Replaced { .. }) => Ok(true),
+            Ok(Follow::Events { .. } | Follow::Gap { .. }) | Err(StoreError::Refused(_)) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes the revocations again that the store has lost. What fails is tried with the next step.
     async fn assert_upheld(&self) {
         match self.upheld.assert(self.store.as_ref(), clock::now()).await {
@@ -151,11 +167,10 @@ impl Directory {
     }
 
     async fn next_events(&self) -> Result<Step, Failure> {
-        if self.upholds.load(Ordering::Relaxed) {
-            self.assert_upheld().await;
-        }
+        let upholds = self.upholds.load(Ordering::Relaxed);
         let have = *self.head.borrow();
-        let told = match self.store.follow(have, WAIT).await {
+        let wait = if upholds { FIRST_PAUSE } else { WAIT };
+        let told = match self.store.follow(have, wait).await {
             Err(StoreError::Refused(one)) => {
                 self.refuse(&[one]);
                 return Ok(Step::Broken);
@@ -168,6 +183,10 @@ impl Directory {
                     self.apply(event);
                 }
                 self.head.send_replace(head);
+                // Only now: what others made again, or gave back, is known.
+                if upholds {
+                    self.assert_upheld().await;
+                }
                 Ok(Step::Followed)
             }
             Follow::Gap { now } => {
@@ -185,7 +204,12 @@ impl Directory {
                     "the store has lost changes that were known here, or was replaced: its history \
                      is another one; loading everything again"
                 );
-                Ok(Step::Replaced)
+                // An empty one is not believed, and may come back whole.
+                Ok(if now.epoch == Epoch::NONE {
+                    Step::Broken
+                } else {
+                    Step::Replaced
+                })
             }
         }
     }
@@ -234,6 +258,13 @@ impl Directory {
     pub fn epoch(&self) -> Epoch {
         self.head.borrow().epoch
     }
+}
+
+/// Whether there are less than half as many clients as were known: an empty store, to which a little
+/// was written again, is no more to be believed than an empty one.
+fn is_gutted(known: &View, now: &View) -> bool {
+    let [[(_, before), ..], [(_, after), ..]] = [known.len(), now.len()];
+    after.saturating_mul(2) < before
 }
 
 /// A line of the trail, which so outlives the store.

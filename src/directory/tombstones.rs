@@ -13,7 +13,7 @@ use crate::client::{ClientId, ClientRecord, ClientStatus};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, KeyRecord, KeyStatus};
 use crate::store::{
-    Action, Actor, Change, CommitError, Head, Reason, Record, RecordId, Store, StoreError,
+    Action, Actor, Change, CommitError, Head, Origin, Reason, Record, RecordId, Store, StoreError,
     Versioned, Write,
 };
 
@@ -23,6 +23,9 @@ use crate::store::{
 pub(super) fn is_another_history(seen: &Head, now: &Head) -> bool {
     now.is_not_after(seen)
 }
+
+/// How many are made again between two looks at the events: those must not wait.
+const AT_ONCE: usize = 20;
 
 /// One revocation.
 #[derive(Clone, Debug)]
@@ -104,7 +107,12 @@ impl Tombstone {
     /// Makes the revocation again, unless somebody did. Whether that is settled: when somebody
     /// else changed the record at the same time, it is not.
     async fn assert(&self, store: &dyn Store, now: Timestamp) -> Result<bool, StoreError> {
-        let write = match store.get(&self.id()).await? {
+        let found = match store.get(&self.id()).await {
+            // What stands in its place is for the operator to take away.
+            Err(StoreError::Refused(_)) => return Ok(false),
+            found => found?,
+        };
+        let write = match found {
             Some(Versioned { record, .. }) if Self::of(&record).is_some() => return Ok(true),
             Some(Versioned { version, record }) => Write::replace(version, self.over(record, now)),
             None => match self.anew(now) {
@@ -113,7 +121,8 @@ impl Tombstone {
             },
         };
         let why: Option<Reason> = "the store had lost this revocation".parse().ok();
-        let change = Change::new(self.action(), Actor::Gateway, now, vec![write]).because(why);
+        let change = Change::new(self.action(), Actor::Gateway, now, vec![write]);
+        let change = change.because(why).caused_from(Origin::here());
         match store.commit(&change).await {
             Ok(done) => {
                 tracing::warn!(record = %self.id(), epoch = done.epoch.0, "made a revocation again that the store had lost");
@@ -183,7 +192,8 @@ impl Upheld {
         lost
     }
 
-    /// Makes them again in the store, one after the other. Whether all are settled.
+    /// Makes some of them again in the store, one after the other. Whether all are settled. One that
+    /// fails holds up no other; what followed until now shows which are left.
     pub(super) async fn assert(
         &self,
         store: &dyn Store,
@@ -193,9 +203,15 @@ impl Upheld {
             let all = self.all();
             all.values().map(|lost| lost.tombstone.clone()).collect()
         };
-        let mut settled = true;
-        for tombstone in all {
-            settled &= tombstone.assert(store, now).await?;
+        let (mut settled, mut failed) = (all.len() <= AT_ONCE, None);
+        for tombstone in all.into_iter().take(AT_ONCE) {
+            match tombstone.assert(store, now).await {
+                Ok(one) => settled &= one,
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         Ok(settled)
     }

@@ -74,9 +74,6 @@ impl Health {
             counter.inc_by(count.saturating_sub(counter.get()));
         });
         metrics.directory_age.set(directory.age().as_secs_f64());
-        let known = metrics.regressions.get();
-        let more = directory.regressions().saturating_sub(known);
-        metrics.regressions.inc_by(more);
         metrics
             .tombstones
             .set(i64::try_from(directory.upheld()).unwrap_or(i64::MAX));

@@ -55,8 +55,6 @@ pub struct Metrics {
     pub store_records_refused: IntCounterVec,
     /// `keyferry_directory_age_seconds`.
     pub directory_age: Gauge,
-    /// `keyferry_store_epoch_regressions_total`.
-    pub regressions: IntCounter,
     /// `keyferry_tombstones`.
     pub tombstones: IntGauge,
     /// `keyferry_store_lost`.
@@ -139,10 +137,9 @@ impl Metrics {
             observing: make.register(IntGauge::with_opts(opts("observing", "1 while requests of an existing gateway are passed on as they came, whatever would be decided."))?)?,
             store_up: make.register(IntGauge::with_opts(opts("store_up", "1 while the store answers."))?)?,
             store_epoch: make.register(IntGauge::with_opts(opts("store_epoch", "The last change that is known here."))?)?,
-            store_epoch_regressions: make.register(IntCounter::with_opts(opts("store_epoch_regressions_total", "How often the store's history was no longer the one that was known here."))?)?,
+            store_epoch_regressions: make.register(IntCounter::with_opts(opts("store_epoch_regressions_total", "How often the store was found to have lost changes, or to have another history."))?)?,
             store_records_refused: make.counters("store_records_refused_total", "Records and events of the store that were not believed, by reason.", &["reason"])?,
             directory_age: make.register(Gauge::with_opts(opts("directory_age_seconds", "Seconds since the store last confirmed what is known here."))?)?,
-            regressions: make.register(IntCounter::with_opts(opts("store_epoch_regressions_total", "How often the store was found to have lost changes."))?)?,
             tombstones: make.register(IntGauge::with_opts(opts("tombstones", "Revocations that the store has lost and that are upheld here."))?)?,
             store_lost: make.register(IntGauge::with_opts(opts("store_lost", "1 while the store answers and is empty, though it was not."))?)?,
             registry,

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use keyferry::store::embedded::{self, Embedded};
+use keyferry::store::embedded::{self, Embedded, OpenError};
 use keyferry::store::local::{Client, Listener, socket_path};
 use keyferry::store::redis::{Redis, Settings};
 use keyferry::store::{EVENTS_KEPT, RecordId, RecordKeys, Store};
@@ -163,7 +164,17 @@ impl Rig {
             events_kept: self.events_kept,
             ..embedded::Settings::new(self.path())
         };
-        let store = Arc::new(Embedded::open_with(&settings).unwrap());
+        // What answers questions until the end lets go of the file a moment later.
+        let opening = async {
+            loop {
+                match Embedded::open_with(&settings) {
+                    Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
+                    opened => return opened.unwrap(),
+                }
+            }
+        };
+        let opened = tokio::time::timeout(Duration::from_secs(5), opening).await;
+        let store = Arc::new(opened.expect("the file to be free"));
         match &mut self.place {
             Place::Embedded { open, .. } => *open = Some(store),
             Place::Local { gateway, .. } => *gateway = Some(Gateway::start(store)),

@@ -8,10 +8,12 @@ use keyferry::clock::Timestamp;
 use keyferry::directory::Directory;
 use keyferry::key::{self, KeyId, KeyRecord, KeyStatus};
 use keyferry::store::redis::Redis;
-use keyferry::store::{Actor, Change, Epoch, Follow, Record, RecordId, Store, Versioned};
+use keyferry::store::{
+    Actor, Change, CommitError, Epoch, Follow, Record, RecordId, Store, Versioned,
+};
 
 use super::directory::Replica;
-use super::records::{client, client_id, disabled, enrolment, id, replace};
+use super::records::{client, client_id, create, disabled, enrolment, id, replace};
 use super::redis_server::RedisServer;
 
 const NOW: Timestamp = Timestamp::from_unix(1_795_418_999);
@@ -203,6 +205,25 @@ async fn revocations_that_a_failover_lost_are_upheld_and_made_again() {
     }
 }
 
+/// K15: followers would take what the change makes of it for older than what they know, so that a
+/// revocation would be acknowledged and mean nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn k15_what_the_store_has_not_come_to_yet_is_not_changed() {
+    let scene = Scene::new().await;
+    let set_epoch = |epoch: u64| {
+        let mut set = redis::cmd("SET");
+        set.arg("kf:{kf}:epoch").arg(epoch);
+        let () = set.query(&mut scene.server.connection()).unwrap();
+    };
+    let known = scene.get(id(&scene.client)).await;
+    let revoke = replace(known.version, disabled(&scene.client));
+    set_epoch(0);
+    let refused = scene.store.commit(&revoke).await;
+    assert!(matches!(refused, Err(CommitError::Store(_))), "{refused:?}");
+    set_epoch(1);
+    assert_eq!(scene.commit(&revoke).await, Epoch(2));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_operator_gave_back_is_good_after_loading_anew() {
     let mut scene = Scene::new().await;
@@ -255,9 +276,41 @@ async fn a_certificate_that_was_removed_is_known_to_a_store_that_lost_it() {
     );
 }
 
+/// The other history has gone on beyond the number that was seen, and wrote the client's record
+/// again: that gives nothing back.
+#[tokio::test(flavor = "multi_thread")]
+async fn revocations_are_upheld_against_a_longer_history_that_never_had_them() {
+    let mut scene = Scene::new().await;
+    let saved = scene.save();
+    for _ in 0..4 {
+        let known = scene.get(id(&scene.client)).await;
+        scene
+            .commit(&replace(known.version, client(&scene.client)))
+            .await;
+    }
+    let longer = scene.save();
+    scene.fail_over(&saved).await;
+    scene.set_writable(true);
+    let revoked_at = scene.shut_out().await;
+    let replica = Replica::over(store(&scene.server)).await;
+    assert_eq!(replica.directory.epoch(), revoked_at);
+
+    scene.fail_over(&longer).await;
+    replica
+        .until(|directory| {
+            assert_eq!(scene.good(directory), [false; 3], "at every moment");
+            directory.upheld() == 3 && directory.epoch() == Epoch(5)
+        })
+        .await;
+    assert_eq!(replica.directory.regressions(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_store_is_not_believed() {
     let mut scene = Scene::new().await;
+    for name in ["b", "c"] {
+        scene.commit(&create(client(name))).await;
+    }
     let saved = scene.save();
     let replica = Replica::over(store(&scene.server)).await;
     assert!(!replica.directory.is_store_lost());
@@ -270,6 +323,17 @@ async fn an_empty_store_is_not_believed() {
     // The control: a gateway that begins takes it as it is.
     let newcomer = Replica::over(store(&scene.server)).await;
     assert!(newcomer.directory.catch_up().await.is_ok());
+
+    // Nor is it believed when the newcomer writes to it.
+    scene.set_writable(true);
+    scene.commit(&create(client("z"))).await;
+    newcomer
+        .until(|directory| directory.epoch() == Epoch(1))
+        .await;
+    let believed = replica.until(|directory| !directory.is_store_lost());
+    let believed = tokio::time::timeout(Duration::from_secs(3), believed).await;
+    assert!(believed.is_err());
+    assert_eq!(scene.good(&replica.directory), [true; 3]);
 
     scene.fail_over(&saved).await;
     replica.until(Directory::is_reachable).await;

@@ -177,8 +177,20 @@ fn what_is_missing_or_altered_is_told() {
     scene.is_wrong(&[], "is missing; change 3 wrote it");
     tell(&["HSET", "kf:{kf}:key", &key, &revoked]);
     scene.is_whole(&[]);
+    // One that no change wrote, and one of a change that there never was.
+    let client = tell(&["HGET", "kf:{kf}:client", "made-up"]);
+    assert_eq!(client, None);
+    tell(&["HSET", "kf:{kf}:client", "made-up", &revoked]);
+    scene.is_wrong(&[], "client:made-up");
+    tell(&["HDEL", "kf:{kf}:client", "made-up"]);
+    tell(&["SET", "kf:{kf}:epoch", "2"]);
+    scene.is_wrong(&[], "is said to be of change 3, and there is none");
+    tell(&["SET", "kf:{kf}:epoch", "3"]);
+    scene.is_whole(&[]);
     tell(&["XDEL", "kf:{kf}:events", "3-0"]);
     scene.is_wrong(&[], "the last change is not there");
+    tell(&["XTRIM", "kf:{kf}:events", "MAXLEN", "0"]);
+    scene.is_wrong(&[], "no change tells of");
 }
 
 /// An authentic record of before, in the place of the one that it became.

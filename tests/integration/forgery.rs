@@ -170,6 +170,36 @@ fn k15_with_record_keys_who_can_write_to_redis_is_nobody() {
     attack(true);
 }
 
+/// An authentic record, in the place of the one that it became; and something that makes the gateway
+/// load everything.
+#[test]
+fn k15_a_revocation_is_upheld_against_the_record_of_before() {
+    let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+    let gateway = Gateway::builder(&world)
+        .redis(&store.url())
+        .backend("echo", backend.address())
+        .route("/", "echo", "either")
+        .start();
+    let alice = world.client("alice");
+    let key = gateway.claim_key(&alice);
+    let key_id = key.split('_').nth(2).unwrap();
+    let redis = store.connection();
+    let mut intruder = Intruder { redis, signs: true };
+    let before: String = intruder.get(&["HGET", "kf:key", key_id]);
+    gateway.cli(&["key", "revoke", key_id]).expect_success();
+    wait_for("the revocation", || {
+        (gateway.curl("/").key(&key).send().status == 401).then_some(())
+    });
+    intruder.put("key", key_id, &before);
+    let forged = as_alice(&mut intruder, &alice, &world.client("mallory"));
+    intruder.tell(&forged);
+    wait_for("the revocation to be made again", || {
+        assert_eq!(gateway.curl("/").key(&key).send().status, 401);
+        let status = intruder.record("key", key_id)["record"]["status"]["is"].take();
+        (status == "revoked").then_some(())
+    });
+}
+
 /// With a wrong record key nothing could be believed. That is no answer to anybody.
 #[test]
 fn k15_with_a_wrong_record_key_nobody_is_told_to_be_unknown() {

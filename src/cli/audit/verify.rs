@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::each_event;
+use crate::cli::history::Written;
 use crate::cli::open::{Operator, operate};
 use crate::cli::{Failure, Globals, Out};
 use crate::store::{Epoch, Event, EventHash, Head, RecordId, RecordKeys, StoredEvent};
@@ -33,6 +34,8 @@ struct Report {
     whole_from: Option<Epoch>,
     /// The last change, and the hash of its event.
     last: Option<Head>,
+    /// How many records are older than all events that are kept, so that nothing tells of them.
+    unchecked: u64,
     /// What is wrong, as far as it is told.
     wrong: Vec<String>,
     /// How much is wrong.
@@ -43,7 +46,7 @@ struct Report {
 #[derive(Default)]
 struct Walk {
     report: Report,
-    versions: BTreeMap<RecordId, Epoch>,
+    written: BTreeMap<RecordId, Written>,
 }
 
 pub(super) fn run(args: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
@@ -87,16 +90,11 @@ async fn of_store(operator: &Operator) -> Result<Report, Failure> {
             "the last change is not there: {epoch}, whose hash is {hash}"
         ));
     }
-    let records = operator.versions().await?;
-    for (id, version) in std::mem::take(&mut walk.versions) {
-        match records.get(&id) {
-            None => walk.wrong(format!("{id} is missing; change {version} wrote it")),
-            Some(found) if *found < version => walk.wrong(format!(
-                "{id} is as change {found} left it; change {version} wrote it later"
-            )),
-            Some(_) => {}
-        }
+    let (records, refused) = operator.written().await?;
+    for refused in refused {
+        walk.wrong(refused);
     }
+    walk.compare(&records, operator.head().await?.epoch);
     Ok(walk.end())
 }
 
@@ -106,6 +104,42 @@ impl Walk {
         report.wrong_in_all = report.wrong_in_all.saturating_add(1);
         if report.wrong.len() < MOST_TOLD {
             report.wrong.push(what);
+        }
+    }
+
+    /// Holds the records of a store, in which there are changes up to `newest` by now, against what
+    /// the events say.
+    fn compare(&mut self, records: &BTreeMap<RecordId, Written>, newest: Epoch) {
+        let told_of = std::mem::take(&mut self.written);
+        for (id, told) in &told_of {
+            let version = told.by;
+            match records.get(id) {
+                None => self.wrong(format!("{id} is missing; change {version} wrote it")),
+                Some(found) if found.by < version => self.wrong(format!(
+                    "{id} is as change {} left it; change {version} wrote it later",
+                    found.by
+                )),
+                Some(found) if found.by == version && found != told => {
+                    self.wrong(format!("{id} is not what change {version} made of it"));
+                }
+                Some(_) => {}
+            }
+        }
+        let (from, last) = (self.report.whole_from, self.report.last);
+        let last = last.map_or(Epoch::NONE, |last| last.epoch);
+        for (id, found) in records {
+            let by = found.by;
+            if by > newest {
+                self.wrong(format!(
+                    "{id} is said to be of change {by}, and there is none"
+                ));
+            } else if last == Epoch::NONE || (by <= last && !told_of.contains_key(id)) {
+                if from.is_some_and(|from| by < from) {
+                    self.report.unchecked = self.report.unchecked.saturating_add(1);
+                } else {
+                    self.wrong(format!("no change tells of {id}, which is of change {by}"));
+                }
+            }
         }
     }
 
@@ -144,7 +178,8 @@ impl Walk {
         }
         self.report.whole_from.get_or_insert(*epoch);
         for record in &event.records {
-            self.versions.insert(record.id(), *epoch);
+            self.written
+                .insert(record.id(), Written::new(*epoch, record));
         }
     }
 
@@ -161,6 +196,12 @@ fn text(report: &Report) -> String {
         lines.push(format!(
             "and {} more",
             report.wrong_in_all.saturating_sub(told)
+        ));
+    }
+    if report.unchecked > 0 {
+        lines.push(format!(
+            "{} records are older than every event that is kept: only their MACs were checked",
+            report.unchecked
         ));
     }
     lines.push(match (report.last, report.whole_from) {

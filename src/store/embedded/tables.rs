@@ -33,6 +33,8 @@ const KNOWN_FORM: u64 = 1;
 
 /// The most events or records that one answer is about.
 const BATCH: usize = 1000;
+/// How many events a change forgets at most, when fewer are to be kept than there are.
+const MOST_FORGOTTEN: usize = 1000;
 
 /// Makes the tables in a new file; says what is foreign in a file that is not one of ours.
 pub(super) fn prepare(database: &Database) -> Result<Option<String>, redb::Error> {
@@ -157,9 +159,17 @@ fn write(
     }
     let mut events = transaction.open_table(EVENTS).map_err(failed)?;
     events.insert(epoch.0, event.as_bytes()).map_err(failed)?;
-    // Epochs have no gaps, so one event goes for each that comes.
-    if let Some(old) = epoch.0.checked_sub(events_kept) {
-        events.remove(old).map_err(failed)?;
+    // One goes for each that comes; more, while fewer are to be kept than there are.
+    let oldest_kept = epoch.0.saturating_sub(events_kept).saturating_add(1);
+    for _ in 0..MOST_FORGOTTEN {
+        let first = events
+            .first()
+            .map_err(failed)?
+            .map(|(first, _)| first.value());
+        if first.is_none_or(|first| first >= oldest_kept) {
+            break;
+        }
+        events.pop_first().map_err(failed)?;
     }
     Ok(Head { epoch, hash })
 }

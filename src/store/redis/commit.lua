@@ -18,6 +18,10 @@ for i = 8, #ARGV, 6 do
       return {'unreadable', tostring((i - 8) / 6), ''}
     end
     version = record.version
+    -- No change has written it. Followers would take the next one for an older version.
+    if version > tonumber(epoch) then
+      return {'unreadable', tostring((i - 8) / 6), ''}
+    end
   end
   if version ~= tonumber(ARGV[i + 2]) then
     return {'conflict', tostring((i - 8) / 6), ''}

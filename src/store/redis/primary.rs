@@ -115,8 +115,8 @@ impl Primary {
             match listening.pushes.recv().await {
                 Some(push) if push.kind == PushKind::Message => {
                     let now = switch(push, &sentinels.master);
-                    if let Some(now) = now.filter(|now| now != known) {
-                        *self.hint() = Some(now);
+                    // Where it is now, more than half of them say: one alone is not believed.
+                    if now.is_some_and(|now| now != *known) {
                         return;
                     }
                 }
