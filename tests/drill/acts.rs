@@ -180,7 +180,7 @@ impl Act<'_> {
     pub(crate) fn retire_too_early(&mut self, field: &Field) {
         let clients = self.legacy.clients();
         let holdouts = self.fleet.named(Situation::Holdout);
-        let only = format!("{} client(s)", holdouts.len());
+        let only = format!(": {} client(s)", holdouts.len());
         let refused = wait_longer("the others' window to pass", SETTLED * 10, || {
             self.fleet.wait_turns(1);
             // They still call, also where a turn of everybody takes longer than the window; and the
