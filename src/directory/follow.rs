@@ -44,6 +44,7 @@ impl Directory {
                 !matches!(step, Err(_) | Ok(Step::Broken | Step::Replaced)),
             );
             is_replaced |= matches!(step, Ok(Step::Replaced));
+            let is_away = matches!(step, Err(Failure::Store(StoreError::Unavailable(_))));
             let is_lost = matches!(step, Err(Failure::Lost(_)));
             if current || is_lost {
                 self.lost.store(is_lost, Ordering::Relaxed);
@@ -74,7 +75,12 @@ impl Directory {
             }
             // A store that contradicts itself must not keep every replica loading.
             if failed || must_load {
-                tokio::time::sleep(clock::jittered(pause)).await;
+                let over = tokio::time::sleep(clock::jittered(pause));
+                tokio::select! {
+                    () = over => {}
+                    // It is back, and whoever was answered may wait for what follows.
+                    () = self.answered.notified(), if is_away => {}
+                }
                 pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
             }
         }

@@ -26,7 +26,7 @@ use std::sync::{Mutex as Lock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 pub use alike::Candidates;
 pub use ends::Ends;
@@ -64,6 +64,8 @@ pub struct Directory {
     upholds: AtomicBool,
     regressions: AtomicU64,
     lost: AtomicBool,
+    /// Told when a question was answered while following could not go on.
+    answered: Notify,
     /// How many records and events were not believed, by why.
     refused: Lock<BTreeMap<&'static str, u64>>,
 }
@@ -99,6 +101,7 @@ impl Directory {
             upholds: AtomicBool::new(false),
             regressions: AtomicU64::new(0),
             lost: AtomicBool::new(false),
+            answered: Notify::new(),
             refused: Lock::default(),
         }
     }
@@ -257,7 +260,12 @@ impl Directory {
                 );
                 None
             }
-            Ok(Ok(now)) => Some(now.epoch),
+            Ok(Ok(now)) => {
+                if !self.is_reachable() {
+                    self.answered.notify_one();
+                }
+                Some(now.epoch)
+            }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "cannot confirm an unknown credential");
                 None
