@@ -31,7 +31,7 @@ use tokio::sync::{Mutex, Notify, watch};
 pub use alike::Candidates;
 pub use ends::Ends;
 pub use left::Left;
-pub use lessons::Lessons;
+pub use lessons::{Lessons, Recorded};
 pub use rows::KeyEntry;
 pub use sightings::Sightings;
 pub use snapshot::{Snapshot, SnapshotError};

@@ -98,6 +98,9 @@ impl Gateway {
             let ca = trust.ca_name(certificate.ca());
             self.parts.lessons.note(certificate, ca);
         }
+        if let Some(digest) = identity.renewed_digest() {
+            self.parts.lessons.note_digest(identity.key(), *digest);
+        }
         let Some(from) = exchange.peer else {
             return;
         };

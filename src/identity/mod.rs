@@ -13,7 +13,7 @@ use crate::client::{ClientId, Seen};
 use crate::clock::Timestamp;
 use crate::credential::{Presented, PresentedCertificate, PresentedKey};
 use crate::directory::View;
-use crate::key::{ApiKey, KeyFault, KeyId, Malformed, Peppers, Scope};
+use crate::key::{ApiKey, Digest, KeyFault, KeyId, Malformed, Peppers, Scope};
 use crate::phase::InForce;
 
 /// Somebody whom the directory knows, and how that was proven. Only [`resolve`] makes one:
@@ -32,6 +32,7 @@ pub struct Identity {
     proof: Proof,
     certificate: Option<Fingerprint>,
     unlearned: Option<Box<Verified>>,
+    renewed: Option<Box<Digest>>,
     beside: Option<Reason>,
     lapsed: bool,
     phase: Option<Arc<InForce>>,
@@ -99,6 +100,12 @@ impl Identity {
     #[must_use]
     pub fn unlearned(&self) -> Option<&Verified> {
         self.unlearned.as_deref()
+    }
+
+    /// The digest of its key to record, while the recorded one was made with an older pepper.
+    #[must_use]
+    pub fn renewed_digest(&self) -> Option<&Digest> {
+        self.renewed.as_deref()
     }
 
     /// What is wrong with the certificate that came beside a good key.
@@ -257,6 +264,7 @@ impl Lookup<'_> {
             proof: Proof::Key,
             certificate: None,
             unlearned: None,
+            renewed: digest.and_then(|digest| key.renewed(digest, peppers).map(Box::new)),
             beside: None,
             lapsed: false,
             phase: None,
@@ -300,6 +308,7 @@ impl Lookup<'_> {
             proof: Proof::Certificate(ca),
             certificate: Some(certificate),
             unlearned: None,
+            renewed: None,
             beside: None,
             lapsed: false,
             phase: self.view.phase_of(&client),

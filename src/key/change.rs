@@ -1,6 +1,6 @@
 //! What is done to keys.
 
-use super::{KeyRecord, KeyStatus, RevokedBy};
+use super::{Digest, KeyRecord, KeyStatus, RevokedBy};
 use crate::clock::Timestamp;
 use crate::store::{Action, Actor, Change, Epoch, Write};
 
@@ -23,4 +23,23 @@ pub fn revoke((version, record): (Epoch, KeyRecord), actor: Actor, now: Timestam
         now,
         vec![Write::replace(version, revoked)],
     )
+}
+
+/// Puts the digest of the key that was read as `version` in the place of one of an older pepper;
+/// nothing when it has none of an older one.
+#[must_use]
+pub fn digest_anew(
+    (version, record): (Epoch, KeyRecord),
+    digest: Digest,
+    now: Timestamp,
+) -> Option<Change> {
+    let is_older = |stored: &Digest| stored.pepper() < digest.pepper();
+    record.digest.as_ref().is_some_and(is_older).then(|| {
+        let renewed = KeyRecord {
+            digest: Some(digest),
+            ..record
+        };
+        let write = Write::replace(version, renewed);
+        Change::new(Action::KeyDigestRenewed, Actor::Gateway, now, vec![write])
+    })
 }

@@ -105,6 +105,12 @@ impl Peppers {
         }
     }
 
+    /// Whether `stored` was made with an older pepper than new digests are. Never with a newer one:
+    /// while a pepper is introduced, gateways differ in which is the current one.
+    pub(super) const fn is_outdated(&self, stored: &Digest) -> bool {
+        stored.pepper < self.current.version
+    }
+
     /// Whether `stored` is the digest of `key`. The work is the same whether or not there is one.
     pub(super) fn matches(&self, key: &[u8], stored: Option<&Digest>) -> bool {
         let pepper = stored.and_then(|stored| self.version(stored.pepper));

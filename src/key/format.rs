@@ -164,6 +164,13 @@ impl ApiKey {
         peppers.matches(self.text.expose().as_bytes(), stored)
     }
 
+    /// The digest to put in the place of `stored`, which is this key's, when that was made with an
+    /// older pepper.
+    #[must_use]
+    pub fn renewed(&self, stored: &Digest, peppers: &Peppers) -> Option<Digest> {
+        peppers.is_outdated(stored).then(|| self.digest(peppers))
+    }
+
     /// The key as text, for the one answer that shows it.
     #[must_use]
     pub fn reveal(&self) -> &str {

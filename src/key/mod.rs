@@ -14,7 +14,7 @@ mod record;
 mod restore;
 mod rotate;
 
-pub use change::revoke;
+pub use change::{digest_anew, revoke};
 pub use claim::{Claim, Claimed};
 pub(crate) use digest::keyed;
 pub use digest::{Digest, Pepper, PepperVersion, Peppers};

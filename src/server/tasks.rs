@@ -13,7 +13,7 @@ use super::budget;
 use super::expiring::Expiring;
 use crate::client::Stage;
 use crate::clock::{self, Timestamp};
-use crate::directory::{Directory, Ends, Lessons, Sightings, Snapshot};
+use crate::directory::{Directory, Ends, Lessons, Recorded, Sightings, Snapshot};
 use crate::policy::{Asking, Silent};
 use crate::store::{Epoch, Store, StoreError, local};
 use crate::telemetry::Metrics;
@@ -119,7 +119,7 @@ impl BackgroundService for Commands {
     }
 }
 
-/// Records what certificates say that were only named.
+/// Records what was learned of those who proved themselves.
 pub(super) struct Learn {
     lessons: Arc<Lessons>,
     store: Arc<dyn Store>,
@@ -135,15 +135,20 @@ impl Learn {
 
     async fn record(&self) {
         match self.lessons.record(self.store.as_ref(), clock::now()).await {
-            Ok(0) => {}
-            Ok(certificates) => {
+            Ok(recorded) if recorded == Recorded::default() => {}
+            Ok(Recorded {
+                certificates,
+                digests,
+            }) => {
                 tracing::info!(
                     certificates,
-                    "recorded what certificates say that were only named"
+                    digests,
+                    "recorded what certificates say that were only named, and digests of keys under \
+                     the current pepper"
                 );
             }
             Err(error) => {
-                tracing::warn!(%error, "what certificates say is recorded once the store takes it");
+                tracing::warn!(%error, "what was learned is recorded once the store takes it");
             }
         }
     }

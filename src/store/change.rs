@@ -74,6 +74,8 @@ pub enum Action {
     KeyRevoked,
     /// The revocation of a key was taken back.
     KeyRestored,
+    /// The digest of a key was made anew with the current pepper.
+    KeyDigestRenewed,
     /// A client was given tags, or lost some.
     ClientTagged,
     /// A phase was set.

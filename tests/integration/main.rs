@@ -60,6 +60,8 @@ mod observe;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]
+mod peppers;
+#[cfg(test)]
 mod phases;
 #[cfg(test)]
 mod protocols;

@@ -66,7 +66,7 @@ impl Builder {
             Err(self.problem(&at.key("restore_window"), wrong, "write 7d or less"))
         };
         let per_client = self.at_least_one(&at.key("per_client"), typed.per_client);
-        let peppers = self.peppers(&at.key("pepper"), typed.pepper);
+        let peppers = self.peppers(&at, typed.pepper, typed.current_pepper);
         Ok(Keys {
             format: format?,
             peppers: peppers?,
@@ -75,17 +75,32 @@ impl Builder {
         })
     }
 
-    fn peppers(&mut self, at: &KeyPath, typed: Vec<file::Pepper>) -> Built<Peppers> {
+    fn peppers(
+        &mut self,
+        at: &KeyPath,
+        typed: Vec<file::Pepper>,
+        current: Option<u32>,
+    ) -> Built<Peppers> {
+        let list = at.key("pepper");
         let write = "write a table [[key.pepper]] with version = 1 and file";
-        let typed = self.some(at, typed, write)?;
+        let typed = self.some(&list, typed, write)?;
         let typed = typed.into_iter().map(|typed| (typed.version, typed.file));
-        let mut peppers = self.versioned_secrets(at, typed)?;
+        let mut peppers = self.versioned_secrets(&list, typed)?;
         peppers.sort_by_key(|(version, _)| *version);
-        let mut peppers = peppers
+        let at_current = match current {
+            None => peppers.len().checked_sub(1),
+            Some(current) => peppers.iter().position(|(version, _)| *version == current),
+        };
+        let Some(at_current) = at_current else {
+            let wrong = "there is no such pepper";
+            let write = "name the version of a [[key.pepper]]";
+            return Err(self.problem(&at.key("current_pepper"), wrong, write));
+        };
+        let (version, secret) = peppers.remove(at_current);
+        let others = peppers
             .iter()
             .map(|(version, secret)| Pepper::new(*version, secret));
-        let current = self.required(at, peppers.next_back(), write)?;
-        Ok(Peppers::new(current, peppers))
+        Ok(Peppers::new(Pepper::new(version, &secret), others))
     }
 
     /// Secrets in files, each with a version of its own.

@@ -46,8 +46,11 @@ pub struct Key {
     #[serde(default = "super::number::<10>")]
     #[schemars(range(min = 1))]
     pub per_client: u32,
-    /// The secrets that key digests are made with. The highest version is used for new ones; keep
-    /// the others for as long as there are keys from their time.
+    /// The pepper of new digests. Without it: the highest version. It is for introducing a pepper:
+    /// first every gateway has to know it.
+    pub current_pepper: Option<u32>,
+    /// The secrets that key digests are made with. Keep the others for as long as there are keys from
+    /// their time.
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub pepper: Vec<Pepper>,
