@@ -92,17 +92,17 @@ struct Requests {
     counts: Counts,
 }
 
+/// The requests of `client` on the days that are shown.
+pub(super) async fn history(operator: &Operator, client: &ClientId) -> Result<History, Failure> {
+    let today = operator.now.day();
+    let days = today.minus(DAYS.saturating_sub(1))..=today;
+    operator.counts(client, days).await
+}
+
 impl Activity {
-    pub(super) async fn read(
-        operator: &Operator,
-        client: &ClientId,
-        sighting: Option<&Sighting>,
-    ) -> Result<Self, Failure> {
-        let today = operator.now.day();
-        let days = today.minus(DAYS.saturating_sub(1))..=today;
-        let history: History = operator.counts(client, days).await?;
+    pub(super) fn of(history: History, sighting: Option<&Sighting>, now: Timestamp) -> Self {
         let refused = sighting.and_then(|sighting| sighting.refused.as_ref());
-        Ok(Self {
+        Self {
             last_refusal: refused.map(|refused| Refusal {
                 at: Some(refused.at),
                 reason: refused.code.as_str().to_owned(),
@@ -112,8 +112,8 @@ impl Activity {
                 .into_iter()
                 .map(|(day, counts)| Requests { day, counts })
                 .collect(),
-            today,
-        })
+            today: now.day(),
+        }
     }
 
     /// For people: what went wrong, and a line of days for each kind of request.

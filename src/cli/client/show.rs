@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::activity::{Activity, Used, Uses};
+use super::activity::{Activity, Used, Uses, history};
 use crate::cli::open::Operator;
 use crate::cli::progress::Progress;
 use crate::cli::table::{fields, relative, relative_or};
@@ -35,11 +35,12 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     let mut records = operator.records_of(&args.id).await?;
     let holdings = records.holdings(&args.id)?;
     operator.select(&Selection::Phases, &mut records).await?;
+    // Before the times: gateways tell both at once, so no count is of a request without its time.
+    let history = history(operator, &args.id).await?;
     let sighting = operator.sighting(&args.id).await?;
     let uses = operator.uses_of(&holdings.credentials()).await?;
     let progress = Progress::of(&records, sighting, &uses, operator);
-    let sighting = progress.sighting(&args.id);
-    let activity = Activity::read(operator, &args.id, sighting).await?;
+    let activity = Activity::of(history, progress.sighting(&args.id), operator.now);
     let uses = Uses::from(uses);
     let certificates = holdings.certificates.iter().map(|(_, record)| {
         let credential = CredentialId::Certificate(record.fingerprint);
