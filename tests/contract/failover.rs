@@ -76,6 +76,21 @@ mod sentinel {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_primary_that_hangs_is_left_when_the_sentinels_say_so() {
         let redis = Deployment::sentinel(&[], 1, 3).await;
+        leaves_what_hangs(&redis, || redis.first().freeze()).await;
+    }
+
+    /// Nor does the sentinel that is listened to end its connection, or answer.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_sentinel_that_hangs_is_not_listened_to_for_ever() {
+        let redis = Deployment::sentinel(&[], 1, 3).await;
+        leaves_what_hangs(&redis, || {
+            redis.sentinels[0].freeze();
+            redis.first().freeze();
+        })
+        .await;
+    }
+
+    async fn leaves_what_hangs(redis: &Deployment, freeze: impl FnOnce()) {
         let store = Redis::new(&redis.settings);
         let a = store.commit(&create(client("a"))).await.unwrap();
         until("the replica has it", || has(&redis.servers[1], "a")).await;
@@ -86,7 +101,7 @@ mod sentinel {
         let hanging = async {
             // Whether it hangs before or during the wait, the wait must end.
             tokio::time::sleep(Duration::from_millis(200)).await;
-            redis.first().freeze();
+            freeze();
         };
         let both = async { tokio::join!(following, hanging).0 };
         let told = tokio::time::timeout(FAILOVER, both).await;

@@ -217,7 +217,10 @@ impl Link {
         limit: Duration,
     ) -> Result<(Value, Connection), Failure> {
         self.admit()?;
-        let answer = self.put_where_it_leads(lane, question, limit).await;
+        // However often it is sent on: nobody waits for longer than without a cluster.
+        let longest = self.patience.saturating_add(limit);
+        let asking = Box::pin(self.put_where_it_leads(lane, question, limit));
+        let answer = within(longest, asking).await.flatten();
         self.note(&answer);
         answer
     }

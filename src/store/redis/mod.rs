@@ -26,6 +26,7 @@ mod link;
 mod primary;
 mod read;
 mod reseal;
+mod sentinel;
 mod settings;
 mod tls;
 

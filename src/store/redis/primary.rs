@@ -8,42 +8,34 @@
 use std::sync::{Mutex as Lock, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::{AsyncConnectionConfig, Cmd, PushInfo, PushKind, Value, from_redis_value};
-use tokio::sync::Mutex;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use redis::{AsyncConnectionConfig, Cmd, Value, from_redis_value};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::dial::{Connection, Dial};
 use super::failure::{Elsewhere, Failure};
-use super::settings::{Address, Sentinels, Settings, Shape};
-use crate::clock;
+use super::sentinel::Watched;
+use super::settings::{Address, Settings, Shape};
 
 /// The slot of a cluster that all keys with `{kf}` in their names belong to.
 const SLOT: u16 = 7088;
 
-/// On which the sentinels tell of another primary.
-const SWITCHED: &str = "+switch-master";
-/// The pause after no sentinel could be listened to.
-const PAUSE: Duration = Duration::from_secs(1);
-
 /// The way to the primary.
 pub(super) struct Primary {
     shape: Shape,
+    way: Way,
     dial: Dial,
-    /// For the sentinels, where there are some.
-    sentinel_dial: Option<Dial>,
     /// How long finding it may take.
     limit: Duration,
     /// Where it is by the word of somebody who just knew; used once.
     hint: Lock<Option<Address>>,
-    /// A sentinel that is listened to.
-    listening: Mutex<Option<Listening>>,
 }
 
-struct Listening {
-    pushes: UnboundedReceiver<PushInfo>,
-    _connection: Connection,
+/// Who says where it is.
+enum Way {
+    Fixed(Address),
+    Sentinels(Box<Watched>),
+    Nodes(Vec<Address>),
 }
 
 impl Primary {
@@ -53,14 +45,17 @@ impl Primary {
             |login, database, tls: &Option<_>| Dial::new(login, database, tls.clone(), limit);
         Self {
             dial: dial(&settings.login, settings.database, &settings.tls),
-            sentinel_dial: match &settings.shape {
-                Shape::Sentinel(sentinels) => Some(dial(&sentinels.login, 0, &sentinels.tls)),
-                _ => None,
+            way: match &settings.shape {
+                Shape::Single(address) => Way::Fixed(address.clone()),
+                Shape::Sentinel(sentinels) => {
+                    let dial = dial(&sentinels.login, 0, &sentinels.tls);
+                    Way::Sentinels(Watched::new(sentinels, dial, limit).into())
+                }
+                Shape::Cluster(nodes) => Way::Nodes(nodes.clone()),
             },
             shape: settings.shape.clone(),
             limit,
             hint: Lock::default(),
-            listening: Mutex::default(),
         }
     }
 
@@ -71,11 +66,11 @@ impl Primary {
     /// Connects to the primary. Whether it is one has still to be asked.
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
         let hint = self.hint().take();
-        let address = match (hint, &self.shape) {
+        let address = match (hint, &self.way) {
             (Some(address), _) => address,
-            (None, Shape::Single(address)) => address.clone(),
-            (None, Shape::Sentinel(sentinels)) => self.named_by(sentinels).await?,
-            (None, Shape::Cluster(nodes)) => self.owner(nodes).await?,
+            (None, Way::Fixed(address)) => address.clone(),
+            (None, Way::Sentinels(sentinels)) => sentinels.primary().await?,
+            (None, Way::Nodes(nodes)) => self.owner(nodes).await?,
         };
         self.connect_to(&address).await
     }
@@ -98,58 +93,12 @@ impl Primary {
         elsewhere
     }
 
-    /// Waits until a sentinel tells of another primary than `known`. Without sentinels, for ever.
+    /// Waits until the sentinels name another primary than `known`. Without sentinels, for ever.
     pub(super) async fn switched(&self, known: &Address) {
-        let (Shape::Sentinel(sentinels), Some(dial)) = (&self.shape, &self.sentinel_dial) else {
-            return std::future::pending().await;
-        };
-        let mut slot = self.listening.lock().await;
-        loop {
-            if slot.is_none() {
-                *slot = listen(sentinels, dial, self.limit).await;
-            }
-            let Some(listening) = &mut *slot else {
-                tokio::time::sleep(clock::jittered(PAUSE)).await;
-                continue;
-            };
-            match listening.pushes.recv().await {
-                Some(push) if push.kind == PushKind::Message => {
-                    let now = switch(push, &sentinels.master);
-                    // Where it is now, more than half of them say: one alone is not believed.
-                    if now.is_some_and(|now| now != *known) {
-                        return;
-                    }
-                }
-                Some(push) if push.kind != PushKind::Disconnection => {}
-                _ => *slot = None,
-            }
+        match &self.way {
+            Way::Sentinels(sentinels) => sentinels.switched(known).await,
+            Way::Fixed(_) | Way::Nodes(_) => std::future::pending().await,
         }
-    }
-
-    /// The primary by the word of the sentinels.
-    async fn named_by(&self, sentinels: &Sentinels) -> Result<Address, Failure> {
-        let mut question = redis::cmd("SENTINEL");
-        question
-            .arg("GET-MASTER-ADDR-BY-NAME")
-            .arg(&sentinels.master);
-        let dial = self.sentinel_dial.as_ref().unwrap_or(&self.dial);
-        let unknown = format!(
-            "the sentinels know no primary {:?}; check store.sentinel.master",
-            sentinels.master
-        );
-        let read = |named, _: &Address| {
-            let named: Option<(String, u16)> = from_redis_value(named)?;
-            Ok(named.map(|(host, port)| Address { host, port }))
-        };
-        vote(
-            &sentinels.addresses,
-            dial,
-            question,
-            self.limit,
-            read,
-            unknown,
-        )
-        .await
     }
 
     /// The node of the cluster that serves our keys, by the word of `nodes`.
@@ -167,7 +116,7 @@ impl Primary {
 
 /// Asks all `voters` at once; gives the address that more than half of them name, or else the one
 /// named most often by those who answer in time. One of them alone may be cut off from the others.
-async fn vote(
+pub(super) async fn vote(
     voters: &[Address],
     dial: &Dial,
     question: Cmd,
@@ -236,40 +185,4 @@ fn owner(slots: Value, asked: &Address) -> Result<Option<Address>, Failure> {
         }
     }
     Ok(None)
-}
-
-/// Listens to the first sentinel that lets us.
-async fn listen(sentinels: &Sentinels, dial: &Dial, limit: Duration) -> Option<Listening> {
-    let dial = dial.clone().pushed();
-    for address in &sentinels.addresses {
-        let (sender, pushes) = unbounded_channel();
-        let config = AsyncConnectionConfig::new().set_push_sender(sender);
-        let listening = async {
-            let mut connection = dial.open(address, config).await?;
-            connection.subscribe(SWITCHED, limit).await?;
-            Ok::<_, Failure>(connection)
-        };
-        match listening.await {
-            Ok(connection) => {
-                return Some(Listening {
-                    pushes,
-                    _connection: connection,
-                });
-            }
-            Err(failure) => {
-                tracing::debug!(sentinel = %address, ?failure, "cannot listen to a sentinel");
-            }
-        }
-    }
-    None
-}
-
-/// The new primary when the message is of `master`: `<name> <old host> <port> <new host> <port>`.
-fn switch(message: PushInfo, master: &str) -> Option<Address> {
-    let text = message.data.into_iter().next_back()?;
-    let text: String = from_redis_value(text).ok()?;
-    let mut words = text.split(' ');
-    let named = words.next()?;
-    let (host, port) = (words.nth(2)?.to_owned(), words.next()?.parse().ok()?);
-    (named == master).then_some(Address { host, port })
 }
