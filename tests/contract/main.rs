@@ -52,6 +52,8 @@ macro_rules! contract {
                 embedded Embedded
                 local Local
                 redis Redis
+                redis_6_2 Oldest
+                valkey Valkey
                 redis_with_tls Tls
                 redis_with_sentinels Sentinel
                 redis_cluster Cluster

@@ -13,6 +13,7 @@ pub(crate) use shapes::{Deployment, Rule, USER, certificates};
 
 use std::fs::File;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -42,9 +43,31 @@ pub(crate) fn settings(shape: Shape) -> Settings {
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Whose server it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// The one that is installed.
+    Installed,
+    /// The oldest that docs/STORE.md speaks of.
+    Oldest,
+    Valkey,
+}
+
+impl Program {
+    fn path(self) -> PathBuf {
+        let name = match self {
+            Self::Oldest if cfg!(target_arch = "x86_64") => "redis-6.2",
+            Self::Valkey if cfg!(target_arch = "x86_64") => "valkey",
+            _ => return "redis-server".into(),
+        };
+        std::path::absolute(format!("target/suites/servers/{name}")).unwrap()
+    }
+}
+
 /// A `redis-server` process in a folder of its own, on a port that the system gave. It ends with
 /// this value.
 pub(crate) struct RedisServer {
+    program: Program,
     child: Option<Child>,
     port: u16,
     /// Those that its options name as `PORT`.
@@ -65,9 +88,19 @@ impl RedisServer {
 
     /// A server with this file of configuration, which it may write to.
     pub(crate) async fn start_configured(configuration: &str, options: &[&str]) -> Self {
+        Self::start_program(Program::Installed, configuration, options).await
+    }
+
+    /// The same of another program.
+    pub(crate) async fn start_program(
+        program: Program,
+        configuration: &str,
+        options: &[&str],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(CONFIGURATION), configuration).unwrap();
         let mut server = Self {
+            program,
             child: None,
             port: 0,
             further_ports: Vec::new(),
@@ -98,7 +131,7 @@ impl RedisServer {
     /// whether it answers.
     pub(crate) async fn start_again(&mut self) -> bool {
         let log = File::create(self.folder.path().join("log")).unwrap();
-        let child = Command::new("redis-server")
+        let child = Command::new(self.program.path())
             .arg(self.folder.path().join(CONFIGURATION))
             .args(["--port", &self.port.to_string()])
             .args(["--bind", "127.0.0.1", "--save", ""])
@@ -110,7 +143,7 @@ impl RedisServer {
             .stderr(log.try_clone().unwrap())
             .stdout(log)
             .spawn()
-            .expect("redis-server is needed for this test: apt-get install redis-server");
+            .expect("the servers that this test needs come with make setup");
         self.child = Some(child);
         let begun: Instant = clock::monotonic();
         while begun.elapsed() < PATIENCE {

@@ -5,7 +5,7 @@ use keyferry::store::redis::{Login, Sentinels, Settings, Shape, Tls};
 use tempfile::TempDir;
 
 use super::super::pki::{Issued, leaf, root, server};
-use super::{PORT, RedisServer, until};
+use super::{PORT, Program, RedisServer, until};
 
 /// The rules of docs/STORE.md: for the server that holds the keys, what every node of a cluster
 /// needs in addition, and for sentinels.
@@ -62,6 +62,17 @@ impl Deployment {
     pub(crate) async fn single(options: &[&str]) -> Self {
         let server = RedisServer::start(options).await;
         let settings = server.settings();
+        Self::of(vec![server], settings)
+    }
+
+    /// One server of this program, with a user.
+    pub(crate) async fn of_program(program: Program, options: &[&str]) -> Self {
+        let user = user(&[Rule::Server]);
+        let server = RedisServer::start_program(program, &user, options).await;
+        let settings = Settings {
+            login: login(),
+            ..server.settings()
+        };
         Self::of(vec![server], settings)
     }
 
