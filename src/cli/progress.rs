@@ -82,9 +82,13 @@ impl Progress {
 
     /// Whether it cannot be read when `client` last called by certificate, if it ever did.
     pub(super) fn is_unreadable(&self, client: &ClientId) -> bool {
+        self.seen(client).by_certificate.is_none() && self.is_damaged(client)
+    }
+
+    /// Whether something may be missing from what was seen of `client`.
+    pub(super) fn is_damaged(&self, client: &ClientId) -> bool {
         let is_damaged = |of| self.damaged.contains(&of);
-        self.seen(client).by_certificate.is_none()
-            && (is_damaged(None) || is_damaged(Some(client.clone())))
+        is_damaged(None) || is_damaged(Some(client.clone()))
     }
 
     /// When the last certificate of `client` ends, when that is known.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::progress::Progress;
+use super::table::relative_or;
 use crate::certificate::{CertificateRecord, Fingerprint, Mapping, Source};
 use crate::client::{ClientId, ClientRecord, ClientStatus, Flag, Stage, Tags};
 use crate::clock::Timestamp;
@@ -33,6 +34,20 @@ pub(super) struct SeenView {
     pub(super) by_certificate: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
     pub(super) by_key: Option<Timestamp>,
+    /// A time that is missing may be one that cannot be read.
+    pub(super) unreadable: bool,
+}
+
+impl SeenView {
+    /// How long ago `at` was, one of these.
+    pub(super) fn since(&self, at: Option<Timestamp>, now: Timestamp) -> String {
+        let missing = if self.unreadable {
+            "unreadable"
+        } else {
+            "never"
+        };
+        relative_or(at, now, missing)
+    }
 }
 
 /// A certificate and whom it identifies.
@@ -115,6 +130,7 @@ impl Progress {
             last_seen: SeenView {
                 by_certificate: seen.by_certificate,
                 by_key: seen.by_key,
+                unreadable: self.is_damaged(&client.id),
             },
         }
     }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use keyferry::certificate::Fingerprint;
 use keyferry::client::{
     ClientId, Counts, CredentialId, History, LastRefusal, LastUse, RefusalCode, Seen, Sighting, Use,
 };
-use keyferry::clock::{self, Day, Timestamp};
+use keyferry::clock::{Day, Timestamp};
 use keyferry::store::{Batch, BatchId, DayCounts, Epoch, Legible, Spent, Store};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -338,7 +337,7 @@ pub(crate) async fn what_a_brownout_spent_is_counted_by_version(kind: Kind) {
     assert_eq!([spent(3).await, spent(4).await, spent(5).await], [42, 1, 0]);
 }
 
-pub(crate) async fn a_large_batch_is_taken_in_time(kind: Kind) {
+pub(crate) async fn a_large_batch_is_taken(kind: Kind) {
     let rig = Rig::start(kind).await;
     let store = rig.handle().await;
     let names = (0..Batch::MOST).map(|number| format!("client-{number:05}"));
@@ -354,14 +353,8 @@ pub(crate) async fn a_large_batch_is_taken_in_time(kind: Kind) {
             counts: counts.collect(),
             ..empty(Uuid::now_v7(), 1)
         };
-        let begun = clock::monotonic();
+        // Nothing else is answered by Redis meanwhile, so this must be short: it has a deadline.
         store.saw(&batch).await.unwrap();
-        // Nothing else is answered by Redis meanwhile, so this must be short.
-        assert!(
-            begun.elapsed() < Duration::from_millis(500),
-            "{:?}",
-            begun.elapsed()
-        );
     }
     let last = Day::from_number(first.number() + 31);
     let known = all(&*store, first..=last).await;

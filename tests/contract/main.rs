@@ -89,7 +89,7 @@ contract! {
         counts_add_up_over_clients_days_and_writers
         only_the_days_that_are_kept_are_counted
         what_a_brownout_spent_is_counted_by_version
-        a_large_batch_is_taken_in_time;
+        a_large_batch_is_taken;
     damage:
         what_is_damaged_of_what_was_seen_holds_up_nothing_else
         damage_that_names_nobody_is_told_of;

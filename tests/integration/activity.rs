@@ -199,6 +199,7 @@ fn a_damaged_last_time_hides_no_other_and_counts_as_no_leave_to_retire() {
     };
     let told = retire().expect_success();
     assert!(!told.errors.contains("cannot be read"), "{told:#?}");
+    assert_eq!(show(&one, "quiet")["last_seen"]["unreadable"], false);
     one.curl("/").key(&key).send().expect_status(200);
     let dual = || {
         let arguments = ["client", "list", "--stage", "dual", "--output", "json"];
@@ -223,6 +224,13 @@ fn a_damaged_last_time_hides_no_other_and_counts_as_no_leave_to_retire() {
         let shown = dual();
         assert!(shown.errors.contains("2 last time(s)"), "{shown:#?}");
         assert!(is_one(&shown), "{shown:#?}");
+        let quiet = show(&one, "quiet");
+        // What is nobody's by its name is not met by who asks for one client.
+        let is_its = field != "garbage";
+        assert_eq!(quiet["last_seen"]["unreadable"], is_its, "{quiet:#?}");
+        let listed = one.cli(&["client", "list"]).expect_success().output;
+        let row = listed.lines().find(|line| line.starts_with("quiet"));
+        assert!(row.unwrap().contains("unreadable"), "{listed}");
         let other = replica();
         wait_for("the times to be loaded", || {
             let whoami = other.curl("/.well-known/keyferry/whoami").key(&key).send();

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::certificate::Mapping;
 use crate::cli::open::Operator;
 use crate::cli::progress::Progress;
-use crate::cli::table::{relative_or, table};
+use crate::cli::table::table;
 use crate::cli::view::ClientView;
 use crate::cli::{Failure, Out};
 use crate::client::{ClientId, Flag, Stage};
@@ -109,8 +109,8 @@ fn text(report: &Report, operator: &Operator) -> String {
             line.client.stage.as_str().to_owned(),
             line.client.flags(),
             line.client.phase.as_str().to_owned(),
-            relative_or(seen.by_certificate, operator.now, "never"),
-            relative_or(seen.by_key, operator.now, "never"),
+            seen.since(seen.by_certificate, operator.now),
+            seen.since(seen.by_key, operator.now),
             line.certificates.to_string(),
             line.keys.to_string(),
             line.client.description.clone().unwrap_or_default(),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::activity::{Activity, Used, Uses, history};
 use crate::cli::open::Operator;
 use crate::cli::progress::Progress;
-use crate::cli::table::{fields, relative, relative_or};
+use crate::cli::table::{fields, relative};
 use crate::cli::view::{CertificateView, ClientView, KeyView};
 use crate::cli::{Failure, Out};
 use crate::client::{ClientId, CredentialId};
@@ -75,11 +75,8 @@ fn text(report: &Report, now: Timestamp) -> String {
         ("phase", client.phase.as_str().to_owned()),
         ("tags", listed(&client.tags)),
         ("known since", moment(client.created_at, now)),
-        (
-            "by certificate",
-            relative_or(seen.by_certificate, now, "never"),
-        ),
-        ("by key", relative_or(seen.by_key, now, "never")),
+        ("by certificate", seen.since(seen.by_certificate, now)),
+        ("by key", seen.since(seen.by_key, now)),
     ])];
     parts.push(report.activity.text(now));
     parts.extend(report.certificates.iter().map(|used| {
