@@ -72,6 +72,20 @@ mod sentinel {
         assert!(has(&redis.servers[1], "c"));
     }
 
+    /// With a certificate and a user of ours, at the sentinel as at the servers.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sentinels_that_speak_tls_are_asked_and_listened_to() {
+        let redis = Deployment::sentinel_with_tls().await;
+        leaves_what_hangs(&redis, || redis.first().freeze()).await;
+        let mut settings = redis.settings.clone();
+        let Shape::Sentinel(sentinels) = &mut settings.shape else {
+            panic!("{settings:?}");
+        };
+        sentinels.tls = Some(redis.tls_as(None, false));
+        let why = Redis::new(&settings).head().await.unwrap_err().to_string();
+        assert!(why.contains("certificate"), "{why}");
+    }
+
     /// Nothing ends, nothing answers: only the sentinels tell.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_primary_that_hangs_is_left_when_the_sentinels_say_so() {

@@ -26,7 +26,47 @@ pub(crate) struct Deployment {
     /// Those who watch, where there are some.
     pub(crate) sentinels: Vec<RedisServer>,
     pub(crate) settings: Settings,
-    tls: Option<(TempDir, [Issued; 3])>,
+    tls: Option<Ours>,
+}
+
+/// Certificates, and where the servers find them.
+struct Ours {
+    folder: TempDir,
+    issued: [Issued; 3],
+}
+
+impl Ours {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            issued: certificates(),
+        }
+    }
+
+    /// A server that speaks TLS at its further port, and wants a certificate.
+    async fn start(&self, configuration: &str, options: &[&str]) -> RedisServer {
+        let [ca, own, ours] = &self.issued;
+        let write = |issued: &Issued, name| {
+            let (chain, key) = issued.write(self.folder.path(), name);
+            [chain, key].map(|path| path.to_str().unwrap().to_owned())
+        };
+        let ([ca, _], [chain, key]) = (write(ca, "ca"), write(own, "server"));
+        // To each other they show what a client shows.
+        let [client_chain, client_key] = write(ours, "client");
+        let mut all = vec!["--tls-port", PORT, "--tls-auth-clients", "yes"];
+        all.extend(["--tls-ca-cert-file", &ca, "--tls-cert-file", &chain]);
+        all.extend(["--tls-key-file", &key, "--tls-client-key-file", &client_key]);
+        all.extend(["--tls-client-cert-file", &client_chain]);
+        all.extend(options);
+        RedisServer::start_configured(configuration, &all).await
+    }
+
+    fn as_client(&self, name: Option<&str>, with_certificate: bool) -> Tls {
+        let [authority, _, ours] = &self.issued;
+        let (chain, key) = (ours.chain_pem(), Secret::new(ours.key_pem()));
+        let own = with_certificate.then_some((&*chain, &key));
+        Tls::new(&authority.pem(), own, name.map(str::to_owned)).unwrap()
+    }
 }
 
 /// The authority of a Redis with TLS, the server's certificate, and ours.
@@ -78,53 +118,72 @@ impl Deployment {
 
     /// One server with TLS, which wants a certificate of us and a user.
     pub(crate) async fn tls(options: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let issued = certificates();
-        let [authority, server, _] = &issued;
-        let (ca, _) = authority.write(folder.path(), "ca");
-        let (chain, key) = server.write(folder.path(), "server");
-        let file = |path: &std::path::Path| path.to_str().unwrap().to_owned();
-        let [ca, chain, key] = [&ca, &chain, &key].map(|path| file(path));
-        let mut all = vec!["--tls-port", PORT, "--tls-auth-clients", "yes"];
-        all.extend(["--tls-ca-cert-file", &ca, "--tls-cert-file", &chain]);
-        all.extend(["--tls-key-file", &key]);
-        all.extend(options);
-        let server = RedisServer::start_configured(&user(&[Rule::Server]), &all).await;
+        let tls = Ours::new();
+        let server = tls.start(&user(&[Rule::Server]), options).await;
         let settings = Settings {
             login: login(),
             ..super::settings(Shape::Single(super::address(server.further_port())))
         };
-        let mut this = Self::of(vec![server], settings);
-        this.tls = Some((folder, issued));
-        this.settings.tls = Some(this.tls_as(None, true));
+        Self::of(vec![server], settings).with(tls)
+    }
+
+    /// A primary with a replica, and a sentinel, who all speak TLS with each other and with us.
+    pub(crate) async fn sentinel_with_tls() -> Self {
+        let tls = Ours::new();
+        let among_themselves = ["--tls-replication", "yes"];
+        let mut servers = Vec::new();
+        for _ in 0..2 {
+            let user = user(&[Rule::Server]);
+            servers.push(tls.start(&user, &among_themselves).await);
+        }
+        let port = servers[0].further_port();
+        servers[1].tell(&format!("REPLICAOF 127.0.0.1 {port}"));
+        servers[0].until_replicas(1).await;
+        let configuration = watching(port, 1);
+        let mut options = vec!["--sentinel"];
+        options.extend(among_themselves);
+        let sentinel = tls.start(&configuration, &options).await;
+        let known = format!("address=127.0.0.1:{port},slaves=1,sentinels=1");
+        let line = format!("master0:name={MASTER},status=ok,{known}");
+        until("the sentinel knows the replica", || sentinel.informs(&line)).await;
+        let sentinels = Sentinels {
+            addresses: vec![super::address(sentinel.further_port())],
+            master: MASTER.to_owned(),
+            login: login(),
+            tls: Some(tls.as_client(None, true)),
+        };
+        let settings = Settings {
+            login: login(),
+            ..super::settings(Shape::Sentinel(sentinels))
+        };
+        let mut this = Self::of(servers, settings).with(tls);
+        this.sentinels.push(sentinel);
         this
+    }
+
+    fn with(mut self, tls: Ours) -> Self {
+        self.settings.tls = Some(tls.as_client(None, true));
+        self.tls = Some(tls);
+        self
     }
 
     /// What [`certificates`] gave, where it has TLS.
     pub(crate) fn issued(&self) -> &[Issued; 3] {
-        &self.tls.as_ref().unwrap().1
+        &self.tls.as_ref().unwrap().issued
     }
 
     /// TLS with a server of this name, with our certificate or without.
     pub(crate) fn tls_as(&self, name: Option<&str>, with_certificate: bool) -> Tls {
-        let [authority, _, ours] = self.issued();
-        let (chain, key) = (ours.chain_pem(), Secret::new(ours.key_pem()));
-        let own = with_certificate.then_some((&*chain, &key));
-        Tls::new(&authority.pem(), own, name.map(str::to_owned)).unwrap()
+        let tls = self.tls.as_ref().unwrap();
+        tls.as_client(name, with_certificate)
     }
 
     /// A primary with so many replicas, and so many sentinels that let one take its place after it
     /// was silent for a second.
     pub(crate) async fn sentinel(options: &[&str], replicas: usize, sentinels: usize) -> Self {
         let mut this = Self::replicated(options, replicas).await;
-        let quorum = sentinels / 2 + 1;
         let port = this.servers[0].port();
-        let user_line = user(&[Rule::Sentinel]);
-        let configuration = format!(
-            "{user_line}sentinel monitor {MASTER} 127.0.0.1 {port} {quorum}\n\
-             sentinel down-after-milliseconds {MASTER} 1000\n\
-             sentinel failover-timeout {MASTER} 3000\n"
-        );
+        let configuration = watching(port, sentinels / 2 + 1);
         for _ in 0..sentinels {
             let sentinel = RedisServer::start_configured(&configuration, &["--sentinel"]).await;
             this.sentinels.push(sentinel);
@@ -219,6 +278,16 @@ impl Deployment {
     pub(crate) fn first(&self) -> &RedisServer {
         &self.servers[0]
     }
+}
+
+/// What makes a sentinel let a replica take the place of the primary there.
+fn watching(port: u16, quorum: usize) -> String {
+    let user = user(&[Rule::Sentinel]);
+    format!(
+        "{user}sentinel monitor {MASTER} 127.0.0.1 {port} {quorum}\n\
+         sentinel down-after-milliseconds {MASTER} 1000\n\
+         sentinel failover-timeout {MASTER} 3000\n"
+    )
 }
 
 impl RedisServer {
