@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use arc_swap::ArcSwap;
 use criterion::Criterion;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use keyferry::certificate::{Ca, Fingerprint, Trust, Verifier};
@@ -27,7 +28,7 @@ use keyferry::directory::{Directory, Lessons, Sightings};
 use keyferry::door::{
     self, ClientCertificates, Connection, Door, Journal, MinimumTls, ServerCertificate,
 };
-use keyferry::gateway::{FirstSights, Gateway, Parts, SelfService};
+use keyferry::gateway::{FirstSights, Gateway, Live, Parts, SelfService};
 use keyferry::head::Head;
 use keyferry::identity::{Freshness, Identity, Proof};
 use keyferry::key::{ApiKey, Format, Pepper, Peppers};
@@ -85,7 +86,7 @@ fn admission(criterion: &mut Criterion, world: &World) -> Result<()> {
             let (head, now) = (black_box(&head), world.now);
             world
                 .gateway
-                .admit(head, connection, Freshness::Following, now)
+                .admit(head, connection, &world.live, Freshness::Following, now)
         };
         // What is measured must be what the name says.
         let permit = admit().map_err(|refusal| anyhow!("{name} is refused: {refusal:?}"))?;
@@ -140,14 +141,14 @@ fn signatures(criterion: &mut Criterion, world: &World) -> Result<()> {
 /// `ApiKey::parse` and `ApiKey::matches`.
 fn keys(criterion: &mut Criterion, world: &World) -> Result<()> {
     let key = &world.first()?.key;
-    let (text, digest) = (key.reveal().as_bytes(), key.digest(&world.peppers));
+    let (text, digest) = (key.reveal().as_bytes(), key.digest(&world.live.peppers));
     let read = || ApiKey::parse(black_box(text), &world.format);
-    ensure!(read()?.matches(Some(&digest), &world.peppers));
+    ensure!(read()?.matches(Some(&digest), &world.live.peppers));
 
     let mut group = criterion.benchmark_group("key");
     group.bench_function("parse", |bencher| bencher.iter(read));
     group.bench_function("parse_and_match", |bencher| {
-        bencher.iter(|| read().map(|key| key.matches(Some(&digest), &world.peppers)));
+        bencher.iter(|| read().map(|key| key.matches(Some(&digest), &world.live.peppers)));
     });
     group.finish();
     Ok(())
@@ -182,7 +183,7 @@ struct World {
     with_certificate: Arc<Connection>,
     without_certificate: Arc<Connection>,
     format: Format,
-    peppers: Peppers,
+    live: Arc<Live>,
     now: Timestamp,
     _folder: TempDir,
 }
@@ -192,7 +193,10 @@ impl World {
         let runtime = Runtime::new()?;
         let folder = TempDir::new()?;
         let format = Format::new("kf", "live")?;
-        let peppers = Peppers::new(Pepper::new(1, &Secret::new(vec![7; 32])), []);
+        let live = Arc::new(Live {
+            peppers: Peppers::new(Pepper::new(1, &Secret::new(vec![7; 32])), []),
+            signers: Vec::new(),
+        });
         let now = clock::now();
 
         let authority = pki::root("Clients Root").self_signed();
@@ -203,7 +207,7 @@ impl World {
         let identities = identities::make(std::iter::once(first).chain(others), &format)?;
 
         let store = Arc::new(Embedded::open(&folder.path().join("keyferry.redb"))?);
-        let written = identities::write(&identities, store.as_ref(), &peppers, now);
+        let written = identities::write(&identities, store.as_ref(), &live.peppers, now);
         runtime.block_on(written)?;
         let directory = Arc::new(Directory::new(Arc::clone(&store) as Arc<dyn Store>));
         runtime.block_on(load(&directory))?;
@@ -223,7 +227,7 @@ impl World {
                 lessons: Arc::new(Lessons::default()),
                 verifier: Arc::clone(&verifier),
                 format: format.clone(),
-                peppers: peppers.clone(),
+                live: Arc::new(ArcSwap::new(Arc::clone(&live))),
                 keys_per_client: 10,
                 enrolment: Enrolment::Registered,
                 renewal: vec![Renewal::default()],
@@ -255,7 +259,7 @@ impl World {
             with_certificate: runtime.block_on(enter(&door, &server, Some(&client)))?,
             without_certificate: runtime.block_on(enter(&door, &server, None))?,
             format,
-            peppers,
+            live,
             now,
             _folder: folder,
         })
@@ -272,6 +276,7 @@ impl World {
             .admit(
                 &head,
                 &self.without_certificate,
+                &self.live,
                 Freshness::Following,
                 self.now,
             )

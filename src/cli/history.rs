@@ -4,21 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Failure;
 use super::open::Operator;
-use crate::store::{
-    Epoch, EventHash, Head, Loaded, Record, RecordId, Reseal, Resealed, StoredEvent, Versioned,
-};
+use crate::store::{Epoch, EventHash, Head, Loaded, Record, RecordId, StoredEvent, Versioned};
 
 impl Operator {
-    /// A step through all records, to count or to sign them anew.
-    pub(super) async fn reseal(
-        &self,
-        reseal: Reseal,
-        from: Option<&str>,
-    ) -> Result<Resealed, Failure> {
-        let found = self.store.reseal(reseal, from).await;
-        found.map_err(|error| self.cannot_tell(&error))
-    }
-
     /// Some events after `after` as they are stored.
     pub(super) async fn trail(&self, after: Epoch) -> Result<Vec<StoredEvent>, Failure> {
         let events = self.store.trail(after).await;

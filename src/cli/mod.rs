@@ -33,14 +33,14 @@ mod view;
 mod what_if;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 pub use out::{Failure, Out, Output};
 
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problems, Source};
 
 /// Carries the clients of an API from TLS client certificates to API keys.
 #[derive(Debug, Parser)]
@@ -81,17 +81,17 @@ impl Globals {
     ///
     /// Everything that is wrong with it.
     pub fn load_config(&self) -> Result<Config, Problems> {
-        load(&self.config_file())
+        source(self.config_file()).read().config
     }
 }
 
-fn load(file: &Path) -> Result<Config, Problems> {
+fn source(file: PathBuf) -> Source {
     let text = |(name, value): (OsString, OsString)| {
         // A value that is no text stays recognizably wrong, instead of being passed over.
         let name = name.into_string().ok()?;
         Some((name, value.to_string_lossy().into_owned()))
     };
-    Config::load(file, std::env::vars_os().filter_map(text))
+    Source::new(file, std::env::vars_os().filter_map(text))
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,16 +2,20 @@
 
 use std::process::ExitCode;
 
-use super::{Failure, Globals, Out};
+use super::{Failure, Globals, Out, source};
+use crate::config::Reading;
 use crate::{server, telemetry};
 
-/// Run the gateway until SIGTERM or SIGINT
+/// Run the gateway until SIGTERM or SIGINT; SIGHUP makes it read its configuration again
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 
 pub(super) fn run(_: &Args, globals: &Globals, _: &mut Out) -> Result<ExitCode, Failure> {
-    let config = globals.load_config()?;
+    server::survive_hangups().map_err(anyhow::Error::from)?;
+    let source = source(globals.config_file());
+    let Reading { config, seen } = source.read();
+    let config = config?;
     telemetry::start_log(&config.telemetry.log).map_err(anyhow::Error::from)?;
-    server::run(config).map_err(|error| Failure::Unavailable(error.into()))?;
+    server::run(config, source, seen).map_err(|error| Failure::Unavailable(error.into()))?;
     Ok(ExitCode::SUCCESS)
 }

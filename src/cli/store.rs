@@ -121,11 +121,7 @@ async fn reseal(operator: &Operator, out: &mut Out) -> Result<(), Failure> {
     out.show(&report, text)
 }
 
-/// Step by step through all records.
 async fn through(operator: &Operator, reseal: Reseal) -> Result<Resealed, Failure> {
-    let mut found = operator.reseal(reseal, None).await?;
-    while let Some(next) = found.next.take() {
-        found = found.and(operator.reseal(reseal, Some(&next)).await?);
-    }
-    Ok(found)
+    let found = Resealed::all(operator.store.as_ref(), reseal).await;
+    found.map_err(|error| operator.cannot_tell(&error))
 }

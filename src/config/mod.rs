@@ -1,7 +1,7 @@
 //! The configuration: read from one file and the environment, and whole or not at all.
 //!
 //! Two steps. [`file::File`] is what was typed; [`Config`] is what the stages need, with every
-//! file read and every name resolved, and only [`Config::load`] makes one. Whatever is wrong is
+//! file read and every name resolved, and only [`Source::read`] makes one. Whatever is wrong is
 //! reported together: file, line, key, what is wrong, and what to write instead.
 
 mod build;
@@ -10,9 +10,9 @@ pub mod file;
 mod period;
 mod problem;
 mod settings;
+mod source;
 mod typed;
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -25,6 +25,7 @@ pub use settings::{
     Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Keys, Listener, Migration,
     Offline, Pem, SelfService, ServerCertificate, StoreSettings, Telemetry,
 };
+pub use source::{Reading, Seen, Source};
 
 /// A configuration with which the gateway can start.
 #[derive(Debug)]
@@ -74,23 +75,7 @@ impl Config {
         path: &Path,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Problems> {
-        let text = fs::read_to_string(path).map_err(|error| {
-            Problems::new(vec![Problem {
-                place: Place::File {
-                    file: path.to_owned(),
-                    line: None,
-                },
-                key: KeyPath::default(),
-                wrong: format!("cannot be read: {error}"),
-                write: "name the configuration with --config, or make one with: keyferry init"
-                    .to_owned(),
-            }])
-        })?;
-        let mut document = document::Document::parse(path, &text).map_err(Problems::new)?;
-        let mut problems = document.override_with(env);
-        let file = typed::read(&mut document, &mut problems);
-        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        build::config(document, folder, file, problems)
+        Source::new(path.to_owned(), env).read().config
     }
 }
 

@@ -34,6 +34,7 @@ impl Directory {
         let mut pause = FIRST_PAUSE;
         let (mut must_load, mut is_replaced) = (true, false);
         loop {
+            must_load |= self.outdated.swap(false, Ordering::Relaxed);
             let step = if must_load {
                 self.load(is_replaced).await.map(|()| Step::Loaded)
             } else {

@@ -66,6 +66,8 @@ pub struct Directory {
     lost: AtomicBool,
     /// Told when a question was answered while following could not go on.
     answered: Notify,
+    /// Whether everything is to be loaded again, though nothing is known to be missing.
+    outdated: AtomicBool,
     /// How many records and events were not believed, by why.
     refused: Lock<BTreeMap<&'static str, u64>>,
 }
@@ -102,6 +104,7 @@ impl Directory {
             regressions: AtomicU64::new(0),
             lost: AtomicBool::new(false),
             answered: Notify::new(),
+            outdated: AtomicBool::new(false),
             refused: Lock::default(),
         }
     }
@@ -272,6 +275,12 @@ impl Directory {
             }
             Err(_) => None,
         }
+    }
+
+    /// Has everything loaded again with the next step, within seconds: what was not believed may be
+    /// now.
+    pub fn load_again(&self) {
+        self.outdated.store(true, Ordering::Relaxed);
     }
 
     /// How many records and events of the store were refused, by reason.

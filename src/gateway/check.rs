@@ -2,7 +2,7 @@
 
 use http::header::HeaderName;
 
-use super::Gateway;
+use super::{Gateway, Live};
 use crate::clock::{self, Timestamp};
 use crate::door::Connection;
 use crate::head::Head;
@@ -20,6 +20,7 @@ impl Gateway {
         head: &Head<'_>,
         connection: &Connection,
         asker: &Identity,
+        live: &Live,
         now: Timestamp,
     ) -> Option<Checked> {
         let sent = head.headers.get(API_KEY_CHECK)?;
@@ -38,7 +39,7 @@ impl Gateway {
         };
         let check = |freshness| {
             let view = self.parts.directory.view();
-            identity::check(&view, &self.parts.peppers, &key, asker, freshness, now)
+            identity::check(&view, &live.peppers, &key, asker, freshness, now)
         };
         if let Some(checked) = check(Freshness::Following) {
             return Some(checked);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use pingora::http::RequestHeader;
 use uuid::Uuid;
 
+use super::Live;
 use super::refusal::Refusal;
 use crate::certificate::Reason;
 use crate::client::{ClientId, Counted};
@@ -25,6 +26,7 @@ const LOGGED_PATH: usize = 256;
 #[derive(Debug)]
 pub struct Exchange {
     pub(super) started: Instant,
+    pub(super) live: Arc<Live>,
     pub(super) now: Timestamp,
     pub(super) request_id: String,
     /// The address that it came from.
@@ -77,9 +79,10 @@ impl Exchange {
         }
     }
 
-    pub(super) fn begin() -> Self {
+    pub(super) fn begin(live: Arc<Live>) -> Self {
         Self {
             started: clock::monotonic(),
+            live,
             now: clock::now(),
             request_id: String::new(),
             peer: None,

@@ -23,6 +23,7 @@ mod told;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 use tokio::sync::Semaphore;
 
@@ -43,7 +44,7 @@ use crate::identity::{self, Freshness, Grace, Purpose};
 use crate::key::{Format, Peppers};
 use crate::observe::Observations;
 use crate::policy::{self, Asking, Observing, Permit, Route, Routes};
-use crate::sign::Names;
+use crate::sign::{Names, Signer};
 use crate::store::Store;
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::upstream::Backend;
@@ -71,8 +72,8 @@ pub struct Parts {
     pub verifier: Arc<Verifier>,
     /// How keys begin.
     pub format: Format,
-    /// What key digests are made with.
-    pub peppers: Peppers,
+    /// What is replaced while it runs.
+    pub live: Arc<ArcSwap<Live>>,
     /// How many keys of one client can be used at the same time.
     pub keys_per_client: usize,
     /// What becomes of unknown certificates.
@@ -97,6 +98,15 @@ pub struct Parts {
     pub max_stale: Duration,
     /// What is counted.
     pub metrics: Metrics,
+}
+
+/// The parts that are replaced while the gateway runs. A request keeps those with which it began.
+#[derive(Debug)]
+pub struct Live {
+    /// What key digests are made with.
+    pub peppers: Peppers,
+    /// What signs requests to each of the backends; none where no route carries an identity.
+    pub signers: Vec<Option<Signer>>,
 }
 
 /// Where and how clients serve themselves.
@@ -168,6 +178,7 @@ impl Gateway {
         &self,
         head: &Head<'_>,
         connection: &Connection,
+        live: &Live,
         freshness: Freshness,
         now: Timestamp,
     ) -> Result<Permit, Refusal> {
@@ -175,7 +186,7 @@ impl Gateway {
         if let Some(permit) = policy::open(route) {
             return Ok(permit);
         }
-        let caller = self.caller(head, connection, Purpose::Request, freshness, now)?;
+        let caller = self.caller(head, connection, live, Purpose::Request, freshness, now)?;
         let asked = self.parts.asking.asks(Some(head.host()));
         let sightings = &self.parts.sightings;
         Ok(policy::decide(route, caller, asked, sightings, now)?)
@@ -207,6 +218,7 @@ impl Gateway {
         &self,
         head: &Head<'_>,
         connection: &Connection,
+        live: &Live,
         purpose: Purpose,
         freshness: Freshness,
         now: Timestamp,
@@ -215,7 +227,6 @@ impl Gateway {
             directory,
             verifier,
             format,
-            peppers,
             max_stale,
             ..
         } = &self.parts;
@@ -226,7 +237,7 @@ impl Gateway {
         let presented = Presented::read(head.headers, certificate, format)?;
         Ok(identity::resolve(
             &directory.view(),
-            peppers,
+            &live.peppers,
             &presented,
             Grace {
                 purpose,

@@ -30,7 +30,7 @@ impl ProxyHttp for Gateway {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange::begin()
+        Exchange::begin(self.parts.live.load_full())
     }
 
     /// Modules would compress and cache; a gateway passes on what it gets.
@@ -82,7 +82,7 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        let (Some(leave), Some(backend)) = (&exchange.leave, self.backend(exchange)) else {
+        let Some(leave) = &exchange.leave else {
             return Error::e_explain(
                 ErrorType::InternalError,
                 "a request without leave is not forwarded",
@@ -105,11 +105,12 @@ impl ProxyHttp for Gateway {
             keep_ambiguous: self.parts.keep_ambiguous_headers,
             peer: exchange.peer,
         };
+        let signer = exchange.live.signers.get(leave.route().backend);
         upstream::rewrite(
             request,
             &head,
             permit,
-            backend,
+            signer.and_then(Option::as_ref),
             &rules,
             &exchange.request_id,
             clock::now(),
@@ -247,7 +248,8 @@ impl Gateway {
                 Err(_) => Err(Refusal::Internal("the client went away")),
             };
         }
-        let admit = |freshness| self.admit(&head, connection, freshness, now);
+        let live = Arc::clone(&exchange.live);
+        let admit = |freshness| self.admit(&head, connection, &live, freshness, now);
         let decided = self.decide_confirmed(now, admit).await;
         match &decided {
             Ok(permit) => {
@@ -255,14 +257,16 @@ impl Gateway {
                 if let Some(identity) = permit.identity() {
                     self.served(identity, exchange);
                     exchange.note_identity(identity);
-                    exchange.key_check = self.check_key(&head, connection, identity, now).await;
+                    let checked = self.check_key(&head, connection, identity, &live, now);
+                    exchange.key_check = checked.await;
                 }
             }
             Err(refusal) => {
                 exchange.route = self.route(&head).ok().cloned();
                 if let Some(caller) = refusal.caller() {
                     self.saw(caller, exchange);
-                    exchange.key_check = self.check_key(&head, connection, caller, now).await;
+                    let checked = self.check_key(&head, connection, caller, &live, now);
+                    exchange.key_check = checked.await;
                 }
             }
         }

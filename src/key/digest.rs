@@ -125,22 +125,48 @@ impl Peppers {
         equal && pepper.is_some()
     }
 
-    /// A key of 32 bytes for another use than digests, bound to `context` and `parts` by the
-    /// current pepper.
+    /// Keys of 32 bytes for another use than digests, bound to `context` and `parts`: first that of
+    /// the current pepper, which closes, then those of the others, for what was closed under them.
+    pub fn derive(&self, context: &[u8], parts: &[&[u8]]) -> impl Iterator<Item = [u8; 32]> {
+        self.all()
+            .map(move |pepper| pepper.mac(context, parts).finalize().into_bytes().into())
+    }
+
+    /// The pepper that new digests are made with.
     #[must_use]
-    pub fn derive(&self, context: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-        self.current
-            .mac(context, parts)
-            .finalize()
-            .into_bytes()
-            .into()
+    pub const fn current(&self) -> PepperVersion {
+        self.current.version
+    }
+
+    /// Every pepper that is known.
+    pub fn versions(&self) -> impl Iterator<Item = PepperVersion> {
+        self.all().map(|pepper| pepper.version)
+    }
+
+    /// The peppers that `next` does not have, or has with another secret.
+    pub fn missing_in(&self, next: &Self) -> impl Iterator<Item = PepperVersion> {
+        let is_there = |pepper: &Pepper| {
+            let next = next.version(pepper.version);
+            next.is_some_and(|next| is_same_key(&pepper.state, &next.state))
+        };
+        self.all()
+            .filter(move |pepper| !is_there(pepper))
+            .map(|pepper| pepper.version)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Pepper> {
+        std::iter::once(&self.current).chain(&self.older)
     }
 
     fn version(&self, version: PepperVersion) -> Option<&Pepper> {
-        std::iter::once(&self.current)
-            .chain(&self.older)
-            .find(|pepper| pepper.version == version)
+        self.all().find(|pepper| pepper.version == version)
     }
+}
+
+/// Whether two states of HMAC are keyed with the same secret. That takes the same time whichever.
+pub(crate) fn is_same_key(one: &Hmac<Sha256>, other: &Hmac<Sha256>) -> bool {
+    let mac = |state: &Hmac<Sha256>| state.clone().chain_update(b"is this the same?").finalize();
+    mac(one) == mac(other)
 }
 
 /// HMAC-SHA-256 keyed with `secret`; HMAC takes keys of any length (RFC 2104).
@@ -168,6 +194,16 @@ mod tests {
         assert!(after.matches(b"key", Some(&digest)));
         assert_eq!(after.digest(b"key").pepper(), 2);
         assert!(!after.matches(b"other", Some(&digest)));
+    }
+
+    #[test]
+    fn a_pepper_that_went_or_became_another_is_missed() {
+        let peppers = Peppers::new(pepper(2, 2), [pepper(1, 1)]);
+        let missing = |next: Peppers| peppers.missing_in(&next).collect::<Vec<_>>();
+        assert!(missing(Peppers::new(pepper(1, 1), [pepper(2, 2)])).is_empty());
+        assert_eq!(missing(Peppers::new(pepper(3, 3), [pepper(2, 2)])), [1]);
+        assert_eq!(missing(Peppers::new(pepper(2, 2), [pepper(1, 9)])), [1]);
+        assert_eq!(missing(Peppers::new(pepper(1, 2), [])), [2, 1]);
     }
 
     #[test]

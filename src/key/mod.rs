@@ -16,8 +16,8 @@ mod rotate;
 
 pub use change::{digest_anew, revoke};
 pub use claim::{Claim, Claimed};
-pub(crate) use digest::keyed;
 pub use digest::{Digest, Pepper, PepperVersion, Peppers};
+pub(crate) use digest::{is_same_key, keyed};
 pub use format::{ApiKey, Format, Malformed, NotAFormat};
 pub use id::{KeyId, NotAKeyId};
 pub use issue::{NotIssued, Wish, issue};

@@ -31,9 +31,9 @@ impl std::str::FromStr for IdempotencyToken {
     }
 }
 
-/// Closes and opens receipts. Only the pepper, the client's token and what it proved to hold
-/// together give it.
-pub(super) struct Seal(ChaCha20Poly1305);
+/// Closes and opens receipts. Only a pepper, the client's token and what it proved to hold together
+/// give it. The first closes; all of them open, since the pepper may have changed meanwhile.
+pub(super) struct Seal(Vec<ChaCha20Poly1305>);
 
 impl Seal {
     /// The seal for one use, which `context` names. All proofs of one use have one length.
@@ -44,9 +44,8 @@ impl Seal {
         peppers: &Peppers,
     ) -> Self {
         let parts = [proof, token.0.expose().as_bytes()];
-        Self(ChaCha20Poly1305::new(
-            &peppers.derive(context, &parts).into(),
-        ))
+        let keys = peppers.derive(context, &parts);
+        Self(keys.map(|key| ChaCha20Poly1305::new(&key.into())).collect())
     }
 
     /// A receipt for `key`, to be opened before `until`.
@@ -62,8 +61,9 @@ impl Seal {
             msg: key.reveal().as_bytes(),
             aad: id.as_bytes(),
         };
-        let sealed = self.0.encrypt(&Nonce::from(nonce), payload);
-        Ok(sealed.ok().map(|sealed| Receipt {
+        let first = self.0.first();
+        let sealed = first.and_then(|seal| seal.encrypt(&Nonce::from(nonce), payload).ok());
+        Ok(sealed.map(|sealed| Receipt {
             sealed: BASE64_STANDARD.encode([nonce.as_slice(), sealed.as_slice()].concat()),
             until,
         }))
@@ -83,12 +83,14 @@ impl Seal {
         let sealed = BASE64_STANDARD.decode(&receipt.sealed).ok()?;
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
         let id = id.to_string();
-        let payload = Payload {
-            msg: sealed,
-            aad: id.as_bytes(),
+        let opened = |seal: &ChaCha20Poly1305| {
+            let payload = Payload {
+                msg: sealed,
+                aad: id.as_bytes(),
+            };
+            seal.decrypt(&Nonce::from(*nonce), payload).ok()
         };
-        let text = self.0.decrypt(&Nonce::from(*nonce), payload).ok();
-        let text = text.map(Secret::new)?;
+        let text = self.0.iter().find_map(opened).map(Secret::new)?;
         ApiKey::parse(text.expose(), format).ok()
     }
 }

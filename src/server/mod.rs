@@ -4,7 +4,9 @@ mod budget;
 mod echo;
 mod expiring;
 mod health;
+mod live;
 mod parts;
+mod reload;
 mod tasks;
 
 use std::io;
@@ -20,11 +22,12 @@ use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
 pub use echo::echo;
+pub use reload::survive_hangups;
 
 use crate::admin::Admin;
 use crate::certificate::TrustError;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Seen, Source};
 use crate::door::{AcceptorError, Door, Journal};
 use crate::gateway::Gateway;
 use crate::policy::Observing;
@@ -64,18 +67,19 @@ pub enum StartError {
 }
 
 /// Runs the gateway until it is told to stop, by SIGTERM (it finishes what is under way) or SIGINT.
+/// It reads `source`, which gave `config` when `seen` was seen of it, again when that changes.
 ///
 /// # Errors
 ///
 /// [`StartError`]; nothing listens then.
-pub fn run(config: Config) -> Result<(), StartError> {
+pub fn run(config: Config, source: Source, seen: Seen) -> Result<(), StartError> {
     let (public, telemetry) = (config.listener.address, config.telemetry.address);
     let admin = config.admin;
     for address in [public, telemetry].into_iter().chain(admin) {
         free(address)?;
     }
     let observed = config.observe.as_ref().map(Observing::addresses);
-    let opened = parts::open(config)?;
+    let opened = parts::open(config, (source, seen))?;
     let mut server = Server::new_with_opt_and_conf(None::<Opt>, server_conf());
 
     server.add_service(background_service("directory", opened.follow));
@@ -88,6 +92,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
     if let Some(commands) = opened.commands {
         server.add_service(background_service("commands", commands));
     }
+    server.add_service(background_service("reload", opened.reload));
     server.add_service(background_service("sightings", opened.sightings));
     server.add_service(background_service("asking", opened.asking));
     server.add_service(background_service("lessons", opened.learn));

@@ -5,26 +5,24 @@ use std::time::Duration;
 
 use super::StartError;
 use super::health::Health;
+use super::live::{Live, Snapshots};
+use super::reload::Reload;
 use super::tasks::{Commands, Follow, KeepAsking, KeepSightings, KeepSnapshot, Learn};
 use crate::certificate::{Ca, Trust, Verifier};
 use crate::clock;
-use crate::config::{self, Config, StoreSettings};
-use crate::directory::{Directory, Lessons, Sightings, Snapshot};
+use crate::config::{self, Config, Seen, Source, StoreSettings};
+use crate::directory::{Directory, Lessons, Sightings};
 use crate::door::{self, ClientCertificates};
 use crate::gateway::{FirstSights, Parts, SelfService};
+use crate::key::Peppers;
 use crate::observe::Observations;
 use crate::policy::{Asking, Routes};
-use crate::secret::Secret;
-use crate::sign::{Names, Signer};
 use crate::store::Store;
 use crate::store::embedded::{self, Embedded, OpenError};
 use crate::store::local::Listener;
 use crate::store::redis::Redis;
 use crate::telemetry::Metrics;
 use crate::upstream::{self, Backend};
-
-/// What the key of snapshots is made for.
-const SNAPSHOT: &[u8] = b"snapshot.v1\0";
 
 /// How long a command that has the store open is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,11 +39,12 @@ pub(super) struct Opened {
     pub(super) learn: Learn,
     pub(super) snapshot: Option<KeepSnapshot>,
     pub(super) commands: Option<Commands>,
+    pub(super) reload: Reload,
     pub(super) health: Health,
 }
 
-/// Opens the store and makes every part.
-pub(super) fn open(config: Config) -> Result<Opened, StartError> {
+/// Opens the store and makes every part of `config`, which `source` gave when `seen` was seen of it.
+pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Opened, StartError> {
     let metrics = Metrics::new()?;
     let header = config
         .observe
@@ -56,7 +55,12 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
     let directory = Arc::new(Directory::new(Arc::clone(&store)));
     let commands =
         listener.map(|listener| Commands::new(listener.acknowledging(directory.watch())));
-    let snapshot = begun_with_snapshot(&config, &directory);
+    let live = Live::new(&config, &store, &directory, &metrics);
+    let (window, max_stale) = (config.migration.window, config.offline.max_stale);
+    let snapshot = live.snapshots().map(|snapshots| {
+        begin_with(snapshots, &config.keys.peppers, &directory);
+        KeepSnapshot::new(snapshots.watch(), &directory, max_stale)
+    });
     let sightings = Arc::new(Sightings::default());
     let lessons = Arc::new(Lessons::default());
     let is_on = config.listener.client_certificates == ClientCertificates::Optional;
@@ -66,9 +70,9 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
     let backends: Result<Vec<_>, _> = config
         .backends
         .into_iter()
-        .map(|backend| Backend::new(upstream(backend, &config.headers.names), &metrics))
+        .map(|backend| Backend::new(upstream(backend), &metrics))
         .collect();
-    let (window, max_stale) = (config.migration.window, config.offline.max_stale);
+    let gateway = Arc::clone(live.gateway());
     Ok(Opened {
         follow: Follow(Arc::clone(&directory)),
         sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, window),
@@ -78,6 +82,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
         door: door(config.listener),
         commands,
+        reload: Reload::new(source, seen, live, &metrics),
         parts: Parts {
             routes,
             backends: backends?,
@@ -88,7 +93,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
             lessons,
             verifier,
             format: config.keys.format,
-            peppers: config.keys.peppers,
+            live: gateway,
             keys_per_client: config.keys.per_client,
             enrolment: config.enrolment,
             renewal: config.renewal,
@@ -98,13 +103,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
             },
             names: config.headers.names.clone(),
             keep_ambiguous_headers: config.headers.keep_ambiguous,
-            self_service: SelfService {
-                path: config.self_service.path,
-                retry_window: config.self_service.retry_window,
-                expired_grace: config.self_service.expired_grace,
-                per_credential: config.self_service.per_credential,
-                per_address: config.self_service.per_address,
-            },
+            self_service: self_service(config.self_service),
             window,
             observing: config.observe,
             observations: Arc::new(Observations::begin(clock::now(), header)),
@@ -114,27 +113,41 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
     })
 }
 
+fn self_service(own: config::SelfService) -> SelfService {
+    SelfService {
+        path: own.path,
+        retry_window: own.retry_window,
+        expired_grace: own.expired_grace,
+        per_credential: own.per_credential,
+        per_address: own.per_address,
+    }
+}
+
 /// What the authorities are called.
 fn names(cas: &[Ca]) -> Vec<Box<str>> {
     cas.iter().map(|ca| ca.name.as_str().into()).collect()
 }
 
-/// The snapshot that is kept, if any is to be. The directory begins with it when it is of use.
-fn begun_with_snapshot(config: &Config, directory: &Arc<Directory>) -> Option<KeepSnapshot> {
-    let path = config.offline.snapshot.clone()?;
-    let store = config.store.to_string();
-    let key = config.keys.peppers.derive(SNAPSHOT, &[store.as_bytes()]);
-    let snapshot = Snapshot::new(path, Secret::new(key.to_vec()));
-    match directory.resume(&snapshot, clock::now()) {
-        Ok(true) => tracing::info!(
-            path = %snapshot.path().display(), age_s = directory.age().as_secs(), epoch = directory.epoch().0,
-            "begins with the snapshot, until the store answers"
-        ),
-        Ok(false) => {}
-        Err(error) => tracing::error!(%error, "begins without a snapshot"),
+/// The directory begins with what the snapshot holds when it is of use. It may be from before the
+/// pepper was changed.
+fn begin_with(snapshots: &Snapshots, peppers: &Peppers, directory: &Directory) {
+    let mut refused = None;
+    for snapshot in snapshots.under(peppers) {
+        match directory.resume(&snapshot, clock::now()) {
+            Ok(false) => return,
+            Ok(true) => {
+                tracing::info!(
+                    path = %snapshot.path().display(), age_s = directory.age().as_secs(), epoch = directory.epoch().0,
+                    "begins with the snapshot, until the store answers"
+                );
+                return;
+            }
+            Err(error) => refused = refused.or(Some(error)),
+        }
     }
-    let max_stale = config.offline.max_stale;
-    Some(KeepSnapshot::new(snapshot, directory, max_stale))
+    if let Some(error) = refused {
+        tracing::error!(%error, "begins without a snapshot");
+    }
 }
 
 /// The store, and for the embedded one the socket by which commands reach it meanwhile.
@@ -185,7 +198,7 @@ fn door(listener: config::Listener) -> door::Settings {
     }
 }
 
-fn upstream(backend: config::Backend, names: &Names) -> upstream::Settings {
+fn upstream(backend: config::Backend) -> upstream::Settings {
     let tls = |tls: config::BackendTls| upstream::Tls {
         ca_pem: tls.ca.as_bytes().to_vec(),
         server_name: tls.server_name,
@@ -200,7 +213,6 @@ fn upstream(backend: config::Backend, names: &Names) -> upstream::Settings {
         tls: backend.tls.map(tls),
         connect_timeout: backend.connect_timeout,
         read_timeout: backend.read_timeout,
-        signer: backend.signing.map(|key| Signer::new(key, names.clone())),
         health_check: backend.health_check.map(|check| upstream::HealthCheck {
             path: check.path,
             interval: check.interval,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::budget;
 use super::expiring::Expiring;
@@ -46,7 +46,7 @@ impl BackgroundService for Follow {
 
 /// Keeps a file to start from while the store cannot be reached.
 pub(super) struct KeepSnapshot {
-    snapshot: Arc<Snapshot>,
+    snapshot: watch::Receiver<Snapshot>,
     directory: Arc<Directory>,
     every: Duration,
 }
@@ -54,9 +54,13 @@ pub(super) struct KeepSnapshot {
 impl KeepSnapshot {
     /// The file is as old as it goes when the gateway dies, so it is written several times within
     /// the time for which it is good.
-    pub(super) fn new(snapshot: Snapshot, directory: &Arc<Directory>, max_stale: Duration) -> Self {
+    pub(super) fn new(
+        snapshot: watch::Receiver<Snapshot>,
+        directory: &Arc<Directory>,
+        max_stale: Duration,
+    ) -> Self {
         Self {
-            snapshot: Arc::new(snapshot),
+            snapshot,
             directory: Arc::clone(directory),
             every: max_stale.div_f64(4.0).min(SAVE_EVERY),
         }
@@ -64,7 +68,7 @@ impl KeepSnapshot {
 
     /// Writes the file. Gives when what is in it was confirmed by the store.
     async fn save(&self, known: Option<Timestamp>) -> Option<Timestamp> {
-        let (snapshot, directory) = (Arc::clone(&self.snapshot), Arc::clone(&self.directory));
+        let (snapshot, directory) = (self.snapshot.borrow().clone(), Arc::clone(&self.directory));
         let save = move || directory.save(&snapshot, known, clock::now());
         match tokio::task::spawn_blocking(save).await {
             Ok(Ok(saved)) => saved.or(known),
@@ -84,10 +88,12 @@ impl KeepSnapshot {
 impl BackgroundService for KeepSnapshot {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let mut save = tokio::time::interval(self.every);
-        let mut known = None;
+        let (mut known, mut other) = (None, self.snapshot.clone());
         loop {
             tokio::select! {
                 _ = save.tick() => known = self.save(known).await,
+                // Whoever starts with the new peppers must be able to open it, and to use what it holds.
+                Ok(()) = other.changed() => known = self.save(None).await,
                 _ = shutdown.changed() => break,
             }
         }

@@ -60,6 +60,12 @@ impl SigningKey {
         &self.id
     }
 
+    /// Whether `next` has the same name and another secret.
+    #[must_use]
+    pub fn is_renewed_by(&self, next: &Self) -> bool {
+        self.id == next.id && !crate::key::is_same_key(&self.state, &next.state)
+    }
+
     pub(super) fn mac(&self, base: &str) -> Hmac<Sha256> {
         let mut mac = self.state.clone();
         mac.update(base.as_bytes());
@@ -107,6 +113,12 @@ impl Signer {
     #[must_use]
     pub const fn new(key: SigningKey, names: Names) -> Self {
         Self { names, key }
+    }
+
+    /// What it signs with.
+    #[must_use]
+    pub const fn key(&self) -> &SigningKey {
+        &self.key
     }
 
     /// The headers for `message` in the name of whom `permit` names, good for [`LIFETIME`] seconds

@@ -5,13 +5,15 @@
 //! with schema 1 the same without a MAC. Nothing of it is read before its MAC is found right.
 
 use std::fmt;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::Epoch;
-use crate::key::keyed;
+use crate::key::{is_same_key, keyed};
 use crate::secret::SecretBytes;
 
 /// The stored form without a MAC.
@@ -57,8 +59,14 @@ impl fmt::Debug for RecordKey {
 }
 
 /// What new records and events are signed with, and what stored ones are believed for.
+///
+/// A clone is the same: what [takes the place](Self::replace) of one takes that of all, so that a
+/// running store goes on with other keys. Whatever is signed or checked is so with one state of them.
 #[derive(Clone, Debug)]
-pub struct RecordKeys {
+pub struct RecordKeys(Arc<ArcSwap<Believed>>);
+
+#[derive(Debug)]
+struct Believed {
     /// The first signs.
     keys: Vec<RecordKey>,
     accept_unsigned: bool,
@@ -67,43 +75,68 @@ pub struct RecordKeys {
 impl RecordKeys {
     /// No key: nothing is signed, and everything is believed.
     #[must_use]
-    pub const fn none() -> Self {
-        Self {
-            keys: Vec::new(),
-            accept_unsigned: true,
-        }
+    pub fn none() -> Self {
+        Self::of(Vec::new(), true)
     }
 
     /// `current` signs; what was signed with one of `others` is believed as well.
     pub fn new(current: RecordKey, others: impl IntoIterator<Item = RecordKey>) -> Self {
-        Self {
-            keys: std::iter::once(current).chain(others).collect(),
-            accept_unsigned: false,
-        }
+        Self::of(std::iter::once(current).chain(others).collect(), false)
     }
 
-    /// The same, and what is not signed at all is believed, too.
+    fn of(keys: Vec<RecordKey>, accept_unsigned: bool) -> Self {
+        let believed = Believed {
+            keys,
+            accept_unsigned,
+        };
+        Self(Arc::new(ArcSwap::from_pointee(believed)))
+    }
+
+    /// The same keys, and what is not signed at all is believed, too.
     #[must_use]
-    pub fn accepting_unsigned(mut self) -> Self {
-        self.accept_unsigned = true;
-        self
+    pub fn accepting_unsigned(self) -> Self {
+        Self::of(self.0.load().keys.clone(), true)
+    }
+
+    /// Puts what `next` is now in the place of these, here and in every clone.
+    pub fn replace(&self, next: &Self) {
+        self.0.store(next.0.load_full());
     }
 
     /// Whether anybody who can write to the store is believed.
     #[must_use]
-    pub const fn accepts_unsigned(&self) -> bool {
-        self.accept_unsigned
+    pub fn accepts_unsigned(&self) -> bool {
+        self.0.load().accept_unsigned
     }
 
     /// The version of the key that signs; none when nothing is signed.
     #[must_use]
     pub fn current(&self) -> Option<RecordKeyVersion> {
-        self.keys.first().map(|key| key.version)
+        self.0.load().keys.first().map(|key| key.version)
+    }
+
+    /// Every key that is known.
+    #[must_use]
+    pub fn versions(&self) -> Vec<RecordKeyVersion> {
+        self.0.load().keys.iter().map(|key| key.version).collect()
+    }
+
+    /// The keys that `next` does not have, or has with another secret.
+    #[must_use]
+    pub fn missing_in(&self, next: &Self) -> Vec<RecordKeyVersion> {
+        let next = next.0.load();
+        let is_there = |key: &RecordKey| {
+            let next = next.keys.iter().find(|next| next.version == key.version);
+            next.is_some_and(|next| is_same_key(&key.state, &next.state))
+        };
+        let known = self.0.load();
+        let missing = known.keys.iter().filter(|key| !is_there(key));
+        missing.map(|key| key.version).collect()
     }
 
     /// The stored form of what says `body`. The MAC is of `parts`.
     pub(super) fn close(&self, body: &str, parts: &[&[u8]]) -> String {
-        match self.keys.first() {
+        match self.0.load().keys.first() {
             None => format!("{{\"schema\":{UNSIGNED},{body}}}"),
             Some(key) => {
                 let mac = hex::encode(key.mac(parts).finalize().into_bytes());
@@ -117,17 +150,18 @@ impl RecordKeys {
 
     /// Whether this is the MAC of `parts`, or none is needed.
     pub(super) fn check(&self, mac: Option<&StoredMac>, parts: &[&[u8]]) -> Result<(), Refusal> {
+        let believed = self.0.load();
         let Some(mac) = mac else {
-            return if self.accept_unsigned {
+            return if believed.accept_unsigned {
                 Ok(())
             } else {
                 Err(Refusal::Unsigned)
             };
         };
-        if self.keys.is_empty() && self.accept_unsigned {
+        if believed.keys.is_empty() && believed.accept_unsigned {
             return Ok(());
         }
-        let key = self.keys.iter().find(|key| key.version == mac.key);
+        let key = believed.keys.iter().find(|key| key.version == mac.key);
         let key = key.ok_or(Refusal::UnknownKey(mac.key))?;
         let right = key.mac(parts).verify_slice(&mac.bytes);
         right.map_err(|_| Refusal::WrongMac)

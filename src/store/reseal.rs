@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::authentic::{Opened, RecordKeys};
-use super::{RecordId, RecordKeyVersion, Versioned};
+use super::{RecordId, RecordKeyVersion, Store, StoreError, Versioned};
 
 /// What is done with records that the current record key did not sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,19 @@ pub struct Resealed {
 }
 
 impl Resealed {
+    /// Goes through all records, step by step.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell, or does not take what is written.
+    pub async fn all(store: &dyn Store, reseal: Reseal) -> Result<Self, StoreError> {
+        let mut found = store.reseal(reseal, None).await?;
+        while let Some(next) = found.next.take() {
+            found = found.and(store.reseal(reseal, Some(&next)).await?);
+        }
+        Ok(found)
+    }
+
     /// Counts a record; gives its new stored form when it is to have one.
     pub(super) fn look(
         &mut self,

@@ -45,6 +45,12 @@ pub struct Metrics {
     pub brownouts_spent: IntGauge,
     /// `keyferry_observing`.
     pub observing: IntGauge,
+    /// `keyferry_reload_success`.
+    pub reload_success: IntGauge,
+    /// `keyferry_reload_timestamp_seconds`.
+    pub reload_timestamp: IntGauge,
+    /// `keyferry_secret_current{kind,name}`.
+    pub secret_current: IntGaugeVec,
     /// `keyferry_store_up`.
     pub store_up: IntGauge,
     /// `keyferry_store_epoch`.
@@ -135,6 +141,9 @@ impl Metrics {
             directory_entries: make.gauges("directory_entries", "Records in memory by kind.", &["kind"])?,
             brownouts_spent: make.register(IntGauge::with_opts(opts("brownouts_spent", "Brownouts that refuse nobody at this gateway, since their budget is spent as far as it knows, while the store cannot be told to stop them."))?)?,
             observing: make.register(IntGauge::with_opts(opts("observing", "1 while requests of an existing gateway are passed on as they came, whatever would be decided."))?)?,
+            reload_success: make.register(IntGauge::with_opts(opts("reload_success", "1 while the gateway runs with its configuration as it was last read; 0 when that was not taken over."))?)?,
+            reload_timestamp: make.register(IntGauge::with_opts(opts("reload_timestamp_seconds", "When the configuration was last taken over, at the start or later."))?)?,
+            secret_current: make.gauges("secret_current", "The peppers, record keys and signing secrets that are known here: 1 for the one that is used now, 0 for one that is only accepted.", &["kind", "name"])?,
             store_up: make.register(IntGauge::with_opts(opts("store_up", "1 while the store answers."))?)?,
             store_epoch: make.register(IntGauge::with_opts(opts("store_epoch", "The last change that is known here."))?)?,
             store_epoch_regressions: make.register(IntCounter::with_opts(opts("store_epoch_regressions_total", "How often the store was found to have lost changes, or to have another history."))?)?,

@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 
 use super::discovery::Names;
 use crate::secret::SecretBytes;
-use crate::sign::Signer;
 use crate::telemetry::Metrics;
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
@@ -43,8 +42,6 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long it may be silent.
     pub read_timeout: Duration,
-    /// Signs what it is sent; none only when no route to it carries an identity.
-    pub signer: Option<Signer>,
     /// How its addresses are checked; none: they count as well.
     pub health_check: Option<HealthCheck>,
 }
@@ -99,7 +96,6 @@ pub struct Backend {
     name: String,
     addresses: Arc<LoadBalancer<RoundRobin>>,
     template: HttpPeer,
-    signer: Option<Signer>,
     answer_seconds: Histogram,
     failures: IntCounter,
 }
@@ -126,7 +122,6 @@ impl Backend {
         Ok(Self {
             addresses: Arc::new(addresses),
             template,
-            signer: settings.signer,
             answer_seconds: metrics
                 .upstream_seconds
                 .with_label_values(&[&settings.name]),
@@ -147,12 +142,6 @@ impl Backend {
     #[must_use]
     pub fn balancer(&self) -> Arc<LoadBalancer<RoundRobin>> {
         Arc::clone(&self.addresses)
-    }
-
-    /// What signs requests to it.
-    #[must_use]
-    pub const fn signer(&self) -> Option<&Signer> {
-        self.signer.as_ref()
     }
 
     /// The next address that is well; none when none is.

@@ -6,13 +6,12 @@ use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use uuid::Uuid;
 
-use super::Backend;
 use crate::clock::Timestamp;
 use crate::credential;
 use crate::head::Head;
 use crate::key::Format;
 use crate::policy::{Observed, Permit};
-use crate::sign::{Message, Names, SignError, header};
+use crate::sign::{Message, Names, SignError, Signer, header};
 
 /// What may pass.
 #[derive(Clone, Copy, Debug)]
@@ -34,16 +33,16 @@ pub enum CannotSend {
     #[error(transparent)]
     Sign(#[from] SignError),
     /// The backend has no signing key, and the request carries an identity.
-    #[error("backend {0:?} has no signing key")]
-    NoSigningKey(String),
+    #[error("the backend has no signing key")]
+    NoSigningKey,
     /// A header or the target cannot be set.
     #[error("the request cannot be rewritten: {0}")]
     Header(#[from] Box<pingora::Error>),
 }
 
-/// Rewrites `request`, which is on its way to `backend`: nothing that could be taken for an
-/// identity stays; then whom `permit` names is inserted, signed over the request as it will be
-/// sent, with a nonce of its own.
+/// Rewrites `request`, which is on its way to a backend: nothing that could be taken for an identity
+/// stays; then whom `permit` names is inserted, signed by the backend's `signer` over the request as
+/// it will be sent, with a nonce of its own.
 ///
 /// # Errors
 ///
@@ -52,7 +51,7 @@ pub fn rewrite(
     request: &mut RequestHeader,
     head: &Head<'_>,
     permit: &Permit,
-    backend: &Backend,
+    signer: Option<&Signer>,
     rules: &Rules<'_>,
     request_id: &str,
     now: Timestamp,
@@ -85,12 +84,12 @@ pub fn rewrite(
             .transpose()
             .map_err(|_| SignError::Value("content digest"))?,
     };
-    let signed = match (backend.signer(), permit.identity()) {
+    let identity = match (signer, permit.identity()) {
         (Some(signer), _) => signer.sign(&message, permit, Uuid::now_v7(), now)?,
         (None, None) => return Ok(()),
-        (None, Some(_)) => return Err(CannotSend::NoSigningKey(backend.name().to_owned())),
+        (None, Some(_)) => return Err(CannotSend::NoSigningKey),
     };
-    for (name, value) in signed.into_headers() {
+    for (name, value) in identity.into_headers() {
         request.insert_header(name, value)?;
     }
     Ok(())

@@ -115,3 +115,19 @@ fn a_demonstration_that_is_stopped_halfway_leaves_nothing_behind() {
     assert_eq!(demo.folders(), Vec::<PathBuf>::new());
     assert!(demo.process.log().contains("stopped before the end"));
 }
+
+#[test]
+fn a_demonstration_whose_terminal_goes_away_leaves_nothing_behind() {
+    let mut demo = Demo::start();
+    demo.wait_printed("── 3.");
+    let addresses = addresses(&demo);
+    let pid = demo.process.id().to_string();
+    let hung_up = Command::new("kill").arg("-HUP").arg(pid).status();
+    assert!(hung_up.expect("kill").success());
+    let ended = wait_for("its end", || demo.process.ended());
+    assert_eq!(ended.code(), Some(1));
+    assert_eq!(demo.folders(), Vec::<PathBuf>::new());
+    for address in &addresses {
+        assert!(TcpStream::connect(address).is_err(), "{address} is gone");
+    }
+}

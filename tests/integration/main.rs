@@ -70,6 +70,8 @@ mod record_keys;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod renewal;
 #[cfg(test)]
 mod replicas;

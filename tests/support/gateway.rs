@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use serde_json::Value as Json;
@@ -12,6 +12,7 @@ use toml::{Table, Value};
 
 use super::backend::Backend;
 use super::curl::Curl;
+use super::deploy::mount;
 use super::process::Process;
 use super::redis::RECORD_SECRET;
 use super::s_client::SClient;
@@ -33,6 +34,7 @@ pub(crate) struct Builder<'a> {
     folder: TempDir,
     config: Table,
     environment: Vec<(String, String)>,
+    is_mounted: bool,
 }
 
 /// A running gateway; it ends when dropped.
@@ -145,6 +147,12 @@ impl Builder<'_> {
         self
     }
 
+    /// Has its files as Kubernetes mounts them.
+    pub(crate) const fn mounted(mut self) -> Self {
+        self.is_mounted = true;
+        self
+    }
+
     /// Sets a variable of its environment.
     pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -174,6 +182,10 @@ impl Builder<'_> {
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             authority,
         };
+        if self.is_mounted {
+            fs::write(setup.config(), "").expect("a file in our own folder");
+            mount(setup.folder.path());
+        }
         for _ in 0..TRIES {
             [setup.public, setup.telemetry, setup.admin] = free_addresses();
             for (table, address) in [
@@ -257,6 +269,7 @@ impl Gateway {
             folder: TempDir::new().expect("a temporary folder"),
             config,
             environment: Vec::new(),
+            is_mounted: false,
         };
         builder
             .file("gateway.pem", world.gateway.issued.chain_pem())
@@ -332,6 +345,11 @@ impl Gateway {
     /// Where its metrics are.
     pub(crate) fn telemetry(&self) -> SocketAddr {
         self.setup.telemetry
+    }
+
+    /// Where its configuration and all files are that it names.
+    pub(crate) fn folder(&self) -> &Path {
+        self.setup.folder.path()
     }
 
     /// Its embedded store, for when it does not run.

@@ -10,6 +10,7 @@ pub(crate) mod backend;
 pub(crate) mod balancer;
 pub(crate) mod clients;
 pub(crate) mod curl;
+pub(crate) mod deploy;
 pub(crate) mod gateway;
 pub(crate) mod key;
 pub(crate) mod list;

@@ -1,4 +1,5 @@
-//! Being asked to end, by Ctrl-C or by SIGTERM: neither may leave anything of the scene behind.
+//! Being asked to end, by Ctrl-C, by SIGTERM, or by a terminal that goes away: none may leave anything
+//! of the scene behind.
 
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub(super) struct Stop {
     runtime: Runtime,
     interrupt: Signal,
     terminate: Signal,
+    /// The gateway of the scene survives it.
+    hang_up: Signal,
 }
 
 /// Somebody wants the demonstration to end.
@@ -29,13 +32,15 @@ impl Stop {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let signals = runtime.block_on(async {
             let interrupt = signal(SignalKind::interrupt())?;
-            std::io::Result::Ok((interrupt, signal(SignalKind::terminate())?))
+            let terminate = signal(SignalKind::terminate())?;
+            std::io::Result::Ok((interrupt, terminate, signal(SignalKind::hangup())?))
         });
-        let (interrupt, terminate) = signals.context("cannot wait for signals")?;
+        let (interrupt, terminate, hang_up) = signals.context("cannot wait for signals")?;
         Ok(Self {
             runtime,
             interrupt,
             terminate,
+            hang_up,
         })
     }
 
@@ -56,11 +61,13 @@ impl Stop {
 
     fn asked_within(&mut self, time: Duration) -> Result<(), Stopped> {
         let (interrupt, terminate) = (&mut self.interrupt, &mut self.terminate);
+        let hang_up = &mut self.hang_up;
         let asked = self.runtime.block_on(async {
             let asked = async {
                 tokio::select! {
                     _ = interrupt.recv() => (),
                     _ = terminate.recv() => (),
+                    _ = hang_up.recv() => (),
                 }
             };
             timeout(time, asked).await

@@ -6,7 +6,7 @@ use super::{Builder, Built};
 use crate::config::file::File;
 use crate::config::problem::KeyPath;
 
-impl Builder {
+impl Builder<'_> {
     pub(super) fn admin(&mut self, file: &File) -> Built<Option<SocketAddr>> {
         let Some(typed) = &file.admin else {
             return Ok(None);

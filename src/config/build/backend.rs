@@ -10,7 +10,7 @@ use crate::config::settings::{Address, Backend, BackendTls, HealthCheck, Pem, Se
 use crate::policy::Accept;
 use crate::sign::SigningKey;
 
-impl Builder {
+impl Builder<'_> {
     pub(super) fn backends(
         &mut self,
         typed: Vec<file::Backend>,

@@ -1,7 +1,6 @@
 //! The files that a configuration names.
 
-use std::fs::{self, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -10,12 +9,10 @@ use zeroize::Zeroize;
 use super::{Builder, Built};
 use crate::config::problem::KeyPath;
 use crate::config::settings::{Pem, ServerCertificate};
+use crate::config::source::{self, Contents};
 use crate::secret::{self, Secret, SecretBytes};
 use crate::tls::pkey::{PKey, Private};
 use crate::tls::x509::X509;
-
-/// No certificate bundle and no secret is larger. (The system's own bundle has about 0.2 MiB.)
-const LARGEST: u64 = 16 << 20;
 
 /// Bits that nobody needs on a secret: others may do nothing, the group may not write. The group
 /// may read, since Kubernetes mounts secrets so for a container that is not root.
@@ -23,7 +20,7 @@ const TOO_OPEN: u32 = 0o037;
 
 const RELATIVE: &str = "relative paths begin at the folder of the configuration file";
 
-impl Builder {
+impl Builder<'_> {
     /// Where the file is that `path` names.
     pub(super) fn resolve(&self, path: &Path) -> PathBuf {
         self.folder.join(path)
@@ -185,10 +182,12 @@ impl Builder {
         Ok(contents)
     }
 
-    pub(super) fn contents(&mut self, at: &KeyPath, path: &Path) -> Built<(Vec<u8>, Metadata)> {
+    pub(super) fn contents(&mut self, at: &KeyPath, path: &Path) -> Built<Contents> {
         let path = self.resolve(path);
         let shown = path.display();
-        let (wrong, write) = match read(&path) {
+        let read = source::read(&path);
+        self.seen.file(at, &path, &read);
+        let (wrong, write) = match read {
             Ok(found) => return Ok(found),
             Err(error) if error.kind() == io::ErrorKind::NotFound => (
                 format!("{shown} does not exist"),
@@ -205,22 +204,4 @@ impl Builder {
         };
         Err(self.problem(at, wrong, write))
     }
-}
-
-fn read(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
-    // Before it is opened: opening a pipe would wait for somebody to write.
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    if metadata.len() > LARGEST {
-        return Err(io::Error::other("it is larger than 16 MiB"));
-    }
-    // Room for all of it at once: growing would leave copies of a secret behind.
-    let room = usize::try_from(metadata.len()).unwrap_or_default();
-    let mut contents = Vec::with_capacity(room.saturating_add(32));
-    fs::File::open(path)?
-        .take(LARGEST)
-        .read_to_end(&mut contents)?;
-    Ok((contents, metadata))
 }

@@ -8,7 +8,7 @@ use crate::config::problem::KeyPath;
 use crate::config::settings::Headers;
 use crate::sign::{Names, header};
 
-impl Builder {
+impl Builder<'_> {
     pub(super) fn headers(&mut self, typed: &file::Headers) -> Built<Headers> {
         let mut taken = Vec::new();
         let mut name = |key: &str, text: &str| self.header_name(key, text, &mut taken);

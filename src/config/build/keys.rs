@@ -14,7 +14,7 @@ use crate::secret::SecretBytes;
 /// For how long a revocation can be taken back at most.
 const LONGEST_RESTORE: Duration = Duration::from_hours(7 * 24);
 
-impl Builder {
+impl Builder<'_> {
     pub(super) fn enrolment(
         &mut self,
         typed: Option<file::Enrolment>,

@@ -19,7 +19,7 @@ const BALANCERS: Trusted = Trusted {
     owner: "the balancers use",
 };
 
-impl Builder {
+impl Builder<'_> {
     pub(super) fn listener(&mut self, typed: Option<file::Listener>) -> Built<Listener> {
         let at = KeyPath::top("listener");
         let typed = self.required(&at, typed, "write a table [listener]")?;

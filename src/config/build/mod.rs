@@ -21,15 +21,17 @@ use std::path::PathBuf;
 use super::document::Document;
 use super::file::File;
 use super::problem::{KeyPath, Place, Problem, Problems};
+use super::source::Seen;
 use super::{Config, Migration};
 use crate::secret::SecretBytes;
 
 /// The problems so far, and what the checks need to find more.
-pub(super) struct Builder {
+pub(super) struct Builder<'a> {
     document: Document,
     folder: PathBuf,
     problems: Vec<Problem>,
     secrets: Vec<(KeyPath, SecretBytes)>,
+    seen: &'a mut Seen,
 }
 
 /// A value could not be built, and why was noted.
@@ -39,18 +41,20 @@ struct Noted(());
 type Built<T> = Result<T, Noted>;
 
 /// Builds the configuration that `file` asks for. `folder` is where relative paths begin;
-/// `problems` are those of the reading.
+/// `problems` are those of the reading; `seen` learns what is read.
 pub(super) fn config(
     document: Document,
     folder: PathBuf,
     file: File,
     problems: Vec<Problem>,
+    seen: &mut Seen,
 ) -> Result<Config, Problems> {
     let mut builder = Builder {
         document,
         folder,
         problems,
         secrets: Vec::new(),
+        seen,
     };
     let routes = builder.routes(&file);
     let telemetry = builder.telemetry(&file);
@@ -95,7 +99,7 @@ pub(super) fn config(
     }
 }
 
-impl Builder {
+impl Builder<'_> {
     fn problem(
         &mut self,
         at: &KeyPath,

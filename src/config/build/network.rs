@@ -18,7 +18,7 @@ pub(super) struct Trusted {
     pub(super) owner: &'static str,
 }
 
-impl Builder {
+impl Builder<'_> {
     pub(super) fn networks(
         &mut self,
         at: &KeyPath,

@@ -16,7 +16,7 @@ const EXISTING_GATEWAY: Trusted = Trusted {
     owner: "the existing gateway uses",
 };
 
-impl Builder {
+impl Builder<'_> {
     pub(super) fn observe(&mut self, typed: Option<file::Observe>) -> Built<Option<Observing>> {
         let Some(typed) = typed else {
             return Ok(None);

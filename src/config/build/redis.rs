@@ -21,7 +21,7 @@ struct Url {
 const EXAMPLES: [&str; 2] = ["10.0.0.1:6379", "redis-0.redis:6379"];
 const SENTINELS: [&str; 2] = ["10.0.0.1:26379", "sentinel-0.redis:26379"];
 
-impl Builder {
+impl Builder<'_> {
     pub(super) fn redis(&mut self, at: &KeyPath, typed: file::Store) -> Built<Settings> {
         let tls = typed.tls.as_ref();
         let tls = tls.map(|typed| self.redis_tls(&at.key("tls"), typed));

@@ -12,7 +12,7 @@ use crate::door::ClientCertificates;
 use crate::key::{NotAScope, Scope};
 use crate::policy::{Accept, HostPattern, Route};
 
-impl Builder {
+impl Builder<'_> {
     pub(super) fn routes(&mut self, file: &File) -> Built<Vec<Route>> {
         let at = KeyPath::top("route");
         let write = "write a table [[route]] with name, backend and accept";

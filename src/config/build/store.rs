@@ -16,7 +16,7 @@ const FEWEST_EVENTS: u32 = 1000;
 const SHORTEST_STALE: Duration = Duration::from_secs(5);
 const LONGEST_STALE: Duration = Duration::from_hours(24);
 
-impl Builder {
+impl Builder<'_> {
     /// What is done while the store cannot be reached. That there is no table is told by `store`.
     pub(super) fn offline(&mut self, typed: Option<&file::Store>) -> Built<Offline> {
         let at = KeyPath::top("store");

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::{Config, Problems};
 use crate::pki;
 
+mod again;
 mod golden;
 mod overrides;
 mod redis;

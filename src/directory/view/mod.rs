@@ -4,6 +4,7 @@ mod apply;
 mod expected;
 mod kept;
 
+use std::collections::BTreeMap;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +19,7 @@ use super::shards::{Row, Shards};
 use crate::certificate::{Alias, AliasState, Facts, Fingerprint, Mapping};
 use crate::client::ClientId;
 use crate::clock::Timestamp;
-use crate::key::KeyId;
+use crate::key::{KeyId, PepperVersion};
 use crate::phase::InForce;
 use crate::store::Epoch;
 
@@ -227,6 +228,19 @@ impl View {
                 each(&row.id, row.is_active, has_key);
             }
         });
+    }
+
+    /// How many keys that can still be used need which pepper.
+    #[must_use]
+    pub fn keys_by_pepper(&self, now: Timestamp) -> BTreeMap<PepperVersion, u64> {
+        let mut needed = BTreeMap::new();
+        self.keys.each(|key| {
+            if let Some(digest) = key.digest().filter(|_| key.usable(now).is_ok()) {
+                let keys: &mut u64 = needed.entry(digest.pepper()).or_default();
+                *keys = keys.saturating_add(1);
+            }
+        });
+        needed
     }
 
     fn of_client<T>(&self, id: &ClientId, read: impl Fn(&ClientRow) -> T) -> Option<T> {

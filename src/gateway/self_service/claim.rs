@@ -29,7 +29,7 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
         )
         .await?;
         let decided = claim
-            .decide(&parts.format, &parts.peppers, exchange.now)
+            .decide(&parts.format, &exchange.live.peppers, exchange.now)
             .map_err(|_| Refusal::Internal("the system has no randomness to give"))?;
         match decided {
             Claimed::Repeated(key) => return once::claimed(call, &identity, &key),

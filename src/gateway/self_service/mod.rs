@@ -7,6 +7,7 @@ mod once;
 mod rotate;
 mod whoami;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -132,8 +133,9 @@ impl Call<'_> {
         exchange: &mut Exchange,
     ) -> Result<Identity, Refusal> {
         let (gateway, now) = (self.gateway, exchange.now);
+        let live = Arc::clone(&exchange.live);
         let caller =
-            |freshness| gateway.caller(self.head, self.connection, purpose, freshness, now);
+            |freshness| gateway.caller(self.head, self.connection, &live, purpose, freshness, now);
         match self.gateway.decide_confirmed(now, caller).await? {
             Caller::Nobody => {
                 let asked = gateway.parts.asking.asks(Some(self.head.host()));
@@ -142,7 +144,7 @@ impl Call<'_> {
             Caller::Known(identity) => {
                 exchange.note_identity(&identity);
                 let (head, connection) = (self.head, self.connection);
-                let checked = self.gateway.check_key(head, connection, &identity, now);
+                let checked = gateway.check_key(head, connection, &identity, &live, now);
                 exchange.key_check = checked.await;
                 self.gateway.saw(&identity, exchange);
                 Ok(identity)

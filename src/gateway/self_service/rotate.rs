@@ -75,7 +75,7 @@ pub(super) async fn answer(
         let actor = Actor::Client {
             id: identity.client().clone(),
         };
-        match rotation.decide((&parts.format, &parts.peppers), actor, exchange.now) {
+        match rotation.decide((&parts.format, &exchange.live.peppers), actor, exchange.now) {
             Err(not) => return Err(refusal(not)),
             Ok(Rotated::Repeated(key)) => {
                 let (new, old) = both(of_holdings(&of), key.id(), shown.id())?;

@@ -123,6 +123,22 @@ fn c4_the_same_token_and_certificate_see_the_same_key_until_the_window_ends() {
 }
 
 #[test]
+fn c4_an_answer_is_repeated_though_the_pepper_changed_meanwhile() {
+    let mut world = World::new();
+    let token = "0123456789abcdef";
+    let (key, writes) = world.issue(&world.reserved(), Some(token));
+    let pepper = |version, byte| Pepper::new(version, &Secret::new(vec![byte; 32]));
+    world.peppers = Peppers::new(pepper(2, 8), [pepper(1, 9)]);
+    match world.claim(&written(&writes), b"certificate", Some(token), NOW) {
+        Claimed::Repeated(again) => assert_eq!(again.reveal(), key.reveal()),
+        other => panic!("not repeated: {other:?}"),
+    }
+    world.peppers = Peppers::new(pepper(2, 8), []);
+    let gone = world.claim(&written(&writes), b"certificate", Some(token), NOW);
+    assert!(matches!(gone, Claimed::AlreadyIssued { .. }));
+}
+
+#[test]
 fn after_the_operator_revoked_a_key_a_new_id_takes_the_certificates_along() {
     let world = World::new();
     let mut revoked = world.reserved();

@@ -1,0 +1,207 @@
+//! Where a configuration is read from, now and again, and what has changed since.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use toml::Value;
+use zeroize::Zeroizing;
+
+use super::problem::{KeyPath, Place, Problem, Problems, Step};
+use super::{Config, build, document, typed};
+
+/// The file and the environment that a configuration is read from.
+pub struct Source {
+    path: PathBuf,
+    environment: Vec<(String, String)>,
+}
+
+/// One reading of a source.
+pub struct Reading {
+    /// The configuration, or everything that is wrong, in the order of the file.
+    pub config: Result<Config, Problems>,
+    /// What was read for it.
+    pub seen: Seen,
+}
+
+/// What was read for a configuration, by hash: to know whether it has changed, and what of it. What
+/// cannot be read is part of it, so that it is noticed when it can be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    files: BTreeMap<PathBuf, Stamp>,
+    settings: BTreeMap<KeyPath, Stamp>,
+}
+
+type Stamp = [u8; 32];
+
+impl Source {
+    /// The file at `path` and the `KEYFERRY__…` variables of `environment`.
+    pub fn new(path: PathBuf, environment: impl Iterator<Item = (String, String)>) -> Self {
+        Self {
+            path,
+            environment: environment.collect(),
+        }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads them, and every file that they name.
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        let text = fs::read_to_string(&self.path);
+        let mut seen = Seen::default();
+        let contents = text.as_ref().map(String::as_bytes);
+        let metadata = fs::metadata(&self.path);
+        // What is no file, such as a pipe, can only be read once.
+        if !metadata.as_ref().is_ok_and(|metadata| !metadata.is_file()) {
+            let stamp = stamp(contents.ok().zip(metadata.as_ref().ok()));
+            seen.files.insert(self.path.clone(), stamp);
+        }
+        let config = text
+            .map_err(|error| unreadable(&self.path, &error))
+            .and_then(|text| self.build(&text, &mut seen));
+        Reading { config, seen }
+    }
+
+    fn build(&self, text: &str, seen: &mut Seen) -> Result<Config, Problems> {
+        let document = document::Document::parse(&self.path, text);
+        let mut document = document.map_err(Problems::new)?;
+        let mut problems = document.override_with(self.environment.iter().cloned());
+        let file = typed::read(&mut document, &mut problems);
+        seen.settings(&KeyPath::default(), document.tree());
+        let folder = self.path.parent().map(Path::to_owned).unwrap_or_default();
+        build::config(document, folder, file, problems, seen)
+    }
+}
+
+impl Seen {
+    /// Whether every file still holds what was read. That reads them all.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.files.iter().all(|(path, seen)| {
+            let now = read(path).map(|(contents, metadata)| (Zeroizing::new(contents), metadata));
+            let now = now.as_ref().ok();
+            *seen == stamp(now.map(|(contents, metadata)| (contents.as_slice(), metadata)))
+        })
+    }
+
+    /// What differs from `running` and is taken over only by a gateway that starts.
+    #[must_use]
+    pub fn needs_restart_since(&self, running: &Self) -> Vec<KeyPath> {
+        let known = self.settings.keys().chain(running.settings.keys());
+        let mut changed: Vec<_> = known
+            .filter(|path| self.settings.get(*path) != running.settings.get(*path))
+            .filter(|path| !is_live(path))
+            .cloned()
+            .collect();
+        changed.sort();
+        changed.dedup();
+        changed
+    }
+
+    /// Notes what was read, or could not be, of the file that the key at `at` names.
+    pub(super) fn file(&mut self, at: &KeyPath, path: &Path, read: &io::Result<Contents>) {
+        let read = read.as_ref().ok();
+        let stamp = stamp(read.map(|(contents, metadata)| (contents.as_slice(), metadata)));
+        self.files.insert(path.to_owned(), stamp);
+        self.setting(at.clone(), &stamp);
+    }
+
+    fn settings(&mut self, at: &KeyPath, value: &Value) {
+        match value {
+            Value::Table(table) => {
+                for (key, value) in table {
+                    self.settings(&at.key(key), value);
+                }
+            }
+            Value::Array(array) => {
+                for (index, value) in array.iter().enumerate() {
+                    self.settings(&at.index(index), value);
+                }
+            }
+            other => self.setting(at.clone(), other.to_string().as_bytes()),
+        }
+    }
+
+    /// What is noted of one key adds up.
+    fn setting(&mut self, at: KeyPath, value: &[u8]) {
+        let noted = self.settings.entry(at).or_default();
+        *noted = Sha256::new()
+            .chain_update(*noted)
+            .chain_update(value)
+            .finalize()
+            .into();
+    }
+}
+
+/// Whether a running gateway takes over what is changed there.
+fn is_live(path: &KeyPath) -> bool {
+    let [Step::Key(table), rest @ ..] = path.steps() else {
+        return false;
+    };
+    let ([Step::Index(_), Step::Key(key), ..] | [Step::Key(key), ..]) = rest else {
+        return false;
+    };
+    matches!(
+        (table.as_str(), key.as_str()),
+        ("key", "pepper" | "current_pepper")
+            | ("store", "record_keys" | "unsigned_records")
+            | ("backend", "signing")
+    )
+}
+
+/// What a file holds, and who may touch it.
+pub(super) type Contents = (Vec<u8>, Metadata);
+
+/// No certificate bundle and no secret is larger. (The system's own bundle has about 0.2 MiB.)
+const LARGEST: u64 = 16 << 20;
+
+/// Reads a file that a configuration names.
+pub(super) fn read(path: &Path) -> io::Result<Contents> {
+    // Before it is opened: opening a pipe would wait for somebody to write.
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    if metadata.len() > LARGEST {
+        return Err(io::Error::other("it is larger than 16 MiB"));
+    }
+    // Room for all of it at once: growing would leave copies of a secret behind.
+    let room = usize::try_from(metadata.len()).unwrap_or_default();
+    let mut contents = Vec::with_capacity(room.saturating_add(32));
+    let file = fs::File::open(path)?;
+    io::Read::read_to_end(&mut io::Read::take(file, LARGEST), &mut contents)?;
+    Ok((contents, metadata))
+}
+
+/// Of what can be read: also who may, since that decides whether it is used.
+fn stamp(read: Option<(&[u8], &Metadata)>) -> Stamp {
+    read.map_or_else(Stamp::default, |(contents, metadata)| {
+        let mode = metadata.permissions().mode();
+        Sha256::new()
+            .chain_update(mode.to_be_bytes())
+            .chain_update(contents)
+            .finalize()
+            .into()
+    })
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Problems {
+    let write = "name the configuration with --config, or make one with: keyferry init";
+    Problems::new(vec![Problem {
+        place: Place::File {
+            file: path.to_owned(),
+            line: None,
+        },
+        key: KeyPath::default(),
+        wrong: format!("cannot be read: {error}"),
+        write: write.to_owned(),
+    }])
+}
