@@ -79,25 +79,13 @@ impl Reload {
                 }
                 _ = hangups.recv() => tracing::info!("SIGHUP: reading the configuration again"),
             }
-            judged = self.judge(self.settled().await?).await;
+            judged = self.judge(settled(|| self.read()).await?).await;
         }
     }
 
-    /// A reading like the one before it.
-    async fn settled(&self) -> io::Result<Reading> {
-        let read = || {
-            let source = Arc::clone(&self.source);
-            spawn_blocking(move || source.read())
-        };
-        let mut before = read().await?;
-        loop {
-            tokio::time::sleep(SETTLED).await;
-            let now = read().await?;
-            if now.seen == before.seen {
-                return Ok(now);
-            }
-            before = now;
-        }
+    async fn read(&self) -> io::Result<Reading> {
+        let source = Arc::clone(&self.source);
+        Ok(spawn_blocking(move || source.read()).await?)
     }
 
     /// Takes over what was read, or says why not.
@@ -152,6 +140,22 @@ impl Reload {
     }
 }
 
+/// A reading like the one before it.
+async fn settled<F>(mut read: impl FnMut() -> F) -> io::Result<Reading>
+where
+    F: Future<Output = io::Result<Reading>>,
+{
+    let mut before = read().await?;
+    loop {
+        tokio::time::sleep(SETTLED).await;
+        let now = read().await?;
+        if now.seen == before.seen {
+            return Ok(now);
+        }
+        before = now;
+    }
+}
+
 async fn is_current(seen: &Arc<Seen>) -> io::Result<bool> {
     let seen = Arc::clone(seen);
     Ok(spawn_blocking(move || seen.is_current()).await?)
@@ -170,5 +174,35 @@ impl BackgroundService for Reload {
             _ = keep => {}
             _ = shutdown.changed() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The first reading sees a half, as when a file is being written.
+    #[tokio::test]
+    async fn what_was_read_once_only_is_not_judged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keyferry.toml");
+        let source = Source::new(path.clone(), std::iter::empty());
+        let (mut readings, whole) = (0, "[listener]\naddress = \"127.0.0.1:1\"\n");
+        let settled = settled(|| {
+            readings += 1;
+            let half = &whole.as_bytes()[..15];
+            let contents = if readings == 1 {
+                half
+            } else {
+                whole.as_bytes()
+            };
+            fs::write(&path, contents).unwrap();
+            std::future::ready(Ok(source.read()))
+        });
+        let last = settled.await.unwrap();
+        assert_eq!(readings, 3);
+        assert!(last.seen == source.read().seen);
     }
 }

@@ -290,3 +290,42 @@ impl Refusal {
 pub(super) fn damaged(why: &impl fmt::Display) -> Refusal {
     Refusal::Damaged(why.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn key(version: RecordKeyVersion, byte: u8) -> RecordKey {
+        RecordKey::new(version, &Secret::new(vec![byte; 32]))
+    }
+
+    #[test]
+    fn what_takes_the_place_of_record_keys_does_so_in_every_clone() {
+        let keys = RecordKeys::new(key(1, 1), []).accepting_unsigned();
+        let (running, before) = (keys.clone(), keys.close("x", &[b"x"]));
+        keys.replace(&RecordKeys::new(key(2, 2), [key(1, 1)]));
+        assert_eq!(
+            (running.current(), running.versions()),
+            (Some(2), vec![2, 1])
+        );
+        assert!(!running.accepts_unsigned());
+        let check = |stored: &str| {
+            let opened = Opened::read(stored.as_bytes()).unwrap();
+            running.check(opened.mac.as_ref(), &[b"x"])
+        };
+        assert_eq!(check(&before), Ok(()));
+        assert_eq!(check(&running.close("x", &[b"x"])), Ok(()));
+        keys.replace(&RecordKeys::new(key(2, 2), []));
+        assert_eq!(check(&before), Err(Refusal::UnknownKey(1)));
+    }
+
+    #[test]
+    fn a_record_key_that_went_or_became_another_is_missed() {
+        let keys = RecordKeys::new(key(2, 2), [key(1, 1)]);
+        let missing = |next: RecordKeys| keys.missing_in(&next);
+        assert!(missing(RecordKeys::new(key(1, 1), [key(2, 2)])).is_empty());
+        assert_eq!(missing(RecordKeys::new(key(2, 2), [key(1, 9)])), [1]);
+        assert_eq!(missing(RecordKeys::none()), [2, 1]);
+    }
+}
