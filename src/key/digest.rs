@@ -92,6 +92,12 @@ impl Peppers {
         }
     }
 
+    /// The versions of all of them.
+    pub fn versions(&self) -> impl Iterator<Item = PepperVersion> {
+        let all = std::iter::once(&self.current).chain(&self.older);
+        all.map(|pepper| pepper.version)
+    }
+
     /// The digest of a key's text under the current pepper.
     pub(super) fn digest(&self, key: &[u8]) -> Digest {
         Digest {

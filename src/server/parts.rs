@@ -73,7 +73,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
         follow: Follow(Arc::clone(&directory)),
         sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, window),
         asking: KeepAsking(Arc::clone(&asking)),
-        learn: Learn::new(&lessons, &store),
+        learn: Learn::new(&lessons, &store, &directory),
         snapshot,
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
         door: door(config.listener),
