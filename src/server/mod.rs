@@ -5,6 +5,7 @@ mod echo;
 mod expiring;
 mod health;
 mod parts;
+mod secrets;
 mod tasks;
 
 use std::io;
@@ -91,6 +92,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
     server.add_service(background_service("sightings", opened.sightings));
     server.add_service(background_service("asking", opened.asking));
     server.add_service(background_service("lessons", opened.learn));
+    server.add_service(background_service("secrets", opened.secrets));
     if let Some(snapshot) = opened.snapshot {
         server.add_service(background_service("snapshot", snapshot));
     }

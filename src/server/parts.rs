@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::StartError;
 use super::health::Health;
+use super::secrets::CountSecrets;
 use super::tasks::{Commands, Follow, KeepAsking, KeepSightings, KeepSnapshot, Learn};
 use crate::certificate::{Ca, Trust, Verifier};
 use crate::clock;
@@ -39,6 +40,7 @@ pub(super) struct Opened {
     pub(super) sightings: KeepSightings,
     pub(super) asking: KeepAsking,
     pub(super) learn: Learn,
+    pub(super) secrets: CountSecrets,
     pub(super) snapshot: Option<KeepSnapshot>,
     pub(super) commands: Option<Commands>,
     pub(super) health: Health,
@@ -57,6 +59,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
     let commands =
         listener.map(|listener| Commands::new(listener.acknowledging(directory.watch())));
     let snapshot = begun_with_snapshot(&config, &directory);
+    let secrets = secrets(&config, &store, &directory, &metrics);
     let sightings = Arc::new(Sightings::default());
     let lessons = Arc::new(Lessons::default());
     let is_on = config.listener.client_certificates == ClientCertificates::Optional;
@@ -74,6 +77,7 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
         sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, window),
         asking: KeepAsking(Arc::clone(&asking)),
         learn: Learn::new(&lessons, &store, &directory),
+        secrets,
         snapshot,
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
         door: door(config.listener),
@@ -112,6 +116,21 @@ pub(super) fn open(config: Config) -> Result<Opened, StartError> {
             metrics,
         },
     })
+}
+
+fn secrets(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    directory: &Arc<Directory>,
+    metrics: &Metrics,
+) -> CountSecrets {
+    CountSecrets {
+        store: Arc::clone(store),
+        directory: Arc::clone(directory),
+        record_keys: config.store.record_keys().clone(),
+        peppers: config.keys.peppers.clone(),
+        metrics: metrics.clone(),
+    }
 }
 
 /// What the authorities are called.
