@@ -3,6 +3,7 @@
 //! What identifies nobody any more is found as well, so that who was shut out is not taken for
 //! somebody new. What is found are candidates: their records decide.
 
+use std::collections::HashSet;
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
@@ -51,6 +52,26 @@ pub struct Candidates {
 }
 
 impl Alike {
+    /// Without any certificate, and with the same numbers for their groups.
+    pub(super) fn empty(&self) -> Self {
+        Self {
+            groups: Shards::default(),
+            hasher: self.hasher.clone(),
+        }
+    }
+
+    /// Takes certificates at these places over from `known`, which has the same numbers.
+    pub(super) fn stay(&self, known: &Self, places: &HashSet<u64>) {
+        if places.is_empty() {
+            return;
+        }
+        known.groups.each(|member| {
+            if places.contains(&member.certificate) {
+                self.put(member.clone());
+            }
+        });
+    }
+
     /// Takes in a certificate as it is now.
     pub(super) fn apply(&self, record: &CertificateRecord) {
         let Some(facts) = &record.facts else {
@@ -61,10 +82,14 @@ impl Alike {
         }
         let certificate = place_of_certificate(&record.fingerprint);
         for group in self.numbers(facts) {
-            let known = self.members(group);
-            if known.len() < MOST_KEPT && !known.contains(&certificate) {
-                self.groups.put(Member { group, certificate }, |_| false);
-            }
+            self.put(Member { group, certificate });
+        }
+    }
+
+    fn put(&self, member: Member) {
+        let known = self.members(member.group);
+        if known.len() < MOST_KEPT && !known.contains(&member.certificate) {
+            self.groups.put(member, |_| false);
         }
     }
 

@@ -1,21 +1,19 @@
 //! Following the store: load everything once, then apply event by event.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::refused::Refusals;
 use super::tombstones::is_another_history;
 use super::{Directory, View};
 use crate::clock;
-use crate::store::{Epoch, Event, Follow, Head, Loaded, Refused, StoreError, Versioned};
+use crate::store::{Epoch, Event, Follow, Head, Loaded, StoreError, Versioned};
 
 /// How long one wait for events lasts; also how often a silent store shows that it is there.
 const WAIT: Duration = Duration::from_secs(2);
 /// The pause before the first try after a failure; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How many refused records are named in the log, each time that everything is loaded.
-const MOST_TOLD: usize = 10;
 
 /// Why the store cannot be followed now.
 #[derive(Debug, thiserror::Error)]
@@ -89,40 +87,44 @@ impl Directory {
 
     /// Loads everything into a view of its own, then puts it in place of the current one.
     ///
-    /// A store that lost what it had, or a part of it, is not believed blindly: an empty one not at
+    /// Of the same history, whatever is missing, older than it was or not believed stays as it is
+    /// known. A store that lost what it had, or a part of it, is not believed blindly: an empty one not at
     /// all, and one that has forgotten revocations not in these. `is_replaced` says that its history
     /// is known to be another one than what was followed.
     async fn load(&self, is_replaced: bool) -> Result<(), Failure> {
         let begun = clock::monotonic();
-        let now = clock::now();
         let (seen, known) = (*self.head.borrow(), self.view.load_full());
         let is_replaced = is_replaced || (self.is_loaded() && self.is_replaced_since(seen).await?);
-        let view = View::default();
-        let (mut believed, mut refused) = (0usize, Vec::new());
+        let mut view = View::like(&known);
+        let (mut believed, mut refused) = (0usize, Refusals::default());
         let mut each = |loaded: Loaded| match loaded {
             Ok(record) => {
                 believed = believed.saturating_add(1);
-                view.apply(self.upheld.over(record, now));
+                view.apply(record);
             }
-            Err(one) => refused.push(one),
+            Err(one) => refused.add(one),
         };
         let head = self.store.load(&mut each).await?;
         if head.epoch == Epoch::NONE && seen.epoch != Epoch::NONE {
             return Err(Failure::Lost(seen.epoch));
         }
-        self.refuse(&refused);
         // With a wrong record key nobody would be known, and nobody must be told so.
         if refused.len() > believed
-            && let Some(one) = refused.pop()
+            && let Some(one) = refused.take_last()
         {
+            self.refuse(&refused);
             return Err(StoreError::from(one).into());
         }
         let is_other = is_replaced || is_another_history(&seen, &head);
         if is_other && is_gutted(&known, &view) {
             return Err(Failure::Lost(seen.epoch));
         }
-        let revocations = self.upheld.carry(&known, &view, is_other);
+        let revocations = self.upheld.carry((&known, seen.epoch), &view, is_other);
+        if !is_other {
+            view.stay(&known, |id, is_older| refused.add_kept(id, is_older));
+        }
         drop(known);
+        self.refuse(&refused);
         if is_other || revocations > 0 {
             self.regressions.fetch_add(1, Ordering::Relaxed);
             tracing::error!(
@@ -134,6 +136,8 @@ impl Directory {
         }
         self.upholds.store(self.upheld.len() > 0, Ordering::Relaxed);
         let [clients, certificates, keys] = view.len().map(|(_, count)| count);
+        let refusals = refused.len();
+        view.doubted = refused.into_doubted();
         view.share();
         self.view.store(view.into());
         self.population.fetch_add(1, Ordering::Release);
@@ -144,7 +148,7 @@ impl Directory {
             clients,
             certificates,
             keys,
-            refused = refused.len(),
+            refused = refusals,
             took_ms = begun.elapsed().as_millis(),
             "loaded the directory"
         );
@@ -165,7 +169,9 @@ impl Directory {
 
     /// Makes the revocations again that the store has lost. What fails is tried with the next step.
     async fn assert_upheld(&self) {
-        match self.upheld.assert(self.store.as_ref(), clock::now()).await {
+        let known = self.epoch();
+        let asserted = self.upheld.assert(self.store.as_ref(), known, clock::now());
+        match asserted.await {
             Ok(settled) => self.upholds.store(!settled, Ordering::Relaxed),
             Err(error) => {
                 tracing::warn!(%error, "cannot make the revocations again that the store has lost");
@@ -178,8 +184,8 @@ impl Directory {
         let have = *self.head.borrow();
         let wait = if upholds { FIRST_PAUSE } else { WAIT };
         let told = match self.store.follow(have, wait).await {
-            Err(StoreError::Refused(one)) => {
-                self.refuse(&[one]);
+            Err(error @ StoreError::Refused(_)) => {
+                self.note(error);
                 return Ok(Step::Broken);
             }
             told => told?,
@@ -221,25 +227,6 @@ impl Directory {
         }
     }
 
-    /// Counts what is not believed, and raises the alarm.
-    fn refuse(&self, refused: &[Refused]) {
-        let mut counts = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        for (at, one) in refused.iter().enumerate() {
-            let count = counts.entry(one.why.as_str()).or_default();
-            *count = count.saturating_add(1);
-            if at < MOST_TOLD {
-                tracing::error!(what = one.what, why = %one.why, "the store holds what is not believed");
-            }
-        }
-        if let Some(more) = refused
-            .len()
-            .checked_sub(MOST_TOLD)
-            .filter(|more| *more > 0)
-        {
-            tracing::error!(more, "the store holds more that is not believed");
-        }
-    }
-
     fn apply(&self, event: Event) {
         tell(&event);
         let Event { epoch, records, .. } = event;
@@ -253,6 +240,9 @@ impl Directory {
             let record = self.upheld.over(record, now);
             concerns_population |= view.changes_expected(&record.record);
             view.apply(record);
+        }
+        if self.upheld.len() > 0 {
+            self.upholds.store(true, Ordering::Relaxed);
         }
         // Only now: whoever sees the new number finds the change.
         if concerns_population {

@@ -59,6 +59,12 @@ pub(super) struct Authorities(Mutex<Vec<Box<str>>>);
 /// The place of a name, counted from 1.
 pub(super) type Place = NonZero<u16>;
 
+impl Clone for Authorities {
+    fn clone(&self) -> Self {
+        Self(Mutex::new(self.names().clone()))
+    }
+}
+
 impl Authorities {
     /// The place of a name that is recorded; none when there are too many, which is as if it were
     /// not.

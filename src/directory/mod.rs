@@ -11,6 +11,7 @@ mod follow;
 mod left;
 mod lessons;
 mod phases;
+mod refused;
 mod rows;
 mod shards;
 mod sightings;
@@ -21,8 +22,8 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::Mutex as Lock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex as Lock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
@@ -32,6 +33,7 @@ pub use alike::Candidates;
 pub use ends::Ends;
 pub use left::Left;
 pub use lessons::{Lessons, Recorded};
+pub use refused::reasons;
 pub use rows::KeyEntry;
 pub use sightings::Sightings;
 pub use snapshot::{Snapshot, SnapshotError};
@@ -281,14 +283,6 @@ impl Directory {
     /// now.
     pub fn load_again(&self) {
         self.outdated.store(true, Ordering::Relaxed);
-    }
-
-    /// How many records and events of the store were refused, by reason.
-    pub fn refused(&self, mut each: impl FnMut(&'static str, u64)) {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        for (reason, count) in &*refused {
-            each(reason, *count);
-        }
     }
 
     fn touch(&self) {

@@ -35,6 +35,12 @@ impl Phases {
         held.is_some_and(|held| held.phase() == Phase::Retired)
     }
 
+    /// The version of a target's record.
+    pub(super) fn version(&self, target: &Target) -> Option<Epoch> {
+        let records = self.records.pin();
+        records.get(target).map(|(version, _)| *version)
+    }
+
     /// Calls `each` with every record and its version.
     pub(super) fn records(&self, mut each: impl FnMut(Epoch, &PhaseRecord)) {
         for (version, record) in self.records.pin().values() {

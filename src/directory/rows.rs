@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::left::Place;
 use super::shards::Row;
+use super::tombstones::KeyEnd;
 use crate::certificate::{CertificateRecord, Fingerprint, Mapping, Source};
 use crate::client::{ClientId, ClientRecord, ClientStatus, Tags};
 use crate::clock::Timestamp;
@@ -239,10 +240,24 @@ impl KeyEntry {
         }
     }
 
-    /// The same key of another status.
-    pub(super) fn with(self, status: KeyStatus) -> Self {
+    /// The same key, with its client's name as it is kept.
+    pub(super) fn of_client(self, client: ClientId) -> Self {
+        Self { client, ..self }
+    }
+
+    /// What ended it, or will.
+    pub(super) fn end(&self) -> KeyEnd {
+        KeyEnd {
+            status: self.status(),
+            at: self.expires_at(),
+        }
+    }
+
+    /// The same key with another end.
+    pub(super) fn with(self, KeyEnd { status, at }: KeyEnd) -> Self {
         let scopes = self.scopes().to_vec();
         Self {
+            expires_at: at.unwrap_or(NEVER),
             seldom: Some(Arc::new(Seldom { status, scopes })),
             ..self
         }

@@ -14,7 +14,7 @@ impl Directory {
     pub async fn stored(&self, id: &RecordId) -> Result<Option<(Epoch, Record)>, Unavailable> {
         let stored = self.store.get(id).await.map_err(|error| {
             tracing::warn!(%error, record = %id, "cannot read a record");
-            Unavailable
+            self.note(error)
         })?;
         Ok(stored.map(|stored| (stored.version, stored.record)))
     }

@@ -1,20 +1,22 @@
 //! Revocations outlive a store that loses them.
 //!
-//! What is revoked, removed, superseded or disabled is never forgotten by the store, so the view
-//! itself remembers every revocation that was seen. When a store answers that has lost some (it
+//! What is revoked, removed, superseded, withdrawn, disabled or given an end is never forgotten by
+//! the store, so the view itself remembers every revocation that was seen. When a store answers that has lost some (it
 //! came back from a replica or a backup that was behind), these are upheld here, and made again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::View;
-use crate::certificate::{CertificateRecord, Fingerprint, Mapping, Source};
+use crate::certificate::{
+    Alias, AliasRecord, AliasState, CertificateRecord, Fingerprint, Mapping, Source,
+};
 use crate::client::{ClientId, ClientRecord, ClientStatus};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, KeyRecord, KeyStatus};
 use crate::store::{
-    Action, Actor, Change, CommitError, Head, Origin, Reason, Record, RecordId, Store, StoreError,
-    Versioned, Write,
+    Action, Actor, Change, CommitError, Epoch, Head, Origin, Reason, Record, RecordId, Store,
+    StoreError, Versioned, Write,
 };
 
 /// Whether it is seen at once that a store that stands at `now` is not the one that stood at `seen`:
@@ -32,22 +34,63 @@ const AT_ONCE: usize = 20;
 pub(super) enum Tombstone {
     Client(ClientId),
     Certificate(Fingerprint, Mapping),
-    Key(KeyId, KeyStatus),
+    /// A certificate that is not to come any more.
+    Announcement(Alias, Timestamp),
+    Key(KeyId, KeyEnd),
+}
+
+/// What ended a key, or will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeyEnd {
+    pub(super) status: KeyStatus,
+    pub(super) at: Option<Timestamp>,
+}
+
+impl KeyEnd {
+    /// It may be used for ever.
+    pub(super) const NONE: Self = Self {
+        status: KeyStatus::Active,
+        at: None,
+    };
+
+    const fn of(record: &KeyRecord) -> Self {
+        Self {
+            status: record.status,
+            at: record.expires_at,
+        }
+    }
+
+    const fn is_revoked(self) -> bool {
+        matches!(self.status, KeyStatus::Revoked { .. })
+    }
+
+    /// Whether a key with this end can be used no longer than with `other`.
+    pub(super) fn is_within(self, other: Self) -> bool {
+        self.is_revoked() || self.or(other) == self
+    }
+
+    /// The earlier end.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            status: if self.is_revoked() {
+                self.status
+            } else {
+                other.status
+            },
+            at: self.at.into_iter().chain(other.at).min(),
+        }
+    }
 }
 
 impl Tombstone {
-    /// The revocation that `record` tells of.
-    fn of(record: &Record) -> Option<Self> {
-        match record {
-            Record::Client(record) => {
-                (!record.is_active()).then(|| Self::Client(record.id.clone()))
-            }
-            Record::Certificate(record) => is_shut(&record.mapping)
-                .then(|| Self::Certificate(record.fingerprint, record.mapping.clone())),
-            Record::Key(record) => {
-                (record.status != KeyStatus::Active).then_some(Self::Key(record.id, record.status))
-            }
-            Record::Alias(_) | Record::Phase(_) => None,
+    /// Whether `record` tells of the same, or of more.
+    fn is_in(&self, record: &Record) -> bool {
+        match (self, record) {
+            (Self::Client(_), Record::Client(record)) => !record.is_active(),
+            (Self::Certificate(..), Record::Certificate(record)) => is_shut(&record.mapping),
+            (Self::Announcement(..), Record::Alias(record)) => record.awaited().is_none(),
+            (Self::Key(_, end), Record::Key(record)) => KeyEnd::of(record).is_within(*end),
+            _ => false,
         }
     }
 
@@ -55,6 +98,7 @@ impl Tombstone {
         match self {
             Self::Client(id) => RecordId::Client(id.clone()),
             Self::Certificate(id, _) => RecordId::Certificate(*id),
+            Self::Announcement(alias, _) => RecordId::Alias(*alias),
             Self::Key(id, _) => RecordId::Key(*id),
         }
     }
@@ -70,11 +114,16 @@ impl Tombstone {
                 let mapping = mapping.clone();
                 CertificateRecord { mapping, ..record }.into()
             }
-            (Self::Key(_, status), Record::Key(record)) => {
-                let (status, receipt) = (*status, None);
+            (Self::Announcement(_, at), Record::Alias(record)) => {
+                let state = AliasState::Withdrawn { at: *at };
+                AliasRecord { state, ..record }.into()
+            }
+            (Self::Key(_, end), Record::Key(record)) => {
+                let end = KeyEnd::of(&record).or(*end);
                 KeyRecord {
-                    status,
-                    receipt,
+                    status: end.status,
+                    expires_at: end.at,
+                    receipt: None,
                     ..record
                 }
                 .into()
@@ -84,14 +133,14 @@ impl Tombstone {
     }
 
     /// The record to make where the store has none. A certificate without one would be somebody
-    /// new; a client or a key without one is refused as it is.
+    /// new; anything else without one is refused as it is.
     fn anew(&self, now: Timestamp) -> Option<Record> {
         match self {
             Self::Certificate(id, mapping) => {
                 let record = CertificateRecord::new(*id, mapping.clone(), Source::FirstSight, now);
                 Some(record.into())
             }
-            Self::Client(_) | Self::Key(..) => None,
+            Self::Client(_) | Self::Announcement(..) | Self::Key(..) => None,
         }
     }
 
@@ -100,24 +149,28 @@ impl Tombstone {
             Self::Client(_) => Action::ClientDisabled,
             Self::Certificate(_, Mapping::Superseded { .. }) => Action::CertificateSuperseded,
             Self::Certificate(..) => Action::CertificateRemoved,
-            Self::Key(..) => Action::KeyRevoked,
+            Self::Announcement(..) => Action::AnnouncementWithdrawn,
+            Self::Key(_, end) if end.is_revoked() => Action::KeyRevoked,
+            // What gives a key an end afterwards is a rotation.
+            Self::Key(..) => Action::KeyRotated,
         }
     }
 
-    /// Makes the revocation again, unless somebody did. Whether that is settled: when somebody
-    /// else changed the record at the same time, it is not.
-    async fn assert(&self, store: &dyn Store, now: Timestamp) -> Result<bool, StoreError> {
+    /// Makes the revocation again, unless somebody did.
+    async fn assert(&self, store: &dyn Store, now: Timestamp) -> Result<Asserted, StoreError> {
         let found = match store.get(&self.id()).await {
             // What stands in its place is for the operator to take away.
-            Err(StoreError::Refused(_)) => return Ok(false),
+            Err(StoreError::Refused(_)) => return Ok(Asserted::Not),
             found => found?,
         };
         let write = match found {
-            Some(Versioned { record, .. }) if Self::of(&record).is_some() => return Ok(true),
+            Some(found) if self.is_in(&found.record) => {
+                return Ok(Asserted::Found(found.version));
+            }
             Some(Versioned { version, record }) => Write::replace(version, self.over(record, now)),
             None => match self.anew(now) {
                 Some(record) => Write::create(record),
-                None => return Ok(true),
+                None => return Ok(Asserted::Unknown),
             },
         };
         let why: Option<Reason> = "the store had lost this revocation".parse().ok();
@@ -126,12 +179,24 @@ impl Tombstone {
         match store.commit(&change).await {
             Ok(done) => {
                 tracing::warn!(record = %self.id(), epoch = done.epoch.0, "made a revocation again that the store had lost");
-                Ok(true)
+                Ok(Asserted::Made)
             }
-            Err(CommitError::Conflict(_)) => Ok(false),
+            Err(CommitError::Conflict(_)) => Ok(Asserted::Not),
             Err(CommitError::Store(error)) => Err(error),
         }
     }
+}
+
+/// What the store has of a revocation.
+enum Asserted {
+    /// It was made again. The event that tells of it is still to come.
+    Made,
+    /// It has been made again, by this change or one before it.
+    Found(Epoch),
+    /// Nothing: there is no record that could be revoked.
+    Unknown,
+    /// Not that: somebody else changed the record at the same time, or it is not believed.
+    Not,
 }
 
 pub(super) const fn is_shut(mapping: &Mapping) -> bool {
@@ -152,61 +217,94 @@ struct Lost {
 }
 
 impl Upheld {
-    /// A record of the store as it is to be taken here.
+    /// A record of the store, which a change has just written, as it is to be taken here.
     pub(super) fn over(&self, mut of_store: Versioned, now: Timestamp) -> Versioned {
         let mut upheld = self.all();
         if upheld.is_empty() {
             return of_store;
         }
         let id = of_store.record.id();
-        if Tombstone::of(&of_store.record).is_some() {
+        let Some(lost) = upheld.get_mut(&id) else {
+            return of_store;
+        };
+        if lost.tombstone.is_in(&of_store.record) {
             upheld.remove(&id);
-        } else if let Some(lost) = upheld.get_mut(&id) {
+        } else {
             lost.is_unknown = false;
             of_store.record = lost.tombstone.over(of_store.record, now);
         }
         of_store
     }
 
-    /// Upholds in `next`, just loaded, what was revoked in `known` and was not given back since:
-    /// by a later change, of the same history. Gives how many the store has lost.
-    pub(super) fn carry(&self, known: &View, next: &View, is_another_history: bool) -> usize {
+    /// Upholds in `next`, just loaded, what was revoked in `known`, of which everything up to `seen`
+    /// was known, and was not given back since: by a later change, of the same history. Gives how
+    /// many the store was not known to have lost.
+    pub(super) fn carry(
+        &self,
+        (known, seen): (&View, Epoch),
+        next: &View,
+        is_another_history: bool,
+    ) -> usize {
+        let mut all = self.all();
+        let before = std::mem::take(&mut *all);
         let mut lost = 0usize;
-        known.tombstones(|version, tombstone| {
-            let now = next.standing(&tombstone.id());
+        let mut look = |version, tombstone: Tombstone| {
+            let now = next.standing(&tombstone);
             let given_back = |version_now| !is_another_history && version_now > version;
             if now.is_some_and(|(version_now, shut)| shut || given_back(version_now)) {
                 return;
             }
+            let is_unknown = now.is_none() && !matches!(tombstone, Tombstone::Certificate(..));
+            if is_unknown && matches!(tombstone, Tombstone::Key(_, end) if !end.is_revoked()) {
+                return;
+            }
             next.uphold(&tombstone);
-            let is_certificate = matches!(tombstone, Tombstone::Certificate(..));
-            let is_unknown = now.is_none() && !is_certificate;
             let id = tombstone.id();
+            lost = lost.saturating_add(usize::from(!before.contains_key(&id)));
             let upheld = Lost {
                 tombstone,
                 is_unknown,
             };
-            self.all().insert(id, upheld);
-            lost = lost.saturating_add(1);
-        });
+            all.insert(id, upheld);
+        };
+        known.tombstones(&mut look);
+        // What was not even there to be revoked.
+        for Lost { tombstone, .. } in before.values() {
+            if known.standing(tombstone).is_none() {
+                look(seen, tombstone.clone());
+            }
+        }
         lost
     }
 
-    /// Makes some of them again in the store, one after the other. Whether all are settled. One that
-    /// fails holds up no other; what followed until now shows which are left.
+    /// Makes some of them again in the store, of which everything up to `known` is known here, one
+    /// after the other. Whether all are settled. One that fails holds up no other; what followed
+    /// until now shows which are left.
     pub(super) async fn assert(
         &self,
         store: &dyn Store,
+        known: Epoch,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let all: Vec<_> = {
             let all = self.all();
-            all.values().map(|lost| lost.tombstone.clone()).collect()
+            let known = all.values().filter(|lost| !lost.is_unknown);
+            known.map(|lost| lost.tombstone.clone()).collect()
         };
         let (mut settled, mut failed) = (all.len() <= AT_ONCE, None);
         for tombstone in all.into_iter().take(AT_ONCE) {
             match tombstone.assert(store, now).await {
-                Ok(one) => settled &= one,
+                Ok(Asserted::Made) => {}
+                // No event will tell of it.
+                Ok(Asserted::Found(version)) if version <= known => {
+                    self.all().remove(&tombstone.id());
+                }
+                Ok(Asserted::Unknown) => {
+                    if let Some(lost) = self.all().get_mut(&tombstone.id()) {
+                        lost.is_unknown = true;
+                    }
+                }
+                Ok(Asserted::Found(_) | Asserted::Not) => settled = false,
                 Err(error) => failed = Some(error),
             }
         }

@@ -84,7 +84,7 @@ impl Gateway {
                 }
                 Err(CommitError::Store(error)) => {
                     tracing::warn!(%error, certificate = %certificate.fingerprint(), "cannot enrol a client");
-                    return Err(Refusal::StoreUnavailable);
+                    return Err(self.parts.directory.note(error).into());
                 }
             }
         }

@@ -65,9 +65,12 @@ impl Gateway {
         let spki = Alias::spki(&facts.spki);
         for alias in certificate.sha1s().iter().chain(&spki) {
             let withdrawn = |state| matches!(state, AliasState::Withdrawn { .. });
+            let id = RecordId::Alias(*alias);
+            if view.alias(alias).is_none() && view.is_doubted(&id) {
+                return Err(Unavailable);
+            }
             if view.alias(alias).is_some_and(|state| !withdrawn(state))
-                && let Some((version, Record::Alias(record))) =
-                    directory.stored(&RecordId::Alias(*alias)).await?
+                && let Some((version, Record::Alias(record))) = directory.stored(&id).await?
             {
                 related.aliases.push((version, record));
             }

@@ -15,6 +15,7 @@ use crate::credential::{Presented, PresentedCertificate, PresentedKey};
 use crate::directory::View;
 use crate::key::{ApiKey, Digest, KeyFault, KeyId, Malformed, Peppers, Scope};
 use crate::phase::InForce;
+use crate::store::RecordId;
 
 /// Somebody whom the directory knows, and how that was proven. Only [`resolve`] makes one:
 ///
@@ -151,7 +152,8 @@ pub enum Freshness {
 #[derive(Debug)]
 pub enum Refused {
     /// Nothing known fits, and the directory may lag: [catch up](crate::directory::Directory::catch_up)
-    /// and resolve again as [`Freshness::Confirmed`].
+    /// and resolve again as [`Freshness::Confirmed`]. Then it is that nobody knows, since the store
+    /// holds something that is not believed.
     Unconfirmed,
     /// A key that is not whole.
     KeyMalformed(Malformed),
@@ -247,7 +249,8 @@ impl Lookup<'_> {
             fault,
         };
         let Some(entry) = &entry else {
-            return Err(self.confirmed(invalid(KeyFault::Unknown)));
+            let unknown = invalid(KeyFault::Unknown);
+            return Err(self.unless_doubted(&RecordId::Key(key.id()), unknown));
         };
         if digest.is_none() {
             return Err(self.confirmed(invalid(KeyFault::WrongSecret)));
@@ -274,7 +277,8 @@ impl Lookup<'_> {
     fn by_certificate(&self, certificate: &Verified) -> Result<Identity, Refused> {
         let unregistered = || Refused::Unregistered(certificate.clone());
         let Some((mapping, is_learned)) = self.view.identified(certificate.fingerprint()) else {
-            return Err(self.confirmed(unregistered()));
+            let id = RecordId::Certificate(*certificate.fingerprint());
+            return Err(self.unless_doubted(&id, unregistered()));
         };
         match mapping {
             Mapping::Removed { .. } | Mapping::Twin { .. } => Err(unregistered()),
@@ -300,7 +304,7 @@ impl Lookup<'_> {
     ) -> Result<Identity, Refused> {
         let entry = self.view.key(&key);
         let Some(entry) = entry.filter(|entry| *entry.client() == client) else {
-            return Err(self.confirmed(otherwise()));
+            return Err(self.unless_doubted(&RecordId::Key(key), otherwise()));
         };
         self.active(&client)?;
         Ok(Identity {
@@ -348,8 +352,20 @@ impl Lookup<'_> {
         match self.view.is_client_active(client) {
             Some(true) => Ok(()),
             Some(false) => Err(Refused::ClientDisabled(client.clone())),
-            None => Err(self.confirmed(Refused::ClientDisabled(client.clone()))),
+            None => {
+                let unknown = Refused::ClientDisabled(client.clone());
+                Err(self.unless_doubted(&RecordId::Client(client.clone()), unknown))
+            }
         }
+    }
+
+    /// [`Self::confirmed`], unless something that is not believed stands in the place of the record:
+    /// then nobody knows.
+    fn unless_doubted(&self, id: &RecordId, refused: Refused) -> Refused {
+        if self.view.is_doubted(id) {
+            return Refused::Unconfirmed;
+        }
+        self.confirmed(refused)
     }
 
     /// `refused`, once the directory is known to have caught up.

@@ -9,8 +9,7 @@ use http::{Method, Response};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
-use crate::directory::Directory;
-use crate::store::Refusal;
+use crate::directory::{self, Directory};
 use crate::telemetry::Metrics;
 
 /// Answers `/metrics`, `/livez` and `/readyz`.
@@ -59,6 +58,11 @@ impl Health {
     }
 
     fn expose(&self) -> (u16, Vec<u8>) {
+        for reason in directory::reasons() {
+            self.metrics
+                .store_records_refused
+                .with_label_values(&[reason]);
+        }
         let (metrics, directory) = (&self.metrics, &self.directory);
         metrics.store_up.set(i64::from(directory.is_reachable()));
         metrics
@@ -66,9 +70,6 @@ impl Health {
             .set(i64::try_from(directory.epoch().0).unwrap_or(i64::MAX));
         let regressions = &metrics.store_epoch_regressions;
         regressions.inc_by(directory.regressions().saturating_sub(regressions.get()));
-        for reason in Refusal::NAMES {
-            metrics.store_records_refused.with_label_values(&[reason]);
-        }
         directory.refused(|reason, count| {
             let counter = metrics.store_records_refused.with_label_values(&[reason]);
             counter.inc_by(count.saturating_sub(counter.get()));

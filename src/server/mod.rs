@@ -7,6 +7,7 @@ mod health;
 mod live;
 mod parts;
 mod reload;
+mod secrets;
 mod tasks;
 
 use std::io;
@@ -96,6 +97,7 @@ pub fn run(config: Config, source: Source, seen: Seen) -> Result<(), StartError>
     server.add_service(background_service("sightings", opened.sightings));
     server.add_service(background_service("asking", opened.asking));
     server.add_service(background_service("lessons", opened.learn));
+    server.add_service(background_service("secrets", opened.secrets));
     if let Some(snapshot) = opened.snapshot {
         server.add_service(background_service("snapshot", snapshot));
     }

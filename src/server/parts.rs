@@ -7,6 +7,7 @@ use super::StartError;
 use super::health::Health;
 use super::live::{Live, Snapshots};
 use super::reload::Reload;
+use super::secrets::CountSecrets;
 use super::tasks::{Commands, Follow, KeepAsking, KeepSightings, KeepSnapshot, Learn};
 use crate::certificate::{Ca, Trust, Verifier};
 use crate::clock;
@@ -37,6 +38,7 @@ pub(super) struct Opened {
     pub(super) sightings: KeepSightings,
     pub(super) asking: KeepAsking,
     pub(super) learn: Learn,
+    pub(super) secrets: CountSecrets,
     pub(super) snapshot: Option<KeepSnapshot>,
     pub(super) commands: Option<Commands>,
     pub(super) reload: Reload,
@@ -61,6 +63,13 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
         begin_with(snapshots, &config.keys.peppers, &directory);
         KeepSnapshot::new(snapshots.watch(), &directory, max_stale)
     });
+    let secrets = CountSecrets {
+        store: Arc::clone(&store),
+        directory: Arc::clone(&directory),
+        record_keys: config.store.record_keys().clone(),
+        live: Arc::clone(live.gateway()),
+        metrics: metrics.clone(),
+    };
     let sightings = Arc::new(Sightings::default());
     let lessons = Arc::new(Lessons::default());
     let is_on = config.listener.client_certificates == ClientCertificates::Optional;
@@ -77,7 +86,8 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
         follow: Follow(Arc::clone(&directory)),
         sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, window),
         asking: KeepAsking(Arc::clone(&asking)),
-        learn: Learn::new(&lessons, &store),
+        learn: Learn::new(&lessons, &store, &directory),
+        secrets,
         snapshot,
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
         door: door(config.listener),

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::budget;
 use super::expiring::Expiring;
-use crate::client::Stage;
+use crate::client::{CredentialId, Stage};
 use crate::clock::{self, Timestamp};
 use crate::directory::{Directory, Ends, Lessons, Recorded, Sightings, Snapshot};
 use crate::policy::{Asking, Silent};
@@ -129,13 +129,19 @@ impl BackgroundService for Commands {
 pub(super) struct Learn {
     lessons: Arc<Lessons>,
     store: Arc<dyn Store>,
+    directory: Arc<Directory>,
 }
 
 impl Learn {
-    pub(super) fn new(lessons: &Arc<Lessons>, store: &Arc<dyn Store>) -> Self {
+    pub(super) fn new(
+        lessons: &Arc<Lessons>,
+        store: &Arc<dyn Store>,
+        directory: &Arc<Directory>,
+    ) -> Self {
         Self {
             lessons: Arc::clone(lessons),
             store: Arc::clone(store),
+            directory: Arc::clone(directory),
         }
     }
 
@@ -155,6 +161,7 @@ impl Learn {
             }
             Err(error) => {
                 tracing::warn!(%error, "what was learned is recorded once the store takes it");
+                self.directory.note(error);
             }
         }
     }
@@ -229,10 +236,17 @@ impl KeepSightings {
 
     /// Tells the store what is new; whether it took it.
     async fn flush(&self) -> bool {
-        let told = self
-            .sightings
-            .flush(self.store.as_ref(), clock::now().day());
-        Self::report(&told.await)
+        let now = clock::now();
+        let told = self.sightings.flush(self.store.as_ref(), now.day());
+        let is_told = Self::report(&told.await);
+        self.sightings
+            .forget(|credential| self.is_over(credential, now));
+        is_told
+    }
+
+    /// Whether nobody asks any more when the credential was last used.
+    fn is_over(&self, credential: &CredentialId, now: Timestamp) -> bool {
+        self.directory.is_loaded() && self.directory.view().is_over(credential, now)
     }
 
     /// Whether a rotated key is in use decides what the old one may still do, at every replica.
@@ -269,10 +283,12 @@ impl KeepSightings {
     async fn keep_budgets(&self, told: bool, spent: &BTreeSet<Epoch>) -> BTreeSet<Epoch> {
         let (directory, sightings) = (&self.directory, &self.sightings);
         let kept = budget::keep(directory, sightings, self.store.as_ref()).await;
-        if let Err(error) = &kept {
+        let is_kept = kept.is_ok();
+        if let Err(error) = kept {
             tracing::warn!(%error, "whether a brownout has spent its budget is not known");
+            directory.note(error);
         }
-        let spent = if told && kept.is_ok() {
+        let spent = if told && is_kept {
             BTreeSet::new()
         } else {
             budget::spent(directory, sightings, spent)
@@ -283,7 +299,9 @@ impl KeepSightings {
     }
 
     async fn load(&self) {
-        match self.sightings.load(self.store.as_ref()).await {
+        let now = clock::now();
+        let is_over = |credential: &CredentialId| self.is_over(credential, now);
+        match self.sightings.load(self.store.as_ref(), is_over).await {
             Ok(0) => {}
             Ok(damaged) => {
                 tracing::warn!(

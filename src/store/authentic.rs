@@ -12,7 +12,7 @@ use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::Epoch;
+use super::{Epoch, RecordId};
 use crate::key::{is_same_key, keyed};
 use crate::secret::SecretBytes;
 
@@ -236,9 +236,40 @@ fn number<T: std::str::FromStr + ToString>(text: &str) -> Option<T> {
 #[error("{what} is refused: {why}")]
 pub struct Refused {
     /// What it is.
-    pub what: String,
+    pub what: What,
     /// What is wrong with it.
     pub why: Refusal,
+}
+
+/// What is not believed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum What {
+    /// What stands in the place of this record.
+    Record(RecordId),
+    /// An event, or what is no record at all.
+    Other(String),
+}
+
+impl From<&RecordId> for What {
+    fn from(id: &RecordId) -> Self {
+        Self::Record(id.clone())
+    }
+}
+
+impl From<String> for What {
+    fn from(what: String) -> Self {
+        Self::Other(what)
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record(id) => id.fmt(f),
+            Self::Other(what) => what.fmt(f),
+        }
+    }
 }
 
 /// Why a record or an event is not believed.
@@ -281,8 +312,8 @@ impl Refusal {
     }
 
     /// With what it is about.
-    pub(super) fn of(self, what: &impl fmt::Display) -> Refused {
-        let what = what.to_string();
+    pub(super) fn of(self, what: impl Into<What>) -> Refused {
+        let what = what.into();
         Refused { what, why: self }
     }
 }

@@ -310,7 +310,7 @@ impl Event {
                 )))
             }
         };
-        read().map_err(|why| why.of(&format!("event {epoch}")))
+        read().map_err(|why| why.of(format!("event {epoch}")))
     }
 }
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use authentic::{RecordKey, RecordKeyVersion, RecordKeys, Refusal, Refused};
+pub use authentic::{RecordKey, RecordKeyVersion, RecordKeys, Refusal, Refused, What};
 pub use batch::{Batch, BatchId, DayCounts, Spent};
 pub use change::{Action, Actor, Change, Event, NotAReason, Reason, Write};
 pub use history::{EventHash, Follow, Head, StoredEvent};

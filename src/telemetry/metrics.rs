@@ -35,6 +35,8 @@ pub struct Metrics {
     pub upstream_seconds: HistogramVec,
     /// `keyferry_upstream_failures_total{backend}`.
     pub upstream_failures: IntCounterVec,
+    /// `keyferry_keys{pepper}`.
+    pub keys: IntGaugeVec,
     /// `keyferry_clients{stage}`.
     pub clients: IntGaugeVec,
     /// Active clients whose certificates, while they depend on them, or keys all end soon.
@@ -57,6 +59,8 @@ pub struct Metrics {
     pub store_epoch: IntGauge,
     /// `keyferry_store_epoch_regressions_total`.
     pub store_epoch_regressions: IntCounter,
+    /// `keyferry_store_records{record_key}`.
+    pub store_records: IntGaugeVec,
     /// `keyferry_store_records_refused_total{reason}`.
     pub store_records_refused: IntCounterVec,
     /// `keyferry_directory_age_seconds`.
@@ -136,6 +140,7 @@ impl Metrics {
             connections: make.gauges("connections", "Open client connections.", &["state"])?,
             upstream_seconds: make.histograms("upstream_duration_seconds", "From sending a request to a backend to the head of its answer.", &["backend"])?,
             upstream_failures: make.counters("upstream_failures_total", "Attempts that a backend did not answer.", &["backend"])?,
+            keys: make.gauges("keys", "Keys that can be used, by the pepper of their digest.", &["pepper"])?,
             clients: make.gauges("clients", "Clients by stage.", &["stage"])?,
             clients_expiring: make.gauges("clients_expiring", "Active clients whose last certificate (while they depend on it) or last key ends within the window.", &["kind", "window"])?,
             directory_entries: make.gauges("directory_entries", "Records in memory by kind.", &["kind"])?,
@@ -147,6 +152,7 @@ impl Metrics {
             store_up: make.register(IntGauge::with_opts(opts("store_up", "1 while the store answers."))?)?,
             store_epoch: make.register(IntGauge::with_opts(opts("store_epoch", "The last change that is known here."))?)?,
             store_epoch_regressions: make.register(IntCounter::with_opts(opts("store_epoch_regressions_total", "How often the store was found to have lost changes, or to have another history."))?)?,
+            store_records: make.gauges("store_records", "Records of the store by the record key that signed them, while there may be several.", &["record_key"])?,
             store_records_refused: make.counters("store_records_refused_total", "Records and events of the store that were not believed, by reason.", &["reason"])?,
             directory_age: make.register(Gauge::with_opts(opts("directory_age_seconds", "Seconds since the store last confirmed what is known here."))?)?,
             tombstones: make.register(IntGauge::with_opts(opts("tombstones", "Revocations that the store has lost and that are upheld here."))?)?,

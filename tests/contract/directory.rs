@@ -53,6 +53,17 @@ impl Replica {
         replica
     }
 
+    /// It hears nothing of the store any more.
+    pub(crate) fn pause(&self) {
+        self.following.abort();
+    }
+
+    /// It goes on with what it knows, and follows the store again.
+    pub(crate) fn resume(&mut self) {
+        let follower = Arc::clone(&self.directory);
+        self.following = tokio::spawn(async move { follower.follow().await });
+    }
+
     pub(crate) async fn until(&self, holds: impl Fn(&Directory) -> bool) {
         let waiting = async {
             while !holds(&self.directory) {
@@ -102,17 +113,15 @@ pub(crate) async fn catching_up_sees_a_change_of_another_at_once(kind: Kind) {
 
 pub(crate) async fn a_directory_that_fell_behind_the_kept_events_loads_again(kind: Kind) {
     let rig = Rig::keeping(kind, 100).await;
-    let replica = Replica::start(&rig).await;
-    replica.following.abort();
+    let mut replica = Replica::start(&rig).await;
+    replica.pause();
     count_up(&*rig.handle().await, "a", 350).await;
     assert_eq!(replica.active("a"), None);
-    let follower = Arc::clone(&replica.directory);
-    let following = tokio::spawn(async move { follower.follow().await });
+    replica.resume();
     replica
         .until(|directory| directory.epoch() == Epoch(350))
         .await;
     assert_eq!(replica.active("a"), Some(true));
-    following.abort();
 }
 
 /// A store whose answers for the epoch are held back until they are let through.

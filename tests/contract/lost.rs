@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyferry::certificate::{self, CertificateRecord, Fingerprint, Mapping};
+use keyferry::certificate::{
+    self, Alias, AliasRecord, AliasState, CertificateRecord, Fingerprint, Mapping,
+};
 use keyferry::clock::Timestamp;
 use keyferry::directory::Directory;
 use keyferry::key::{self, KeyId, KeyRecord, KeyStatus};
@@ -206,7 +208,8 @@ async fn revocations_that_a_failover_lost_are_upheld_and_made_again() {
 }
 
 /// K15: followers would take what the change makes of it for older than what they know, so that a
-/// revocation would be acknowledged and mean nothing.
+/// revocation would be acknowledged and mean nothing. Nor does a stream that is gone, and so no longer
+/// ahead, let it through.
 #[tokio::test(flavor = "multi_thread")]
 async fn k15_what_the_store_has_not_come_to_yet_is_not_changed() {
     let scene = Scene::new().await;
@@ -218,6 +221,11 @@ async fn k15_what_the_store_has_not_come_to_yet_is_not_changed() {
     let known = scene.get(id(&scene.client)).await;
     let revoke = replace(known.version, disabled(&scene.client));
     set_epoch(0);
+    let refused = scene.store.commit(&revoke).await;
+    assert!(matches!(refused, Err(CommitError::Store(_))), "{refused:?}");
+    let mut delete = redis::cmd("DEL");
+    delete.arg("kf:{kf}:events");
+    let () = delete.query(&mut scene.server.connection()).unwrap();
     let refused = scene.store.commit(&revoke).await;
     assert!(matches!(refused, Err(CommitError::Store(_))), "{refused:?}");
     set_epoch(1);
@@ -244,6 +252,123 @@ async fn what_the_operator_gave_back_is_good_after_loading_anew() {
         .await;
     assert_eq!(scene.good(&replica.directory), [false, false, true]);
     assert_eq!(replica.directory.regressions(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_of_keys_and_withdrawals_that_a_failover_lost_are_upheld_and_made_again() {
+    let mut scene = Scene::new().await;
+    let alias = Alias::Sha1([7; 20]);
+    let announced = AliasRecord::new(alias, client_id(&scene.client), NOW);
+    let announced_at = scene.commit(&create(announced.clone())).await;
+    let saved = scene.save();
+    let replica = Replica::over(store(&scene.server)).await;
+    let (version, key) = scene.key().await;
+    let end = NOW.plus(Duration::from_hours(24));
+    let rotated = KeyRecord {
+        expires_at: Some(end),
+        ..key
+    };
+    scene.commit(&replace(version, rotated)).await;
+    let withdrawn = certificate::withdraw((announced_at, announced), Actor::Gateway, NOW);
+    let last = scene.commit(&withdrawn.unwrap().unwrap()).await;
+    let key_id = scene.key;
+    let good = |directory: &Directory| {
+        let view = directory.view();
+        let state = view.alias(&alias).unwrap();
+        (
+            view.key(&key_id).unwrap().expires_at().is_none(),
+            state == AliasState::Open,
+        )
+    };
+    replica.until(|directory| directory.epoch() == last).await;
+    assert_eq!(good(&replica.directory), (false, false));
+
+    scene.fail_over(&saved).await;
+    replica
+        .until(|directory| {
+            assert_eq!(good(directory), (false, false), "at every moment");
+            directory.upheld() == 2 && directory.epoch() == announced_at
+        })
+        .await;
+    // The control: whoever saw neither takes what the store says.
+    let newcomer = Replica::over(store(&scene.server)).await;
+    assert_eq!(good(&newcomer.directory), (true, true));
+    scene.set_writable(true);
+    for replica in [&replica, &newcomer] {
+        replica.until(|directory| directory.epoch() == last).await;
+        assert_eq!(good(&replica.directory), (false, false));
+        assert_eq!(replica.directory.upheld(), 0);
+    }
+    assert_eq!(scene.key().await.1.expires_at, Some(end));
+}
+
+/// This replica hears neither of the revocations that are made again nor of what is given back, and
+/// the events are gone: it must not revoke once more what an operator gave back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_operator_gave_back_unheard_is_not_revoked_again() {
+    let mut scene = Scene::new().await;
+    let saved = scene.save();
+    let [mut one, two] = [
+        Replica::over(store(&scene.server)).await,
+        Replica::over(store(&scene.server)).await,
+    ];
+    let revoked_at = scene.shut_out().await;
+    for replica in [&one, &two] {
+        replica
+            .until(|directory| directory.epoch() == revoked_at)
+            .await;
+    }
+    scene.fail_over(&saved).await;
+    for replica in [&one, &two] {
+        replica
+            .until(|directory| directory.upheld() == 3 && directory.epoch() == Epoch(1))
+            .await;
+    }
+    one.pause();
+    scene.set_writable(true);
+    two.until(|directory| directory.epoch() == Epoch(4)).await;
+    let known = scene.get(id(&scene.client)).await;
+    let given_back = scene
+        .commit(&replace(known.version, client(&scene.client)))
+        .await;
+    let mut trim = redis::cmd("XTRIM");
+    trim.arg("kf:{kf}:events").arg("MAXLEN").arg(0);
+    let _: u64 = trim.query(&mut scene.server.connection()).unwrap();
+
+    one.resume();
+    one.until(|directory| directory.epoch() == given_back).await;
+    assert_eq!(scene.good(&one.directory), [false, false, true]);
+    assert_eq!(one.directory.upheld(), 0);
+    // Nor does it once it has had the time to.
+    let changed = scene.commit(&create(client("z"))).await;
+    one.until(|directory| directory.epoch() == changed).await;
+    assert_eq!(changed, given_back.next(), "nobody made a change");
+}
+
+/// The store lost the client altogether; then somebody adds one of that name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_lost_and_comes_back_is_shut_out_again() {
+    let mut scene = Scene::new().await;
+    let saved = scene.save();
+    let replica = Replica::over(store(&scene.server)).await;
+    let made = scene.commit(&create(client("b"))).await;
+    let disabled_at = scene.commit(&replace(made, disabled("b"))).await;
+    replica
+        .until(|directory| directory.epoch() == disabled_at)
+        .await;
+    scene.fail_over(&saved).await;
+    replica
+        .until(|directory| directory.epoch() == Epoch(1) && directory.regressions() == 1)
+        .await;
+    assert_eq!(replica.active("b"), None);
+    assert_eq!(replica.directory.upheld(), 0);
+
+    scene.set_writable(true);
+    scene.commit(&create(client("b"))).await;
+    replica
+        .until(|directory| directory.epoch() == Epoch(3) && directory.upheld() == 0)
+        .await;
+    assert_eq!(replica.active("b"), Some(false));
 }
 
 /// A certificate of which the store lost everything would be somebody new.
@@ -277,9 +402,9 @@ async fn a_certificate_that_was_removed_is_known_to_a_store_that_lost_it() {
 }
 
 /// The other history has gone on beyond the number that was seen, and wrote the client's record
-/// again: that gives nothing back.
-#[tokio::test(flavor = "multi_thread")]
-async fn revocations_are_upheld_against_a_longer_history_that_never_had_them() {
+/// again: that gives nothing back. Who follows is told that it is another one; who begins to follow
+/// with what it knows, as with a snapshot, loads everything and must ask.
+async fn revocations_and_a_longer_history_that_never_had_them(follows: bool) {
     let mut scene = Scene::new().await;
     let saved = scene.save();
     for _ in 0..4 {
@@ -292,10 +417,16 @@ async fn revocations_are_upheld_against_a_longer_history_that_never_had_them() {
     scene.fail_over(&saved).await;
     scene.set_writable(true);
     let revoked_at = scene.shut_out().await;
-    let replica = Replica::over(store(&scene.server)).await;
+    let mut replica = Replica::over(store(&scene.server)).await;
     assert_eq!(replica.directory.epoch(), revoked_at);
 
+    if !follows {
+        replica.pause();
+    }
     scene.fail_over(&longer).await;
+    if !follows {
+        replica.resume();
+    }
     replica
         .until(|directory| {
             assert_eq!(scene.good(directory), [false; 3], "at every moment");
@@ -303,6 +434,16 @@ async fn revocations_are_upheld_against_a_longer_history_that_never_had_them() {
         })
         .await;
     assert_eq!(replica.directory.regressions(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revocations_are_upheld_against_a_longer_history_that_is_followed() {
+    revocations_and_a_longer_history_that_never_had_them(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revocations_are_upheld_against_a_longer_history_that_is_loaded() {
+    revocations_and_a_longer_history_that_never_had_them(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -148,10 +148,10 @@ fn attack(signs: bool) {
     assert!(gateway.stop().success());
     gateway.start_again();
     let status = gateway.curl("/").key(&key).send().status;
-    assert_eq!(status, if signs { 401 } else { 200 });
+    // What stands in the store in its place is not "nothing".
+    assert_eq!(status, if signs { 503 } else { 200 });
     assert_eq!(who(&gateway, &eve).as_ref() == Some(&owner), !signs);
     if signs {
-        // What stands in the store in its place is not "nothing".
         assert_eq!(gateway.curl("/").certificate(&eve).send().status, 503);
         assert!(gateway.metric(REFUSED) >= 2.0);
         let listed = gateway.cli(&["key", "list"]).expect_success();
@@ -198,6 +198,177 @@ fn k15_a_revocation_is_upheld_against_the_record_of_before() {
         let status = intruder.record("key", key_id)["record"]["status"]["is"].take();
         (status == "revoked").then_some(())
     });
+}
+
+/// Gateways that sign, and three clients of theirs that have fetched their keys.
+struct Known {
+    world: World,
+    backend: Backend,
+    store: SharedStore,
+    clients: [Identity; 3],
+    keys: [String; 3],
+    /// The record of the last key before it was fetched.
+    reserved: String,
+    intruder: Intruder,
+}
+
+impl Known {
+    fn new() -> (Self, Gateway) {
+        let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+        let gateway = Self::gateway_of(&world, &backend, &store);
+        let clients = ["alice", "bob", "carol"].map(|it| world.client(it));
+        let redis = store.connection();
+        let mut intruder = Intruder { redis, signs: true };
+        let [.., carol] = &clients;
+        gateway
+            .curl("/")
+            .certificate(carol)
+            .send()
+            .expect_status(200);
+        let all: Vec<(String, String)> = intruder.get(&["HGETALL", "kf:key"]);
+        let [(_, reserved)] = all.try_into().unwrap();
+        let keys = clients.each_ref().map(|it| gateway.claim_key(it));
+        let known = Self {
+            world,
+            backend,
+            store,
+            clients,
+            keys,
+            reserved,
+            intruder,
+        };
+        (known, gateway)
+    }
+
+    fn gateway(&self) -> Gateway {
+        Self::gateway_of(&self.world, &self.backend, &self.store)
+    }
+
+    fn gateway_of(world: &World, backend: &Backend, store: &SharedStore) -> Gateway {
+        Gateway::builder(world)
+            .redis(&store.url())
+            .backend("echo", backend.address())
+            .route("/", "echo", "either")
+            .start()
+    }
+
+    fn key_id(&self, client: usize) -> String {
+        self.keys[client].split('_').nth(2).unwrap().to_owned()
+    }
+
+    /// All records of the first client, and two of the second one.
+    fn delete_and_damage(&mut self) {
+        let (deleted, damaged) = (self.key_id(0), self.key_id(1));
+        let owner = self.intruder.record("key", &deleted)["record"]["client"].take();
+        let [alice, bob, _] = &self.clients;
+        for (kind, name) in [
+            ("key", deleted.as_str()),
+            ("client", owner.as_str().unwrap()),
+            ("certificate", &fingerprint(alice)),
+        ] {
+            let gone: u32 = self.intruder.get(&["HDEL", &format!("kf:{kind}"), name]);
+            assert_eq!(gone, 1, "{kind} {name}");
+        }
+        self.intruder.put("key", &damaged, "{}");
+        self.intruder.put("certificate", &fingerprint(bob), "{}");
+    }
+
+    /// What comes of every key, and of the first two certificates.
+    fn statuses(&self, gateway: &Gateway) -> ([u16; 3], [u16; 2]) {
+        let by_key = |key: &String| gateway.curl("/").key(key).send().status;
+        let [alice, bob, _] = &self.clients;
+        let by_certificate = |it| gateway.curl("/").certificate(it).send().status;
+        (
+            self.keys.each_ref().map(by_key),
+            [alice, bob].map(by_certificate),
+        )
+    }
+}
+
+fn refused(gateway: &Gateway, reason: &str) -> f64 {
+    let series = format!("keyferry_store_records_refused_total{{reason=\"{reason}\"}}");
+    gateway.metric(&series)
+}
+
+/// No event tells of what is deleted, overwritten, or put back: whoever knew better goes on with it
+/// when it loads everything. The control is a gateway that knew nothing.
+#[test]
+fn k15_what_a_gateway_knows_stays_known_whatever_a_load_leaves_out() {
+    let (mut known, knowing) = Known::new();
+    known.delete_and_damage();
+    // A key that was fetched, as one that was not.
+    let (older, reserved) = (known.key_id(2), known.reserved.clone());
+    known.intruder.put("key", &older, &reserved);
+    // Whoever would change a record is refused, and that is counted.
+    let rotate = knowing.curl("/.well-known/keyferry/key/rotate");
+    let rotate = rotate.method("POST").key(&known.keys[1]).send();
+    rotate.expect_refusal(503, "store_unavailable");
+    assert!((refused(&knowing, "damaged") - 1.0).abs() < 0.5);
+
+    let mallory = known.world.client("mallory");
+    let forged = as_alice(&mut known.intruder, &known.clients[2], &mallory);
+    known.intruder.tell(&forged);
+    wait_for("everything to be loaded again", || {
+        (refused(&knowing, "missing") >= 3.0).then_some(())
+    });
+    assert!(refused(&knowing, "damaged") >= 3.0 && refused(&knowing, "older") >= 1.0);
+    assert_eq!(known.statuses(&knowing), ([200; 3], [200; 2]));
+
+    // The control has never heard of the first client. Of what is refused it knows that it does not know.
+    let newcomer = known.gateway();
+    assert_eq!(known.statuses(&newcomer), ([401, 503, 401], [403, 503]));
+
+    // What is known goes on until it is changed.
+    newcomer.cli(&["key", "revoke", &older]).expect_success();
+    wait_for("the revocation", || {
+        (knowing.curl("/").key(&known.keys[2]).send().status == 401).then_some(())
+    });
+    let ([_, damaged, _], [_, by_certificate]) = known.statuses(&knowing);
+    assert_eq!([damaged, by_certificate], [200; 2]);
+}
+
+/// Of a client of which the record is refused, nothing is known either.
+#[test]
+fn k15_the_credentials_of_a_client_that_is_not_believed_are_not_told_to_be_bad() {
+    let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+    let mut gateway = Gateway::builder(&world)
+        .redis(&store.url())
+        .backend("echo", backend.address())
+        .route("/", "echo", "either")
+        .start();
+    let alice = world.client("alice");
+    let key = gateway.claim_key(&alice);
+    let redis = store.connection();
+    let mut intruder = Intruder { redis, signs: true };
+    let [(owner, record)] = intruder
+        .get::<Vec<(String, String)>>(&["HGETALL", "kf:client"])
+        .try_into()
+        .unwrap();
+    let start_with = |gateway: &mut Gateway, intruder: &mut Intruder, stored: Option<&str>| {
+        assert!(gateway.stop().success());
+        let () = intruder.get(&["DEL", "kf:client"]);
+        if let Some(stored) = stored {
+            intruder.put("client", &owner, stored);
+        }
+        gateway.start_again();
+        [
+            gateway.curl("/").key(&key),
+            gateway.curl("/").certificate(&alice),
+        ]
+        .map(|ask| ask.send().status)
+    };
+    let altered = record.replace("active", "Active");
+    assert_ne!(altered, record);
+    assert_eq!(
+        start_with(&mut gateway, &mut intruder, Some(&altered)),
+        [503; 2]
+    );
+    // The controls: it is not there, and it is as it was.
+    assert_eq!(start_with(&mut gateway, &mut intruder, None), [403; 2]);
+    assert_eq!(
+        start_with(&mut gateway, &mut intruder, Some(&record)),
+        [200; 2]
+    );
 }
 
 /// With a wrong record key nothing could be believed. That is no answer to anybody.

@@ -71,4 +71,11 @@ fn a_key_outlives_the_pepper_that_it_was_issued_under() {
         (keys_by_pepper(&uses) == r#"{"2":2}"#).then_some(())
     });
     last.curl("/").key(&idle).send().expect_status(200);
+    // A gateway that counted some of the first says that there are none.
+    wait_for("the gauge to say so", || {
+        let page = uses.metrics();
+        let has = |line: &str| page.lines().any(|one| one == line);
+        (has(r#"keyferry_keys{pepper="1"} 0"#) && has(r#"keyferry_keys{pepper="2"} 2"#))
+            .then_some(())
+    });
 }

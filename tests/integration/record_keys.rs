@@ -3,6 +3,7 @@
 use crate::support::backend::Backend;
 use crate::support::gateway::Gateway;
 use crate::support::store::SharedStore;
+use crate::support::wait_for;
 use crate::support::world::World;
 
 /// What a client has after its first sight: itself, its key, its certificate in both forms.
@@ -49,7 +50,22 @@ fn a_store_of_an_earlier_version_is_signed_while_gateways_run() {
     now.cli(&["client", "list"]).expect_success();
 
     let next = replica(&[(2, "second.key"), (1, "record.key")], "refuse");
+    // Also a gateway that signs with the old one, and hears of no change.
+    let counted = |first: u64, second: u64| {
+        let line =
+            |key: u64, records| format!("keyferry_store_records{{record_key=\"{key}\"}} {records}");
+        let lines = [line(1, first), line(2, second)];
+        for gateway in [&strict, &next] {
+            wait_for(&lines.join(", "), || {
+                let page = gateway.metrics();
+                let has = |line: &String| page.lines().any(|one| one == line);
+                lines.iter().all(has).then_some(())
+            });
+        }
+    };
+    counted(2 * RECORDS, 0);
     next.cli(&["store", "reseal"]).expect_success();
+    counted(0, 2 * RECORDS);
     let told = status(&next);
     assert_eq!(told["by_key"]["2"], 2 * RECORDS, "{told}");
     assert_eq!(told["refused"], 0, "{told}");

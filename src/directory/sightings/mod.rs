@@ -139,20 +139,26 @@ impl Sightings {
         self.credentials.pin().get(credential)?.get()
     }
 
-    /// Takes in what the store remembers, from other replicas and from before. Gives how many of its
-    /// entries were damaged, and so left out.
+    /// Takes in what the store remembers, from other replicas and from before, but for credentials
+    /// that are over. Gives how many of its entries were damaged, and so left out.
     ///
     /// # Errors
     ///
     /// When the store cannot tell.
-    pub async fn load(&self, store: &dyn Store) -> Result<usize, StoreError> {
+    pub async fn load(
+        &self,
+        store: &dyn Store,
+        is_over: impl Fn(&CredentialId) -> bool + Send,
+    ) -> Result<usize, StoreError> {
         let sightings = store.sightings().await?;
         for sighting in &sightings.entries {
             self.is_told(sighting);
         }
         let uses = store.uses().await?;
         for used in &uses.entries {
-            self.use_is_told(used);
+            if !is_over(&used.credential) {
+                self.use_is_told(used);
+            }
         }
         Ok(sightings.damaged.len().saturating_add(uses.damaged.len()))
     }
@@ -168,6 +174,12 @@ impl Sightings {
         let mut outbox = self.outbox.lock().await;
         self.collect(&mut outbox, today);
         self.tell(&mut outbox, self.news(), store, today).await
+    }
+
+    /// Forgets credentials that are over, but for uses that the store was not told of.
+    pub fn forget(&self, is_over: impl Fn(&CredentialId) -> bool) {
+        let credentials = self.credentials.pin();
+        credentials.retain(|id, cell| cell.news().is_some() || !is_over(id));
     }
 
     /// Waits until a key is used of which no use was known here.

@@ -88,6 +88,26 @@ fn what_comes_from_the_store_is_not_told_back_to_it() {
 }
 
 #[test]
+fn a_credential_that_is_over_is_forgotten_once_the_store_knows_of_its_use() {
+    let sightings = Sightings::default();
+    let [over, good] = [(); 2].map(|()| CredentialId::Key(KeyId::generate()));
+    let last = LastUse {
+        at: Timestamp::from_unix(80),
+        from: [192, 0, 2, 1].into(),
+    };
+    for credential in [over, good] {
+        sightings.used(credential, last);
+    }
+    let is_over = |credential: &CredentialId| *credential == over;
+    sightings.forget(is_over);
+    assert_eq!(sightings.credential(&over), Some(last));
+    sightings.acknowledged(&sightings.batch().unwrap());
+    sightings.forget(is_over);
+    assert_eq!(sightings.credential(&over), None);
+    assert_eq!(sightings.credential(&good), Some(last));
+}
+
+#[test]
 fn what_the_store_may_have_taken_is_told_again_under_its_number() {
     let sightings = Sightings::default();
     let now = TODAY.start();

@@ -39,26 +39,31 @@ impl View {
     }
 
     fn apply_certificate(&self, version: Epoch, record: &CertificateRecord) {
-        let known = self.of_certificate(&record.fingerprint, |row| (row.version, row.is_twin()));
-        if known.is_some_and(|(known, _)| known >= version) {
+        let known = self.of_certificate(&record.fingerprint, |row| row.version);
+        if known.is_some_and(|known| known >= version) {
             return;
         }
         self.alike.apply(record);
-        let place = place_of_certificate(&record.fingerprint);
         let authority = self.authorities.place(record.ca.as_deref());
-        let mut row = CertificateRow::new(version, record, authority);
+        self.put_certificate(CertificateRow::new(version, record, authority));
+    }
+
+    pub(super) fn put_certificate(&self, mut row: CertificateRow) {
+        let fingerprint = row.fingerprint;
+        let place = place_of_certificate(&fingerprint);
+        let was_twin = self.of_certificate(&fingerprint, CertificateRow::is_twin);
         if let Mapping::Mapped { client, .. } | Mapping::Superseded { client, .. } =
             &mut row.mapping
         {
             *client = self.note(client.clone(), |has| &mut has.certificates, place);
         }
-        match (known.is_some_and(|(_, twin)| twin), row.is_twin()) {
+        match (was_twin == Some(true), row.is_twin()) {
             (false, true) => _ = self.twins.fetch_add(1, Ordering::Relaxed),
             (true, false) => _ = self.twins.fetch_sub(1, Ordering::Relaxed),
             (true, true) | (false, false) => {}
         }
         self.certificates
-            .put(row, |known| known.fingerprint == record.fingerprint);
+            .put(row, |known| known.fingerprint == fingerprint);
     }
 
     fn apply_alias(&self, version: Epoch, record: &AliasRecord) {
@@ -70,22 +75,24 @@ impl View {
                 alias,
                 version,
                 state: record.state,
-                awaited: record.awaited().map(|id| self.client_row(id.clone()).id),
+                client: self.client_row(record.client.clone()).id,
             };
             self.aliases.put(row, |known| known.alias == alias);
         }
     }
 
-    fn apply_key(&self, version: Epoch, mut record: KeyRecord) {
-        let (id, place) = (record.id, record.id.random_bits());
-        let is_same = |row: &KeyEntry| row.id() == id;
-        let known = self
-            .keys
-            .find(place, |row| is_same(row).then_some(row.version()));
+    fn apply_key(&self, version: Epoch, record: KeyRecord) {
+        let known = self.key(&record.id).map(|known| known.version());
         if known.is_none_or(|known| known < version) {
-            record.client = self.note(record.client, |has| &mut has.keys, place);
-            self.keys.put(KeyEntry::new(version, record), is_same);
+            self.put_key(KeyEntry::new(version, record));
         }
+    }
+
+    pub(super) fn put_key(&self, row: KeyEntry) {
+        let (id, place) = (row.id(), row.id().random_bits());
+        let client = self.note(row.client().clone(), |has| &mut has.keys, place);
+        let is_same = |known: &KeyEntry| known.id() == id;
+        self.keys.put(row.of_client(client), is_same);
     }
 
     /// Notes that what stands at `place` is or was the client's. Gives the client's name as it is

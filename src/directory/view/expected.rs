@@ -17,7 +17,7 @@ impl View {
             }
         });
         self.aliases.each(|row| {
-            if let Some(client) = &row.awaited {
+            if let Some(client) = row.awaited() {
                 each(client, None);
             }
         });
@@ -43,7 +43,7 @@ impl View {
                 was.flatten() != of(&certificate.mapping, authority)
             }
             Record::Alias(alias) => {
-                let was = self.of_alias(&alias.alias, |row| row.awaited.clone());
+                let was = self.of_alias(&alias.alias, |row| row.awaited().cloned());
                 was.flatten().as_ref() != alias.awaited()
             }
             Record::Key(_) => false,

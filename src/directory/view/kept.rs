@@ -1,12 +1,11 @@
 //! What outlives a store that is gone, or that has lost a part: records for the snapshot, and
 //! revocations.
 
-use super::View;
-use crate::certificate::AliasRecord;
+use super::{AliasRow, View};
+use crate::certificate::{AliasRecord, AliasState};
 use crate::directory::rows::{CertificateRow, ClientRow, UNKNOWN};
-use crate::directory::tombstones::{Tombstone, is_shut};
-use crate::key::KeyStatus;
-use crate::store::{Epoch, RecordId, Versioned};
+use crate::directory::tombstones::{KeyEnd, Tombstone, is_shut};
+use crate::store::{Epoch, Versioned};
 
 impl View {
     /// Calls `each` with every record, reduced to what is kept of it.
@@ -23,10 +22,11 @@ impl View {
             each(row.version, row.record(ca.as_deref()).into());
         });
         self.aliases.each(|row| {
-            if let Some(client) = row.awaited.clone() {
-                let record = AliasRecord::new(row.alias, client, UNKNOWN);
-                each(row.version, record.into());
-            }
+            let record = AliasRecord {
+                state: row.state,
+                ..AliasRecord::new(row.alias, row.client.clone(), UNKNOWN)
+            };
+            each(row.version, record.into());
         });
         self.keys
             .each(|row| each(row.version(), row.record().into()));
@@ -50,28 +50,36 @@ impl View {
                 );
             }
         });
+        self.aliases.each(|row| {
+            if let AliasState::Withdrawn { at } = row.state {
+                each(row.version, Tombstone::Announcement(row.alias, at));
+            }
+        });
         self.keys.each(|row| {
-            if row.status() != KeyStatus::Active {
-                each(row.version(), Tombstone::Key(row.id(), row.status()));
+            let end = row.end();
+            if end != KeyEnd::NONE {
+                each(row.version(), Tombstone::Key(row.id(), end));
             }
         });
     }
 
-    /// The version of a client, certificate or key, and whether it is revoked.
-    pub(in crate::directory) fn standing(&self, id: &RecordId) -> Option<(Epoch, bool)> {
-        match id {
-            RecordId::Client(id) => {
+    /// The version of what was revoked, and whether it is revoked here.
+    pub(in crate::directory) fn standing(&self, tombstone: &Tombstone) -> Option<(Epoch, bool)> {
+        match tombstone {
+            Tombstone::Client(id) => {
                 let row = self.of_client(id, ClientRow::clone)?;
                 row.is_known().then_some((row.version, !row.is_active))
             }
-            RecordId::Certificate(id) => {
+            Tombstone::Certificate(id, _) => {
                 self.of_certificate(id, |row| (row.version, is_shut(&row.mapping)))
             }
-            RecordId::Key(id) => {
-                let key = self.key(id)?;
-                Some((key.version(), key.status() != KeyStatus::Active))
+            Tombstone::Announcement(alias, _) => {
+                self.of_alias(alias, |row| (row.version, !row.is_open()))
             }
-            RecordId::Alias(_) | RecordId::Phase(_) => None,
+            Tombstone::Key(id, end) => {
+                let key = self.key(id)?;
+                Some((key.version(), key.end().is_within(*end)))
+            }
         }
     }
 
@@ -96,9 +104,17 @@ impl View {
                         known.fingerprint == *id
                     });
             }
-            Tombstone::Key(id, status) => {
+            Tombstone::Announcement(alias, at) => {
+                if let Some(row) = self.of_alias(alias, AliasRow::clone) {
+                    let state = AliasState::Withdrawn { at: *at };
+                    self.aliases
+                        .put(AliasRow { state, ..row }, |known| known.alias == *alias);
+                }
+            }
+            Tombstone::Key(id, end) => {
                 if let Some(key) = self.key(id) {
-                    self.keys.put(key.with(*status), |known| known.id() == *id);
+                    let end = key.end().or(*end);
+                    self.keys.put(key.with(end), |known| known.id() == *id);
                 }
             }
         }

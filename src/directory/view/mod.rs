@@ -3,25 +3,31 @@
 mod apply;
 mod expected;
 mod kept;
+mod stay;
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
 use super::alike::{Alike, Candidates};
 use super::left::Authorities;
 use super::phases::{Phases, UNTAGGED};
+use super::refused::Doubted;
 use super::rows::{CertificateRow, ClientRow, KeyEntry, place_of_certificate};
 use super::shards::{Row, Shards};
 use crate::certificate::{Alias, AliasState, Facts, Fingerprint, Mapping};
-use crate::client::ClientId;
+use crate::client::{ClientId, CredentialId};
 use crate::clock::Timestamp;
-use crate::key::{KeyId, PepperVersion};
+use crate::key::{KeyId, KeyStatus, PepperVersion};
 use crate::phase::InForce;
-use crate::store::Epoch;
+use crate::store::{Epoch, RecordId};
+
+/// For how long after its end it still matters when a credential was used.
+const OVER_AFTER: Duration = Duration::from_hours(24);
 
 /// How many certificates that took over from one another are looked at.
 const LONGEST_LINEAGE: usize = 64;
@@ -41,6 +47,8 @@ pub struct View {
     /// How many of the certificates are only the other forms of others.
     twins: AtomicUsize,
     pub(super) phases: Phases,
+    /// What may be known to the store and is not known here.
+    pub(super) doubted: Doubted,
     /// Spreads names. It is another one in every process, so that nobody can choose names that
     /// meet.
     hasher: RandomState,
@@ -61,8 +69,18 @@ struct AliasRow {
     alias: Alias,
     version: Epoch,
     state: AliasState,
+    client: ClientId,
+}
+
+impl AliasRow {
+    fn is_open(&self) -> bool {
+        self.state == AliasState::Open
+    }
+
     /// Whose certificate is waited for, while it is open.
-    awaited: Option<ClientId>,
+    fn awaited(&self) -> Option<&ClientId> {
+        self.is_open().then_some(&self.client)
+    }
 }
 
 impl Row for AliasRow {
@@ -96,6 +114,13 @@ impl View {
     #[must_use]
     pub fn alias(&self, alias: &Alias) -> Option<AliasState> {
         self.of_alias(alias, |row| row.state)
+    }
+
+    /// Whether the store holds in the place of this record what is not believed, so that it is not
+    /// known whether there is one. Ask when none is known here.
+    #[must_use]
+    pub fn is_doubted(&self, id: &RecordId) -> bool {
+        self.doubted.has(id)
     }
 
     /// The certificates that may have the key or the names of one with these facts.
@@ -243,6 +268,23 @@ impl View {
         needed
     }
 
+    /// Whether the credential ended more than [`OVER_AFTER`] ago, or is none. What expired may still
+    /// claim a key, so for a certificate only what shut it counts.
+    #[must_use]
+    pub fn is_over(&self, credential: &CredentialId, now: Timestamp) -> bool {
+        let end = match credential {
+            CredentialId::Key(id) => self.key(id).map(|key| match key.status() {
+                KeyStatus::Revoked { at, .. } => Some(at),
+                KeyStatus::Active => key.expires_at(),
+            }),
+            CredentialId::Certificate(id) => self.certificate(id).map(|mapping| match mapping {
+                Mapping::Removed { at } | Mapping::Superseded { at, .. } => Some(at),
+                Mapping::Mapped { .. } | Mapping::Pending | Mapping::Twin { .. } => None,
+            }),
+        };
+        end.is_none_or(|end| end.is_some_and(|end| end.plus(OVER_AFTER) <= now))
+    }
+
     fn of_client<T>(&self, id: &ClientId, read: impl Fn(&ClientRow) -> T) -> Option<T> {
         let place = u64::from(self.place_of_client(id)) << u32::BITS;
         self.clients
@@ -275,9 +317,46 @@ impl View {
 mod tests {
     use super::*;
     use crate::certificate::{CertificateRecord, Source};
-    use crate::store::Versioned;
+    use crate::key::KeyRecord;
+    use crate::store::{Record, Versioned};
 
     const NOW: Timestamp = Timestamp::from_unix(1_795_418_999);
+
+    #[test]
+    fn a_credential_is_over_a_day_after_its_end_but_for_certificates_that_only_expired() {
+        let view = View::default();
+        let key = KeyId::generate();
+        let client: ClientId = "acme".parse().unwrap();
+        let put = |version, record: Record| {
+            let version = Epoch(version);
+            view.apply(Versioned { version, record });
+        };
+        let over = |id| [NOW, NOW.plus(OVER_AFTER)].map(|now| view.is_over(&id, now));
+        assert_eq!(over(CredentialId::Key(key)), [true; 2], "there is none");
+        let record = KeyRecord::reserved(key, client.clone(), NOW);
+        put(1, record.clone().into());
+        assert_eq!(over(CredentialId::Key(key)), [false; 2]);
+        let expires_at = Some(NOW);
+        put(
+            2,
+            KeyRecord {
+                expires_at,
+                ..record
+            }
+            .into(),
+        );
+        assert_eq!(over(CredentialId::Key(key)), [false, true]);
+
+        let certificate = Fingerprint::of(b"a");
+        for (version, mapping, is_over) in [
+            (3, Mapping::Mapped { client, key }, [false; 2]),
+            (4, Mapping::Removed { at: NOW }, [false, true]),
+        ] {
+            let record = CertificateRecord::new(certificate, mapping, Source::FirstSight, NOW);
+            put(version, record.into());
+            assert_eq!(over(CredentialId::Certificate(certificate)), is_over);
+        }
+    }
 
     #[test]
     fn the_newest_of_a_lineage_is_the_last_that_identifies_its_client() {

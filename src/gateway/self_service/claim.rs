@@ -59,7 +59,7 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
                     return once::claimed(call, &identity, &key);
                 }
                 Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Store(_)) => return Err(Refusal::StoreUnavailable),
+                Err(CommitError::Store(error)) => return Err(parts.directory.note(error).into()),
             },
         }
     }

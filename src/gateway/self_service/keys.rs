@@ -93,7 +93,7 @@ pub(super) async fn revoke(
                 return gone();
             }
             Err(CommitError::Conflict(_)) => {}
-            Err(CommitError::Store(_)) => return Err(Refusal::StoreUnavailable),
+            Err(CommitError::Store(error)) => return Err(parts.directory.note(error).into()),
         }
     }
     Err(Refusal::Overloaded)

@@ -94,7 +94,7 @@ pub(super) async fn answer(
                     return once::rotated(call, &identity, &key, new.expires_at, old);
                 }
                 Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Store(_)) => return Err(Refusal::StoreUnavailable),
+                Err(CommitError::Store(error)) => return Err(parts.directory.note(error).into()),
             },
         }
     }

@@ -246,7 +246,7 @@ pub(super) fn load(
         let id: Result<RecordId, _> = id.value().parse();
         let record = match id {
             Ok(id) => Versioned::decode(&id, stored.value(), keys),
-            Err(Unreadable { what, why }) => Err(damaged(&why).of(&what)),
+            Err(Unreadable { what, why }) => Err(damaged(&why).of(what)),
         };
         if to.blocking_send(record).is_err() {
             break; // Nobody waits for them any more.

@@ -100,7 +100,7 @@ async fn read_all(
         let id: Result<RecordId, _> = format!("{kind}:{name}").parse();
         each(match id {
             Ok(id) => Versioned::decode(&id, stored, keys),
-            Err(Unreadable { what, why }) => Err(damaged(&why).of(&what)),
+            Err(Unreadable { what, why }) => Err(damaged(&why).of(what)),
         });
         Ok(())
     })

@@ -124,7 +124,7 @@ pub(super) fn events(
 
 fn event(entry: &StreamId) -> Result<(Epoch, Vec<u8>), StoreError> {
     let what = format!("the entry {} of {EVENTS}", entry.id);
-    let damaged = |why: &str| damaged(&why).of(&what);
+    let damaged = |why: &str| damaged(&why).of(what.clone());
     let number = entry.id.strip_suffix("-0");
     let number = number.and_then(|epoch| epoch.parse().ok());
     let epoch = number.ok_or_else(|| damaged("it is not an epoch"))?;
