@@ -89,6 +89,10 @@ tests: setup ## unit and integration tests, against the real program and a real 
 drill: build-tools ## move 5,000 clients from certificate to key under traffic, and print the report
 	KEYFERRY_DRILL_CLIENTS=5000 cargo test --locked --test drill -- --nocapture
 
+.PHONY: kills
+kills: build-tools ## kill the embedded store, a gateway, and its Redis 200 times each, and print what came of it
+	KEYFERRY_KILLS=$${KEYFERRY_KILLS:-200} cargo test --locked --test kills -- --nocapture
+
 .PHONY: doctest
 doctest: build-tools ## the documentation's examples run
 	cargo test --locked --doc

@@ -201,6 +201,8 @@ fn acceptor(tls: &BackendTls) -> SslAcceptor {
 
 async fn accept(listener: TcpListener, tls: Option<SslAcceptor>, shared: Arc<Shared>) {
     while let Ok((tcp, _)) = listener.accept().await {
+        // An answer is written in parts, which would wait for each other.
+        let _gone = tcp.set_nodelay(true);
         let connection = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
         let (tls, shared) = (tls.clone(), Arc::clone(&shared));
         tokio::spawn(async move {
