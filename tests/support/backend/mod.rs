@@ -148,6 +148,11 @@ impl Backend {
         self.shared.requests.lock().expect("no panic there").clone()
     }
 
+    /// Forgets the requests so far: for who makes very many.
+    pub(crate) fn forget(&self) {
+        self.shared.requests.lock().expect("no panic there").clear();
+    }
+
     /// The last request.
     #[track_caller]
     pub(crate) fn last(&self) -> Recorded {
