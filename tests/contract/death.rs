@@ -3,7 +3,6 @@
 //! The test starts its own program again, with a variable that makes it the one to be killed.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +10,9 @@ use keyferry::store::embedded::{self, Embedded};
 use keyferry::store::local::{Listener, socket_path};
 use keyferry::store::redis::{Redis, Shape};
 use keyferry::store::{Epoch, Store, open_embedded};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
 
 use super::adapter::{Kind, Rig};
+use super::again;
 use super::records::{described, description, id, replace};
 use super::redis_server::{self, record_keys};
 
@@ -66,19 +64,6 @@ async fn serves_until_it_is_killed() {
     listener.serve(std::future::pending()).await.unwrap();
 }
 
-fn start(role: &str, store: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", role, "--ignored", "--nocapture"])
-        .env(STORE, store)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    (child, lines)
-}
-
 pub(crate) async fn what_was_acknowledged_survives_a_kill(kind: Kind) {
     let mut rig = Rig::start(kind).await;
     let mut last = Epoch::NONE;
@@ -86,7 +71,10 @@ pub(crate) async fn what_was_acknowledged_survives_a_kill(kind: Kind) {
         if kind == Kind::Embedded {
             rig.close().await;
         }
-        let (mut child, mut lines) = start("death::writes_until_it_is_killed", &rig.address());
+        let (mut child, mut lines) = again::start(
+            "death::writes_until_it_is_killed",
+            &[(STORE, &rig.address())],
+        );
         let enough = last.0 + 7 * round;
         let reading = async {
             while let Some(line) = lines.next_line().await.unwrap() {
@@ -134,7 +122,7 @@ async fn what_a_gateway_acknowledged_to_commands_survives_its_death() {
     for _ in 0..3 {
         // From the second round on, the socket of the gateway before is still in the place.
         let role = "death::serves_until_it_is_killed";
-        let (mut child, mut lines) = start(role, path.to_str().unwrap());
+        let (mut child, mut lines) = again::start(role, &[(STORE, path.to_str().unwrap())]);
         while lines.next_line().await.unwrap().unwrap() != "serving" {}
         let store = open_embedded(&embedded(&path)).await.unwrap();
         for _ in 0..20 {

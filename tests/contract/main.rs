@@ -13,6 +13,8 @@
 
 mod activity;
 mod adapter;
+#[path = "../support/again.rs"]
+mod again;
 mod cases;
 mod damage;
 mod death;

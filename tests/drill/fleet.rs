@@ -5,8 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::member::{Field, Member, Situation, Uses};
-use super::wire::Shown;
+use crate::support::Over;
 use crate::support::pki::{Issued, Spec, intermediate, leaf};
+use crate::support::wire::Shown;
 
 pub(crate) const DAY: i64 = 86_400;
 
@@ -84,8 +85,7 @@ impl Fleet {
                     }
                 });
             }
-            // Also when the story ends in a panic, or nobody would ever hear of it.
-            let _stop = Stop(&self.stop);
+            let _stop = Over(&self.stop);
             story()
         })
     }
@@ -108,14 +108,6 @@ impl Fleet {
     fn turns(&self) -> Vec<usize> {
         let turns = self.turns.iter();
         turns.map(|turns| turns.load(Ordering::Relaxed)).collect()
-    }
-}
-
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

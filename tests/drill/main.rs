@@ -22,8 +22,6 @@ mod member;
 mod report;
 #[cfg(test)]
 mod story;
-#[cfg(test)]
-mod wire;
 
 #[cfg(test)]
 #[path = "../support/mod.rs"]

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::backend::MEMBER;
 use super::fleet::DAY;
-use super::wire::{Answer, Shown, Tls, Wire};
 use crate::support::pki::{Issued, leaf};
+use crate::support::wire::{Answer, Shown, Tls, Wire};
 
 /// Where clients serve themselves.
 const SELF_SERVICE: &str = "/.well-known/keyferry/";

@@ -8,9 +8,9 @@ use super::backend::Legacy;
 use super::fleet::Fleet;
 use super::member::{Field, Uses};
 use super::report::Report;
-use super::wire::Tls;
 use crate::support::gateway::Gateway;
 use crate::support::store::SharedStore;
+use crate::support::wire::Tls;
 use crate::support::world::World;
 
 /// How many clients, unless told otherwise.

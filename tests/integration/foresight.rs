@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::backend::Backend;
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, PEPPER};
 use crate::support::world::World;
 
 /// How many clients there are; one of them moves a day.
@@ -47,7 +47,7 @@ fn days_ago(days: u32) -> Timestamp {
 }
 
 fn peppers() -> Peppers {
-    let secret = SecretBytes::new(b"the pepper of at least thirty-two bytes".to_vec());
+    let secret = SecretBytes::new(PEPPER.as_bytes().to_vec());
     Peppers::new(Pepper::new(1, &secret), [])
 }
 

@@ -1,12 +1,18 @@
 //! Gateways that share a store, and gateways that come back.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use keyferry::store::redis::{Address, Shape};
 use toml::Value;
 
 use crate::support::backend::Backend;
+use crate::support::dice::Dice;
 use crate::support::gateway::{Builder, Gateway};
 use crate::support::redis::{Deployment, RedisServer};
+use crate::support::store::SharedStore;
+use crate::support::wire::Tls;
 use crate::support::world::World;
+use crate::support::{Over, linger, wait_for};
 
 #[tokio::test]
 async fn a_key_fetched_at_one_replica_works_at_once_at_the_other() {
@@ -146,4 +152,58 @@ async fn the_operator_is_told_whether_replicas_have_what_was_taken_away() {
     }
     // Nothing is left to do, so nobody has to acknowledge it.
     disable("carol").expect_success();
+}
+
+/// Whoever cuts the connections on which gateways hear of changes delays no revocation for long, and
+/// undoes none. `make bench-revocation` measures how long.
+#[test]
+fn every_replica_heeds_revocations_while_the_connections_for_events_are_cut() {
+    let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+    let gateways = [(); 3].map(|()| {
+        Gateway::builder(&world)
+            .backend("echo", backend.address())
+            .route("/", "echo", "either")
+            .redis(&store.url())
+            .start()
+    });
+    let keys = [0, 1, 2].map(|n| gateways[n].claim_key(&world.client(&format!("client-{n}"))));
+    let tls = Tls::trusting(&world.servers.x509);
+    let connect = |gateway: &Gateway| tls.connect(gateway.address(), None).unwrap();
+    let mut wires = gateways.each_ref().map(connect);
+    let mut statuses = |key| {
+        let key = [format!("Authorization: Bearer {key}")];
+        wires
+            .each_mut()
+            .map(|wire| wire.call("GET", "/", &key).unwrap().status)
+    };
+    let (over, cuts, mut dice) = (AtomicBool::new(false), AtomicUsize::new(0), Dice::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                if let Some(number) = dice.pick(&store.server().followers()) {
+                    store.server().cut(number);
+                    cuts.fetch_add(1, Ordering::Relaxed);
+                }
+                linger(dice.within_ms(100));
+            }
+        });
+        let _over = Over(&over);
+        for key in &keys {
+            wait_for("the key everywhere", || {
+                (statuses(key) == [200; 3]).then_some(())
+            });
+            let before = cuts.load(Ordering::Relaxed);
+            wait_for("further cuts", || {
+                (cuts.load(Ordering::Relaxed) > before + 3).then_some(())
+            });
+            let id = key.split('_').nth(2).unwrap();
+            gateways[0].cli(&["key", "revoke", id]).expect_success();
+            wait_for("the revocation everywhere", || {
+                (statuses(key) == [401; 3]).then_some(())
+            });
+        }
+        for key in &keys {
+            assert_eq!(statuses(key), [401; 3], "what was revoked stays so");
+        }
+    });
 }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::support::backend::Backend;
 use crate::support::curl::Curl;
-use crate::support::gateway::{Builder, Gateway, secret};
+use crate::support::gateway::{Builder, Gateway, PEPPER, secret};
 use crate::support::store::SharedStore;
 use crate::support::world::World;
 
@@ -157,7 +157,7 @@ fn search_everywhere(
         secrets.push(key.rsplit('_').next().unwrap().to_owned());
     }
     secrets.push(String::from_utf8(secret("echo")).unwrap());
-    secrets.push("the pepper of at least thirty-two bytes".to_owned());
+    secrets.push(PEPPER.to_owned());
 
     for ask in [
         gateway.curl("/v1?x=y").key(&key),

@@ -22,6 +22,9 @@ use super::{free_addresses, wait_for};
 /// How often other ports are tried when somebody else was quicker.
 const TRIES: usize = 10;
 
+/// The same for all gateways of a test, so that they can share a store.
+pub(crate) const PEPPER: &str = "the pepper of at least thirty-two bytes";
+
 /// The secret under which the gateway signs for the backend of that name.
 pub(crate) fn secret(backend: &str) -> Vec<u8> {
     format!("{backend}: a secret of at least 32 bytes").into_bytes()
@@ -223,11 +226,15 @@ impl Setup {
         command
     }
 
-    /// Starts the program and waits until it answers 200 at `path`; its log when it ended before.
-    fn launch(&self, path: &str) -> Result<Process, String> {
+    fn begin(&self) -> Process {
         let mut command = self.command();
         command.arg("run").arg("-c").arg(self.config());
-        let mut process = Process::start(&mut command, &self.folder.path().join("log"));
+        Process::start(&mut command, &self.folder.path().join("log"))
+    }
+
+    /// Starts the program and waits until it answers 200 at `path`; its log when it ended before.
+    fn launch(&self, path: &str) -> Result<Process, String> {
+        let mut process = self.begin();
         let ready = format!("http://{}{path}", self.telemetry);
         wait_for("the gateway to be ready", || {
             if process.ended().is_some() {
@@ -275,8 +282,7 @@ impl Gateway {
             .file("gateway.pem", world.gateway.issued.chain_pem())
             .file("gateway.key", world.gateway.issued.key_pem())
             .file("clients-root.pem", world.clients.pem())
-            // The same for all gateways of a test, so that they can share a store.
-            .file("pepper.key", "the pepper of at least thirty-two bytes")
+            .file("pepper.key", PEPPER)
     }
 
     /// The usual one: everything goes to one backend, by certificate or key.
@@ -354,7 +360,12 @@ impl Gateway {
 
     /// Its embedded store, for when it does not run.
     pub(crate) fn store_file(&self) -> PathBuf {
-        self.setup.folder.path().join("keyferry.redb")
+        self.path("keyferry.redb")
+    }
+
+    /// A file in its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.setup.folder.path().join(name)
     }
 
     /// A question to its admin listener.
@@ -423,6 +434,11 @@ impl Gateway {
             .setup
             .launch("/readyz")
             .expect("it starts as it did before");
+    }
+
+    /// Like [`Self::start_again`], without waiting: for one that is killed while it starts.
+    pub(crate) fn begin_again(&mut self) {
+        self.process = self.setup.begin();
     }
 }
 

@@ -6,11 +6,13 @@
     reason = "each test uses some of the tools"
 )]
 
+pub(crate) mod again;
 pub(crate) mod backend;
 pub(crate) mod balancer;
 pub(crate) mod clients;
 pub(crate) mod curl;
 pub(crate) mod deploy;
+pub(crate) mod dice;
 pub(crate) mod gateway;
 pub(crate) mod key;
 pub(crate) mod list;
@@ -22,9 +24,11 @@ pub(crate) mod redis;
 pub(crate) mod s_client;
 pub(crate) mod signature;
 pub(crate) mod store;
+pub(crate) mod wire;
 pub(crate) mod world;
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use keyferry::clock;
@@ -65,6 +69,24 @@ pub(crate) fn wait_longer<T>(
 )]
 fn pause() {
     std::thread::sleep(Duration::from_millis(10));
+}
+
+/// Lets time pass, for whoever strikes at moments that chance gives. Parking alone may end at once.
+pub(crate) fn linger(time: Duration) {
+    let begun = clock::monotonic();
+    while begun.elapsed() < time {
+        std::thread::park_timeout(time.saturating_sub(begun.elapsed()));
+    }
+}
+
+/// Tells whoever goes on until then that it is over, also when that is by a panic: or else nobody
+/// would ever hear of it.
+pub(crate) struct Over<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// `N` addresses that were free a moment ago, all different.

@@ -56,6 +56,11 @@ impl SharedStore {
         assert!(self.runtime.block_on(self.server.start_again()));
     }
 
+    /// The server, to be tampered with.
+    pub(crate) const fn server(&self) -> &RedisServer {
+        &self.server
+    }
+
     /// Looks behind the store's back.
     pub(crate) fn connection(&self) -> redis::Connection {
         self.server.connection()

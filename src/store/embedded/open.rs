@@ -1,13 +1,14 @@
 //! Opening the file, and every way in which that goes wrong.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown, lchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown, lchown};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::Database;
 use redb::backends::FileBackend;
+use tempfile::NamedTempFile;
 
 use super::tables;
 
@@ -76,7 +77,14 @@ pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
         path: path.to_owned(),
         source,
     };
-    let file = open_file(path).map_err(failed)?;
+    let file = match open_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make(path)?;
+            open_file(path)
+        }
+        opened => opened,
+    };
+    let file = file.map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
     if mode & TOO_OPEN != 0 {
         let path = path.to_owned();
@@ -84,13 +92,7 @@ pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
     }
     // The database trusts its own pages and panics on some that were altered; here, where nothing
     // has begun yet, that is an answer like any other.
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create_with_backend(FileBackend::new(file)?)?;
-        let foreign = tables::prepare(&database)?;
-        Ok((database, foreign))
-    }));
+    let opened = catch_unwind(AssertUnwindSafe(|| database_in(file)));
     let path = path.to_owned();
     match opened {
         Ok(Ok((database, None))) => Ok(database),
@@ -103,22 +105,53 @@ pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
     }
 }
 
-/// Only the owner may read what is made here: a digest is not a key, but it is nobody's business.
 fn open_file(path: &Path) -> io::Result<File> {
-    let folder = folder_of(path);
-    make_folder(folder)?;
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600);
-    let file = match options.clone().create_new(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return options.open(path),
-        made => made?,
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// The database in a file, and what is foreign in it; an empty file becomes a new database.
+fn database_in(file: File) -> Result<(Database, Option<String>), redb::Error> {
+    let database = Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        .create_with_backend(FileBackend::new(file)?)?;
+    let foreign = tables::prepare(&database)?;
+    Ok((database, foreign))
+}
+
+/// Makes a new store beside its place, and puts it there once it is whole. Made in its place, one
+/// that a crash left half made would be no store, for good.
+fn make(path: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Io {
+        path: path.to_owned(),
+        source,
     };
-    if let Some((user, group)) = heir(&file.metadata()?, folder)? {
-        fchown(&file, Some(user), Some(group))?;
+    let folder = folder_of(path);
+    let new = new_file(path, folder).map_err(failed)?;
+    let file = new.as_file().try_clone().map_err(failed)?;
+    database_in(file).map_err(|error| explain(path.to_owned(), error))?;
+    match new.persist_noclobber(path) {
+        // Somebody else was quicker.
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
+        put => drop(put.map_err(|error| failed(error.error))?),
     }
     // The file's name must survive a power cut as its contents do.
-    File::open(folder)?.sync_all()?;
-    Ok(file)
+    let folder = File::open(folder).and_then(|folder| folder.sync_all());
+    folder.map_err(failed)
+}
+
+/// A file that goes unless it is kept. Only its owner may read it: a digest is not a key, but it is
+/// nobody's business.
+fn new_file(path: &Path, folder: &Path) -> io::Result<NamedTempFile> {
+    make_folder(folder)?;
+    let new = tempfile::Builder::new()
+        .prefix(path.file_name().unwrap_or_default())
+        .suffix(".new")
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(folder)?;
+    if let Some((user, group)) = heir(&new.as_file().metadata()?, folder)? {
+        fchown(new.as_file(), Some(user), Some(group))?;
+    }
+    Ok(new)
 }
 
 /// Makes the folder and those above it, as far as there are none.
@@ -181,8 +214,6 @@ fn explain(path: PathBuf, error: redb::Error) -> OpenError {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn set_mode(path: &Path, mode: u32) {
@@ -217,6 +248,18 @@ mod tests {
                 assert_eq!((made.uid(), made.gid()), (4711, 4712), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn of_two_that_make_a_store_the_second_leaves_that_of_the_first() {
+        let folder = folder();
+        let path = folder.path().join("keyferry.redb");
+        make(&path).unwrap();
+        let first = path.metadata().unwrap().ino();
+        make(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().ino(), first);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        assert!(open(&path).is_ok());
     }
 
     #[test]

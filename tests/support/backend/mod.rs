@@ -148,6 +148,11 @@ impl Backend {
         self.shared.requests.lock().expect("no panic there").clone()
     }
 
+    /// Forgets the requests so far: for who makes very many.
+    pub(crate) fn forget(&self) {
+        self.shared.requests.lock().expect("no panic there").clear();
+    }
+
     /// The last request.
     #[track_caller]
     pub(crate) fn last(&self) -> Recorded {
@@ -201,6 +206,8 @@ fn acceptor(tls: &BackendTls) -> SslAcceptor {
 
 async fn accept(listener: TcpListener, tls: Option<SslAcceptor>, shared: Arc<Shared>) {
     while let Ok((tcp, _)) = listener.accept().await {
+        // An answer is written in parts, which would wait for each other.
+        let _gone = tcp.set_nodelay(true);
         let connection = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
         let (tls, shared) = (tls.clone(), Arc::clone(&shared));
         tokio::spawn(async move {

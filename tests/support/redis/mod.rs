@@ -221,6 +221,19 @@ impl RedisServer {
             .unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
+    /// The connections on which gateways wait for events, by their number.
+    pub(crate) fn followers(&self) -> Vec<String> {
+        let listed: String = redis::from_redis_value(self.tell("CLIENT LIST")).unwrap();
+        let waiting = listed.lines().filter(|line| line.contains(" cmd=xread "));
+        let number = |line: &str| Some(line.split(' ').next()?.strip_prefix("id=")?.to_owned());
+        waiting.filter_map(number).collect()
+    }
+
+    /// Cuts a connection, if there still is one of that number.
+    pub(crate) fn cut(&self, number: &str) {
+        self.tell(&format!("CLIENT KILL ID {number}"));
+    }
+
     /// Whether a line of its `INFO` says so.
     pub(crate) fn informs(&self, line: &str) -> bool {
         let told = self.tell("INFO");

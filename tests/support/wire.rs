@@ -8,8 +8,8 @@ use openssl::ssl::{Ssl, SslConnector, SslMethod, SslStream};
 use openssl::x509::X509;
 use serde_json::Value;
 
-use crate::support::pki::Issued;
-use crate::support::world::HOST;
+use super::pki::Issued;
+use super::world::HOST;
 
 /// How long an answer may take on a machine that is busy with the whole fleet.
 const PATIENCE: Duration = Duration::from_mins(1);
