@@ -20,6 +20,13 @@ impl Timestamp {
         Self(seconds)
     }
 
+    /// The moment that a header `Date` tells (RFC 9110 section 5.6.7); none when it is no date.
+    #[must_use]
+    pub fn from_http(date: &str) -> Option<Self> {
+        let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+        Some(Self(parser.parse_timestamp(date).ok()?.as_second()))
+    }
+
     /// Seconds since the Unix epoch.
     #[must_use]
     pub const fn as_unix(self) -> i64 {
@@ -170,6 +177,13 @@ mod tests {
             Timestamp::from_unix(1_795_418_999).to_string(),
             "2026-11-23T07:29:59Z"
         );
+    }
+
+    #[test]
+    fn the_date_of_an_answer_is_read() {
+        let read = Timestamp::from_http("Mon, 23 Nov 2026 07:29:59 GMT");
+        assert_eq!(read, Some(Timestamp::from_unix(1_795_418_999)));
+        assert_eq!(Timestamp::from_http("yesterday"), None);
     }
 
     #[test]

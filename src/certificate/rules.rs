@@ -129,7 +129,7 @@ fn subject_boxes(link: &Link) -> impl Iterator<Item = String> {
     })
 }
 
-fn weak_key(link: &Link, exceptions: Exceptions) -> Option<u32> {
+pub(super) fn weak_key(link: &Link, exceptions: Exceptions) -> Option<u32> {
     let least = if exceptions.weak {
         LEAST_BITS
     } else {
@@ -139,7 +139,7 @@ fn weak_key(link: &Link, exceptions: Exceptions) -> Option<u32> {
     (key.security_bits() < least).then(|| key.bits())
 }
 
-fn weak_digest(link: &Link) -> Option<&'static str> {
+pub(super) fn weak_digest(link: &Link) -> Option<&'static str> {
     let algorithm = link.x509.signature_algorithm().object().nid();
     match algorithm.signature_algorithms()?.digest {
         Nid::MD5 => Some("MD5"),

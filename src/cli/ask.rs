@@ -51,7 +51,7 @@ pub(super) fn ask(
 }
 
 /// Status and body of the answer. HTTP/1.0, so that the body ends where the connection does.
-fn get(address: SocketAddr, target: &str) -> anyhow::Result<(u16, String)> {
+pub(super) fn get(address: SocketAddr, target: &str) -> anyhow::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| {
         format!(
             "no gateway answers at {address}; does it run, with this configuration? \
@@ -61,7 +61,10 @@ fn get(address: SocketAddr, target: &str) -> anyhow::Result<(u16, String)> {
     let mut talk = || -> std::io::Result<Vec<u8>> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        write!(stream, "GET {target} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+        write!(
+            stream,
+            "GET {target} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )?;
         let mut answer = Vec::new();
         (&stream).take(MOST).read_to_end(&mut answer)?;
         Ok(answer)
@@ -73,6 +76,6 @@ fn get(address: SocketAddr, target: &str) -> anyhow::Result<(u16, String)> {
         .and_then(|rest| rest.get(2..5)?.parse().ok());
     match (status, answer.split_once("\r\n\r\n")) {
         (Some(status), Some((_, body))) => Ok((status, body.to_owned())),
-        _ => bail!("what listens at {address} is not the admin listener of a gateway"),
+        _ => bail!("what listens at {address} is no such listener of a gateway"),
     }
 }

@@ -1,8 +1,9 @@
 //! The commands. Each has a file of its own with `Args` and `run`.
 //!
 //! Exit status: 0 done (or nothing to do), 1 refused (there is no such client, certificate or key,
-//! or what there is does not allow it), 3 done, but no replica of the store has it yet, 64 called wrongly, 65 a file holds something else than it
-//! should, 69 something needed does not answer, 70 internal, 78 the configuration is wrong.
+//! or what there is does not allow it; `doctor`: there is an error), 3 done, but no replica of the
+//! store has it yet, 64 called wrongly, 65 a file holds something else than it should, 69 something
+//! needed does not answer, 70 internal, 78 the configuration is wrong.
 
 mod ask;
 mod audit;
@@ -11,6 +12,7 @@ mod check;
 mod client;
 mod demo;
 pub mod development;
+mod doctor;
 mod explain;
 mod failures;
 mod history;
@@ -104,6 +106,7 @@ enum Command {
     #[command(subcommand)]
     Client(client::Command),
     Demo(demo::Args),
+    Doctor(doctor::Args),
     Explain(explain::Args),
     Failures(failures::Args),
     Init(Box<init::Args>),
@@ -141,6 +144,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(args) => check::run(&args, globals, out_ref),
         Command::Client(command) => client::run(command, globals, out_ref),
         Command::Demo(args) => demo::run(&args, globals, out_ref),
+        Command::Doctor(args) => doctor::run(&args, globals, out_ref),
         Command::Explain(args) => explain::run(&args, globals, out_ref),
         Command::Failures(args) => failures::run(&args, globals, out_ref),
         Command::Init(args) => init::run(&args, globals, out_ref),

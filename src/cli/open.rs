@@ -88,14 +88,17 @@ pub(super) fn operate<T>(
     printed.and(told).map(|()| done)
 }
 
+/// The store of the configuration; the embedded one through the gateway that has it, if one runs.
+pub(super) async fn open_store(settings: &StoreSettings) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(match settings {
+        StoreSettings::Embedded(settings) => store::open_embedded(settings).await?,
+        StoreSettings::Redis(settings) => Arc::new(Redis::new(settings)),
+    })
+}
+
 impl Operator {
     async fn open(config: Config) -> Result<Self, Failure> {
-        let opened: anyhow::Result<Arc<dyn Store>> = match &config.store {
-            StoreSettings::Embedded(settings) => {
-                store::open_embedded(settings).await.map_err(Into::into)
-            }
-            StoreSettings::Redis(settings) => Ok(Arc::new(Redis::new(settings))),
-        };
+        let opened = open_store(&config.store).await;
         Ok(Self {
             store: opened.map_err(Failure::Unavailable)?,
             config,

@@ -23,7 +23,7 @@ pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
 pub use settings::{
     Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Keys, Listener, Migration,
-    Offline, Pem, SelfService, ServerCertificate, StoreSettings, Telemetry,
+    NamedFile, Offline, Pem, SelfService, ServerCertificate, StoreSettings, Telemetry,
 };
 pub use source::{Reading, Seen, Source};
 
@@ -62,6 +62,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// Where the operator's questions are answered, a loopback address; none when nowhere.
     pub admin: Option<SocketAddr>,
+    /// Every file that was read for it, in that order.
+    pub files: Vec<NamedFile>,
 }
 
 impl Config {

@@ -5,13 +5,27 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::problem::KeyPath;
 use crate::door::{ClientCertificates, MinimumTls};
 use crate::key::{Format, Peppers};
 use crate::policy::Network;
 use crate::secret::SecretBytes;
 use crate::sign::{Names, SigningKey};
 use crate::store::{RecordKeys, embedded, redis};
-use crate::upstream::Protocol;
+use crate::upstream::{self, Protocol};
+
+/// A file that the configuration names, as it was when it was read.
+#[derive(Clone, Debug)]
+pub struct NamedFile {
+    /// The key that names it.
+    pub key: KeyPath,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Who may do what with it.
+    pub mode: u32,
+    /// Whether it holds a secret.
+    pub is_secret: bool,
+}
 
 /// The public listener.
 #[derive(Debug)]
@@ -167,6 +181,34 @@ impl fmt::Display for Address {
             write!(f, "[{}]:{}", self.host, self.port)
         } else {
             write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Backend {
+    /// What whoever talks to it has to know.
+    #[must_use]
+    pub fn upstream(&self) -> upstream::Settings {
+        let tls = |tls: &BackendTls| upstream::Tls {
+            ca_pem: tls.ca.as_bytes().to_vec(),
+            server_name: tls.server_name.clone(),
+            identity: tls
+                .certificate
+                .as_ref()
+                .map(|own| (own.chain.as_bytes().to_vec(), own.key.clone())),
+        };
+        let check = |check: &HealthCheck| upstream::HealthCheck {
+            path: check.path.clone(),
+            interval: check.interval,
+        };
+        upstream::Settings {
+            name: self.name.clone(),
+            addresses: self.addresses.iter().map(ToString::to_string).collect(),
+            protocol: self.protocol,
+            tls: self.tls.as_ref().map(tls),
+            connect_timeout: self.connect_timeout,
+            read_timeout: self.read_timeout,
+            health_check: self.health_check.as_ref().map(check),
         }
     }
 }

@@ -34,6 +34,12 @@ impl Network {
         }
     }
 
+    /// Whether any address is in both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.contains(other.address) || other.contains(self.address)
+    }
+
     /// Whether it holds more than a network of `v4` bits, or of `v6` bits when it is one of IPv6.
     #[must_use]
     pub const fn is_wider_than(&self, v4: u8, v6: u8) -> bool {

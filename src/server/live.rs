@@ -285,6 +285,15 @@ impl Snapshots {
     }
 }
 
+/// The snapshot of a gateway with this configuration under each pepper, the current one first; none
+/// when none is kept.
+#[must_use]
+pub fn snapshots(config: &Config) -> Vec<Snapshot> {
+    let (peppers, of) = (&config.keys.peppers, config.store.to_string());
+    let path = config.offline.snapshot.iter();
+    path.flat_map(|path| under(peppers, path, &of)).collect()
+}
+
 fn under(peppers: &Peppers, path: &std::path::Path, of: &str) -> impl Iterator<Item = Snapshot> {
     let keys: Vec<_> = peppers.derive(SNAPSHOT, &[of.as_bytes()]).collect();
     let path = path.to_owned();

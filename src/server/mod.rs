@@ -23,6 +23,7 @@ use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
 pub use echo::echo;
+pub use live::snapshots;
 pub use reload::survive_hangups;
 
 use crate::admin::Admin;

@@ -23,7 +23,7 @@ use crate::store::embedded::{self, Embedded, OpenError};
 use crate::store::local::Listener;
 use crate::store::redis::Redis;
 use crate::telemetry::Metrics;
-use crate::upstream::{self, Backend};
+use crate::upstream::Backend;
 
 /// How long a command that has the store open is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -78,8 +78,8 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
     let verifier = Arc::new(Verifier::new(Trust::new(1, config.cas)?));
     let backends: Result<Vec<_>, _> = config
         .backends
-        .into_iter()
-        .map(|backend| Backend::new(upstream(backend), &metrics))
+        .iter()
+        .map(|backend| Backend::new(backend.upstream(), &metrics))
         .collect();
     let gateway = Arc::clone(live.gateway());
     Ok(Opened {
@@ -205,28 +205,6 @@ fn door(listener: config::Listener) -> door::Settings {
         minimum_tls: listener.minimum_tls,
         http2: listener.http2,
         certificates: listener.certificates.into_iter().map(certificate).collect(),
-    }
-}
-
-fn upstream(backend: config::Backend) -> upstream::Settings {
-    let tls = |tls: config::BackendTls| upstream::Tls {
-        ca_pem: tls.ca.as_bytes().to_vec(),
-        server_name: tls.server_name,
-        identity: tls
-            .certificate
-            .map(|own| (own.chain.as_bytes().to_vec(), own.key)),
-    };
-    upstream::Settings {
-        name: backend.name,
-        addresses: backend.addresses.iter().map(ToString::to_string).collect(),
-        protocol: backend.protocol,
-        tls: backend.tls.map(tls),
-        connect_timeout: backend.connect_timeout,
-        read_timeout: backend.read_timeout,
-        health_check: backend.health_check.map(|check| upstream::HealthCheck {
-            path: check.path,
-            interval: check.interval,
-        }),
     }
 }
 

@@ -1,10 +1,12 @@
 //! The identity that a backend sees, signed with HTTP Message Signatures (RFC 9421).
 
 mod base;
+mod forged;
 pub mod header;
 mod signer;
 mod verifier;
 
+pub use forged::forged;
 pub use header::Names;
 pub use signer::{Message, SignError, Signed, Signer, SigningKey};
 pub use verifier::{Invalid, Verifier};

@@ -164,7 +164,7 @@ impl Backend {
 }
 
 /// Everything about a peer but its address.
-fn template(settings: &Settings) -> Result<HttpPeer, BackendError> {
+pub(super) fn template(settings: &Settings) -> Result<HttpPeer, BackendError> {
     let name = || settings.name.clone();
     let sni = settings
         .tls

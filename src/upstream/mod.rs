@@ -2,6 +2,7 @@
 
 mod backend;
 mod discovery;
+pub mod probe;
 mod rewrite;
 
 pub use backend::{Backend, BackendError, HealthCheck, Protocol, Settings, Tls};

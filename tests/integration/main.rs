@@ -28,6 +28,8 @@ mod degraded;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod enrolment;
 #[cfg(test)]
 mod explain;

@@ -2,12 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use keyferry::store::redis::{Address, Shape};
-use toml::Value;
-
 use crate::support::backend::Backend;
 use crate::support::dice::Dice;
-use crate::support::gateway::{Builder, Gateway};
+use crate::support::gateway::Gateway;
 use crate::support::redis::{Deployment, RedisServer};
 use crate::support::store::SharedStore;
 use crate::support::wire::Tls;
@@ -63,40 +60,6 @@ fn clients_and_keys_outlive_the_gateway_with_the_embedded_store() {
     assert_eq!(backend.last().header("x-key-id"), before.header("x-key-id"));
 }
 
-/// The configuration for a store in `redis`.
-fn in_redis<'a>(builder: Builder<'a>, redis: &Deployment) -> Builder<'a> {
-    let builder = builder.some_redis();
-    let list = |addresses: &[Address]| {
-        let list = addresses.iter().map(|address| address.to_string().into());
-        Value::Array(list.collect())
-    };
-    let builder = builder
-        .file("redis.password", "right\n")
-        .set("store.password_file", "redis.password");
-    match &redis.settings.shape {
-        Shape::Single(address) => {
-            let [authority, _, ours] = redis.issued();
-            builder
-                .file("redis-ca.pem", authority.pem())
-                .file("redis-client.pem", ours.chain_pem())
-                .file("redis-client.key", ours.key_pem())
-                .set("store.url", format!("rediss://keyferry@{address}"))
-                .set("store.tls.ca_file", "redis-ca.pem")
-                .set("store.tls.certificate_file", "redis-client.pem")
-                .set("store.tls.key_file", "redis-client.key")
-        }
-        Shape::Sentinel(sentinels) => builder
-            .set("store.user", "keyferry")
-            .set("store.sentinel.addresses", list(&sentinels.addresses))
-            .set("store.sentinel.master", sentinels.master.as_str())
-            .set("store.sentinel.user", "keyferry")
-            .set("store.sentinel.password_file", "redis.password"),
-        Shape::Cluster(nodes) => builder
-            .set("store.user", "keyferry")
-            .set("store.cluster.addresses", list(nodes)),
-    }
-}
-
 #[tokio::test]
 async fn gateways_share_a_redis_of_every_shape() {
     let (world, backend) = (World::new(), Backend::start());
@@ -109,7 +72,7 @@ async fn gateways_share_a_redis_of_every_shape() {
             let builder = Gateway::builder(&world)
                 .backend("echo", backend.address())
                 .route("/", "echo", "either");
-            in_redis(builder, &redis).start()
+            builder.in_redis(&redis).start()
         };
         let (one, other) = (replica(), replica());
         let key = one.claim_key(&world.client("alice"));

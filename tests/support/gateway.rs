@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
+use keyferry::store::redis::{Address, Shape};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 use toml::{Table, Value};
@@ -14,7 +15,7 @@ use super::backend::Backend;
 use super::curl::Curl;
 use super::deploy::mount;
 use super::process::Process;
-use super::redis::RECORD_SECRET;
+use super::redis::{Deployment, RECORD_SECRET};
 use super::s_client::SClient;
 use super::world::{HOST, Identity, World};
 use super::{free_addresses, wait_for};
@@ -48,7 +49,7 @@ pub(crate) struct Gateway {
 }
 
 /// What a gateway runs on, and what it would be started with again.
-struct Setup {
+pub(crate) struct Setup {
     folder: TempDir,
     environment: Vec<(String, String)>,
     public: SocketAddr,
@@ -142,6 +143,43 @@ impl Builder<'_> {
             .set("store.record_keys", keys["record_keys"].clone())
     }
 
+    /// Keeps its records in a Redis of whatever shape, as the user of docs/STORE.md.
+    pub(crate) fn in_redis(self, redis: &Deployment) -> Self {
+        let list = |addresses: &[Address]| {
+            let list = addresses.iter().map(|address| address.to_string().into());
+            Value::Array(list.collect())
+        };
+        let builder = self
+            .some_redis()
+            .file("redis.password", "right\n")
+            .set("store.password_file", "redis.password");
+        match &redis.settings.shape {
+            Shape::Single(address) if redis.settings.tls.is_none() => {
+                builder.set("store.url", format!("redis://keyferry@{address}"))
+            }
+            Shape::Single(address) => {
+                let [authority, _, ours] = redis.issued();
+                builder
+                    .file("redis-ca.pem", authority.pem())
+                    .file("redis-client.pem", ours.chain_pem())
+                    .file("redis-client.key", ours.key_pem())
+                    .set("store.url", format!("rediss://keyferry@{address}"))
+                    .set("store.tls.ca_file", "redis-ca.pem")
+                    .set("store.tls.certificate_file", "redis-client.pem")
+                    .set("store.tls.key_file", "redis-client.key")
+            }
+            Shape::Sentinel(sentinels) => builder
+                .set("store.user", "keyferry")
+                .set("store.sentinel.addresses", list(&sentinels.addresses))
+                .set("store.sentinel.master", sentinels.master.as_str())
+                .set("store.sentinel.user", "keyferry")
+                .set("store.sentinel.password_file", "redis.password"),
+            Shape::Cluster(nodes) => builder
+                .set("store.user", "keyferry")
+                .set("store.cluster.addresses", list(nodes)),
+        }
+    }
+
     /// Puts a file beside the configuration, for the owner's eyes only, as secrets have to be.
     pub(crate) fn file(self, name: &str, contents: impl AsRef<[u8]>) -> Self {
         let path = self.folder.path().join(name);
@@ -174,33 +212,34 @@ impl Builder<'_> {
         self.start_until("/livez")
     }
 
-    #[track_caller]
-    fn start_until(self, path: &str) -> Gateway {
-        let (authority, mut config) = (self.world.authority.clone(), self.config);
-        let mut setup = Setup {
+    /// Only writes its configuration, for commands that need no gateway.
+    pub(crate) fn write(self) -> Setup {
+        let (mut setup, mut config) = self.setup();
+        setup.write(&mut config);
+        setup
+    }
+
+    fn setup(self) -> (Setup, Table) {
+        let setup = Setup {
             folder: self.folder,
             environment: self.environment,
             public: SocketAddr::from(([127, 0, 0, 1], 0)),
             telemetry: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
-            authority,
+            authority: self.world.authority.clone(),
         };
         if self.is_mounted {
             fs::write(setup.config(), "").expect("a file in our own folder");
             mount(setup.folder.path());
         }
+        (setup, self.config)
+    }
+
+    #[track_caller]
+    fn start_until(self, path: &str) -> Gateway {
+        let (mut setup, mut config) = self.setup();
         for _ in 0..TRIES {
-            [setup.public, setup.telemetry, setup.admin] = free_addresses();
-            for (table, address) in [
-                ("listener", setup.public),
-                ("telemetry", setup.telemetry),
-                ("admin", setup.admin),
-            ] {
-                if let Some(table) = config.get_mut(table).and_then(Value::as_table_mut) {
-                    table.insert("address".to_owned(), address.to_string().into());
-                }
-            }
-            fs::write(setup.config(), config.to_string()).expect("a file in our own folder");
+            setup.write(&mut config);
             match setup.launch(path) {
                 // It waits for an address that somebody else has; who calls there gets another's answer.
                 Ok(process) if process.log().contains("is in use, will try again") => {}
@@ -214,6 +253,43 @@ impl Builder<'_> {
 }
 
 impl Setup {
+    /// Writes the configuration, with other ports each time.
+    fn write(&mut self, config: &mut Table) {
+        [self.public, self.telemetry, self.admin] = free_addresses();
+        for (table, address) in [
+            ("listener", self.public),
+            ("telemetry", self.telemetry),
+            ("admin", self.admin),
+        ] {
+            if let Some(table) = config.get_mut(table).and_then(Value::as_table_mut) {
+                table.insert("address".to_owned(), address.to_string().into());
+            }
+        }
+        fs::write(self.config(), config.to_string()).expect("a file in our own folder");
+    }
+
+    /// A file of the configuration.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs a command of the operator's on this configuration, as `client list`.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Told {
+        self.cli_into(arguments, Stdio::piped())
+    }
+
+    fn cli_into(&self, arguments: &[&str], output: impl Into<Stdio>) -> Told {
+        let mut command = self.command();
+        command.args(arguments).arg("-c").arg(self.config());
+        command.stdout(output);
+        let output = command.output().expect("the program");
+        Told {
+            status: output.status,
+            output: String::from_utf8_lossy(&output.stdout).into_owned(),
+            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     fn config(&self) -> PathBuf {
         self.folder.path().join("keyferry.toml")
     }
@@ -337,15 +413,12 @@ impl Gateway {
 
     /// Like [`Self::cli`], with another standard output.
     pub(crate) fn cli_into(&self, arguments: &[&str], output: impl Into<Stdio>) -> Told {
-        let mut command = self.setup.command();
-        command.args(arguments).arg("-c").arg(self.setup.config());
-        command.stdout(output);
-        let output = command.output().expect("the program");
-        Told {
-            status: output.status,
-            output: String::from_utf8_lossy(&output.stdout).into_owned(),
-            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        self.setup.cli_into(arguments, output)
+    }
+
+    /// What it runs on.
+    pub(crate) const fn setup(&self) -> &Setup {
+        &self.setup
     }
 
     /// Where its metrics are.

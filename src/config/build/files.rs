@@ -8,7 +8,7 @@ use zeroize::Zeroize;
 
 use super::{Builder, Built};
 use crate::config::problem::KeyPath;
-use crate::config::settings::{Pem, ServerCertificate};
+use crate::config::settings::{NamedFile, Pem, ServerCertificate};
 use crate::config::source::{self, Contents};
 use crate::secret::{self, Secret, SecretBytes};
 use crate::tls::pkey::{PKey, Private};
@@ -73,7 +73,7 @@ impl Builder<'_> {
 
     /// A bundle of certificates, all of which can be read.
     pub(super) fn certificates(&mut self, at: &KeyPath, path: &Path) -> Built<(Pem, Vec<X509>)> {
-        let bytes = self.contents(at, path)?.0;
+        let bytes = self.contents(at, path)?;
         let text = String::from_utf8_lossy(&bytes);
         let path = self.resolve(path);
         let path = path.display();
@@ -172,7 +172,7 @@ impl Builder<'_> {
 
     /// The contents of a file that only its owner, and its group for reading, may touch.
     fn private(&mut self, at: &KeyPath, path: &Path) -> Built<Vec<u8>> {
-        let (contents, metadata) = self.contents(at, path)?;
+        let (contents, metadata) = self.read(at, path, true)?;
         let mode = metadata.permissions().mode() & 0o777;
         if mode & TOO_OPEN != 0 {
             let path = self.resolve(path);
@@ -182,13 +182,26 @@ impl Builder<'_> {
         Ok(contents)
     }
 
-    pub(super) fn contents(&mut self, at: &KeyPath, path: &Path) -> Built<Contents> {
+    /// The contents of a file that anybody may read.
+    pub(super) fn contents(&mut self, at: &KeyPath, path: &Path) -> Built<Vec<u8>> {
+        Ok(self.read(at, path, false)?.0)
+    }
+
+    fn read(&mut self, at: &KeyPath, path: &Path, is_secret: bool) -> Built<Contents> {
         let path = self.resolve(path);
         let shown = path.display();
         let read = source::read(&path);
         self.seen.file(at, &path, &read);
         let (wrong, write) = match read {
-            Ok(found) => return Ok(found),
+            Ok((contents, metadata)) => {
+                self.files.push(NamedFile {
+                    key: at.clone(),
+                    mode: metadata.permissions().mode() & 0o7777,
+                    path,
+                    is_secret,
+                });
+                return Ok((contents, metadata));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => (
                 format!("{shown} does not exist"),
                 format!("create it or name another; {RELATIVE}"),

@@ -85,7 +85,7 @@ impl Builder<'_> {
             let path = self.required(&at, typed.file.as_deref(), write)?;
             let ca = Ca {
                 name: name.as_ref().map_or_else(|_| String::new(), Clone::clone),
-                pem: self.contents(&at, path)?.0,
+                pem: self.contents(&at, path)?,
                 allow_missing_client_auth: typed.allow.contains(&Exception::MissingClientAuth),
                 allow_weak: typed.allow.contains(&Exception::Weak),
                 max_depth: typed.max_depth.into(),

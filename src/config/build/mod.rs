@@ -22,7 +22,7 @@ use super::document::Document;
 use super::file::File;
 use super::problem::{KeyPath, Place, Problem, Problems};
 use super::source::Seen;
-use super::{Config, Migration};
+use super::{Config, Migration, NamedFile};
 use crate::secret::SecretBytes;
 
 /// The problems so far, and what the checks need to find more.
@@ -32,6 +32,7 @@ pub(super) struct Builder<'a> {
     problems: Vec<Problem>,
     secrets: Vec<(KeyPath, SecretBytes)>,
     seen: &'a mut Seen,
+    files: Vec<NamedFile>,
 }
 
 /// A value could not be built, and why was noted.
@@ -55,6 +56,7 @@ pub(super) fn config(
         problems,
         secrets: Vec::new(),
         seen,
+        files: Vec::new(),
     };
     let routes = builder.routes(&file);
     let telemetry = builder.telemetry(&file);
@@ -91,6 +93,7 @@ pub(super) fn config(
             observe: observe?,
             telemetry: telemetry?,
             admin: admin?,
+            files: std::mem::take(&mut builder.files),
         })
     };
     match whole() {

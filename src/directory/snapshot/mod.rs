@@ -95,14 +95,38 @@ impl Snapshot {
 
     /// Reads the snapshot; nothing when there is no file.
     pub(super) fn read(&self, now: Timestamp) -> Result<Option<(Head, View)>, SnapshotError> {
+        let file = self.open()?;
+        file.map(|file| self.read_from(file, now)).transpose()
+    }
+
+    /// How long ago the store confirmed what is in the file, every piece of which opens; nothing
+    /// when there is no file.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError`], as a gateway would meet it that begins with it.
+    pub fn inspect(&self, now: Timestamp) -> Result<Option<Duration>, SnapshotError> {
+        let Some(file) = self.open()? else {
+            return Ok(None);
+        };
+        let (head, mut pieces) = self.begin(file, now)?;
+        while pieces.next()?.is_some() {}
+        Ok(Some(age(head, now)))
+    }
+
+    fn open(&self) -> Result<Option<BufReader<File>>, SnapshotError> {
         match File::open(&self.path) {
-            Ok(file) => self.read_from(BufReader::new(file), now).map(Some),
+            Ok(file) => Ok(Some(BufReader::new(file))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.io(error)),
         }
     }
 
-    fn read_from(&self, from: impl Read, now: Timestamp) -> Result<(Head, View), SnapshotError> {
+    fn begin<R: Read>(
+        &self,
+        from: R,
+        now: Timestamp,
+    ) -> Result<(Head, Pieces<'_, R>), SnapshotError> {
         let damaged = || SnapshotError::Damaged(self.path.clone());
         let mut pieces = Pieces::begin(from, self)?;
         let head = pieces.next()?.ok_or_else(damaged)?;
@@ -111,6 +135,12 @@ impl Snapshot {
             let (path, at) = (self.path.clone(), head.current_at);
             return Err(SnapshotError::Future { path, at });
         }
+        Ok((head, pieces))
+    }
+
+    fn read_from(&self, from: impl Read, now: Timestamp) -> Result<(Head, View), SnapshotError> {
+        let damaged = || SnapshotError::Damaged(self.path.clone());
+        let (head, mut pieces) = self.begin(from, now)?;
         let view = View::default();
         while let Some(piece) = pieces.next()? {
             for line in piece

@@ -100,6 +100,7 @@ fn what_was_written_is_read_and_only_its_owner_may() {
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 
+    assert!(snapshot.inspect(NOW).unwrap().is_some());
     let (found, read) = snapshot.read(NOW).unwrap().unwrap();
     assert_eq!((found, read.len()), (head(), view.len()));
     assert_eq!(read.alias(&alias), Some(AliasState::Open));

@@ -22,14 +22,17 @@ mod breaker;
 mod commit;
 mod dial;
 mod failure;
+mod inspect;
 mod link;
 mod primary;
 mod read;
 mod reseal;
+mod rights;
 mod sentinel;
 mod settings;
 mod tls;
 
+pub use inspect::{Inspection, Role, Server, Told, Untold, Voter, inspect};
 pub use settings::{Address, Login, Sentinels, Settings, Shape};
 pub use tls::Tls;
 

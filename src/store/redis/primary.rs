@@ -101,17 +101,70 @@ impl Primary {
         }
     }
 
+    /// Whom each of those who know the primary names; nobody where it has a fixed address.
+    pub(super) async fn opinions(&self) -> Vec<(Address, Result<Option<Address>, Failure>)> {
+        match &self.way {
+            Way::Fixed(_) => Vec::new(),
+            Way::Sentinels(sentinels) => sentinels.opinions().await,
+            Way::Nodes(nodes) => each(nodes, &self.dial, &slots(), self.limit, owner).await,
+        }
+    }
+
+    /// What each sentinel knows of the primary, where there are sentinels.
+    pub(super) async fn described(&self) -> Vec<Result<Value, Failure>> {
+        match &self.way {
+            Way::Sentinels(sentinels) => sentinels.described().await,
+            Way::Fixed(_) | Way::Nodes(_) => Vec::new(),
+        }
+    }
+
     /// The node of the cluster that serves our keys, by the word of `nodes`.
     async fn owner(&self, nodes: &[Address]) -> Result<Address, Failure> {
-        let mut question = redis::cmd("CLUSTER");
-        question.arg("SLOTS");
         let nobody = format!("no node of the Redis cluster serves the keys (slot {SLOT})");
-        vote(nodes, &self.dial, question, self.limit, owner, nobody).await
+        vote(nodes, &self.dial, slots(), self.limit, owner, nobody).await
     }
 
     fn hint(&self) -> MutexGuard<'_, Option<Address>> {
         self.hint.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What each of `voters` says, in their order.
+pub(super) async fn each<T>(
+    voters: &[Address],
+    dial: &Dial,
+    question: &Cmd,
+    limit: Duration,
+    read: impl Fn(Value, &Address) -> Result<T, Failure>,
+) -> Vec<(Address, Result<T, Failure>)> {
+    let mut answers = ask(voters, dial, question, limit).join_all().await;
+    answers.sort_by_key(|(_, voter)| voters.iter().position(|other| other == voter));
+    let answers = answers.into_iter().map(|(answer, voter)| {
+        let said = answer.and_then(|answer| read(answer, &voter));
+        (voter, said)
+    });
+    answers.collect()
+}
+
+/// Asks all `voters` at once.
+fn ask(
+    voters: &[Address],
+    dial: &Dial,
+    question: &Cmd,
+    limit: Duration,
+) -> JoinSet<(Result<Value, Failure>, Address)> {
+    let mut asking = JoinSet::new();
+    for voter in voters {
+        let (dial, voter, question) = (dial.clone(), voter.clone(), question.clone());
+        asking.spawn(async move {
+            let asked = async {
+                let mut connection = dial.open(&voter, AsyncConnectionConfig::new()).await?;
+                connection.ask(&question, limit).await
+            };
+            (asked.await, voter)
+        });
+    }
+    asking
 }
 
 /// Asks all `voters` at once; gives the address that more than half of them name, or else the one
@@ -124,17 +177,7 @@ pub(super) async fn vote(
     read: impl Fn(Value, &Address) -> Result<Option<Address>, Failure>,
     nobody: String,
 ) -> Result<Address, Failure> {
-    let mut asking = JoinSet::new();
-    for voter in voters {
-        let (dial, voter, question) = (dial.clone(), voter.clone(), question.clone());
-        asking.spawn(async move {
-            let asked = async {
-                let mut connection = dial.open(&voter, AsyncConnectionConfig::new()).await?;
-                connection.ask(&question, limit).await
-            };
-            (asked.await, voter)
-        });
-    }
+    let mut asking = ask(voters, dial, &question, limit);
     let mut named: Vec<(Address, usize)> = Vec::new();
     let mut failure = Failure::Silence(format!("{nobody}, or none answers within {limit:?}"));
     let counting = async {
@@ -167,6 +210,12 @@ fn count(named: &mut Vec<(Address, usize)>, address: Address) -> usize {
     }
     named.push((address, 1));
     1
+}
+
+fn slots() -> Cmd {
+    let mut question = redis::cmd("CLUSTER");
+    question.arg("SLOTS");
+    question
 }
 
 /// Who serves [`SLOT`], when the node at `asked` answered `CLUSTER SLOTS` so.

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::dial::{Connection, Dial};
 use super::failure::Failure;
-use super::primary::vote;
+use super::primary::{each, vote};
 use super::settings::{Address, Sentinels};
 use crate::clock;
 
@@ -74,6 +74,32 @@ impl Watched {
     /// The primary by the word of most sentinels.
     pub(super) async fn primary(&self) -> Result<Address, Failure> {
         self.voters.vote().await
+    }
+
+    /// Whom each of them names.
+    pub(super) async fn opinions(&self) -> Vec<(Address, Result<Option<Address>, Failure>)> {
+        let Voters {
+            sentinels,
+            dial,
+            limit,
+        } = &self.voters;
+        let question = self.voters.question();
+        let read = |answer, _: &Address| read(answer);
+        each(&sentinels.addresses, dial, &question, *limit, read).await
+    }
+
+    /// What each of them knows of the primary.
+    pub(super) async fn described(&self) -> Vec<Result<Value, Failure>> {
+        let Voters {
+            sentinels,
+            dial,
+            limit,
+        } = &self.voters;
+        let mut question = redis::cmd("SENTINEL");
+        question.arg("MASTER").arg(&sentinels.master);
+        let as_it_is = |answer, _: &Address| Ok(answer);
+        let all = each(&sentinels.addresses, dial, &question, *limit, as_it_is).await;
+        all.into_iter().map(|(_, answer)| answer).collect()
     }
 
     /// Waits until most sentinels name another primary than `known`.

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-use super::{Recorded, Shared, values};
+use super::super::signature::verify;
+use super::{Belief, Recorded, Shared, values};
 
 /// Writes the answer; `false` when the connection is to be closed.
 pub(super) async fn write<S>(stream: &mut S, request: &Recorded, shared: &Shared) -> Result<bool>
@@ -21,7 +22,13 @@ where
         let found = pairs(query).find(|(key, _)| *key == name);
         found.map_or(0, |(_, value)| value.parse().expect("a number"))
     };
+    let is_believed = match &shared.belief {
+        Belief::All => true,
+        Belief::Signed => !request.all("signature").is_empty(),
+        Belief::SignedWith(secret) => verify(request, secret).is_ok(),
+    };
     match path {
+        _ if !is_believed => echo(stream, 401, [], request).await?,
         "/bytes" => zeroes(stream, number("n")).await?,
         "/sse" => events(stream, number("n"), shared).await?,
         "/slow" => {

@@ -93,7 +93,19 @@ pub(crate) struct Backend {
     runtime: Option<Runtime>,
 }
 
+/// What a backend believes.
+#[derive(Clone)]
+pub(crate) enum Belief {
+    /// Everything.
+    All,
+    /// Whatever has a signature.
+    Signed,
+    /// What was signed with this secret.
+    SignedWith(Vec<u8>),
+}
+
 struct Shared {
+    belief: Belief,
     requests: Mutex<Vec<Recorded>>,
     connections: AtomicUsize,
     dropped: AtomicUsize,
@@ -103,15 +115,20 @@ struct Shared {
 impl Backend {
     /// HTTP/1.1 in the clear.
     pub(crate) fn start() -> Self {
-        Self::launch(None)
+        Self::launch(None, Belief::All)
+    }
+
+    /// The same, which answers 401 to what it does not believe.
+    pub(crate) fn believing(belief: Belief) -> Self {
+        Self::launch(None, belief)
     }
 
     /// HTTP/1.1 over TLS.
     pub(crate) fn start_tls(tls: &BackendTls) -> Self {
-        Self::launch(Some(acceptor(tls)))
+        Self::launch(Some(acceptor(tls)), Belief::All)
     }
 
-    fn launch(tls: Option<SslAcceptor>) -> Self {
+    fn launch(tls: Option<SslAcceptor>, belief: Belief) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -122,6 +139,7 @@ impl Backend {
         listener.set_nonblocking(true).expect("a plain socket");
         let address = listener.local_addr().expect("a bound address");
         let shared = Arc::new(Shared {
+            belief,
             requests: Mutex::default(),
             connections: AtomicUsize::new(0),
             dropped: AtomicUsize::new(0),

@@ -1,0 +1,246 @@
+//! The running gateway, by what it tells of itself: readiness, metrics, and the certificate that it
+//! shows.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::super::ask::get;
+use super::finding::{Check, Finding};
+use crate::config::{Config, Listener};
+use crate::tls::ssl::{SslConnector, SslMethod, SslVerifyMode};
+use crate::tls::tokio_ssl::SslStream;
+use crate::tls::x509::X509;
+
+/// How long a handshake may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the listener for metrics says. It waits for answers, so it needs a thread of its own.
+pub(super) fn look(config: &Config) -> Vec<Finding> {
+    let check = Check::GatewayRuns;
+    let address = reachable(config.telemetry.address);
+    let Ok((status, body)) = get(address, "/readyz") else {
+        let advice = "if one should run on this machine with this configuration, see its log; \
+                          elsewhere this is as it should be";
+        return vec![check.note(format!("none answers at {address}"), advice)];
+    };
+    let mut findings = vec![if status == 200 {
+        check.ok(format!("ready, at {address}"))
+    } else {
+        let found = format!("/readyz answers {status}: {}", body.trim());
+        check
+            .error(found, "see its log and its store: it serves nobody")
+            .expecting("200")
+    }];
+    if let Ok((200, page)) = get(address, "/metrics") {
+        findings.extend(judge(&page, config.offline.max_stale));
+    }
+    findings
+}
+
+/// Where to reach what listens everywhere.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// The sum of all series of a metric.
+fn metric(page: &str, name: &str) -> Option<f64> {
+    let series = page.lines().filter_map(|line| line.strip_prefix(name));
+    let series = series.filter(|rest| rest.starts_with([' ', '{']));
+    let mut values = series
+        .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok())
+        .peekable();
+    values.peek()?;
+    Some(values.sum())
+}
+
+fn judge(page: &str, max_stale: Duration) -> Vec<Finding> {
+    let metric = |name: &str| metric(page, &format!("keyferry_{name}")).unwrap_or_default();
+    vec![
+        version(page),
+        store(&metric, max_stale),
+        none_of(
+            Check::GatewayTombstones,
+            metric("tombstones"),
+            "the store has lost revocations that this gateway upholds; see that it can write to the \
+             store, and docs/RELIABILITY.md",
+        ),
+        none_of(
+            Check::GatewayRefusedRecords,
+            metric("store_records_refused_total"),
+            "somebody else wrote to the store, or a gateway lacks a record key: find out who, as \
+             docs/STORE.md says under \"Who is believed\"",
+        ),
+    ]
+}
+
+fn version(page: &str) -> Finding {
+    let check = Check::GatewayVersion;
+    let ours = env!("CARGO_PKG_VERSION");
+    let line = page
+        .lines()
+        .find_map(|line| line.strip_prefix("keyferry_build_info{"));
+    let quoted = line.and_then(|line| line.split("version=\"").nth(1)?.split('"').next());
+    match quoted {
+        Some(theirs) if theirs == ours => check.ok(ours),
+        Some(theirs) => check
+            .note(
+                format!("{theirs}, and this program is {ours}"),
+                "start the gateway again with the version that is installed",
+            )
+            .expecting(ours),
+        None => check.note("not told", "upgrade the gateway to this version"),
+    }
+}
+
+fn store(metric: &impl Fn(&str) -> f64, max_stale: Duration) -> Finding {
+    let check = Check::GatewayStore;
+    let age = metric("directory_age_seconds");
+    let found = format!("last heard of {age:.0} s ago");
+    if metric("store_lost") > 0.0 {
+        let advice =
+            "restore it from a backup: the gateway goes on with what it knows, for max_stale";
+        return check.error("the store is empty, though it was not", advice);
+    }
+    if metric("store_up") < 1.0 {
+        let advice = "see why the gateway cannot reach it (its log tells); known clients are served \
+                      for max_stale";
+        return check.error(format!("the store does not answer, {found}"), advice);
+    }
+    if age > max_stale.as_secs_f64() / 2.0 {
+        let advice = "see why the gateway follows it so late (its log tells)";
+        let most = format!("at most {} s", max_stale.as_secs() / 2);
+        return check.warning(found, advice).expecting(most);
+    }
+    let regressions = metric("store_epoch_regressions_total");
+    if regressions > 0.0 {
+        let advice = "find out what was lost: keyferry audit verify; docs/RELIABILITY.md says what \
+                      comes back by itself";
+        return check.warning(format!("it lost changes {regressions} times"), advice);
+    }
+    check.ok(found)
+}
+
+fn none_of(check: Check, number: f64, advice: &str) -> Finding {
+    if number > 0.0 {
+        return check.error(number.to_string(), advice).expecting("0");
+    }
+    check.ok("none")
+}
+
+/// Whether the gateway shows the certificates of the files: it reads them when it starts.
+pub(super) async fn shows(listener: &Listener) -> Vec<Finding> {
+    // Who is no balancer is not let in.
+    if listener.balancers.is_some() {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    let address = reachable(listener.address);
+    for (index, certificate) in listener.certificates.iter().enumerate() {
+        let Ok(leaf) = X509::from_pem(certificate.chain.as_bytes()) else {
+            continue;
+        };
+        let names = leaf.subject_alt_names().into_iter().flatten();
+        let mut names = names.filter_map(|name| name.dnsname().map(str::to_owned));
+        // The first is shown to whoever asks for no name.
+        let name = names.find(|name| index > 0 && !name.starts_with('*'));
+        if index > 0 && name.is_none() {
+            continue;
+        }
+        let shown = timeout(PATIENCE, shown(address, name.as_deref())).await;
+        if let Ok(Some(shown)) = shown {
+            let key = format!("listener.certificate[{index}]");
+            findings.push(same(&shown, &leaf).of(key));
+        }
+    }
+    findings
+}
+
+async fn shown(address: SocketAddr, name: Option<&str>) -> Option<X509> {
+    let stream = TcpStream::connect(address).await.ok()?;
+    let mut connector = SslConnector::builder(SslMethod::tls_client()).ok()?;
+    // It is only compared.
+    connector.set_verify(SslVerifyMode::NONE);
+    let mut one = connector.build().configure().ok()?;
+    one.set_use_server_name_indication(name.is_some());
+    one.set_verify_hostname(false);
+    let ssl = one.into_ssl(name.unwrap_or("unnamed")).ok()?;
+    let mut stream = SslStream::new(ssl, stream).ok()?;
+    Pin::new(&mut stream).connect().await.ok()?;
+    stream.ssl().peer_certificate()
+}
+
+fn same(shown: &X509, file: &X509) -> Finding {
+    let check = Check::GatewayCertificate;
+    if shown.to_der().ok() == file.to_der().ok() {
+        return check.ok("the one of its file");
+    }
+    check.warning(
+        format!(
+            "it shows another one than its file holds, good until {}",
+            shown.not_after()
+        ),
+        "start the gateway again, so that it reads the file; or see who else listens there",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Outcome;
+    use super::*;
+
+    const PAGE: &str = "# HELP keyferry_store_up x\n\
+                        keyferry_build_info{version=\"0.1.0\"} 1\n\
+                        keyferry_directory_age_seconds 2.5\n\
+                        keyferry_store_records_refused_total{reason=\"wrong_mac\"} 1\n\
+                        keyferry_store_records_refused_total{reason=\"schema\"} 2\n\
+                        keyferry_store_up 1\n\
+                        keyferry_store_up_at 7\n";
+
+    #[test]
+    fn a_metric_is_the_sum_of_its_series() {
+        assert_eq!(metric(PAGE, "keyferry_store_up"), Some(1.0));
+        assert_eq!(
+            metric(PAGE, "keyferry_store_records_refused_total"),
+            Some(3.0)
+        );
+        assert_eq!(metric(PAGE, "keyferry_store"), None);
+    }
+
+    #[test]
+    fn a_gateway_is_judged_by_its_metrics() {
+        let outcomes = |page: &str| {
+            let found = judge(page, Duration::from_mins(10));
+            let outcome = |check| found.iter().find(|f| f.check == check).unwrap().outcome;
+            [
+                outcome(Check::GatewayStore),
+                outcome(Check::GatewayRefusedRecords),
+                outcome(Check::GatewayTombstones),
+            ]
+        };
+        assert_eq!(outcomes(PAGE), [Outcome::Ok, Outcome::Error, Outcome::Ok]);
+        let late = PAGE.replace("seconds 2.5", "seconds 301");
+        assert_eq!(outcomes(&late)[0], Outcome::Warning);
+        let lost = format!("{PAGE}keyferry_store_lost 1\nkeyferry_tombstones 3\n");
+        assert_eq!(outcomes(&lost), [Outcome::Error; 3]);
+        let down = PAGE.replace("store_up 1", "store_up 0");
+        assert_eq!(outcomes(&down)[0], Outcome::Error);
+    }
+
+    #[test]
+    fn what_listens_everywhere_is_reached_here() {
+        let shown = |text: &str| reachable(text.parse().unwrap()).to_string();
+        assert_eq!(shown("0.0.0.0:1"), "127.0.0.1:1");
+        assert_eq!(shown("[::]:1"), "[::1]:1");
+        assert_eq!(shown("10.0.0.1:1"), "10.0.0.1:1");
+    }
+}

@@ -1,0 +1,103 @@
+//! All findings together, for programs and for people.
+
+use serde::Serialize;
+
+use super::super::check::count;
+use super::super::table::printable;
+use super::finding::{Finding, Outcome};
+
+/// What `--output json` prints.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    findings: Vec<Finding>,
+    ok: usize,
+    notes: usize,
+    warnings: usize,
+    errors: usize,
+}
+
+impl Report {
+    pub(super) fn of(findings: Vec<Finding>) -> Self {
+        let number = |outcome| {
+            let with = findings.iter().filter(|finding| finding.outcome == outcome);
+            with.count()
+        };
+        Self {
+            ok: number(Outcome::Ok),
+            notes: number(Outcome::Note),
+            warnings: number(Outcome::Warning),
+            errors: number(Outcome::Error),
+            findings,
+        }
+    }
+
+    /// Whether somebody has to do something.
+    pub(super) const fn is_bad(&self, strict: bool) -> bool {
+        self.errors > 0 || (strict && self.warnings > 0)
+    }
+
+    /// A heading for each group, a line for each finding, and below it what to do.
+    pub(super) fn text(&self) -> String {
+        let mut lines = Vec::new();
+        let mut last_group = "";
+        for (index, finding) in self.findings.iter().enumerate() {
+            let (group, page) = finding.check.group();
+            if group != last_group {
+                if !last_group.is_empty() {
+                    lines.push(String::new());
+                }
+                lines.push(group.to_owned());
+                last_group = group;
+            }
+            lines.push(printable(&finding.line()));
+            // What is the same for several is told behind the last of them.
+            let next = index.saturating_add(1);
+            let is_repeated = self
+                .findings
+                .get(next)
+                .is_some_and(|next| next.advice == finding.advice && next.check.group().0 == group);
+            if let Some(advice) = finding.advice.as_ref().filter(|_| !is_repeated) {
+                lines.push(printable(&format!("          → {advice} [{page}]")));
+            }
+        }
+        let counts = [
+            (self.errors, "error"),
+            (self.warnings, "warning"),
+            (self.notes, "note"),
+        ];
+        let counts = counts.map(|(number, what)| count(number, what));
+        lines.push(format!("\n{}, {} ok", counts.join(", "), self.ok));
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Check;
+    use super::*;
+
+    #[test]
+    fn an_advice_for_several_is_told_once_and_nothing_steers_the_terminal() {
+        let hidden = |check: Check| check.note("\u{1b}[2J", "ask as another user");
+        let report = Report::of(vec![
+            Check::ConfigurationReads.ok("keyferry.toml"),
+            hidden(Check::RedisMemory),
+            hidden(Check::RedisClock),
+        ]);
+        assert_eq!(
+            report.text(),
+            "configuration\n  ok      configuration: keyferry.toml\n\nstore\n  \
+             note    memory: \u{fffd}[2J\n  note    clock: \u{fffd}[2J\n          \
+             → ask as another user [docs/STORE.md]\n\n0 errors, 0 warnings, 2 notes, 1 ok"
+        );
+        assert!(!report.is_bad(true));
+    }
+
+    #[test]
+    fn errors_are_bad_and_warnings_when_strict() {
+        let warned = Report::of(vec![Check::RedisMemory.warning("80 %", "raise it")]);
+        assert!(!warned.is_bad(false) && warned.is_bad(true));
+        let failed = Report::of(vec![Check::RedisMemory.error("95 %", "raise it")]);
+        assert!(failed.is_bad(false));
+    }
+}

@@ -1,0 +1,126 @@
+//! The store itself: whether it can be read, and whether what is in it is believed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::super::open::open_store;
+use super::finding::{Check, Finding};
+use crate::config::{Config, StoreSettings};
+use crate::store::{RecordKeyVersion, Reseal, Resealed, Store, StoreError};
+
+/// How long counting the records may take.
+const COUNTING: Duration = Duration::from_secs(20);
+
+pub(super) async fn look(config: &Config) -> Vec<Finding> {
+    let check = Check::StoreReads;
+    if let StoreSettings::Embedded(settings) = &config.store
+        && !settings.path.exists()
+    {
+        let advice = "the gateway makes it when it starts; if there was one, name its file";
+        let found = format!("there is none yet at {}", settings.path.display());
+        return vec![check.note(found, advice)];
+    }
+    let opened = open_store(&config.store).await;
+    let failed = |why: String| {
+        let advice = "see that it runs and may be opened by this user; then look again";
+        vec![check.error(why, advice).of(config.store.to_string())]
+    };
+    let store = match opened {
+        Ok(store) => store,
+        Err(error) => return failed(format!("{error:#}")),
+    };
+    match store.head().await {
+        Ok(head) => vec![
+            check
+                .ok(format!("{} changes so far", head.epoch))
+                .of(config.store.to_string()),
+            records(&*store, config).await,
+        ],
+        Err(error) => failed(error.to_string()),
+    }
+}
+
+async fn records(store: &dyn Store, config: &Config) -> Finding {
+    let check = Check::StoreRecords;
+    match timeout(COUNTING, count(store)).await {
+        Ok(Ok(found)) => {
+            let keys = config.store.record_keys();
+            judge(&found, keys.current(), keys.accepts_unsigned())
+        }
+        Ok(Err(error)) => check.error(
+            format!("cannot be counted: {error}"),
+            "see that the store answers; then look again",
+        ),
+        Err(_) => check.note(
+            format!("not counted within {COUNTING:?}"),
+            "count them with: keyferry store status",
+        ),
+    }
+}
+
+async fn count(store: &dyn Store) -> Result<Resealed, StoreError> {
+    let mut found = store.reseal(Reseal::Count, None).await?;
+    while let Some(next) = found.next.take() {
+        found = found.and(store.reseal(Reseal::Count, Some(&next)).await?);
+    }
+    Ok(found)
+}
+
+fn judge(found: &Resealed, current: Option<RecordKeyVersion>, accepts_unsigned: bool) -> Finding {
+    let check = Check::StoreRecords;
+    let sum = |of: &BTreeMap<RecordKeyVersion, u64>| of.values().sum::<u64>();
+    let all = sum(&found.by_key)
+        .saturating_add(found.unsigned)
+        .saturating_add(found.refused);
+    if found.refused > 0 {
+        return check
+            .error(
+                format!("{} of {all} are not believed", found.refused),
+                "find out who wrote them (keyferry audit verify), then restore or delete them: \
+                 docs/STORE.md, \"Who is believed\"",
+            )
+            .expecting("0");
+    }
+    let by_others = found
+        .by_key
+        .iter()
+        .filter(|(key, _)| current != Some(**key));
+    let by_others: u64 = by_others.map(|(_, number)| number).sum();
+    let reseal = "sign them with the current record key: keyferry store reseal";
+    match (current, found.unsigned) {
+        (Some(_), 1..) if accepts_unsigned => check.warning(
+            format!("{} of {all} are not signed", found.unsigned),
+            reseal,
+        ),
+        (Some(_), _) if by_others > 0 => check.note(
+            format!("{by_others} of {all} are signed with an older record key"),
+            reseal,
+        ),
+        _ => check.ok(format!("{all}, all believed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Outcome;
+    use super::*;
+
+    #[test]
+    fn records_are_judged_by_who_signed_them() {
+        let found = |by_key: &[(u32, u64)], unsigned, refused| {
+            let found = Resealed {
+                by_key: by_key.iter().copied().collect(),
+                unsigned,
+                refused,
+                ..Resealed::default()
+            };
+            judge(&found, Some(2), unsigned > 0).outcome
+        };
+        assert_eq!(found(&[(2, 5)], 0, 0), Outcome::Ok);
+        assert_eq!(found(&[(2, 5), (1, 1)], 0, 0), Outcome::Note);
+        assert_eq!(found(&[(2, 5)], 1, 0), Outcome::Warning);
+        assert_eq!(found(&[(2, 5)], 0, 1), Outcome::Error);
+    }
+}
