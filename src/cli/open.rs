@@ -89,7 +89,7 @@ pub(super) fn operate<T>(
 }
 
 impl Operator {
-    async fn open(config: Config) -> Result<Self, Failure> {
+    pub(super) async fn open(config: Config) -> Result<Self, Failure> {
         let opened: anyhow::Result<Arc<dyn Store>> = match &config.store {
             StoreSettings::Embedded(settings) => {
                 store::open_embedded(settings).await.map_err(Into::into)
@@ -108,7 +108,7 @@ impl Operator {
     }
 
     /// Tells how many replicas have what was taken away; it is a failure when none has.
-    fn tell_replicas(&self, out: &mut Out) -> Result<(), Failure> {
+    pub(super) fn tell_replicas(&self, out: &mut Out) -> Result<(), Failure> {
         let all = self.acknowledged.take();
         let mut told = Ok(());
         for replicas in all {
@@ -120,6 +120,11 @@ impl Operator {
             }
         }
         told
+    }
+
+    /// Notes who has a change that takes something away, and that [`Self::change`] did not make.
+    pub(super) fn note_replicas(&self, replicas: Option<Acknowledged>) {
+        self.acknowledged.borrow_mut().extend(replicas);
     }
 
     /// Every record as it is now.

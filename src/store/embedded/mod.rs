@@ -11,6 +11,7 @@
 mod activity;
 mod open;
 mod tables;
+mod upkeep;
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::spawn_blocking;
 
 pub use open::OpenError;
+pub use upkeep::check;
 
 use super::{
     Batch, Change, CommitError, Committed, EVENTS_KEPT, Epoch, Follow, Head, Legible, Loaded,
