@@ -174,7 +174,7 @@ fn store(settings: &StoreSettings) -> Result<(Arc<dyn Store>, Option<Listener>),
 async fn embedded(settings: &embedded::Settings) -> Result<Embedded, OpenError> {
     let begun = clock::monotonic();
     loop {
-        match Embedded::open_with(settings) {
+        match Embedded::open_compact(settings) {
             Err(OpenError::InUse { .. }) if begun.elapsed() < PATIENCE => {
                 tokio::time::sleep(PAUSE).await;
             }

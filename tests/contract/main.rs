@@ -15,6 +15,7 @@ mod activity;
 mod adapter;
 mod backup;
 mod cases;
+mod compaction;
 mod damage;
 mod death;
 mod directory;

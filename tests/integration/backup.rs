@@ -276,3 +276,29 @@ fn a_store_moves_from_a_file_to_redis_and_back() {
     let told = file.cli(&["store", "copy", "--to", &same]);
     assert_eq!(told.status.code(), Some(64), "{told:#?}");
 }
+
+#[test]
+fn the_file_of_a_running_gateway_is_not_compacted() {
+    let scene = Scene::new();
+    let mut gateway = scene.embedded().start();
+    let key = gateway.claim_key(&scene.world.client("alice"));
+    let told = gateway.cli(&["store", "compact"]);
+    assert_eq!(told.status.code(), Some(1), "{told:#?}");
+    assert!(told.errors.contains("stop the gateway"), "{told:#?}");
+    let checked = |gateway: &Gateway| {
+        let told = gateway
+            .cli(&["store", "verify", "--output", "json"])
+            .expect_success();
+        told.json()["file_checked"].clone()
+    };
+    assert_eq!(checked(&gateway), false);
+    gateway.stop();
+    let told = gateway
+        .cli(&["store", "compact", "--output", "json"])
+        .expect_success();
+    let report = told.json();
+    assert!(report["bytes_after"].as_u64() <= report["bytes_before"].as_u64());
+    assert_eq!(checked(&gateway), true);
+    gateway.start_again();
+    assert_eq!(status(&gateway, &key), 200);
+}

@@ -1,6 +1,7 @@
 //! `keyferry store`: backups, checks, compaction, and the secrets that what is stored depends on.
 
 mod backup;
+mod compact;
 mod copy;
 mod references;
 mod reseal;
@@ -27,6 +28,8 @@ pub(super) enum Command {
     Copy(copy::Args),
     /// Check the store, or a backup: that all of it can be read, is authentic, and fits together
     Verify(verify::Args),
+    /// Give the space back that the embedded store's file does not need
+    Compact,
     /// Show how many records each record key signed, and how many keys need which pepper
     Status,
     /// Sign every record with the first of `store.record_keys` that it did not sign, while
@@ -46,6 +49,7 @@ pub(super) fn run(command: Command, globals: &Globals, out: &mut Out) -> Result<
             copy::run(&args, operator, out).await
         }),
         Command::Verify(args) => verify::run(&args, globals, out),
+        Command::Compact => compact::run(globals, out),
         Command::Status => operate(globals, out, async |operator, out| {
             status::run(operator, out).await.map(|()| ExitCode::SUCCESS)
         }),
