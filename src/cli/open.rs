@@ -97,7 +97,7 @@ pub(super) async fn open_store(settings: &StoreSettings) -> anyhow::Result<Arc<d
 }
 
 impl Operator {
-    async fn open(config: Config) -> Result<Self, Failure> {
+    pub(super) async fn open(config: Config) -> Result<Self, Failure> {
         let opened = open_store(&config.store).await;
         Ok(Self {
             store: opened.map_err(Failure::Unavailable)?,
@@ -111,7 +111,7 @@ impl Operator {
     }
 
     /// Tells how many replicas have what was taken away; it is a failure when none has.
-    fn tell_replicas(&self, out: &mut Out) -> Result<(), Failure> {
+    pub(super) fn tell_replicas(&self, out: &mut Out) -> Result<(), Failure> {
         let all = self.acknowledged.take();
         let mut told = Ok(());
         for replicas in all {
@@ -123,6 +123,11 @@ impl Operator {
             }
         }
         told
+    }
+
+    /// Notes who has a change that takes something away, and that [`Self::change`] did not make.
+    pub(super) fn note_replicas(&self, replicas: Option<Acknowledged>) {
+        self.acknowledged.borrow_mut().extend(replicas);
     }
 
     /// Every record as it is now.

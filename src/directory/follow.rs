@@ -7,6 +7,7 @@ use super::refused::Refusals;
 use super::tombstones::is_another_history;
 use super::{Directory, View};
 use crate::clock;
+use crate::store::backup::is_being_restored;
 use crate::store::{Epoch, Event, Follow, Head, Loaded, StoreError, Versioned};
 
 /// How long one wait for events lasts; also how often a silent store shows that it is there.
@@ -21,7 +22,7 @@ enum Failure {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(
-        "the store lost everything, or most of it, and was at {0}; what was known goes on for a while. Restore it, or when that is meant, restart the gateways, without their snapshots (store.snapshot)"
+        "the store lost everything, or most of it, and was at {0}; what was known goes on for a while. Restore it to the end (keyferry store restore), or when that is meant, restart the gateways, without their snapshots (store.snapshot)"
     )]
     Lost(Epoch),
 }
@@ -116,7 +117,11 @@ impl Directory {
             return Err(StoreError::from(one).into());
         }
         let is_other = is_replaced || is_another_history(&seen, &head);
-        if is_other && is_gutted(&known, &view) {
+        // Nor is one that is only half restored.
+        if is_other
+            && (is_gutted(&known, &view)
+                || is_being_restored(self.store.as_ref(), head.epoch).await?)
+        {
             return Err(Failure::Lost(seen.epoch));
         }
         let revocations = self.upheld.carry((&known, seen.epoch), &view, is_other);

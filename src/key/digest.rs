@@ -132,6 +132,13 @@ impl Peppers {
             .map(move |pepper| pepper.mac(context, parts).finalize().into_bytes().into())
     }
 
+    /// That of the pepper `version` alone; none when it is not known.
+    #[must_use]
+    pub fn derive_with(&self, version: PepperVersion, context: &[u8]) -> Option<[u8; 32]> {
+        let pepper = self.version(version)?;
+        Some(pepper.mac(context, &[]).finalize().into_bytes().into())
+    }
+
     /// The pepper that new digests are made with.
     #[must_use]
     pub const fn current(&self) -> PepperVersion {

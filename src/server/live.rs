@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::secrets::CountSecrets;
 use crate::clock;
 use crate::config::{Backend, Config};
 use crate::directory::{Directory, Snapshot};
@@ -102,6 +103,17 @@ impl Live {
     /// What requests begin with.
     pub(super) const fn gateway(&self) -> &Arc<ArcSwap<gateway::Live>> {
         &self.gateway
+    }
+
+    /// Counts what depends on each secret.
+    pub(super) fn counting(&self) -> CountSecrets {
+        CountSecrets {
+            store: Arc::clone(&self.store),
+            directory: Arc::clone(&self.directory),
+            record_keys: self.record_keys.clone(),
+            live: Arc::clone(&self.gateway),
+            metrics: self.metrics.clone(),
+        }
     }
 
     /// Where the snapshot is, and under which pepper it is written.

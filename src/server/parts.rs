@@ -63,13 +63,6 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
         begin_with(snapshots, &config.keys.peppers, &directory);
         KeepSnapshot::new(snapshots.watch(), &directory, max_stale)
     });
-    let secrets = CountSecrets {
-        store: Arc::clone(&store),
-        directory: Arc::clone(&directory),
-        record_keys: config.store.record_keys().clone(),
-        live: Arc::clone(live.gateway()),
-        metrics: metrics.clone(),
-    };
     let sightings = Arc::new(Sightings::default());
     let lessons = Arc::new(Lessons::default());
     let is_on = config.listener.client_certificates == ClientCertificates::Optional;
@@ -87,7 +80,7 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
         sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, window),
         asking: KeepAsking(Arc::clone(&asking)),
         learn: Learn::new(&lessons, &store, &directory),
-        secrets,
+        secrets: live.counting(),
         snapshot,
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
         door: door(config.listener),
@@ -184,7 +177,7 @@ fn store(settings: &StoreSettings) -> Result<(Arc<dyn Store>, Option<Listener>),
 async fn embedded(settings: &embedded::Settings) -> Result<Embedded, OpenError> {
     let begun = clock::monotonic();
     loop {
-        match Embedded::open_with(settings) {
+        match Embedded::open_compact(settings) {
             Err(OpenError::InUse { .. }) if begun.elapsed() < PATIENCE => {
                 tokio::time::sleep(PAUSE).await;
             }

@@ -134,6 +134,14 @@ impl RecordKeys {
         missing.map(|key| key.version).collect()
     }
 
+    /// A key for another use, which the record key `version` gives with `context`; nothing when it
+    /// is not known.
+    pub(super) fn derive(&self, version: RecordKeyVersion, context: &[u8]) -> Option<[u8; 32]> {
+        let believed = self.0.load();
+        let key = believed.keys.iter().find(|key| key.version == version)?;
+        Some(key.mac(&[context]).finalize().into_bytes().into())
+    }
+
     /// The stored form of what says `body`. The MAC is of `parts`.
     pub(super) fn close(&self, body: &str, parts: &[&[u8]]) -> String {
         match self.0.load().keys.first() {

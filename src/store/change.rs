@@ -82,6 +82,10 @@ pub enum Action {
     PhaseSet,
     /// The setting of a phase was taken back.
     PhaseUndone,
+    /// Records came from a backup or another store, and more of them follow.
+    StoreRestoring,
+    /// With this, all that were to come from a backup or another store have come.
+    StoreRestored,
 }
 
 impl Action {
@@ -95,6 +99,7 @@ impl Action {
                 | Self::CertificateSuperseded
                 | Self::AnnouncementWithdrawn
                 | Self::KeyRevoked
+                | Self::StoreRestored
         )
     }
 }
@@ -287,6 +292,17 @@ impl Event {
         let opened = Opened::read(stored.as_bytes()).ok()?;
         let (epoch, _) = opened.numbered("\"event\":{\"epoch\":", ",")?;
         Some(epoch)
+    }
+
+    /// What a stored form says was done, not to be believed.
+    pub(super) fn action_of(stored: &str) -> Option<Action> {
+        #[derive(Deserialize)]
+        struct Done {
+            action: Action,
+        }
+        let body = Opened::read(stored.as_bytes()).ok()?.body;
+        let done: Done = serde_json::from_str(body.strip_prefix(EVENT)?).ok()?;
+        Some(done.action)
     }
 
     /// Reads the stored form of the event number `epoch`.

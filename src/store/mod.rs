@@ -6,6 +6,7 @@
 //! as functions that make changes, and an adapter only compares, writes and counts.
 
 mod authentic;
+pub mod backup;
 mod batch;
 mod change;
 mod days;

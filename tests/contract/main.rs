@@ -15,7 +15,9 @@ mod activity;
 mod adapter;
 #[path = "../support/again.rs"]
 mod again;
+mod backup;
 mod cases;
+mod compaction;
 mod damage;
 mod death;
 mod directory;
@@ -44,6 +46,18 @@ macro_rules! on {
                 super::$module::$case(Kind::$kind).await;
             })*
         }
+    };
+}
+
+/// For what goes through the contract alone, so that the shape of a Redis makes no difference.
+macro_rules! on_each {
+    ($module:ident: $($case:ident)*) => {
+        $(on! {
+            $module $case:
+                embedded Embedded
+                local Local
+                redis Redis
+        })*
     };
 }
 
@@ -121,4 +135,14 @@ on! {
         redis_with_tls Tls
         redis_with_sentinels Sentinel
         redis_cluster Cluster
+}
+
+on_each! {
+    backup:
+        a_backup_brings_everything_back_to_the_letter
+        an_older_backup_revives_nothing
+        what_an_export_of_changes_revokes_is_never_alive
+        what_was_given_back_since_stays_given_back
+        a_restore_loosens_no_phase_silently
+        a_day_counts_once
 }

@@ -14,6 +14,8 @@ mod activity;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod balancer;
 #[cfg(test)]
 mod basics;

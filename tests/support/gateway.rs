@@ -441,6 +441,11 @@ impl Gateway {
         self.setup.folder.path().join(name)
     }
 
+    /// The configuration that it was started with.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.setup.config()
+    }
+
     /// A question to its admin listener.
     pub(crate) fn admin(&self, target: &str) -> Curl {
         Curl::get(&format!("http://{}{target}", self.setup.admin))

@@ -2,7 +2,7 @@
 
 mod export;
 mod list;
-mod verify;
+pub(in crate::cli) mod verify;
 
 use std::process::ExitCode;
 

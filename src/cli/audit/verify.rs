@@ -16,7 +16,7 @@ use crate::cli::{Failure, Globals, Out};
 use crate::store::{Epoch, Event, EventHash, Head, RecordId, RecordKeys, StoredEvent};
 
 /// How many things that are wrong are told.
-const MOST_TOLD: usize = 100;
+pub(in crate::cli) const MOST_TOLD: usize = 100;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -27,7 +27,7 @@ pub(in crate::cli) struct Args {
 
 /// What `--output json` prints.
 #[derive(Default, Serialize)]
-struct Report {
+pub(in crate::cli) struct Report {
     ok: bool,
     events: u64,
     /// From which change on none is missing; none when there is none.
@@ -37,9 +37,9 @@ struct Report {
     /// How many records are older than all events that are kept, so that nothing tells of them.
     unchecked: u64,
     /// What is wrong, as far as it is told.
-    wrong: Vec<String>,
+    pub(in crate::cli) wrong: Vec<String>,
     /// How much is wrong.
-    wrong_in_all: u64,
+    pub(in crate::cli) wrong_in_all: u64,
 }
 
 /// The events so far, and what each record should be by now.
@@ -73,7 +73,7 @@ fn of_file(file: &Path, keys: &RecordKeys) -> Result<Report, Failure> {
     Ok(walk.end())
 }
 
-async fn of_store(operator: &Operator) -> Result<Report, Failure> {
+pub(in crate::cli) async fn of_store(operator: &Operator) -> Result<Report, Failure> {
     let keys = operator.config.store.record_keys();
     let mut walk = Walk::default();
     let head = operator.head().await?;

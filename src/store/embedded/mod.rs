@@ -11,6 +11,7 @@
 mod activity;
 mod open;
 mod tables;
+mod upkeep;
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::spawn_blocking;
 
 pub use open::OpenError;
+pub use upkeep::{check, compact};
 
 use super::{
     Batch, Change, CommitError, Committed, EVENTS_KEPT, Epoch, Follow, Head, Legible, Loaded,
@@ -89,8 +91,21 @@ impl Embedded {
     ///
     /// [`OpenError`]: in use, not a store, damaged, or not allowed.
     pub fn open_with(settings: &Settings) -> Result<Self, OpenError> {
+        Self::of(open::open(&settings.path)?, settings)
+    }
+
+    /// Opens the store like [`Self::open_with`], and compacts the file when more than half of it is
+    /// free: for whoever has it open for long.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open_with`].
+    pub fn open_compact(settings: &Settings) -> Result<Self, OpenError> {
+        Self::of(upkeep::open_compact(&settings.path)?, settings)
+    }
+
+    fn of(database: Database, settings: &Settings) -> Result<Self, OpenError> {
         let path = &settings.path;
-        let database = open::open(path)?;
         let head = tables::head(&database).map_err(|error| OpenError::Damaged {
             path: path.clone(),
             why: error.to_string(),

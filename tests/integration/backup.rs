@@ -1,0 +1,304 @@
+//! The operator saves a store, checks it, loses it, and brings it back; and moves it elsewhere.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::backend::Backend;
+use crate::support::gateway::{Builder, Gateway};
+use crate::support::store::SharedStore;
+use crate::support::wait_for;
+use crate::support::world::World;
+
+struct Scene {
+    world: World,
+    backend: Backend,
+    store: SharedStore,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self {
+            world: World::new(),
+            backend: Backend::start(),
+            store: SharedStore::start(),
+        }
+    }
+
+    fn embedded(&self) -> Builder<'_> {
+        Gateway::builder(&self.world)
+            .backend("echo", self.backend.address())
+            .route("/", "echo", "either")
+    }
+
+    fn redis(&self) -> Gateway {
+        self.embedded().redis(&self.store.url()).start()
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.world.path(name).display().to_string()
+    }
+
+    fn redis_says(&self, words: &[&str]) {
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        let _: redis::Value = command.query(&mut self.store.connection()).unwrap();
+    }
+}
+
+fn id(key: &str) -> &str {
+    key.split('_').nth(2).unwrap()
+}
+
+fn status(gateway: &Gateway, key: &str) -> u16 {
+    gateway.curl("/").key(key).send().status
+}
+
+#[track_caller]
+fn verified(gateway: &Gateway, more: &[&str], found: &[&str]) {
+    let command = [&["store", "verify", "--output", "json"], more].concat();
+    let told = gateway.cli(&command);
+    let report = told.json();
+    let status = i32::from(!found.is_empty());
+    assert_eq!(told.status.code(), Some(status), "{report:#}");
+    for what in found {
+        assert!(
+            report["wrong"].to_string().contains(what),
+            "{what}: {report:#}"
+        );
+    }
+}
+
+#[test]
+fn what_was_revoked_after_the_backup_stays_revoked_behind_a_running_gateway() {
+    let scene = Scene::new();
+    let gateway = scene.redis();
+    let [kept, revoked] = ["alice", "bob"].map(|name| gateway.claim_key(&scene.world.client(name)));
+    let (backup, audit) = (scene.file("backup"), scene.file("audit"));
+    gateway.cli(&["store", "backup", &backup]).expect_success();
+    gateway
+        .cli(&["key", "revoke", id(&revoked)])
+        .expect_success();
+    gateway
+        .cli(&["audit", "export", "--file", &audit])
+        .expect_success();
+    wait_for("the gateway to follow", || {
+        (status(&gateway, &revoked) == 401).then_some(())
+    });
+
+    scene.redis_says(&["FLUSHALL"]);
+    wait_for("the gateway to find its store empty", || {
+        (gateway.metric("keyferry_store_lost") > 0.0).then_some(())
+    });
+    assert_eq!(status(&gateway, &kept), 200);
+    let restore = [
+        "store", "restore", &backup, "--output", "json", "--reason", "a drill",
+    ];
+    let told = gateway.cli(&restore).expect_success();
+    assert_eq!(told.json()["changed"], true);
+    wait_for("the gateway to take what was restored", || {
+        assert_eq!(status(&gateway, &revoked), 401);
+        assert_eq!(status(&gateway, &kept), 200);
+        (gateway.metric("keyferry_store_lost") == 0.0).then_some(())
+    });
+    // It is revoked again where the backup did not know.
+    let list = || {
+        let told = gateway
+            .cli(&["key", "list", "--output", "json"])
+            .expect_success();
+        let keys = told.json()["keys"].clone();
+        let keys = keys.as_array().unwrap().clone();
+        let found = keys.into_iter().find(|key| key["key_id"] == id(&revoked));
+        found.unwrap().to_string()
+    };
+    wait_for("the gateway to make the revocation again", || {
+        list().contains("\"revoked\"").then_some(())
+    });
+    assert_eq!(status(&gateway, &revoked), 401);
+    verified(&gateway, &[], &[]);
+    let changes = gateway.cli(&["audit", "list"]).expect_success().output;
+    assert!(
+        changes.contains("store_restored") && changes.contains("a drill"),
+        "{changes}"
+    );
+    drop(gateway);
+
+    // The control: where no gateway remembers, the backup alone revives it, and the export helps.
+    for (more, answer) in [(vec![], 200), (vec!["--audit", &audit], 401)] {
+        scene.redis_says(&["FLUSHALL"]);
+        let gateway = scene.redis();
+        let command = [&["store", "restore", &backup][..], &more].concat();
+        gateway.cli(&command).expect_success();
+        wait_for("the gateway to follow", || {
+            (status(&gateway, &kept) == 200).then_some(())
+        });
+        assert_eq!(status(&gateway, &revoked), answer, "{more:?}");
+    }
+}
+
+#[test]
+fn a_backup_is_for_its_owner_and_comes_whole_or_not_at_all() {
+    let scene = Scene::new();
+    let gateway = scene.embedded().start();
+    let key = gateway.claim_key(&scene.world.client("alice"));
+    let file = scene.file("backup");
+    gateway.cli(&["store", "backup", &file]).expect_success();
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains(id(&key)) && !text.contains(&key), "{text}");
+    assert!(!text.contains("\"receipt\""), "{text}");
+    let again = gateway.cli(&["store", "backup", &file]);
+    assert_eq!(again.status.code(), Some(64), "{again:#?}");
+    let to_output = gateway.cli(&["store", "backup", "-"]).expect_success();
+    let copy = scene.file("copy");
+    fs::write(&copy, to_output.output).unwrap();
+    for file in [&file, &copy] {
+        verified(&gateway, &[file], &[]);
+    }
+
+    // What was altered changes nothing.
+    let head = || gateway.cli(&["store", "status"]).expect_success().output;
+    let before = head();
+    let altered = scene.file("altered");
+    fs::write(&altered, text.replace("\"active\"", "\"Active\"")).unwrap();
+    let told = gateway.cli(&["store", "restore", &altered]);
+    assert_eq!(told.status.code(), Some(65), "{told:#?}");
+    assert!(told.errors.contains("not authentic"), "{told:#?}");
+    verified(&gateway, &[&altered], &["not authentic"]);
+    gateway.cli(&["store", "restore", &file]).expect_success();
+    assert_eq!(head(), before);
+}
+
+#[test]
+fn what_is_not_believed_is_left_out_and_told() {
+    let scene = Scene::new();
+    let gateway = scene.redis();
+    let [kept, forged] = ["alice", "bob"].map(|name| gateway.claim_key(&scene.world.client(name)));
+    scene.redis_says(&["HSET", "kf:{kf}:key", id(&forged), "{\"schema\":1}"]);
+    let file = scene.file("backup");
+    let told = gateway.cli(&["store", "backup", &file, "--output", "json"]);
+    assert_eq!(told.status.code(), Some(1), "{told:#?}");
+    assert!(
+        told.json()["left_out"].to_string().contains(id(&forged)),
+        "{told:#?}"
+    );
+    let text = fs::read_to_string(&file).unwrap();
+    let is_key = |line: &&str| line.contains("\"kind\":\"key\"");
+    let keys: Vec<_> = text.lines().filter(is_key).collect();
+    assert!(keys.len() == 1 && keys[0].contains(id(&kept)), "{keys:?}");
+    // The certificate that names it is there, and the key is not.
+    verified(
+        &gateway,
+        &[&file],
+        &[&format!("key:{}, which is missing", id(&forged))],
+    );
+}
+
+#[test]
+fn what_does_not_fit_together_is_found() {
+    let scene = Scene::new();
+    let gateway = scene.redis();
+    let alice = scene.world.client("alice");
+    let key = gateway.claim_key(&alice);
+    let rotate = gateway
+        .curl("/.well-known/keyferry/key/rotate")
+        .method("POST");
+    rotate.key(&key).send().expect_status(201);
+    gateway
+        .curl("/")
+        .certificate(&scene.world.client("bob"))
+        .send()
+        .expect_status(200);
+    verified(&gateway, &[], &[]);
+
+    let client = scene.backend.last().header("x-client-id").to_owned();
+    let mut range = redis::cmd("ZRANGE");
+    range.arg("kf:{kf}:owned").arg(0).arg(-1);
+    let entries: Vec<String> = range.query(&mut scene.store.connection()).unwrap();
+    let entry = entries
+        .iter()
+        .find(|entry| entry.contains(&format!(" key:{}", id(&key))));
+    scene.redis_says(&["ZREM", "kf:{kf}:owned", entry.unwrap()]);
+    verified(
+        &gateway,
+        &[],
+        &[&format!("key:{} is not in the index", id(&key))],
+    );
+    scene.redis_says(&["ZADD", "kf:{kf}:owned", "0", entry.unwrap()]);
+    verified(&gateway, &[], &[]);
+    scene.redis_says(&["HDEL", "kf:{kf}:client", &client]);
+    let missing = format!("client:{client} is missing");
+    let named = format!("names client:{client}, which is missing");
+    verified(&gateway, &[], &[&missing, &named]);
+}
+
+#[test]
+fn a_store_moves_from_a_file_to_redis_and_back() {
+    let scene = Scene::new();
+    let (file, redis) = (scene.embedded().start(), scene.redis());
+    let alice = scene.world.client("alice");
+    let key = file.claim_key(&alice);
+    let gone = file.claim_key(&scene.world.client("bob"));
+    file.cli(&["key", "revoke", id(&gone)]).expect_success();
+    let copy = |from: &Gateway, to: &Gateway| {
+        let config = to.config_file().display().to_string();
+        let told = from.cli(&["store", "copy", "--to", &config, "--output", "json"]);
+        told.expect_success().json()
+    };
+    assert_eq!(copy(&file, &redis)["changed"], true);
+    wait_for("the gateway to follow", || {
+        (status(&redis, &key) == 200).then_some(())
+    });
+    assert_eq!(status(&redis, &gone), 401);
+    redis
+        .curl("/")
+        .certificate(&alice)
+        .send()
+        .expect_status(200);
+    assert_eq!(copy(&file, &redis)["changed"], false);
+
+    redis.cli(&["key", "revoke", id(&key)]).expect_success();
+    assert_eq!(copy(&redis, &file)["revoked"], 1);
+    assert_eq!(status(&file, &key), 401);
+    verified(&file, &[], &[]);
+    verified(&redis, &[], &[]);
+
+    // Where the pepper is another one, no key could be used.
+    let other = scene
+        .embedded()
+        .file("pepper.key", "another pepper, of thirty-two bytes or more")
+        .start();
+    let config = other.config_file().display().to_string();
+    let told = file.cli(&["store", "copy", "--to", &config]);
+    assert_eq!(told.status.code(), Some(1), "{told:#?}");
+    assert!(told.errors.contains("pepper 1"), "{told:#?}");
+    let same = file.config_file().display().to_string();
+    let told = file.cli(&["store", "copy", "--to", &same]);
+    assert_eq!(told.status.code(), Some(64), "{told:#?}");
+}
+
+#[test]
+fn the_file_of_a_running_gateway_is_not_compacted() {
+    let scene = Scene::new();
+    let mut gateway = scene.embedded().start();
+    let key = gateway.claim_key(&scene.world.client("alice"));
+    let told = gateway.cli(&["store", "compact"]);
+    assert_eq!(told.status.code(), Some(1), "{told:#?}");
+    assert!(told.errors.contains("stop the gateway"), "{told:#?}");
+    let checked = |gateway: &Gateway| {
+        let told = gateway
+            .cli(&["store", "verify", "--output", "json"])
+            .expect_success();
+        told.json()["file_checked"].clone()
+    };
+    assert_eq!(checked(&gateway), false);
+    gateway.stop();
+    let told = gateway
+        .cli(&["store", "compact", "--output", "json"])
+        .expect_success();
+    let report = told.json();
+    assert!(report["bytes_after"].as_u64() <= report["bytes_before"].as_u64());
+    assert_eq!(checked(&gateway), true);
+    gateway.start_again();
+    assert_eq!(status(&gateway, &key), 200);
+}
