@@ -10,12 +10,18 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// When the store cannot tell.
+    /// When the store cannot tell: also when it has lost what is known here. It forgets nothing by
+    /// itself.
     pub async fn stored(&self, id: &RecordId) -> Result<Option<(Epoch, Record)>, Unavailable> {
+        let known = self.view().version(id);
         let stored = self.store.get(id).await.map_err(|error| {
             tracing::warn!(%error, record = %id, "cannot read a record");
             self.note(error)
         })?;
+        if stored.as_ref().map(|stored| stored.version) < known {
+            tracing::warn!(record = %id, "cannot read a record: the store has lost it, or its last change");
+            return Err(Unavailable);
+        }
         Ok(stored.map(|stored| (stored.version, stored.record)))
     }
 

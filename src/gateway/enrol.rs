@@ -69,7 +69,12 @@ impl Gateway {
                 Ok(Committed { epoch, .. }) => {
                     drop(turn);
                     self.tell(certificate, &change, epoch.0);
-                    return Ok(self.parts.directory.wait_for(epoch).await?);
+                    self.parts.directory.wait_for(epoch).await?;
+                    // What is known here may be of another history that counted as far.
+                    if self.is_unknown(certificate) {
+                        return Err(Refusal::StoreUnavailable);
+                    }
+                    return Ok(());
                 }
                 Err(CommitError::Conflict(id)) => {
                     self.parts.directory.catch_up().await?;

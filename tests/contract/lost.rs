@@ -459,8 +459,11 @@ async fn an_empty_store_is_not_believed() {
     replica.until(Directory::is_store_lost).await;
     assert_eq!(scene.good(&replica.directory), [true; 3]);
     assert!(!replica.directory.is_reachable());
-    // Nobody is unknown because of it.
+    // Nobody is unknown because of it, and nothing that is known is taken for absent.
     assert!(replica.directory.catch_up().await.is_err());
+    let known = RecordId::Key(scene.key);
+    assert!(scene.store.get(&known).await.unwrap().is_none());
+    assert!(replica.directory.stored(&known).await.is_err());
     // The control: a gateway that begins takes it as it is.
     let newcomer = Replica::over(store(&scene.server)).await;
     assert!(newcomer.directory.catch_up().await.is_ok());

@@ -167,6 +167,48 @@ fn a_revocation_in_the_snapshot_outlives_a_store_that_lost_it() {
     assert_eq!(status(&naive, &key), 401);
 }
 
+/// An older copy takes the store's place. Until the gateway has noticed, changes of the copy have
+/// numbers that it takes for known.
+#[test]
+fn a_revocation_is_acknowledged_when_it_holds_here_and_not_before() {
+    let scene = Scene::new();
+    let mut redis = scene.store.connection();
+    let gateway = scene.gateway(&[]);
+    let [by_client, by_operator] =
+        ["alice", "bob"].map(|name| gateway.claim_key(&scene.world.client(name)));
+    let all: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis).unwrap();
+    let mut older = redis::pipe();
+    older.atomic().cmd("FLUSHALL").ignore();
+    for key in all {
+        let dumped: Vec<u8> = redis::cmd("DUMP").arg(&key).query(&mut redis).unwrap();
+        older.cmd("RESTORE").arg(key).arg(0).arg(dumped).ignore();
+    }
+    // And so much that is lost. The last of it begins another wait for events.
+    for name in ["carol", "dave"] {
+        gateway.claim_key(&scene.world.client(name));
+    }
+    older.exec(&mut redis).unwrap();
+
+    let id = |key: &str| key.split('_').nth(2).unwrap().to_owned();
+    gateway
+        .cli(&["key", "revoke", &id(&by_operator)])
+        .expect_success();
+    for key in [&by_client, &by_operator] {
+        let delete = gateway.curl(&format!("{BASE}/keys/{}", id(key)));
+        let answer = delete.method("DELETE").key(key).send().status;
+        match answer {
+            204 => assert_eq!(status(&gateway, key), 401, "it was acknowledged"),
+            401 | 503 => {}
+            other => panic!("{other}"),
+        }
+    }
+    for key in [&by_client, &by_operator] {
+        wait_for("the revocation", || {
+            (status(&gateway, key) == 401).then_some(())
+        });
+    }
+}
+
 #[test]
 fn a_damaged_snapshot_is_refused_and_the_gateway_starts_without_it() {
     let scene = Scene::new();

@@ -5,7 +5,7 @@ use super::{AliasRow, View};
 use crate::certificate::{AliasRecord, AliasState};
 use crate::directory::rows::{CertificateRow, ClientRow, UNKNOWN};
 use crate::directory::tombstones::{KeyEnd, Tombstone, is_shut};
-use crate::store::{Epoch, Versioned};
+use crate::store::{Epoch, RecordId, Versioned};
 
 impl View {
     /// Calls `each` with every record, reduced to what is kept of it.
@@ -61,6 +61,20 @@ impl View {
                 each(row.version(), Tombstone::Key(row.id(), end));
             }
         });
+    }
+
+    /// The version of a record that is known here; of a phase it is not told.
+    pub(in crate::directory) fn version(&self, id: &RecordId) -> Option<Epoch> {
+        match id {
+            RecordId::Client(id) => {
+                let version = |row: &ClientRow| row.is_known().then_some(row.version);
+                self.of_client(id, version)?
+            }
+            RecordId::Certificate(id) => self.of_certificate(id, |row| row.version),
+            RecordId::Alias(id) => self.of_alias(id, |row| row.version),
+            RecordId::Key(id) => self.key(id).map(|key| key.version()),
+            RecordId::Phase(_) => None,
+        }
     }
 
     /// The version of what was revoked, and whether it is revoked here.

@@ -4,10 +4,11 @@ use http::header::CONTENT_LENGTH;
 use serde::Serialize;
 
 use super::{Answer, CANNOT_ANSWER, Call, TRIES, built, days_left, json};
+use crate::directory::Directory;
 use crate::gateway::{Exchange, Refusal};
 use crate::identity::Proof;
 use crate::key::{self, KeyId, KeyStatus, Scope};
-use crate::store::{Actor, CommitError, Committed};
+use crate::store::{Actor, CommitError, Committed, Epoch};
 
 #[derive(Serialize)]
 struct Keys {
@@ -72,7 +73,7 @@ pub(super) async fn revoke(
         let (version, record) = own.ok_or(Refusal::ResourceNotFound)?;
         if let KeyStatus::Revoked { .. } = record.status {
             // By whom and when it was revoked stays as it is: what the client may claim hangs on it.
-            return gone();
+            return gone(&parts.directory, id, version).await;
         }
         let actor = Actor::Client {
             id: identity.client().clone(),
@@ -89,8 +90,7 @@ pub(super) async fn revoke(
                 tracing::warn!(
                     client = %identity.client(), key_id = %id, replicas, "a client revoked its key"
                 );
-                parts.directory.wait_for(epoch).await?;
-                return gone();
+                return gone(&parts.directory, id, epoch).await;
             }
             Err(CommitError::Conflict(_)) => {}
             Err(CommitError::Store(error)) => return Err(parts.directory.note(error).into()),
@@ -99,7 +99,14 @@ pub(super) async fn revoke(
     Err(Refusal::Overloaded)
 }
 
-fn gone() -> Result<Answer, Refusal> {
+/// Says so once it is known here that the key was revoked by the change `epoch`.
+async fn gone(directory: &Directory, id: KeyId, epoch: Epoch) -> Result<Answer, Refusal> {
+    directory.wait_for(epoch).await?;
+    // What is known here may be of another history that counted as far: it is being replaced.
+    let status = directory.view().key(&id).map(|key| key.status());
+    if status == Some(KeyStatus::Active) {
+        return Err(Refusal::StoreUnavailable);
+    }
     let mut head = built(204)?;
     head.insert_header(CONTENT_LENGTH, 0)
         .map_err(|_| CANNOT_ANSWER)?;
