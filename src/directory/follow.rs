@@ -15,6 +15,9 @@ const WAIT: Duration = Duration::from_secs(2);
 /// The pause before the first try after a failure; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The same while the store is away and only the events since are missing: that costs little to ask,
+/// and when what is known is too old everybody waits for it.
+const LONGEST_PAUSE_AWAY: Duration = Duration::from_secs(1);
 
 /// Why the store cannot be followed now.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +84,12 @@ impl Directory {
                     // It is back, and whoever was answered may wait for what follows.
                     () = self.answered.notified(), if is_away => {}
                 }
-                pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                let longest = if is_away && !must_load {
+                    LONGEST_PAUSE_AWAY
+                } else {
+                    LONGEST_PAUSE
+                };
+                pause = pause.saturating_mul(2).min(longest);
             }
         }
     }
