@@ -93,6 +93,14 @@ drill: build-tools ## move 5,000 clients from certificate to key under traffic, 
 kills: build-tools ## kill the embedded store, a gateway, and its Redis 200 times each, and print what came of it
 	KEYFERRY_KILLS=$${KEYFERRY_KILLS:-200} cargo test --locked --test kills -- --nocapture
 
+.PHONY: faults
+faults: build-tools ## make every fault of Redis under load, and print what clients saw as a table
+	rm -rf target/faults
+	@if cargo nextest --version >/dev/null 2>&1; \
+	then cargo nextest run --locked --no-fail-fast --test faults; \
+	else cargo test --locked --no-fail-fast --test faults; fi
+	@python3 tests/faults/table.py
+
 .PHONY: doctest
 doctest: build-tools ## the documentation's examples run
 	cargo test --locked --doc

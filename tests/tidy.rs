@@ -281,6 +281,45 @@ fn the_invariants_name_tests_that_exist() {
     }
 }
 
+/// Each row of the table of faults is a test of the same name.
+#[test]
+fn the_table_of_faults_has_the_row_of_every_test() {
+    let page = read("docs/RELIABILITY.md");
+    let (_, table) = page.split_once("\n| Fault |").expect("a table");
+    let table = table
+        .lines()
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| "));
+    let mut rows: Vec<_> = table
+        .filter_map(|line| line.split(" |").next().map(str::to_owned))
+        .collect();
+    let mut tests = Vec::new();
+    for file in files().filter(|file| file.path.starts_with("tests/faults/")) {
+        // The proxy's own tests are no faults.
+        if file.path.ends_with("/proxy.rs") {
+            continue;
+        }
+        for test in file.text.split("#[test]\nfn ").skip(1) {
+            let (name, _) = test.split_once('(').expect("a function");
+            let fault = name.replace('_', " ");
+            assert!(
+                file.text.contains(&format!("\"{fault}\"")),
+                "{}: the row of {name} has another name",
+                file.path
+            );
+            tests.push(fault);
+        }
+    }
+    rows.sort_unstable();
+    tests.sort_unstable();
+    assert!(tests.len() > 20, "the tests were not read: {tests:?}");
+    assert_eq!(
+        rows, tests,
+        "docs/RELIABILITY.md: the table of faults and the tests of tests/faults differ; run `make \
+         faults` and paste what it prints"
+    );
+}
+
 #[test]
 fn the_changelog_has_an_entry_for_this_version() {
     let version = env!("CARGO_PKG_VERSION");

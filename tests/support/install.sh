@@ -26,6 +26,7 @@ for part in "$@"; do
     lacks openssl openssl version
     lacks haproxy haproxy -v
     lacks redis-server redis-server --version
+    lacks faketime faketime --version
     lacks python3 python3 --version
     lacks python3-venv python3 -c 'import ensurepip, venv'
     lacks nodejs node --version

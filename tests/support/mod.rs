@@ -19,6 +19,7 @@ pub(crate) mod list;
 pub(crate) mod log;
 pub(crate) mod pki;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod redis;
 pub(crate) mod s_client;

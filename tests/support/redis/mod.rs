@@ -74,6 +74,7 @@ pub(crate) struct RedisServer {
     further_ports: Vec<u16>,
     folder: TempDir,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 /// In an option: a port that the system gives.
@@ -97,6 +98,20 @@ impl RedisServer {
         configuration: &str,
         options: &[&str],
     ) -> Self {
+        Self::start_as(program, &[], configuration, options).await
+    }
+
+    /// Like [`Self::start`], in this environment.
+    pub(crate) async fn start_in(environment: &[(String, String)], options: &[&str]) -> Self {
+        Self::start_as(Program::Installed, environment, "", options).await
+    }
+
+    async fn start_as(
+        program: Program,
+        environment: &[(String, String)],
+        configuration: &str,
+        options: &[&str],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(CONFIGURATION), configuration).unwrap();
         let mut server = Self {
@@ -106,6 +121,7 @@ impl RedisServer {
             further_ports: Vec::new(),
             folder,
             options: Vec::new(),
+            environment: environment.to_vec(),
         };
         // Between the look for a free port and the start another process may take it.
         for _ in 0..5 {
@@ -139,6 +155,7 @@ impl RedisServer {
             .args(["--repl-ping-replica-period", "1", "--dir"])
             .arg(self.folder.path())
             .args(&self.options)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stderr(log.try_clone().unwrap())
             .stdout(log)
@@ -191,6 +208,11 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Where it saves what it has.
+    pub(crate) fn dump(&self) -> PathBuf {
+        self.folder.path().join("dump.rdb")
+    }
+
     /// Where it is.
     pub(crate) fn address(&self) -> Address {
         address(self.port)
@@ -198,6 +220,12 @@ impl RedisServer {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Begins with these options the next time, in addition.
+    pub(crate) fn add_options(&mut self, options: &[&str]) {
+        let options = options.iter().map(ToString::to_string);
+        self.options.extend(options);
     }
 
     /// The first of the ports that its options named.

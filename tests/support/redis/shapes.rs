@@ -18,6 +18,8 @@ pub(crate) enum Rule {
 
 const PASSWORD: &str = "right";
 const MASTER: &str = "keyferry";
+/// Whom the sentinels are to the servers.
+const WATCH: &str = "watch";
 
 /// Several servers, and how a store finds its way through them.
 pub(crate) struct Deployment {
@@ -181,9 +183,21 @@ impl Deployment {
     /// A primary with so many replicas, and so many sentinels that let one take its place after it
     /// was silent for a second.
     pub(crate) async fn sentinel(options: &[&str], replicas: usize, sentinels: usize) -> Self {
-        let mut this = Self::replicated(options, replicas).await;
-        let port = this.servers[0].port();
-        let configuration = watching(port, sentinels / 2 + 1);
+        Self::sentinel_behind(options, replicas, sentinels, |port| port).await
+    }
+
+    /// The same; everybody else finds the server of a port at the port that `front` gives.
+    pub(crate) async fn sentinel_behind(
+        options: &[&str],
+        replicas: usize,
+        sentinels: usize,
+        front: impl FnMut(u16) -> u16,
+    ) -> Self {
+        let (mut this, port) = Self::replicated_behind(options, replicas, front).await;
+        let configuration = format!(
+            "{}sentinel auth-user {MASTER} {WATCH}\nsentinel auth-pass {MASTER} {WATCH}\n",
+            watching(port, sentinels / 2 + 1)
+        );
         for _ in 0..sentinels {
             let sentinel = RedisServer::start_configured(&configuration, &["--sentinel"]).await;
             this.sentinels.push(sentinel);
@@ -212,17 +226,33 @@ impl Deployment {
 
     /// A primary with so many replicas that are in step.
     pub(crate) async fn replicated(options: &[&str], replicas: usize) -> Self {
+        Self::replicated_behind(options, replicas, |port| port)
+            .await
+            .0
+    }
+
+    /// The same behind `front`; gives the port of the primary there, too.
+    async fn replicated_behind(
+        options: &[&str],
+        replicas: usize,
+        mut front: impl FnMut(u16) -> u16,
+    ) -> (Self, u16) {
         let user = user(&[Rule::Server]);
+        let user = format!("{user}user {WATCH} on >{WATCH} ~* &* +@all\n");
         let first = RedisServer::start_configured(&user, options).await;
-        let (port, settings) = (first.port(), first.settings());
+        let (port, settings) = (front(first.port()), first.settings());
         let mut this = Self::of(vec![first], settings);
         for _ in 0..replicas {
             let replica = RedisServer::start_configured(&user, options).await;
+            let own = front(replica.port());
+            replica.tell(&format!("CONFIG SET replica-announce-port {own}"));
             replica.tell(&format!("REPLICAOF 127.0.0.1 {port}"));
             this.servers.push(replica);
         }
+        this.first()
+            .tell(&format!("CONFIG SET replica-announce-port {port}"));
         this.first().until_replicas(replicas).await;
-        this
+        (this, port)
     }
 
     /// A cluster whose first node serves our keys, its replicas, and two nodes that know so.
