@@ -152,10 +152,12 @@ impl Directory {
         let refusals = refused.len();
         view.doubted = refused.into_doubted();
         view.share();
-        self.view.store(view.into());
+        // Dropping it takes its time, and until the head is known, too, the store seems another one.
+        let before = self.view.swap(view.into());
         self.population.fetch_add(1, Ordering::Release);
         self.head.send_replace(head);
         self.loaded.send_replace(true);
+        drop(before);
         tracing::info!(
             epoch = head.epoch.0,
             clients,
