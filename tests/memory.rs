@@ -17,7 +17,7 @@ use keyferry::directory::View;
 const IDENTITIES: u32 = 50_000;
 /// With the name, the fingerprint, the key id and the digest. Lists are there for more, and a quarter
 /// of it is theirs; docs/RELIABILITY.md has what is measured of a million.
-const MOST: usize = 750;
+const MOST: usize = 450;
 
 #[test]
 fn an_identity_takes_no_more_memory_than_is_said() {

@@ -8,7 +8,7 @@ use keyferry::key::{self, ApiKey, Digest, Format, KeyId, KeyRecord, Pepper, Pepp
 use keyferry::secret::Secret;
 use keyferry::store::{Actor, Epoch, Record, Versioned};
 
-const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 
 /// One identity. It is computed from its number and its generation, so that whoever measures keeps
 /// nothing beside the directory.
@@ -83,6 +83,15 @@ impl Writer {
             digest: key.digest(&peppers),
             epoch: 0,
         }
+    }
+
+    /// The records of an identity.
+    pub(crate) fn records(&self, one: &Identity) -> [Record; 3] {
+        [
+            one.client_record().into(),
+            one.certificate_record().into(),
+            one.key_record(self.digest).into(),
+        ]
     }
 
     /// The identities `0..number`, in the order of a store: all clients first.

@@ -1,6 +1,7 @@
 //! What the directory costs: memory and time to load, look-ups, and a day of changes.
 //!
-//! `cargo bench --bench directory -- 1000000`; docs/RELIABILITY.md says what the figures mean.
+//! `cargo bench --bench directory -- 1000000`, and the same with `redis` for loading them from a
+//! Redis; docs/RELIABILITY.md says what the figures mean.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,10 +13,11 @@
 )]
 
 mod identities;
+mod redis;
 
 use std::hint::black_box;
 
-use identities::{Identity, Writer, resident};
+use identities::{Identity, NOW, Writer, resident};
 use keyferry::directory::View;
 
 /// How many identities are asked for in turn.
@@ -29,12 +31,17 @@ fn main() {
     // Cargo adds words of its own.
     let asked = std::env::args().find_map(|text| text.parse().ok());
     let many: u32 = asked.unwrap_or(100_000);
+    if std::env::args().any(|text| text == "redis") {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        return runtime.block_on(redis::load(many));
+    }
     let few = nanoseconds(&load(1000).0, 1000);
     let (view, mut writer) = load(many);
     let ratio = nanoseconds(&view, many) / few;
     println!("look-ups: {ratio:.2} times as long as among 1000");
 
     view.share();
+    counted(&view);
     for day in 1..=DAYS {
         let (before, begun) = (resident(), cpu());
         let changed = many / ONE_IN;
@@ -70,6 +77,13 @@ fn told(what: &str, number: u32, before: usize) {
     let grown = resident().saturating_sub(before);
     let each = grown as f64 / f64::from(number);
     println!("{number} {what}: {} MB, {each:.0} bytes each", grown >> 20);
+}
+
+/// What it takes to go over all clients, as counting their stages does.
+fn counted(view: &View) {
+    let (begun, mut with_key) = (cpu(), 0u32);
+    view.clients(NOW, |_, _, has_key, _| with_key += u32::from(has_key));
+    println!("{with_key} clients counted in {:.2} s", cpu() - begun);
 }
 
 /// The CPU time of this thread so far, in seconds: other work on the machine does not count.

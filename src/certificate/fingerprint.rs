@@ -25,7 +25,7 @@ impl Fingerprint {
     }
 
     /// A SHA-256 that was computed piece by piece.
-    pub(super) const fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 

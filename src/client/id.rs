@@ -25,6 +25,11 @@ impl ClientId {
         &self.0
     }
 
+    /// The id that `text` was taken from.
+    pub(crate) fn known(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// An id for a client that enrols itself: what its certificate calls itself, made fit, and
     /// the end of its new key id, since two clients may call themselves the same.
     #[must_use]

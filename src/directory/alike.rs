@@ -4,11 +4,11 @@
 //! somebody new. What is found are candidates: their records decide.
 
 use std::collections::HashSet;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hash};
 
 use foldhash::fast::RandomState;
 
-use super::rows::place_of_certificate;
+use super::rows::Link;
 use super::shards::{Row, Shards};
 use crate::certificate::{CertificateRecord, Facts, Fingerprint, Mapping};
 
@@ -29,13 +29,13 @@ pub(super) struct Alike {
 struct Member {
     /// A number that is computed from a key, or from the names. It is another one in every
     /// process, so that nobody can choose certificates that collide.
-    group: u64,
+    group: u32,
     /// The place of the certificate.
-    certificate: u64,
+    certificate: u32,
 }
 
 impl Row for Member {
-    fn place(&self) -> u64 {
+    fn place(&self) -> u32 {
         self.group
     }
 }
@@ -61,7 +61,7 @@ impl Alike {
     }
 
     /// Takes certificates at these places over from `known`, which has the same numbers.
-    pub(super) fn stay(&self, known: &Self, places: &HashSet<u64>) {
+    pub(super) fn stay(&self, known: &Self, places: &HashSet<u32>) {
         if places.is_empty() {
             return;
         }
@@ -80,7 +80,7 @@ impl Alike {
         if matches!(record.mapping, Mapping::Pending | Mapping::Twin { .. }) {
             return;
         }
-        let certificate = place_of_certificate(&record.fingerprint);
+        let certificate = Link::from(&record.fingerprint).place();
         for group in self.numbers(facts) {
             self.put(Member { group, certificate });
         }
@@ -105,7 +105,7 @@ impl Alike {
     pub(super) fn to(
         &self,
         facts: &Facts,
-        at: impl Fn(u64, &mut dyn FnMut(Fingerprint, Option<Fingerprint>)),
+        at: impl Fn(u32, &mut dyn FnMut(Fingerprint, Option<Link>)),
     ) -> Candidates {
         let [keys, names] = self.numbers(facts).map(|group| {
             let members = self.members(group);
@@ -116,8 +116,9 @@ impl Alike {
             for place in members {
                 at(place, &mut |one, successor| all.push((one, successor)));
             }
-            let is_last = |(_, successor): &&(Fingerprint, Option<Fingerprint>)| {
-                !all.iter().any(|(one, _)| Some(*one) == *successor)
+            let is_last = |(_, successor): &&(Fingerprint, Option<Link>)| {
+                !all.iter()
+                    .any(|(one, _)| Some(Link::from(one)) == *successor)
             };
             let last: Vec<_> = all.iter().filter(is_last).map(|(one, _)| *one).collect();
             (last.len() <= MOST).then_some(last)
@@ -132,7 +133,7 @@ impl Alike {
         found
     }
 
-    fn members(&self, group: u64) -> Vec<u64> {
+    fn members(&self, group: u32) -> Vec<u32> {
         let mut members = Vec::new();
         self.groups
             .each_at(group, |member| members.push(member.certificate));
@@ -140,7 +141,7 @@ impl Alike {
     }
 
     /// The numbers of a certificate's key and of its names.
-    fn numbers(&self, facts: &Facts) -> [u64; 2] {
+    fn numbers(&self, facts: &Facts) -> [u32; 2] {
         let Facts {
             spki,
             issuer,
@@ -149,9 +150,14 @@ impl Alike {
             ..
         } = facts;
         [
-            self.hasher.hash_one(spki),
-            self.hasher.hash_one((issuer, subject, alternative_names)),
+            self.number(spki),
+            self.number((issuer, subject, alternative_names)),
         ]
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "any 32 bits of a hash do")]
+    fn number(&self, of: impl Hash) -> u32 {
+        self.hasher.hash_one(of) as u32
     }
 }
 
@@ -191,11 +197,12 @@ mod tests {
         for record in all {
             alike.apply(record);
         }
-        let at = |place, each: &mut dyn FnMut(Fingerprint, Option<Fingerprint>)| {
-            let here = |one: &&&CertificateRecord| place_of_certificate(&one.fingerprint) == place;
+        let at = |place, each: &mut dyn FnMut(Fingerprint, Option<Link>)| {
+            let here = |one: &&&CertificateRecord| Link::from(&one.fingerprint).place() == place;
             for record in all.iter().filter(here) {
                 let is_mapped = matches!(record.mapping, Mapping::Mapped { .. });
-                each(record.fingerprint, record.renewed_by.filter(|_| is_mapped));
+                let successor = record.renewed_by.as_ref().filter(|_| is_mapped);
+                each(record.fingerprint, successor.map(Link::from));
             }
         };
         alike.to(&facts(key, subject), at).certificates
@@ -239,11 +246,11 @@ mod tests {
             }
             alike
         };
-        let at = |place, each: &mut dyn FnMut(Fingerprint, Option<Fingerprint>), next: usize| {
-            let here = |n: &usize| place_of_certificate(&name(*n)) == place;
+        let at = |place, each: &mut dyn FnMut(Fingerprint, Option<Link>), next: usize| {
+            let here = |n: &usize| Link::from(&name(*n)).place() == place;
             for n in (0..100).filter(here) {
                 let after = Some(n + next).filter(|after| *after != n && *after < 100);
-                each(name(n), after.map(name));
+                each(name(n), after.map(|after| (&name(after)).into()));
             }
         };
         let alike = all(&|_| "k".to_owned(), "CN=acme");

@@ -1,8 +1,5 @@
 //! When what a client has ends by itself.
 
-use super::View;
-use crate::certificate::{Fingerprint, Mapping};
-use crate::client::ClientId;
 use crate::clock::Timestamp;
 
 /// When what a client has ends.
@@ -14,26 +11,34 @@ pub struct Ends {
     pub keys: Option<Timestamp>,
 }
 
-impl Ends {
-    /// When what `client` has at `now` ends.
-    #[must_use]
-    pub fn of(view: &View, client: &ClientId, now: Timestamp) -> Self {
-        let belongings = view.belongings(client);
-        let is_own = |id: &&Fingerprint| matches!(view.certificate(id), Some(Mapping::Mapped { client: owner, .. }) if owner == *client);
-        let certificates = belongings.certificates.iter().filter(is_own);
-        let keys = belongings.keys.iter().filter_map(|id| view.key(id));
-        let usable = keys.filter(|key| key.is_issued() && key.usable(now).is_ok());
-        Self {
-            certificates: last(certificates.map(|id| view.not_after(id))),
-            keys: last(usable.map(|key| key.expires_at())),
-        }
+/// The last of some ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Last {
+    /// There is none.
+    #[default]
+    None,
+    At(Timestamp),
+    /// One never comes, or it is not known when.
+    Never,
+}
+
+impl Last {
+    pub(super) fn add(&mut self, end: Option<Timestamp>) {
+        *self = match (*self, end) {
+            (Self::Never, _) | (_, None) => Self::Never,
+            (Self::None, Some(end)) => Self::At(end),
+            (Self::At(last), Some(end)) => Self::At(last.max(end)),
+        };
     }
 }
 
-/// The last of `ends`; none when there is none, or when one never comes.
-fn last(mut ends: impl Iterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
-    let first = ends.next()??;
-    ends.try_fold(first, |last, end| Some(last.max(end?)))
+impl From<Last> for Option<Timestamp> {
+    fn from(last: Last) -> Self {
+        match last {
+            Last::At(at) => Some(at),
+            Last::None | Last::Never => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -43,9 +48,17 @@ mod tests {
     #[test]
     fn the_last_end_counts_and_what_never_ends_comes_after_all() {
         let at = |second| Some(Timestamp::from_unix(second));
-        assert_eq!(last([].into_iter()), None);
-        assert_eq!(last([at(1), at(3), at(2)].into_iter()), at(3));
-        assert_eq!(last([at(1), None].into_iter()), None);
-        assert_eq!(last([None, at(1)].into_iter()), None);
+        for (ends, last) in [
+            (vec![], None),
+            (vec![at(1), at(3), at(2)], at(3)),
+            (vec![at(1), None], None),
+            (vec![None, at(1)], None),
+        ] {
+            let mut found = Last::default();
+            for end in ends {
+                found.add(end);
+            }
+            assert_eq!(Option::from(found), last);
+        }
     }
 }

@@ -14,6 +14,7 @@ mod phases;
 mod refused;
 mod rows;
 mod shards;
+mod shared;
 mod sightings;
 mod snapshot;
 mod stored;

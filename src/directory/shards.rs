@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
 
-/// How many lists there are: of a million rows, each holds about 30. Of longer ones, those that were
+/// How many lists there are: of a million rows, each holds about 60. Of longer ones, those that were
 /// replaced leave gaps in memory that nothing fits into.
 const LISTS: usize = 1 << BITS;
-const BITS: u32 = 15;
+const BITS: u32 = 14;
 
 /// What is kept in [`Shards`].
 pub(super) trait Row: Clone {
     /// Where it stands among the others. Places are spread evenly, and rows may share one.
-    fn place(&self) -> u64;
+    fn place(&self) -> u32;
 }
 
 /// Rows by their place.
@@ -41,13 +41,13 @@ impl<R> Default for Shards<R> {
 
 impl<R: Row> Shards<R> {
     /// What `read` makes of the first row at `place` of which it makes something.
-    pub(super) fn find<T>(&self, place: u64, read: impl FnMut(&R) -> Option<T>) -> Option<T> {
+    pub(super) fn find<T>(&self, place: u32, read: impl FnMut(&R) -> Option<T>) -> Option<T> {
         let list = self.list(place)?.load();
         rows_at(list.as_ref()?, place).iter().find_map(read)
     }
 
     /// Calls `each` with every row at `place`.
-    pub(super) fn each_at(&self, place: u64, mut each: impl FnMut(&R)) {
+    pub(super) fn each_at(&self, place: u32, mut each: impl FnMut(&R)) {
         let _: Option<()> = self.find(place, |row| {
             each(row);
             None
@@ -102,8 +102,8 @@ impl<R: Row> Shards<R> {
         self.len.load(Ordering::Relaxed)
     }
 
-    fn list(&self, place: u64) -> Option<&ArcSwapOption<Vec<R>>> {
-        let number = place >> (u64::BITS - BITS);
+    fn list(&self, place: u32) -> Option<&ArcSwapOption<Vec<R>>> {
+        let number = place >> (u32::BITS - BITS);
         self.lists.get(usize::try_from(number).ok()?)
     }
 }
@@ -124,7 +124,7 @@ fn copied<R: Row>(rows: &[R]) -> Vec<R> {
 }
 
 /// Those of the sorted `rows` that stand at `place`.
-fn rows_at<R: Row>(rows: &[R], place: u64) -> &[R] {
+fn rows_at<R: Row>(rows: &[R], place: u32) -> &[R] {
     let begin = rows.partition_point(|row| row.place() < place);
     let rest = rows.get(begin..).unwrap_or_default();
     let end = rest.iter().take_while(|row| row.place() == place).count();
@@ -137,8 +137,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    impl Row for (u64, u32) {
-        fn place(&self) -> u64 {
+    impl Row for (u32, u32) {
+        fn place(&self) -> u32 {
             self.0
         }
     }
@@ -146,14 +146,14 @@ mod tests {
     proptest! {
         /// Few places, so that rows share lists and places.
         #[test]
-        fn what_was_put_last_is_found(rows in proptest::collection::vec((0u64..8, 0u32..4, 0u32..9), 0..80), shared in 0usize..80) {
+        fn what_was_put_last_is_found(rows in proptest::collection::vec((0u32..8, 0u32..4, 0u32..9), 0..80), shared in 0usize..80) {
             let (shards, mut model) = (Shards::default(), BTreeMap::new());
             for (n, (place, id, value)) in rows.into_iter().enumerate() {
                 if n == shared {
                     shards.share();
                 }
-                let place = place << 60 | place & 1;
-                shards.put((place, id << 4 | value), |one: &(u64, u32)| one.1 >> 4 == id);
+                let place = place << 28 | place & 1;
+                shards.put((place, id << 4 | value), |one: &(u32, u32)| one.1 >> 4 == id);
                 model.insert((place, id), value);
             }
             prop_assert_eq!(shards.len(), model.len());

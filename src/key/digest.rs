@@ -29,6 +29,16 @@ impl Digest {
         hex::encode(self.bytes)
     }
 
+    /// The digest of which these are the parts.
+    pub(crate) const fn of_parts(pepper: PepperVersion, bytes: [u8; 32]) -> Self {
+        Self { pepper, bytes }
+    }
+
+    /// What it consists of, for whoever keeps millions.
+    pub(crate) const fn parts(self) -> (PepperVersion, [u8; 32]) {
+        (self.pepper, self.bytes)
+    }
+
     /// The version of the pepper that it was made with.
     #[must_use]
     pub const fn pepper(&self) -> PepperVersion {

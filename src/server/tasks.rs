@@ -13,7 +13,7 @@ use super::budget;
 use super::expiring::Expiring;
 use crate::client::{CredentialId, Stage};
 use crate::clock::{self, Timestamp};
-use crate::directory::{Directory, Ends, Lessons, Recorded, Sightings, Snapshot};
+use crate::directory::{Directory, Lessons, Recorded, Sightings, Snapshot};
 use crate::policy::{Asking, Silent};
 use crate::store::{Epoch, Store, StoreError, local};
 use crate::telemetry::Metrics;
@@ -26,6 +26,8 @@ const FIRST_USES_EVERY: Duration = Duration::from_millis(100);
 const LEARN_EVERY: Duration = Duration::from_secs(2);
 /// How often clients are counted, by stage and as such that are left.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
+/// The pause after counting, at least, as many times as long: of a million clients it is no small work.
+const COUNT_REST: u32 = 50;
 /// How often the sightings of other replicas are read: counts, stages and grace need them.
 const LOAD_EVERY: Duration = Duration::from_mins(1);
 /// How often the snapshot is written at least.
@@ -209,6 +211,7 @@ impl BackgroundService for KeepAsking {
 }
 
 /// Writes sightings to the store now and then, and sets the gauges that come of them.
+#[derive(Clone)]
 pub(super) struct KeepSightings {
     sightings: Arc<Sightings>,
     store: Arc<dyn Store>,
@@ -327,7 +330,16 @@ impl KeepSightings {
                     let told = self.flush().await;
                     spent = self.keep_budgets(told, &spent).await;
                 }
-                _ = count.tick() => self.count_stages(),
+                _ = count.tick() => {
+                    let begun = clock::monotonic();
+                    let counting = self.clone();
+                    let counted = tokio::task::spawn_blocking(move || counting.count_stages());
+                    if let Err(error) = counted.await {
+                        tracing::error!(%error, "clients cannot be counted");
+                    }
+                    let rest = begun.elapsed().saturating_mul(COUNT_REST);
+                    count.reset_after(rest.max(COUNT_EVERY));
+                }
             }
         }
     }
@@ -337,13 +349,13 @@ impl KeepSightings {
         let mut counts = [0i64; Stage::ALL.len()];
         let mut expiring = Expiring::default();
         let view = self.directory.view();
-        view.clients(now, |client, active, issued| {
+        view.clients(now, |client, active, issued, ends| {
             let stage = Stage::of(active, issued, self.sightings.of(client), self.window, now);
             for (known, count) in Stage::ALL.iter().zip(&mut counts) {
                 *count = count.saturating_add(i64::from(*known == stage));
             }
             if active {
-                expiring.count(stage, Ends::of(&view, client, now), now);
+                expiring.count(stage, ends, now);
             }
         });
         expiring.set(&self.metrics);

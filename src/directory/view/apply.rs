@@ -1,12 +1,13 @@
 //! Records come in.
 
-use std::hash::BuildHasher as _;
 use std::sync::atomic::Ordering;
 
 use super::{AliasRow, View};
-use crate::certificate::{AliasRecord, CertificateRecord, Mapping};
+use crate::certificate::{AliasRecord, CertificateRecord};
 use crate::client::{ClientId, ClientRecord};
-use crate::directory::rows::{CertificateRow, ClientRow, KeyEntry, Places, place_of_certificate};
+use crate::directory::rows::{
+    CertificateEntry, CertificateRow, ClientRow, KeyEntry, KeyRow, Link, Number, place_of_key,
+};
 use crate::key::KeyRecord;
 use crate::store::{Epoch, Record, Versioned};
 
@@ -32,38 +33,39 @@ impl View {
     }
 
     fn apply_client(&self, version: Epoch, record: ClientRecord) {
-        let known = self.client_row(record.id.clone());
-        if known.version < version {
-            self.put_client(known.with(version, record));
+        let known = self.client_row(&record.id);
+        if known.version() < version {
+            let is_active = record.is_active();
+            let tags = (!record.tags.is_empty()).then_some(record.tags);
+            let tags = tags.and_then(|tags| self.tags.place(tags.into()));
+            self.put_client(known.with(version, is_active, tags));
         }
     }
 
     fn apply_certificate(&self, version: Epoch, record: &CertificateRecord) {
-        let known = self.of_certificate(&record.fingerprint, |row| row.version);
+        let known = self.of_certificate(&record.fingerprint, |known| known.version);
         if known.is_some_and(|known| known >= version) {
             return;
         }
         self.alike.apply(record);
         let authority = self.authorities.place(record.ca.as_deref());
-        self.put_certificate(CertificateRow::new(version, record, authority));
+        self.put_certificate(&CertificateEntry::new(version, record, authority));
     }
 
-    pub(super) fn put_certificate(&self, mut row: CertificateRow) {
-        let fingerprint = row.fingerprint;
-        let place = place_of_certificate(&fingerprint);
-        let was_twin = self.of_certificate(&fingerprint, CertificateRow::is_twin);
-        if let Mapping::Mapped { client, .. } | Mapping::Superseded { client, .. } =
-            &mut row.mapping
-        {
-            *client = self.note(client.clone(), |has| &mut has.certificates, place);
-        }
+    pub(super) fn put_certificate(&self, entry: &CertificateEntry) {
+        let fingerprint = entry.fingerprint;
+        let place = Link::from(&fingerprint).place();
+        let row = CertificateRow::new(entry, |client| self.note(client, place));
+        let is_same = |known: &CertificateRow| known.fingerprint() == fingerprint;
+        let was_twin = self
+            .certificates
+            .find(place, |known| is_same(known).then(|| known.is_twin()));
         match (was_twin == Some(true), row.is_twin()) {
             (false, true) => _ = self.twins.fetch_add(1, Ordering::Relaxed),
             (true, false) => _ = self.twins.fetch_sub(1, Ordering::Relaxed),
             (true, true) | (false, false) => {}
         }
-        self.certificates
-            .put(row, |known| known.fingerprint == fingerprint);
+        self.certificates.put(row, is_same);
     }
 
     fn apply_alias(&self, version: Epoch, record: &AliasRecord) {
@@ -71,11 +73,11 @@ impl View {
         let known = self.of_alias(&alias, |row| row.version);
         if known.is_none_or(|known| known < version) {
             let row = AliasRow {
-                place: self.hasher.hash_one(alias),
+                place: self.spread(alias),
                 alias,
                 version,
                 state: record.state,
-                client: self.client_row(record.client.clone()).id,
+                client: record.client.clone(),
             };
             self.aliases.put(row, |known| known.alias == alias);
         }
@@ -84,42 +86,36 @@ impl View {
     fn apply_key(&self, version: Epoch, record: KeyRecord) {
         let known = self.key(&record.id).map(|known| known.version());
         if known.is_none_or(|known| known < version) {
-            self.put_key(KeyEntry::new(version, record));
+            self.put_key(&KeyEntry::new(version, record));
         }
     }
 
-    pub(super) fn put_key(&self, row: KeyEntry) {
-        let (id, place) = (row.id(), row.id().random_bits());
-        let client = self.note(row.client().clone(), |has| &mut has.keys, place);
-        let is_same = |known: &KeyEntry| known.id() == id;
-        self.keys.put(row.of_client(client), is_same);
+    pub(super) fn put_key(&self, entry: &KeyEntry) {
+        let id = entry.id();
+        let client = self.note(entry.client(), place_of_key(&id));
+        let scopes = entry.shared_scopes();
+        let scopes = scopes.and_then(|scopes| self.scopes.place(scopes));
+        let row = KeyRow::new(entry, client, scopes);
+        self.keys.put(row, |known| known.id() == id);
     }
 
-    /// Notes that what stands at `place` is or was the client's. Gives the client's name as it is
-    /// kept: once for everything that is its own.
-    fn note(
-        &self,
-        client: ClientId,
-        list: impl Fn(&mut ClientRow) -> &mut Places,
-        place: u64,
-    ) -> ClientId {
+    /// Notes that what stands at `place` is or was the client's. Gives the client's number.
+    fn note(&self, client: &ClientId, place: u32) -> Number {
         let mut row = self.client_row(client);
-        let id = row.id.clone();
-        let places = list(&mut row);
-        if !places.get().contains(&place) {
-            places.add(place);
+        let number = row.number;
+        if !row.has.get().contains(&place) {
+            row.has.add(place);
             self.put_client(row);
         }
-        id
+        number
     }
 
-    pub(super) fn client_row(&self, id: ClientId) -> ClientRow {
-        self.of_client(&id, ClientRow::clone)
-            .unwrap_or_else(|| ClientRow::unknown(self.place_of_client(&id), id))
+    pub(super) fn client_row(&self, id: &ClientId) -> ClientRow {
+        self.find_client(id, ClientRow::clone)
+            .unwrap_or_else(|number| ClientRow::unknown(number, id))
     }
 
     pub(super) fn put_client(&self, row: ClientRow) {
-        let id = row.id.clone();
-        self.clients.put(row, |known| known.id == id);
+        self.clients.put(row, |_| true);
     }
 }

@@ -4,7 +4,6 @@ use super::View;
 use crate::certificate::Mapping;
 use crate::client::ClientId;
 use crate::directory::left::Place;
-use crate::directory::phases::UNTAGGED;
 use crate::store::Record;
 
 impl View {
@@ -12,8 +11,8 @@ impl View {
     /// and of every one that is announced, which may be of any.
     pub(in crate::directory) fn expected(&self, mut each: impl FnMut(&ClientId, Option<Place>)) {
         self.certificates.each(|row| {
-            if let Some(client) = mapped(&row.mapping) {
-                each(client, row.authority);
+            if let Some(client) = row.mapped().and_then(|client| self.name(client)) {
+                each(&client, row.authority());
             }
         });
         self.aliases.each(|row| {
@@ -29,16 +28,15 @@ impl View {
         match record {
             Record::Client(client) => {
                 let is_same = self.of_client(&client.id, |row| {
-                    let tags = row.tags.as_deref().unwrap_or(UNTAGGED);
-                    row.is_known() && row.is_active == client.is_active() && *tags == client.tags
+                    row.is_known() && row.is_active == client.is_active()
                 });
-                is_same != Some(true)
+                is_same != Some(true) || !self.with_tags(&client.id, |tags| *tags == client.tags)
             }
             Record::Certificate(certificate) => {
                 let authority = self.authorities.place(certificate.ca.as_deref());
                 let of = |mapping: &Mapping, authority| Some((mapped(mapping)?.clone(), authority));
-                let was = self.of_certificate(&certificate.fingerprint, |row| {
-                    of(&row.mapping, row.authority)
+                let was = self.of_certificate(&certificate.fingerprint, |known| {
+                    of(&known.mapping, known.authority)
                 });
                 was.flatten() != of(&certificate.mapping, authority)
             }

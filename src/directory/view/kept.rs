@@ -1,9 +1,11 @@
 //! What outlives a store that is gone, or that has lost a part: records for the snapshot, and
 //! revocations.
 
+use std::sync::Arc;
+
 use super::{AliasRow, View};
 use crate::certificate::{AliasRecord, AliasState};
-use crate::directory::rows::{CertificateRow, ClientRow, UNKNOWN};
+use crate::directory::rows::{CertificateEntry, ClientRow, UNKNOWN};
 use crate::directory::tombstones::{KeyEnd, Tombstone, is_shut};
 use crate::store::{Epoch, RecordId, Versioned};
 
@@ -12,14 +14,16 @@ impl View {
     pub(in crate::directory) fn records(&self, mut each: impl FnMut(Versioned)) {
         let mut each = |version, record| each(Versioned { version, record });
         self.clients.each(|row| {
-            if let Some(record) = row.record() {
-                each(row.version, record.into());
+            let tags = row.tags.and_then(|place| self.tags.read(place, Arc::clone));
+            if let Some(record) = row.record(tags.as_deref().cloned().unwrap_or_default()) {
+                each(row.version(), record.into());
             }
         });
-        let certificates = &self.certificates;
-        certificates.each(|row| {
-            let ca = row.authority.and_then(|place| self.authorities.name(place));
-            each(row.version, row.record(ca.as_deref()).into());
+        self.each_certificate(|entry| {
+            let ca = entry
+                .authority
+                .and_then(|place| self.authorities.name(place));
+            each(entry.version, entry.record(ca.as_deref()).into());
         });
         self.aliases.each(|row| {
             let record = AliasRecord {
@@ -28,8 +32,7 @@ impl View {
             };
             each(row.version, record.into());
         });
-        self.keys
-            .each(|row| each(row.version(), row.record().into()));
+        self.each_key(|entry| each(entry.version(), entry.record().into()));
         self.phases
             .records(|version, record| each(version, record.clone().into()));
     }
@@ -38,16 +41,13 @@ impl View {
     pub(in crate::directory) fn tombstones(&self, mut each: impl FnMut(Epoch, Tombstone)) {
         self.clients.each(|row| {
             if row.is_known() && !row.is_active {
-                each(row.version, Tombstone::Client(row.id.clone()));
+                each(row.version(), Tombstone::Client(row.id()));
             }
         });
-        self.certificates.each(|row| {
-            if is_shut(&row.mapping) {
-                let mapping = row.mapping.clone();
-                each(
-                    row.version,
-                    Tombstone::Certificate(row.fingerprint, mapping),
-                );
+        self.each_certificate(|entry| {
+            if is_shut(&entry.mapping) {
+                let tombstone = Tombstone::Certificate(entry.fingerprint, entry.mapping);
+                each(entry.version, tombstone);
             }
         });
         self.aliases.each(|row| {
@@ -55,10 +55,10 @@ impl View {
                 each(row.version, Tombstone::Announcement(row.alias, at));
             }
         });
-        self.keys.each(|row| {
-            let end = row.end();
+        self.each_key(|entry| {
+            let end = entry.end();
             if end != KeyEnd::NONE {
-                each(row.version(), Tombstone::Key(row.id(), end));
+                each(entry.version(), Tombstone::Key(entry.id(), end));
             }
         });
     }
@@ -67,7 +67,7 @@ impl View {
     pub(in crate::directory) fn version(&self, id: &RecordId) -> Option<Epoch> {
         match id {
             RecordId::Client(id) => {
-                let version = |row: &ClientRow| row.is_known().then_some(row.version);
+                let version = |row: &ClientRow| row.is_known().then_some(row.version());
                 self.of_client(id, version)?
             }
             RecordId::Certificate(id) => self.of_certificate(id, |row| row.version),
@@ -82,10 +82,10 @@ impl View {
         match tombstone {
             Tombstone::Client(id) => {
                 let row = self.of_client(id, ClientRow::clone)?;
-                row.is_known().then_some((row.version, !row.is_active))
+                row.is_known().then_some((row.version(), !row.is_active))
             }
             Tombstone::Certificate(id, _) => {
-                self.of_certificate(id, |row| (row.version, is_shut(&row.mapping)))
+                self.of_certificate(id, |known| (known.version, is_shut(&known.mapping)))
             }
             Tombstone::Announcement(alias, _) => {
                 self.of_alias(alias, |row| (row.version, !row.is_open()))
@@ -101,22 +101,17 @@ impl View {
     pub(in crate::directory) fn uphold(&self, tombstone: &Tombstone) {
         match tombstone {
             Tombstone::Client(id) => {
-                let row = self.client_row(id.clone());
+                let mut row = self.client_row(id);
                 if row.is_known() {
-                    self.put_client(ClientRow {
-                        is_active: false,
-                        ..row
-                    });
+                    row.is_active = false;
+                    self.put_client(row);
                 }
             }
             Tombstone::Certificate(id, mapping) => {
-                let row = self.of_certificate(id, CertificateRow::clone);
-                let row = row.unwrap_or_else(|| CertificateRow::unknown(*id));
+                let known = self.of_certificate(id, CertificateEntry::clone);
+                let known = known.unwrap_or_else(|| CertificateEntry::unknown(*id));
                 let mapping = mapping.clone();
-                self.certificates
-                    .put(CertificateRow { mapping, ..row }, |known| {
-                        known.fingerprint == *id
-                    });
+                self.put_certificate(&CertificateEntry { mapping, ..known });
             }
             Tombstone::Announcement(alias, at) => {
                 if let Some(row) = self.of_alias(alias, AliasRow::clone) {
@@ -128,7 +123,7 @@ impl View {
             Tombstone::Key(id, end) => {
                 if let Some(key) = self.key(id) {
                     let end = key.end().or(*end);
-                    self.keys.put(key.with(end), |known| known.id() == *id);
+                    self.put_key(&key.with(end));
                 }
             }
         }

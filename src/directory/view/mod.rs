@@ -1,15 +1,15 @@
 //! What is known: the records, reduced to what a request needs.
 
 mod apply;
+mod counted;
 mod expected;
 mod kept;
+mod over;
 mod stay;
 
-use std::collections::BTreeMap;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
@@ -17,17 +17,16 @@ use super::alike::{Alike, Candidates};
 use super::left::Authorities;
 use super::phases::{Phases, UNTAGGED};
 use super::refused::Doubted;
-use super::rows::{CertificateRow, ClientRow, KeyEntry, place_of_certificate};
+use super::rows::{
+    CertificateEntry, CertificateRow, ClientRow, KeyEntry, KeyRow, Link, Number, place_of_key,
+};
 use super::shards::{Row, Shards};
+use super::shared::Shared;
 use crate::certificate::{Alias, AliasState, Facts, Fingerprint, Mapping};
-use crate::client::{ClientId, CredentialId};
-use crate::clock::Timestamp;
-use crate::key::{KeyId, KeyStatus, PepperVersion};
+use crate::client::{ClientId, Tags};
+use crate::key::{KeyId, Scope};
 use crate::phase::InForce;
 use crate::store::{Epoch, RecordId};
-
-/// For how long after its end it still matters when a credential was used.
-const OVER_AFTER: Duration = Duration::from_hours(24);
 
 /// How many certificates that took over from one another are looked at.
 const LONGEST_LINEAGE: usize = 64;
@@ -36,7 +35,7 @@ const LONGEST_LINEAGE: usize = 64;
 #[derive(Default)]
 pub struct View {
     clients: Shards<ClientRow>,
-    keys: Shards<KeyEntry>,
+    keys: Shards<KeyRow>,
     certificates: Shards<CertificateRow>,
     /// Other names of certificates.
     aliases: Shards<AliasRow>,
@@ -44,6 +43,9 @@ pub struct View {
     alike: Alike,
     /// Those that issued certificates.
     pub(super) authorities: Authorities,
+    /// The tags of clients, and the scopes of keys.
+    tags: Shared<Tags>,
+    scopes: Shared<Vec<Scope>>,
     /// How many of the certificates are only the other forms of others.
     twins: AtomicUsize,
     pub(super) phases: Phases,
@@ -65,7 +67,7 @@ pub struct Belongings {
 
 #[derive(Clone)]
 struct AliasRow {
-    place: u64,
+    place: u32,
     alias: Alias,
     version: Epoch,
     state: AliasState,
@@ -84,7 +86,7 @@ impl AliasRow {
 }
 
 impl Row for AliasRow {
-    fn place(&self) -> u64 {
+    fn place(&self) -> u32 {
         self.place
     }
 }
@@ -93,21 +95,24 @@ impl View {
     /// The key `id`.
     #[must_use]
     pub fn key(&self, id: &KeyId) -> Option<KeyEntry> {
-        self.keys.find(id.random_bits(), |row| {
+        let row = self.keys.find(place_of_key(id), |row| {
             (row.id() == *id).then(|| row.clone())
-        })
+        });
+        self.entry_of_key(&row?)
     }
 
     /// Whom the certificate identifies.
     #[must_use]
     pub fn certificate(&self, fingerprint: &Fingerprint) -> Option<Mapping> {
-        self.of_certificate(fingerprint, |row| row.mapping.clone())
+        self.of_certificate(fingerprint, |found| found.mapping.clone())
     }
 
     /// Whom the certificate identifies, and whether what it says and who issued it are recorded.
     #[must_use]
     pub fn identified(&self, fingerprint: &Fingerprint) -> Option<(Mapping, bool)> {
-        self.of_certificate(fingerprint, |row| (row.mapping.clone(), row.is_learned))
+        self.of_certificate(fingerprint, |found| {
+            (found.mapping.clone(), found.is_learned())
+        })
     }
 
     /// What became of an alias; nothing when there is none.
@@ -128,8 +133,8 @@ impl View {
     pub fn alike(&self, facts: &Facts) -> Candidates {
         self.alike.to(facts, |place, each| {
             self.certificates.each_at(place, |row| {
-                let successor = row.renewed_by.as_deref().filter(|_| row.is_mapped());
-                each(row.fingerprint, successor.copied());
+                let successor = row.renewed_by().filter(|_| row.mapped().is_some());
+                each(row.fingerprint(), successor);
             });
         })
     }
@@ -138,19 +143,20 @@ impl View {
     /// once or by way of others, does. What was superseded or removed is never the newest.
     #[must_use]
     pub fn is_newest(&self, fingerprint: &Fingerprint) -> bool {
-        let step = |fingerprint: &Fingerprint| {
-            self.of_certificate(fingerprint, |row| {
-                (row.is_mapped(), row.renewed_by.as_deref().copied())
+        let step = |link: Link| {
+            self.certificates.find(link.place(), |row| {
+                let is_it = Link::from(&row.fingerprint()) == link;
+                is_it.then(|| (row.mapped().is_some(), row.renewed_by()))
             })
         };
-        let Some((true, mut next)) = step(fingerprint) else {
+        let Some((true, mut next)) = step(fingerprint.into()) else {
             return false;
         };
         for _ in 0..LONGEST_LINEAGE {
             let Some(newer) = next else {
                 return true;
             };
-            match step(&newer) {
+            match step(newer) {
                 Some((false, after)) => next = after,
                 Some((true, _)) | None => return false,
             }
@@ -183,8 +189,7 @@ impl View {
         if self.phases.is_nothing_set() {
             return None;
         }
-        let tags = self.of_client(client, |row| row.tags.clone()).flatten();
-        self.phases.of(client, tags.as_deref().unwrap_or(UNTAGGED))
+        self.with_tags(client, |tags| self.phases.of(client, tags))
     }
 
     /// Calls `each` with every setting.
@@ -201,25 +206,19 @@ impl View {
 
     fn belongings_of(&self, row: &ClientRow) -> Belongings {
         let mut has = Belongings::default();
-        for place in row.keys.get() {
+        for place in row.has.get() {
             self.keys.each_at(*place, |key| {
-                has.keys.extend((*key.client() == row.id).then(|| key.id()));
+                has.keys
+                    .extend((key.client() == row.number).then(|| key.id()));
             });
-        }
-        for place in row.certificates.get() {
             self.certificates.each_at(*place, |certificate| {
-                let is_own = certificate.owner() == Some(&row.id);
+                let is_own = certificate.owner() == Some(row.number);
                 has.certificates
-                    .extend(is_own.then_some(certificate.fingerprint));
+                    .extend(is_own.then(|| certificate.fingerprint()));
             });
         }
         has.keys.sort_unstable();
         has
-    }
-
-    /// When the certificate ends, as far as that is known.
-    pub(super) fn not_after(&self, fingerprint: &Fingerprint) -> Option<Timestamp> {
-        self.of_certificate(fingerprint, |row| row.not_after.into())?
     }
 
     /// How many certificates there are.
@@ -239,60 +238,39 @@ impl View {
         ]
     }
 
-    /// Calls `each` with every client: its id, whether it is active, and whether any key of it
-    /// was issued and can still be used.
-    pub fn clients(&self, now: Timestamp, mut each: impl FnMut(&ClientId, bool, bool)) {
-        self.clients.each(|row| {
-            let usable = |key: &KeyEntry| {
-                (*key.client() == row.id && key.is_issued() && key.usable(now).is_ok())
-                    .then_some(())
-            };
-            let mut keys = row.keys.get().iter();
-            if row.is_known() {
-                let has_key = keys.any(|place| self.keys.find(*place, usable).is_some());
-                each(&row.id, row.is_active, has_key);
-            }
-        });
-    }
-
-    /// How many keys that can still be used need which pepper.
-    #[must_use]
-    pub fn keys_by_pepper(&self, now: Timestamp) -> BTreeMap<PepperVersion, u64> {
-        let mut needed = BTreeMap::new();
-        self.keys.each(|key| {
-            if let Some(digest) = key.digest().filter(|_| key.usable(now).is_ok()) {
-                let keys: &mut u64 = needed.entry(digest.pepper()).or_default();
-                *keys = keys.saturating_add(1);
-            }
-        });
-        needed
-    }
-
-    /// Whether the credential ended more than [`OVER_AFTER`] ago, or is none. What expired may still
-    /// claim a key, so for a certificate only what shut it counts.
-    #[must_use]
-    pub fn is_over(&self, credential: &CredentialId, now: Timestamp) -> bool {
-        let end = match credential {
-            CredentialId::Key(id) => self.key(id).map(|key| match key.status() {
-                KeyStatus::Revoked { at, .. } => Some(at),
-                KeyStatus::Active => key.expires_at(),
-            }),
-            CredentialId::Certificate(id) => self.certificate(id).map(|mapping| match mapping {
-                Mapping::Removed { at } | Mapping::Superseded { at, .. } => Some(at),
-                Mapping::Mapped { .. } | Mapping::Pending | Mapping::Twin { .. } => None,
-            }),
-        };
-        end.is_none_or(|end| end.is_some_and(|end| end.plus(OVER_AFTER) <= now))
-    }
-
     fn of_client<T>(&self, id: &ClientId, read: impl Fn(&ClientRow) -> T) -> Option<T> {
-        let place = u64::from(self.place_of_client(id)) << u32::BITS;
-        self.clients
-            .find(place, |row| (row.id == *id).then(|| read(row)))
+        self.find_client(id, read).ok()
+    }
+
+    /// What `read` makes of the client, or the number to give it: the first that is free from the one
+    /// on that its name makes.
+    fn find_client<T>(&self, id: &ClientId, read: impl Fn(&ClientRow) -> T) -> Result<T, Number> {
+        let mut number = Number::MIN.saturating_add(self.spread(id));
+        loop {
+            let found = self
+                .clients
+                .find(number.get(), |row| Some(row.is(id).then(|| read(row))));
+            match found {
+                Some(Some(found)) => return Ok(found),
+                None => return Err(number),
+                Some(None) => number = number.checked_add(1).unwrap_or(Number::MIN),
+            }
+        }
+    }
+
+    /// What `read` makes of the client's tags.
+    fn with_tags<T>(&self, client: &ClientId, read: impl Fn(&Tags) -> T) -> T {
+        let place = self.of_client(client, |row| row.tags).flatten();
+        let found = place.and_then(|place| self.tags.read(place, |tags| read(tags)));
+        found.unwrap_or_else(|| read(UNTAGGED))
+    }
+
+    fn name(&self, number: Number) -> Option<ClientId> {
+        self.clients.find(number.get(), |row| Some(row.id()))
     }
 
     fn of_alias<T>(&self, alias: &Alias, read: impl Fn(&AliasRow) -> T) -> Option<T> {
-        let place = self.hasher.hash_one(alias);
+        let place = self.spread(alias);
         self.aliases
             .find(place, |row| (row.alias == *alias).then(|| read(row)))
     }
@@ -300,16 +278,45 @@ impl View {
     fn of_certificate<T>(
         &self,
         id: &Fingerprint,
-        read: impl Fn(&CertificateRow) -> T,
+        read: impl Fn(&CertificateEntry) -> T,
     ) -> Option<T> {
-        let place = place_of_certificate(id);
-        self.certificates
-            .find(place, |row| (row.fingerprint == *id).then(|| read(row)))
+        let row = self.certificates.find(Link::from(id).place(), |row| {
+            (row.fingerprint() == *id).then(|| row.clone())
+        });
+        self.entry_of_certificate(&row?).as_ref().map(read)
+    }
+
+    /// Calls `each` with every certificate.
+    fn each_certificate(&self, mut each: impl FnMut(CertificateEntry)) {
+        self.certificates.each(|row| {
+            if let Some(entry) = self.entry_of_certificate(row) {
+                each(entry);
+            }
+        });
+    }
+
+    /// Calls `each` with every key.
+    fn each_key(&self, mut each: impl FnMut(KeyEntry)) {
+        self.keys.each(|row| {
+            if let Some(entry) = self.entry_of_key(row) {
+                each(entry);
+            }
+        });
+    }
+
+    fn entry_of_certificate(&self, row: &CertificateRow) -> Option<CertificateEntry> {
+        row.entry(|number| self.name(number))
+    }
+
+    fn entry_of_key(&self, row: &KeyRow) -> Option<KeyEntry> {
+        let scopes = |place| self.scopes.read(place, Arc::clone);
+        let client = self.name(row.client())?;
+        Some(row.entry(client, row.scopes().and_then(scopes)))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "any 32 bits of a hash do")]
-    fn place_of_client(&self, id: &ClientId) -> u32 {
-        self.hasher.hash_one(id) as u32
+    fn spread(&self, name: impl Hash) -> u32 {
+        self.hasher.hash_one(name) as u32
     }
 }
 
@@ -317,46 +324,10 @@ impl View {
 mod tests {
     use super::*;
     use crate::certificate::{CertificateRecord, Source};
-    use crate::key::KeyRecord;
-    use crate::store::{Record, Versioned};
+    use crate::clock::Timestamp;
+    use crate::store::Versioned;
 
     const NOW: Timestamp = Timestamp::from_unix(1_795_418_999);
-
-    #[test]
-    fn a_credential_is_over_a_day_after_its_end_but_for_certificates_that_only_expired() {
-        let view = View::default();
-        let key = KeyId::generate();
-        let client: ClientId = "acme".parse().unwrap();
-        let put = |version, record: Record| {
-            let version = Epoch(version);
-            view.apply(Versioned { version, record });
-        };
-        let over = |id| [NOW, NOW.plus(OVER_AFTER)].map(|now| view.is_over(&id, now));
-        assert_eq!(over(CredentialId::Key(key)), [true; 2], "there is none");
-        let record = KeyRecord::reserved(key, client.clone(), NOW);
-        put(1, record.clone().into());
-        assert_eq!(over(CredentialId::Key(key)), [false; 2]);
-        let expires_at = Some(NOW);
-        put(
-            2,
-            KeyRecord {
-                expires_at,
-                ..record
-            }
-            .into(),
-        );
-        assert_eq!(over(CredentialId::Key(key)), [false, true]);
-
-        let certificate = Fingerprint::of(b"a");
-        for (version, mapping, is_over) in [
-            (3, Mapping::Mapped { client, key }, [false; 2]),
-            (4, Mapping::Removed { at: NOW }, [false, true]),
-        ] {
-            let record = CertificateRecord::new(certificate, mapping, Source::FirstSight, NOW);
-            put(version, record.into());
-            assert_eq!(over(CredentialId::Certificate(certificate)), is_over);
-        }
-    }
 
     #[test]
     fn the_newest_of_a_lineage_is_the_last_that_identifies_its_client() {

@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use super::View;
-use crate::directory::rows::{CertificateRow, ClientRow, KeyEntry};
-use crate::directory::shards::Row as _;
+use crate::directory::rows::{CertificateEntry, KeyEntry, Link};
 use crate::directory::tombstones::is_shut;
 use crate::key::KeyStatus;
 use crate::store::{Epoch, RecordId};
@@ -16,6 +15,7 @@ impl View {
             hasher: known.hasher.clone(),
             alike: known.alike.empty(),
             authorities: known.authorities.clone(),
+            tags: known.tags.clone(),
             ..Self::default()
         }
     }
@@ -35,32 +35,29 @@ impl View {
             wanted && version != Epoch::NONE
         };
         known.clients.each(|row| {
-            let id = RecordId::Client(row.id.clone());
-            let here = self.of_client(&row.id, |here| (here.version, !here.is_active));
-            if wanted(&id, row.version, here) {
-                let here = self.client_row(row.id.clone());
-                self.put_client(ClientRow {
-                    keys: here.keys,
-                    certificates: here.certificates,
-                    ..row.clone()
-                });
+            let id = row.id();
+            let here = self.of_client(&id, |here| (here.version(), !here.is_active));
+            if wanted(&RecordId::Client(id.clone()), row.version(), here) {
+                let here = self.client_row(&id);
+                self.put_client(here.with(row.version(), row.is_active, row.tags));
             }
         });
         let mut certificates = HashSet::new();
-        known.certificates.each(|row| {
-            let here = |here: &CertificateRow| (here.version, is_shut(&here.mapping));
-            let here = self.of_certificate(&row.fingerprint, here);
-            if wanted(&RecordId::Certificate(row.fingerprint), row.version, here) {
-                self.put_certificate(row.clone());
-                certificates.insert(row.place());
+        known.each_certificate(|entry| {
+            let here = |here: &CertificateEntry| (here.version, is_shut(&here.mapping));
+            let fingerprint = entry.fingerprint;
+            let here = self.of_certificate(&fingerprint, here);
+            if wanted(&RecordId::Certificate(fingerprint), entry.version, here) {
+                self.put_certificate(&entry);
+                certificates.insert(Link::from(&fingerprint).place());
             }
         });
         self.alike.stay(&known.alike, &certificates);
-        known.keys.each(|row| {
+        known.each_key(|entry| {
             let here = |here: KeyEntry| (here.version(), here.status() != KeyStatus::Active);
-            let here = self.key(&row.id()).map(here);
-            if wanted(&RecordId::Key(row.id()), row.version(), here) {
-                self.put_key(row.clone());
+            let here = self.key(&entry.id()).map(here);
+            if wanted(&RecordId::Key(entry.id()), entry.version(), here) {
+                self.put_key(&entry);
             }
         });
         known.aliases.each(|row| {
