@@ -61,8 +61,7 @@ impl Scene {
     /// A gateway that is not started yet; where its store is has still to be said.
     pub(crate) fn gateway(&self) -> Builder<'_> {
         Gateway::builder(&self.world)
-            .backend("echo", self.backend.address())
-            .route("/", "echo", "either")
+            .echo(&self.backend)
             .set("self_service.per_address", 1_000_000)
     }
 

@@ -104,8 +104,7 @@ fn counts_of_two_gateways_add_up() {
     let redis = runtime.block_on(RedisServer::start(&[]));
     let replica = || {
         Gateway::builder(&world)
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(&backend)
             .redis(&redis.url())
             .start()
     };
@@ -166,8 +165,7 @@ fn a_refusal_counts_for_the_client_that_proved_who_it_is_and_for_nobody_else() {
 fn a_refusal_for_what_the_route_asks_counts_too() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::builder(&world)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .route("/keys", "echo", "key")
         .start();
     let alice = world.client("alice");
@@ -185,8 +183,7 @@ fn a_damaged_last_time_hides_no_other_and_counts_as_no_leave_to_retire() {
     let replica = || {
         Gateway::builder(&world)
             .redis(&store.url())
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(&backend)
             .start()
     };
     let one = replica();

@@ -24,8 +24,7 @@ impl Scene {
         let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
         let gateway = Gateway::builder(&world)
             .redis(&store.url())
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(&backend)
             .set("telemetry.log", "error")
             .start();
         let key = gateway.claim_key(&world.client("alice"));

@@ -25,9 +25,7 @@ impl Scene {
     }
 
     fn embedded(&self) -> Builder<'_> {
-        Gateway::builder(&self.world)
-            .backend("echo", self.backend.address())
-            .route("/", "echo", "either")
+        Gateway::builder(&self.world).echo(&self.backend)
     }
 
     fn redis(&self) -> Gateway {

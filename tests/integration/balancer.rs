@@ -18,9 +18,7 @@ use crate::support::world::{HOST, World};
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn plain<'a>(world: &'a World, backend: &Backend) -> Builder<'a> {
-    Gateway::builder(world)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+    Gateway::builder(world).echo(backend)
 }
 
 /// A gateway that takes PROXY headers from 127.0.0.1.

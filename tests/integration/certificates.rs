@@ -196,8 +196,7 @@ fn v5_a_certificate_of_a_trusted_ca_does_not_open_the_route_of_another() {
             "ca",
             toml::toml! { name = "partners" file = "partners.pem" },
         )
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .push(
             "route",
             toml::toml! {
@@ -251,8 +250,7 @@ fn v6_a_certificate_that_is_not_for_clients_is_of_the_wrong_purpose() {
     };
     let lax = Gateway::builder(&scene.world)
         .set("ca", vec![ca])
-        .backend("echo", scene.backend.address())
-        .route("/", "echo", "either")
+        .echo(&scene.backend)
         .start();
     let ask = |client| lax.curl("/").certificate(&client).send();
     ask(wrong(|| leaf("acme").no_purposes())).expect_status(200);
@@ -294,8 +292,7 @@ fn v8_a_chain_is_not_deeper_than_allowed() {
     let ca = toml::toml! { name = "clients" file = "clients-root.pem" max_depth = 1 };
     let gateway = Gateway::builder(&world)
         .set("ca", vec![ca])
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let first = intermediate("First").signed_by(&world.clients);
     let second = intermediate("Second").signed_by(&first);
@@ -407,8 +404,7 @@ fn v18_a_weak_key_or_signature_is_refused_unless_it_is_a_named_exception() {
     let lax = toml::toml! { name = "clients" file = "clients-root.pem" allow = ["weak"] };
     let lax = Gateway::builder(&scene.world)
         .set("ca", vec![lax])
-        .backend("echo", scene.backend.address())
-        .route("/", "echo", "either")
+        .echo(&scene.backend)
         .start();
     let ask = |gateway: &Gateway, who: &Identity| {
         let connect = gateway.s_client().certificate(who);

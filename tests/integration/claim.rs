@@ -144,8 +144,7 @@ fn c3_of_parallel_claims_exactly_one_is_shown_a_key_with_the_embedded_store() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::builder(&world)
         .set("self_service.per_credential", 1000)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     // A client that was seen before, and one whose first call this is.
     for seen_before in [true, false] {
@@ -178,8 +177,7 @@ fn c3_of_parallel_claims_at_two_gateways_exactly_one_is_shown_a_key() {
         Gateway::builder(&world)
             .redis(&store.url())
             .set("self_service.per_credential", 1000)
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(&backend)
             .start()
     };
     let (one, other) = (replica(), replica());
@@ -211,8 +209,7 @@ fn c4_a_claim_is_repeated_only_with_its_token_and_its_certificate() {
     let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
     let gateway = Gateway::builder(&world)
         .redis(&store.url())
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let alice = world.client("alice");
     let first = claim(&gateway, &alice).header(TOKEN).send();
@@ -294,8 +291,7 @@ fn c4_after_the_window_a_claim_is_not_repeated() {
     let gateway = Gateway::builder(&world)
         .set("self_service.retry_window", "1s")
         .set("self_service.per_credential", 1000)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let alice = world.client("alice");
     let key = key_of(claim(&gateway, &alice).header(TOKEN).send());
@@ -456,8 +452,7 @@ fn c6_an_old_certificate_takes_no_key_away_and_gets_no_second_one() {
     let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
     let gateway = Gateway::builder(&world)
         .redis(&store.url())
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let alice = world.client("alice");
     let key = gateway.claim_key(&alice);

@@ -13,8 +13,7 @@ use crate::support::world::{Identity, World};
 /// A gateway on which only certificates that the operator named are clients.
 fn registered(world: &World, backend: &Backend) -> Gateway {
     Gateway::builder(world)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(backend)
         .set("enrolment.mode", "registered")
         .start()
 }
@@ -192,8 +191,7 @@ fn a_name_is_given_once() {
 fn a_certificate_waits_for_the_operators_word() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::builder(&world)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .set("enrolment.mode", "approve")
         .start();
     let clients = [world.client("Alice GmbH"), world.client("bob")];
@@ -502,8 +500,7 @@ async fn commands_work_on_redis_and_say_when_it_is_gone() {
     let mut redis = RedisServer::start(&[]).await;
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::builder(&world)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .set("enrolment.mode", "registered")
         .redis(&redis.url())
         .start();

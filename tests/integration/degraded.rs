@@ -29,8 +29,7 @@ impl Scene {
     fn gateway(&self, set: &[(&str, &str)]) -> Gateway {
         let builder = Gateway::builder(&self.world)
             .redis(&self.store.url())
-            .backend("echo", self.backend.address())
-            .route("/", "echo", "either");
+            .echo(&self.backend);
         let set = set
             .iter()
             .fold(builder, |builder, (path, value)| builder.set(path, *value));

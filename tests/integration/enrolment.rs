@@ -38,8 +38,7 @@ impl Scene {
         Gateway::builder(&self.world)
             .redis(&self.store.url())
             .set("enrolment.mode", mode)
-            .backend("echo", self.backend.address())
-            .route("/", "echo", "either")
+            .echo(&self.backend)
             .start()
     }
 

@@ -223,8 +223,7 @@ fn without_authorities_of_its_own_it_takes_those_of_the_configuration_with_their
             "ca",
             toml::toml! { name = "lax" file = "lax.pem" allow = ["missing-client-auth"] },
         )
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let told =
         |client: &Identity| gateway.cli(&["explain", text(&client.chain), "--output", "json"]);

@@ -89,8 +89,7 @@ fn a_gateway_that_cannot_be_asked_is_told() {
 
     let gateway = Gateway::builder(&world)
         .without("admin")
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let told = gateway.cli(&["failures"]);
     assert_eq!(told.status.code(), Some(1), "{told:#?}");

@@ -87,10 +87,7 @@ fn as_alice(intruder: &mut Intruder, alice: &Identity, other: &Identity) -> Valu
 /// Tries it on gateways that sign, or on some that believe everything; tells what came of it.
 fn attack(signs: bool) {
     let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
-    let builder = Gateway::builder(&world)
-        .redis(&store.url())
-        .backend("echo", backend.address())
-        .route("/", "echo", "either");
+    let builder = Gateway::builder(&world).redis(&store.url()).echo(&backend);
     let mut gateway = if signs {
         builder.start()
     } else {
@@ -177,8 +174,7 @@ fn k15_a_revocation_is_upheld_against_the_record_of_before() {
     let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
     let gateway = Gateway::builder(&world)
         .redis(&store.url())
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let alice = world.client("alice");
     let key = gateway.claim_key(&alice);
@@ -247,8 +243,7 @@ impl Known {
     fn gateway_of(world: &World, backend: &Backend, store: &SharedStore) -> Gateway {
         Gateway::builder(world)
             .redis(&store.url())
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(backend)
             .start()
     }
 
@@ -333,8 +328,7 @@ fn k15_the_credentials_of_a_client_that_is_not_believed_are_not_told_to_be_bad()
     let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
     let mut gateway = Gateway::builder(&world)
         .redis(&store.url())
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let alice = world.client("alice");
     let key = gateway.claim_key(&alice);
@@ -375,12 +369,7 @@ fn k15_the_credentials_of_a_client_that_is_not_believed_are_not_told_to_be_bad()
 #[test]
 fn k15_with_a_wrong_record_key_nobody_is_told_to_be_unknown() {
     let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
-    let builder = || {
-        Gateway::builder(&world)
-            .redis(&store.url())
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
-    };
+    let builder = || Gateway::builder(&world).redis(&store.url()).echo(&backend);
     let gateway = builder().start();
     let key = gateway.claim_key(&world.client("alice"));
     let wrong = builder().file("record.key", "another secret of at least 32 bytes");

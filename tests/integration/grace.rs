@@ -22,9 +22,7 @@ impl Scene {
     /// With this `expired_grace`; none when it is empty.
     fn new(grace: &str) -> Self {
         let (world, backend) = (World::new(), Backend::start());
-        let mut builder = Gateway::builder(&world)
-            .backend("echo", backend.address())
-            .route("/", "echo", "either");
+        let mut builder = Gateway::builder(&world).echo(&backend);
         if !grace.is_empty() {
             builder = builder.set("self_service.expired_grace", grace);
         }

@@ -132,8 +132,7 @@ async fn k8_a_revocation_after_redis_lost_changes_is_not_missed() {
     let (world, backend) = (World::new(), Backend::start());
     let mut redis = RedisServer::start(&[]).await;
     let gateway = Gateway::builder(&world)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .redis(&redis.url())
         .start();
     let key = gateway.claim_key(&world.client("alice"));

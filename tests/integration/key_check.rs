@@ -28,8 +28,7 @@ impl Scene {
         let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
         let gateway = Gateway::builder(&world)
             .redis(&store.url())
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(&backend)
             .route("/keys-only", "echo", "key")
             .route("/open", "echo", "none")
             .start();

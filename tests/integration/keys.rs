@@ -38,8 +38,7 @@ impl Scene {
         let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
         let gateway = Gateway::builder(&world)
             .redis(&store.url())
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(&backend)
             .start();
         let alice = world.client("alice");
         let key = gateway.claim_key(&alice);

@@ -157,8 +157,7 @@ fn what_the_store_could_not_take_is_learned_at_the_next_use() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::builder(&world)
         .redis(&store.url())
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let scene = Scene {
         world,

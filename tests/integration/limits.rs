@@ -42,8 +42,7 @@ fn k14_who_asks_too_often_is_told_when_to_come_again_and_locks_nobody_else_out()
     let gateway = Gateway::builder(&world)
         .set("self_service.per_credential", 4)
         .set("self_service.per_address", 1000)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let (attacker, victim) = (world.client("attacker"), world.client("victim"));
     let key = gateway.claim_key(&attacker);
@@ -80,8 +79,7 @@ fn k14_an_address_with_many_certificates_is_bounded_and_others_are_not() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::builder(&world)
         .set("self_service.per_address", 5)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let mut number = 0;
     until_limited(5, || {
@@ -105,8 +103,7 @@ fn c7_a_flood_of_good_certificates_of_one_authority_is_bounded() {
         .set("enrolment.per_minute", 5)
         .file("other-root.pem", other.pem())
         .push("ca", toml::toml! { name = "other" file = "other-root.pem" })
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let known = world.client("known");
     let ask = |who: &Identity| gateway.curl("/").certificate(who).send();
@@ -134,8 +131,7 @@ fn c7_the_twin_of_a_named_certificate_uses_up_nobodys_first_sight() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::builder(&world)
         .set("enrolment.per_minute", 3)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let ask = |who: &Identity| gateway.curl("/").certificate(who).send();
     let acme = world.client("acme");
@@ -161,8 +157,7 @@ fn c7_beyond_a_number_of_clients_none_becomes_known_by_itself() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::builder(&world)
         .set("enrolment.at_most", 3)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let ask = |who: &Identity| gateway.curl("/").certificate(who).send();
     let first = world.client("first");

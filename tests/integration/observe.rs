@@ -21,9 +21,7 @@ const SET: [&str; 7] = [
 ];
 
 fn builder<'a>(world: &'a World, backend: &Backend) -> Builder<'a> {
-    Gateway::builder(world)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+    Gateway::builder(world).echo(backend)
 }
 
 fn observing(world: &World, backend: &Backend) -> Gateway {

@@ -34,12 +34,7 @@ fn keys_by_pepper(gateway: &Gateway) -> String {
 #[test]
 fn a_key_outlives_the_pepper_that_it_was_issued_under() {
     let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
-    let builder = || {
-        Gateway::builder(&world)
-            .redis(&store.url())
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
-    };
+    let builder = || Gateway::builder(&world).redis(&store.url()).echo(&backend);
     let earlier = builder().start();
     let key = earlier.claim_key(&world.client("alice"));
     let idle = earlier.claim_key(&world.client("idle"));

@@ -96,8 +96,7 @@ fn unix(moment: &str) -> i64 {
 fn announcing_tells_certificates_and_never_keys() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::builder(&world)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .route("/keys", "echo", "key")
         .start();
     let (alice, moved) = (world.client("alice"), world.client("moved"));
@@ -807,8 +806,7 @@ async fn o7_a_brownout_stops_itself_at_its_budget_over_all_gateways() {
     let redis = RedisServer::start(&[]).await;
     let replica = || {
         Gateway::builder(&world)
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(&backend)
             .redis(&redis.url())
             .start()
     };
@@ -876,8 +874,7 @@ async fn o7_while_the_store_is_away_a_brownout_ends_by_what_its_gateway_counts()
     let (world, backend) = (World::new(), Backend::start());
     let mut redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
     let gateway = Gateway::builder(&world)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .redis(&redis.url())
         .start();
     let [alice, bob, carol, dave] =

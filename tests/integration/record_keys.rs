@@ -24,8 +24,7 @@ fn a_store_of_an_earlier_version_is_signed_while_gateways_run() {
             .collect();
         Gateway::builder(&world)
             .redis(&store.url())
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(&backend)
             .file("second.key", "the second record key, of 32 bytes or more")
             .set("store.record_keys", keys)
             .set("store.unsigned_records", unsigned)

@@ -480,8 +480,7 @@ fn every_refusal_of_a_certificate_has_its_full_form() {
             "ca",
             toml::toml! { name = "partners" file = "partners.pem" },
         )
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .route("/keys", "echo", "key")
         .push(
             "route",

@@ -267,10 +267,7 @@ impl Drop for Ends<'_> {
 }
 
 fn builder<'a>(world: &'a World, backend: &Backend, store: &SharedStore) -> Builder<'a> {
-    Gateway::builder(world)
-        .redis(&store.url())
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+    Gateway::builder(world).redis(&store.url()).echo(backend)
 }
 
 #[test]

@@ -48,8 +48,7 @@ impl Scene {
         let gateway = Gateway::builder(&world)
             .file("others-root.pem", others.pem())
             .set("ca", vec![ca("clients"), ca("others")])
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(&backend)
             .start();
         let acme = world.client("acme");
         gateway
@@ -352,8 +351,7 @@ fn one_renewed_certificate_at_two_gateways_is_followed_once() {
     let gateways = [(); 2].map(|()| {
         Gateway::builder(&world)
             .redis(&store.url())
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(&backend)
             .start()
     });
     let acme = world.client("acme");
@@ -449,8 +447,7 @@ fn v22_another_certificate_with_the_sha_1_of_one_that_was_seen_is_refused_with_a
     let gateway = Gateway::builder(&world)
         .redis(&store.url())
         .set("enrolment.mode", "registered")
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     gateway.cli(&["client", "add", "acme"]).expect_success();
     let sha1 = |of: &Identity| hex::encode(openssl::sha::sha1(&of.issued.x509.to_der().unwrap()));

@@ -17,8 +17,7 @@ async fn a_key_fetched_at_one_replica_works_at_once_at_the_other() {
     let redis = RedisServer::start(&[]).await;
     let replica = || {
         Gateway::builder(&world)
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(&backend)
             .redis(&redis.url())
             .start()
     };
@@ -69,9 +68,7 @@ async fn gateways_share_a_redis_of_every_shape() {
         Deployment::cluster(&[], 0).await,
     ] {
         let replica = || {
-            let builder = Gateway::builder(&world)
-                .backend("echo", backend.address())
-                .route("/", "echo", "either");
+            let builder = Gateway::builder(&world).echo(&backend);
             builder.in_redis(&redis).start()
         };
         let (one, other) = (replica(), replica());
@@ -88,8 +85,7 @@ async fn the_operator_is_told_whether_replicas_have_what_was_taken_away() {
     let (world, backend) = (World::new(), Backend::start());
     let redis = Deployment::replicated(&[], 1).await;
     let gateway = Gateway::builder(&world)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .redis(&redis.first().url())
         .start();
     for client in ["bob", "carol"] {
@@ -124,8 +120,7 @@ fn every_replica_heeds_revocations_while_the_connections_for_events_are_cut() {
     let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
     let gateways = [(); 3].map(|()| {
         Gateway::builder(&world)
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(&backend)
             .redis(&store.url())
             .start()
     });

@@ -34,8 +34,7 @@ fn k10_a_revocation_is_taken_back_at_every_replica_whoever_revoked() {
     let replica = || {
         Gateway::builder(&world)
             .redis(&store.url())
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(&backend)
             .start()
     };
     let (one, other) = (replica(), replica());
@@ -80,8 +79,7 @@ fn k10_after_the_window_a_revocation_stays() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::builder(&world)
         .set("key.restore_window", "1s")
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let key = gateway.claim_key(&world.client("alice"));
     gateway.cli(&["key", "revoke", id(&key)]).expect_success();

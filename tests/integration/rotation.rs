@@ -49,8 +49,7 @@ impl Scene {
         Gateway::builder(world)
             .redis(&store.url())
             .set("key.per_client", keys)
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(backend)
             .start()
     }
 

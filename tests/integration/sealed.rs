@@ -106,8 +106,7 @@ impl Scene {
     fn with(more: impl FnOnce(Builder<'_>) -> Builder<'_>) -> Self {
         let (world, backend) = (World::new(), Backend::start());
         let gateway = Gateway::builder(&world)
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(&backend)
             .set("enrolment.mode", "registered");
         let gateway = more(gateway).start();
         Self {

@@ -138,11 +138,7 @@ fn search_everywhere(
     builder: Builder<'_>,
     stored: impl FnOnce() -> Vec<u8>,
 ) {
-    let mut gateway = builder
-        .set("telemetry.log", "trace")
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
-        .start();
+    let mut gateway = builder.set("telemetry.log", "trace").echo(backend).start();
     let (alice, bob) = (world.client("alice"), world.client("bob"));
     let claim = |who| {
         let ask = gateway.curl(&format!("{BASE}/key")).method("POST");
@@ -269,8 +265,7 @@ fn k15_nothing_in_a_stolen_store_is_a_key() {
     let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
     let gateway = Gateway::builder(&world)
         .redis(&store.url())
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let key = gateway.claim_key(&world.client("alice"));
     let ask = |key: &str| -> Curl { gateway.curl("/").header(&format!("X-API-Key: {key}")) };

@@ -12,8 +12,7 @@ fn start(world: &World, store: &SharedStore, enrolment: &str) -> (Gateway, Backe
     let backend = Backend::start();
     let gateway = Gateway::builder(world)
         .redis(&store.url())
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .set("enrolment.mode", enrolment)
         .start();
     (gateway, backend)

@@ -452,8 +452,7 @@ fn with_names<'a>(builder: Builder<'a>, world: &World) -> Builder<'a> {
 fn the_server_certificate_is_chosen_by_the_name_that_the_client_asks_for() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = with_names(Gateway::builder(&world), &world)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let client = world.client("client");
     // curl compares the name with the certificate.
@@ -756,8 +755,7 @@ fn r18_a_stalled_handshake_ends_at_its_deadline() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::builder(&world)
         .set("listener.handshake_timeout", "1s")
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let client = world.client("client");
     let hello = client_hello(SslVersion::TLS1_3);
@@ -796,8 +794,7 @@ fn a_client_of_tls_1_2_is_refused_where_1_3_is_the_least() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::builder(&world)
         .set("listener.minimum_tls", "1.3")
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     let client = world.client("client");
     let ask = |tls| gateway.curl("/").tls(tls).certificate(&client).send();
@@ -814,8 +811,7 @@ fn a_listener_that_asks_for_no_certificate_takes_keys_only() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::builder(&world)
         .set("listener.client_certificates", "off")
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .start();
     for path in ["/", "/.well-known/keyferry/whoami"] {
         let answer = gateway.curl(path).certificate(&world.client("a")).send();

@@ -107,8 +107,7 @@ fn gateway_with<'a>(world: &'a World, backend: &Backend, own: &Issued) -> Builde
     Gateway::builder(world)
         .file("gateway.pem", own.chain_pem())
         .file("gateway.key", own.key_pem())
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(backend)
 }
 
 /// A gateway for `localhost`, as it should be.

@@ -62,8 +62,7 @@ impl<'a> Stage<'a> {
             .expect("a runtime");
         let redis = redis.then(|| runtime.block_on(RedisServer::start(&SAFE)));
         let builder = Gateway::builder(world)
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
+            .echo(backend)
             .set("telemetry.log", "warn")
             .set("self_service.per_address", 1_000_000)
             .set("self_service.per_credential", 1_000_000);

@@ -31,8 +31,7 @@ fn a_gateway_that_is_killed_while_it_writes_its_snapshot_starts_from_the_one_bef
     let mut redis = runtime.block_on(RedisServer::start(&SAFE));
     let key = runtime.block_on(seed(&redis));
     let mut gateway = Gateway::builder(&world)
-        .backend("echo", backend.address())
-        .route("/", "echo", "either")
+        .echo(&backend)
         .redis(&redis.url())
         .set("telemetry.log", "warn")
         .set("store.max_stale", "8s")

@@ -105,6 +105,12 @@ impl Builder<'_> {
         self.backend_like(name, address, entry)
     }
 
+    /// Leads everything to this backend, by certificate or key.
+    pub(crate) fn echo(self, backend: &Backend) -> Self {
+        self.backend("echo", backend.address())
+            .route("/", "echo", "either")
+    }
+
     /// Adds a backend with further settings; name, address and signing are added to them.
     pub(crate) fn backend_like(self, name: &str, address: SocketAddr, mut entry: Table) -> Self {
         let file = format!("{name}.secret");
@@ -364,10 +370,7 @@ impl Gateway {
     /// The usual one: everything goes to one backend, by certificate or key.
     #[track_caller]
     pub(crate) fn start(world: &World, backend: &Backend) -> Self {
-        Self::builder(world)
-            .backend("echo", backend.address())
-            .route("/", "echo", "either")
-            .start()
+        Self::builder(world).echo(backend).start()
     }
 
     /// Where clients connect.
