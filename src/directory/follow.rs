@@ -30,15 +30,19 @@ enum Failure {
 impl Directory {
     /// Follows the store for ever. Run it in one task; drop that task to stop.
     pub async fn follow(&self) {
-        let mut pause = FIRST_PAUSE;
+        let (mut until_asked, mut until_loaded) = (FIRST_PAUSE, FIRST_PAUSE);
         let (mut must_load, mut is_replaced) = (true, false);
+        let (mut is_asked_first, mut loaded_at) = (false, clock::monotonic());
         loop {
             must_load |= self.outdated.swap(false, Ordering::Relaxed);
             let step = if must_load {
                 self.load(is_replaced).await.map(|()| Step::Loaded)
             } else {
-                self.next_events().await
+                // A wait that is cut again would not show that the store had been reached.
+                self.next_events(if is_asked_first { Duration::ZERO } else { WAIT })
+                    .await
             };
+            is_asked_first = step.is_err();
             let (failed, current) = (
                 step.is_err(),
                 !matches!(step, Err(_) | Ok(Step::Broken | Step::Replaced)),
@@ -51,16 +55,13 @@ impl Directory {
             }
             must_load = match step {
                 Ok(Step::Loaded) => {
-                    is_replaced = false;
+                    (is_replaced, loaded_at) = (false, clock::monotonic());
                     false
                 }
-                Ok(Step::Followed) => {
-                    pause = FIRST_PAUSE;
-                    false
-                }
+                Ok(Step::Followed) => false,
                 Ok(Step::Broken | Step::Replaced) => true,
                 Err(error) => {
-                    tracing::warn!(%error, retry_in_ms = pause.as_millis(), "cannot follow the store");
+                    tracing::warn!(%error, retry_in_ms = until_asked.as_millis(), "cannot follow the store");
                     must_load
                 }
             };
@@ -68,20 +69,29 @@ impl Directory {
                 self.set_reachable(false);
             }
             if current {
-                if !self.is_reachable() && pause != FIRST_PAUSE {
+                if !self.is_reachable() && until_asked != FIRST_PAUSE {
                     tracing::info!(epoch = self.epoch().0, "the store answers again");
                 }
                 self.touch();
+                until_asked = FIRST_PAUSE;
             }
             // A store that contradicts itself must not keep every replica loading.
+            if loaded_at.elapsed() > LONGEST_PAUSE {
+                until_loaded = FIRST_PAUSE;
+            }
             if failed || must_load {
-                let over = tokio::time::sleep(clock::jittered(pause));
+                let pause = if failed {
+                    &mut until_asked
+                } else {
+                    &mut until_loaded
+                };
+                let over = tokio::time::sleep(clock::jittered(*pause));
                 tokio::select! {
                     () = over => {}
                     // It is back, and whoever was answered may wait for what follows.
                     () = self.answered.notified(), if is_away => {}
                 }
-                pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                *pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
             }
         }
     }
@@ -184,10 +194,14 @@ impl Directory {
         }
     }
 
-    async fn next_events(&self) -> Result<Step, Failure> {
+    async fn next_events(&self, longest: Duration) -> Result<Step, Failure> {
         let upholds = self.upholds.load(Ordering::Relaxed);
         let have = *self.head.borrow();
-        let wait = if upholds { FIRST_PAUSE } else { WAIT };
+        let wait = if upholds {
+            longest.min(FIRST_PAUSE)
+        } else {
+            longest
+        };
         let told = match self.store.follow(have, wait).await {
             Err(error @ StoreError::Refused(_)) => {
                 self.note(error);
