@@ -248,18 +248,28 @@ impl Directory {
 
     fn apply(&self, event: Event) {
         tell(&event);
-        let Event { epoch, records, .. } = event;
+        let Event {
+            epoch,
+            action,
+            actor,
+            records,
+            ..
+        } = event;
         let (view, now) = (self.view.load(), clock::now());
-        let mut concerns_population = false;
+        let (mut concerns_population, mut refused) = (false, Refusals::default());
         for record in records {
             let record = Versioned {
                 version: epoch,
                 record,
             };
+            if self.upheld.expect(&view, (action, &actor), &record) {
+                refused.add_kept(&record.record.id(), true);
+            }
             let record = self.upheld.over(record, now);
             concerns_population |= view.changes_expected(&record.record);
             view.apply(record);
         }
+        self.refuse(&refused);
         if self.upheld.len() > 0 {
             self.upholds.store(true, Ordering::Relaxed);
         }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::scope;
 use std::time::Duration;
 
+use keyferry::clock;
 use toml::{Table, Value};
 
 use crate::support::backend::Backend;
@@ -398,8 +399,11 @@ fn what_is_no_text_or_no_file_is_told_once_and_keeps_nobody_waiting() {
         wait_for("the mistake to be told", || (told() == times).then_some(()));
         assert!(!is_in_step(&gateway));
         // Long enough to look again twice.
-        std::thread::sleep(Duration::from_secs(5));
-        assert_eq!(told(), times);
+        let begun = clock::monotonic();
+        wait_for("it to have looked again", || {
+            assert_eq!(told(), times);
+            (begun.elapsed() > Duration::from_secs(5)).then_some(())
+        });
     };
     let expect_mended = || {
         gateway.put("keyferry.toml", &good);
