@@ -368,6 +368,31 @@ fn k15_what_a_gateway_knows_stays_known_whatever_a_load_leaves_out() {
     assert_eq!([damaged, by_certificate], [200; 2]);
 }
 
+/// A made-up event costs one load, not one more with each look at the configuration from then on.
+#[test]
+fn k15_a_configuration_that_believes_no_more_than_before_loads_nothing_again() {
+    let (mut known, gateway) = Known::new();
+    let mallory = known.world.client("mallory");
+    let forged = as_alice(&mut known.intruder, &known.clients[0], &mallory);
+    known.intruder.tell(&forged);
+    let told = |what: &str| gateway.log().matches(what).count();
+    let loads = || told("loaded the directory");
+    wait_for("everything to be loaded again", || {
+        (loads() == 2).then_some(())
+    });
+    for times in 1..=3 {
+        gateway.signal("HUP");
+        wait_for("it to be taken over", || {
+            (told("took the configuration over") == times).then_some(())
+        });
+    }
+    // What is known of the second has been followed after whatever the first brought about.
+    for name in ["dave", "erin"] {
+        gateway.claim_key(&known.world.client(name));
+    }
+    assert_eq!(loads(), 2);
+}
+
 /// Of a client of which the record is refused, nothing is known either.
 #[test]
 fn k15_the_credentials_of_a_client_that_is_not_believed_are_not_told_to_be_bad() {
