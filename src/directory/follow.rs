@@ -154,10 +154,12 @@ impl Directory {
         let refusals = refused.len();
         view.doubted = refused.into_doubted();
         view.share();
-        self.view.store(view.into());
+        let before = self.view.swap(view.into());
         self.population.fetch_add(1, Ordering::Release);
         self.head.send_replace(head);
         self.loaded.send_replace(true);
+        // It takes its time to go, while a head of before would be of another history.
+        drop(before);
         tracing::info!(
             epoch = head.epoch.0,
             clients,
