@@ -55,15 +55,29 @@ impl Source {
     /// Reads them, and every file that they name.
     #[must_use]
     pub fn read(&self) -> Reading {
-        let text = fs::read_to_string(&self.path);
-        let mut seen = Seen::default();
-        let contents = text.as_ref().map(String::as_bytes);
         let metadata = fs::metadata(&self.path);
-        // What is no file, such as a pipe, can only be read once.
-        if !metadata.as_ref().is_ok_and(|metadata| !metadata.is_file()) {
-            let stamp = stamp(contents.ok().zip(metadata.as_ref().ok()));
-            seen.files.insert(self.path.clone(), stamp);
+        if metadata.is_ok_and(|metadata| !metadata.is_file()) {
+            // A pipe, perhaps: it cannot be seen to change.
+            let text = fs::read_to_string(&self.path);
+            return self.reading(text, Seen::default());
         }
+        self.read_again()
+    }
+
+    /// The same once more. What is no file, such as a pipe, can only be read once: whoever opens it
+    /// again may wait for ever.
+    #[must_use]
+    pub fn read_again(&self) -> Reading {
+        let (read, mut seen) = (read(&self.path), Seen::default());
+        seen.files.insert(self.path.clone(), stamp_of(&read));
+        let text = read.and_then(|(contents, _)| {
+            let no_text = |_| io::Error::other("it is not text in UTF-8");
+            String::from_utf8(contents).map_err(no_text)
+        });
+        self.reading(text, seen)
+    }
+
+    fn reading(&self, text: io::Result<String>, mut seen: Seen) -> Reading {
         let config = text
             .map_err(|error| unreadable(&self.path, &error))
             .and_then(|text| self.build(&text, &mut seen));
@@ -86,9 +100,10 @@ impl Seen {
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.files.iter().all(|(path, seen)| {
-            let now = read(path).map(|(contents, metadata)| (Zeroizing::new(contents), metadata));
-            let now = now.as_ref().ok();
-            *seen == stamp(now.map(|(contents, metadata)| (contents.as_slice(), metadata)))
+            let now = read(path);
+            let now_seen = stamp_of(&now);
+            drop(now.map(|(contents, _)| Zeroizing::new(contents)));
+            *seen == now_seen
         })
     }
 
@@ -108,8 +123,7 @@ impl Seen {
 
     /// Notes what was read, or could not be, of the file that the key at `at` names.
     pub(super) fn file(&mut self, at: &KeyPath, path: &Path, read: &io::Result<Contents>) {
-        let read = read.as_ref().ok();
-        let stamp = stamp(read.map(|(contents, metadata)| (contents.as_slice(), metadata)));
+        let stamp = stamp_of(read);
         self.files.insert(path.to_owned(), stamp);
         self.setting(at.clone(), &stamp);
     }
@@ -182,15 +196,16 @@ pub(super) fn read(path: &Path) -> io::Result<Contents> {
 }
 
 /// Of what can be read: also who may, since that decides whether it is used.
-fn stamp(read: Option<(&[u8], &Metadata)>) -> Stamp {
-    read.map_or_else(Stamp::default, |(contents, metadata)| {
-        let mode = metadata.permissions().mode();
-        Sha256::new()
-            .chain_update(mode.to_be_bytes())
-            .chain_update(contents)
-            .finalize()
-            .into()
-    })
+fn stamp_of(read: &io::Result<Contents>) -> Stamp {
+    let Ok((contents, metadata)) = read else {
+        return Stamp::default();
+    };
+    let mode = metadata.permissions().mode();
+    Sha256::new()
+        .chain_update(mode.to_be_bytes())
+        .chain_update(contents)
+        .finalize()
+        .into()
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Problems {

@@ -1,7 +1,7 @@
 //! Following the store: load everything once, then apply event by event.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::refused::Refusals;
 use super::tombstones::is_another_history;
@@ -30,66 +30,94 @@ enum Failure {
     Lost(Epoch),
 }
 
+/// How long to wait until the store is asked again.
+struct Pace {
+    until_asked: Duration,
+    /// A store that contradicts itself must not keep every replica loading.
+    until_loaded: Duration,
+    loaded_at: Instant,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            until_asked: FIRST_PAUSE,
+            until_loaded: FIRST_PAUSE,
+            loaded_at: clock::monotonic(),
+        }
+    }
+
+    /// Whether the store did not answer lately.
+    fn is_slow(&self) -> bool {
+        self.until_asked != FIRST_PAUSE
+    }
+
+    /// The pause after `step`, unless it brought what is known up to date.
+    fn after(&mut self, step: &Result<Step, Failure>, must_load: bool) -> Option<Duration> {
+        match step {
+            Ok(Step::Loaded) => self.loaded_at = clock::monotonic(),
+            _ if self.loaded_at.elapsed() > LONGEST_PAUSE => self.until_loaded = FIRST_PAUSE,
+            _ => {}
+        }
+        let (pause, longest) = match step {
+            Ok(Step::Loaded | Step::Followed) => {
+                self.until_asked = FIRST_PAUSE;
+                return None;
+            }
+            Ok(Step::Broken | Step::Replaced) => (&mut self.until_loaded, LONGEST_PAUSE),
+            Err(_) if must_load => (&mut self.until_asked, LONGEST_PAUSE),
+            Err(_) => (&mut self.until_asked, LONGEST_PAUSE_AWAY),
+        };
+        let now = *pause;
+        *pause = now.saturating_mul(2).min(longest);
+        Some(now)
+    }
+}
+
 impl Directory {
     /// Follows the store for ever. Run it in one task; drop that task to stop.
     pub async fn follow(&self) {
-        let mut pause = FIRST_PAUSE;
-        let (mut must_load, mut is_replaced) = (true, false);
+        let mut pace = Pace::new();
+        let (mut must_load, mut is_replaced, mut is_asked_first) = (true, false, false);
         loop {
             must_load |= self.outdated.swap(false, Ordering::Relaxed);
             let step = if must_load {
                 self.load(is_replaced).await.map(|()| Step::Loaded)
             } else {
-                self.next_events().await
+                // A wait that is cut again would not show that the store had been reached.
+                self.next_events(if is_asked_first { Duration::ZERO } else { WAIT })
+                    .await
             };
-            let (failed, current) = (
-                step.is_err(),
-                !matches!(step, Err(_) | Ok(Step::Broken | Step::Replaced)),
-            );
-            is_replaced |= matches!(step, Ok(Step::Replaced));
-            let is_away = matches!(step, Err(Failure::Store(StoreError::Unavailable(_))));
+            is_asked_first = step.is_err();
+            let is_current = matches!(step, Ok(Step::Loaded | Step::Followed));
             let is_lost = matches!(step, Err(Failure::Lost(_)));
-            if current || is_lost {
+            if is_current || is_lost {
                 self.lost.store(is_lost, Ordering::Relaxed);
             }
-            must_load = match step {
-                Ok(Step::Loaded) => {
-                    is_replaced = false;
-                    false
-                }
-                Ok(Step::Followed) => {
-                    pause = FIRST_PAUSE;
-                    false
-                }
-                Ok(Step::Broken | Step::Replaced) => true,
-                Err(error) => {
-                    tracing::warn!(%error, retry_in_ms = pause.as_millis(), "cannot follow the store");
-                    must_load
-                }
-            };
-            if failed {
-                self.set_reachable(false);
-            }
-            if current {
-                if !self.is_reachable() && pause != FIRST_PAUSE {
+            if is_current {
+                if !self.is_reachable() && pace.is_slow() {
                     tracing::info!(epoch = self.epoch().0, "the store answers again");
                 }
                 self.touch();
             }
-            // A store that contradicts itself must not keep every replica loading.
-            if failed || must_load {
-                let over = tokio::time::sleep(clock::jittered(pause));
-                tokio::select! {
-                    () = over => {}
-                    // It is back, and whoever was answered may wait for what follows.
-                    () = self.answered.notified(), if is_away => {}
-                }
-                let longest = if is_away && !must_load {
-                    LONGEST_PAUSE_AWAY
-                } else {
-                    LONGEST_PAUSE
-                };
-                pause = pause.saturating_mul(2).min(longest);
+            match &step {
+                Ok(Step::Loaded) => (must_load, is_replaced) = (false, false),
+                Ok(Step::Followed) => must_load = false,
+                Ok(Step::Broken) => must_load = true,
+                Ok(Step::Replaced) => (must_load, is_replaced) = (true, true),
+                Err(_) => self.set_reachable(false),
+            }
+            let Some(pause) = pace.after(&step, must_load) else {
+                continue;
+            };
+            let is_away = matches!(step, Err(Failure::Store(StoreError::Unavailable(_))));
+            if let Err(error) = step {
+                tracing::warn!(%error, retry_in_ms = pause.as_millis(), "cannot follow the store");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(clock::jittered(pause)) => {}
+                // It is back, and whoever was answered may wait for what follows.
+                () = self.answered.notified(), if is_away => {}
             }
         }
     }
@@ -152,11 +180,11 @@ impl Directory {
         let refusals = refused.len();
         view.doubted = refused.into_doubted();
         view.share();
-        // Dropping it takes its time, and until the head is known, too, the store seems another one.
         let before = self.view.swap(view.into());
         self.population.fetch_add(1, Ordering::Release);
         self.head.send_replace(head);
         self.loaded.send_replace(true);
+        // It takes its time to go, while a head of before would be of another history.
         drop(before);
         tracing::info!(
             epoch = head.epoch.0,
@@ -194,10 +222,14 @@ impl Directory {
         }
     }
 
-    async fn next_events(&self) -> Result<Step, Failure> {
+    async fn next_events(&self, longest: Duration) -> Result<Step, Failure> {
         let upholds = self.upholds.load(Ordering::Relaxed);
         let have = *self.head.borrow();
-        let wait = if upholds { FIRST_PAUSE } else { WAIT };
+        let wait = if upholds {
+            longest.min(FIRST_PAUSE)
+        } else {
+            longest
+        };
         let told = match self.store.follow(have, wait).await {
             Err(error @ StoreError::Refused(_)) => {
                 self.note(error);
@@ -244,18 +276,28 @@ impl Directory {
 
     fn apply(&self, event: Event) {
         tell(&event);
-        let Event { epoch, records, .. } = event;
+        let Event {
+            epoch,
+            action,
+            actor,
+            records,
+            ..
+        } = event;
         let (view, now) = (self.view.load(), clock::now());
-        let mut concerns_population = false;
+        let (mut concerns_population, mut refused) = (false, Refusals::default());
         for record in records {
             let record = Versioned {
                 version: epoch,
                 record,
             };
+            if self.upheld.expect(&view, (action, &actor), &record) {
+                refused.add_kept(&record.record.id(), true);
+            }
             let record = self.upheld.over(record, now);
             concerns_population |= view.changes_expected(&record.record);
             view.apply(record);
         }
+        self.refuse(&refused);
         if self.upheld.len() > 0 {
             self.upholds.store(true, Ordering::Relaxed);
         }

@@ -83,6 +83,29 @@ impl KeyEnd {
 }
 
 impl Tombstone {
+    /// The revocation of this record that is known in `view`.
+    fn of(id: &RecordId, view: &View) -> Option<Self> {
+        match id {
+            RecordId::Client(id) => {
+                let is_shut = view.is_client_active(id) == Some(false);
+                is_shut.then(|| Self::Client(id.clone()))
+            }
+            RecordId::Certificate(id) => {
+                let mapping = view.certificate(id).filter(is_shut)?;
+                Some(Self::Certificate(*id, mapping))
+            }
+            RecordId::Alias(alias) => match view.alias(alias)? {
+                AliasState::Withdrawn { at } => Some(Self::Announcement(*alias, at)),
+                AliasState::Open | AliasState::Bound { .. } => None,
+            },
+            RecordId::Key(id) => {
+                let end = view.key(id)?.end();
+                end.is_revoked().then_some(Self::Key(*id, end))
+            }
+            RecordId::Phase(_) => None,
+        }
+    }
+
     /// Whether `record` tells of the same, or of more.
     fn is_in(&self, record: &Record) -> bool {
         match (self, record) {
@@ -156,17 +179,22 @@ impl Tombstone {
         }
     }
 
-    /// Makes the revocation again, unless somebody did.
-    async fn assert(&self, store: &dyn Store, now: Timestamp) -> Result<Asserted, StoreError> {
+    /// Makes the revocation again, unless somebody did, or has changed the record after `known`.
+    async fn assert(
+        &self,
+        store: &dyn Store,
+        known: Epoch,
+        now: Timestamp,
+    ) -> Result<Asserted, StoreError> {
         let found = match store.get(&self.id()).await {
             // What stands in its place is for the operator to take away.
             Err(StoreError::Refused(_)) => return Ok(Asserted::Not),
             found => found?,
         };
         let write = match found {
-            Some(found) if self.is_in(&found.record) => {
-                return Ok(Asserted::Found(found.version));
-            }
+            // Perhaps it was made again and given back: the events that tell are still to come.
+            Some(found) if found.version > known => return Ok(Asserted::Not),
+            Some(found) if self.is_in(&found.record) => return Ok(Asserted::Found),
             Some(Versioned { version, record }) => Write::replace(version, self.over(record, now)),
             None => match self.anew(now) {
                 Some(record) => Write::create(record),
@@ -187,12 +215,29 @@ impl Tombstone {
     }
 }
 
+/// Whether a change takes revocations of such records back. Every other one writes them as it read
+/// them.
+fn gives_back(action: Action, actor: &Actor, record: &Record) -> bool {
+    let actions: &[Action] = match record {
+        Record::Client(_) => &[Action::ClientEnabled, Action::ClientAdded],
+        Record::Certificate(_) => &[
+            Action::CertificateAdded,
+            Action::CertificateRenewed,
+            Action::CertificateRestored,
+        ],
+        Record::Alias(_) => &[Action::CertificateAnnounced],
+        Record::Key(_) => &[Action::KeyRestored],
+        Record::Phase(_) => &[],
+    };
+    matches!(actor, Actor::Operator { .. }) && actions.contains(&action)
+}
+
 /// What the store has of a revocation.
 enum Asserted {
     /// It was made again. The event that tells of it is still to come.
     Made,
-    /// It has been made again, by this change or one before it.
-    Found(Epoch),
+    /// It has been made again.
+    Found,
     /// Nothing: there is no record that could be revoked.
     Unknown,
     /// Not that: somebody else changed the record at the same time, or it is not believed.
@@ -217,6 +262,32 @@ struct Lost {
 }
 
 impl Upheld {
+    /// Upholds what is revoked in `view` and is not in `of_store`, which a change of this kind has just
+    /// written; whether there is such a thing. The change gives nothing back, so the record that it
+    /// was made of was an older one that somebody had put back.
+    pub(super) fn expect(
+        &self,
+        view: &View,
+        (action, actor): (Action, &Actor),
+        Versioned { version, record }: &Versioned,
+    ) -> bool {
+        let Some(tombstone) = Tombstone::of(&record.id(), view) else {
+            return false;
+        };
+        let known = view.standing(&tombstone);
+        let is_new = known.is_some_and(|(known, _)| known < *version);
+        let is_lost = is_new && !tombstone.is_in(record) && !gives_back(action, actor, record);
+        if is_lost {
+            let is_unknown = false;
+            let lost = Lost {
+                tombstone,
+                is_unknown,
+            };
+            self.all().insert(record.id(), lost);
+        }
+        is_lost
+    }
+
     /// A record of the store, which a change has just written, as it is to be taken here.
     pub(super) fn over(&self, mut of_store: Versioned, now: Timestamp) -> Versioned {
         let mut upheld = self.all();
@@ -293,10 +364,10 @@ impl Upheld {
         };
         let (mut settled, mut failed) = (all.len() <= AT_ONCE, None);
         for tombstone in all.into_iter().take(AT_ONCE) {
-            match tombstone.assert(store, now).await {
+            match tombstone.assert(store, known, now).await {
                 Ok(Asserted::Made) => {}
                 // No event will tell of it.
-                Ok(Asserted::Found(version)) if version <= known => {
+                Ok(Asserted::Found) => {
                     self.all().remove(&tombstone.id());
                 }
                 Ok(Asserted::Unknown) => {
@@ -304,7 +375,7 @@ impl Upheld {
                         lost.is_unknown = true;
                     }
                 }
-                Ok(Asserted::Found(_) | Asserted::Not) => settled = false,
+                Ok(Asserted::Not) => settled = false,
                 Err(error) => failed = Some(error),
             }
         }

@@ -143,6 +143,7 @@ impl Live {
 
         warn_of_same_names(&running, &next);
         let before = self.known();
+        let believes_more = self.record_keys.believe_less_than(record_keys);
         self.record_keys.replace(record_keys);
         if let Some(snapshots) = &self.snapshots {
             snapshots.seal_under(&next.peppers);
@@ -150,7 +151,7 @@ impl Live {
         self.gateway.store(Arc::new(next));
         let mut is_refused = false;
         self.directory.refused(|_, count| is_refused |= count > 0);
-        if is_refused {
+        if is_refused && believes_more {
             self.directory.load_again();
         }
         Ok(self.show(&before))

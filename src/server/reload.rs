@@ -85,7 +85,7 @@ impl Reload {
 
     async fn read(&self) -> io::Result<Reading> {
         let source = Arc::clone(&self.source);
-        Ok(spawn_blocking(move || source.read()).await?)
+        Ok(spawn_blocking(move || source.read_again()).await?)
     }
 
     /// Takes over what was read, or says why not.

@@ -134,6 +134,13 @@ impl RecordKeys {
         missing.map(|key| key.version).collect()
     }
 
+    /// Whether `next` believes what these do not.
+    #[must_use]
+    pub fn believe_less_than(&self, next: &Self) -> bool {
+        let accepts_more = next.accepts_unsigned() && !self.accepts_unsigned();
+        accepts_more || !next.missing_in(self).is_empty()
+    }
+
     /// A key for another use, which the record key `version` gives with `context`; nothing when it
     /// is not known.
     pub(super) fn derive(&self, version: RecordKeyVersion, context: &[u8]) -> Option<[u8; 32]> {

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -125,10 +125,23 @@ pub(crate) async fn a_directory_that_fell_behind_the_kept_events_loads_again(kin
 }
 
 /// A store whose answers for the epoch are held back until they are let through.
-struct Held {
+pub(crate) struct Held {
     store: Arc<dyn Store>,
     asked: Semaphore,
     let_through: Semaphore,
+    /// What others do just before a record is read.
+    pub(crate) quicker: Mutex<Vec<Change>>,
+}
+
+impl Held {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            asked: Semaphore::new(0),
+            let_through: Semaphore::new(0),
+            quicker: Mutex::default(),
+        }
+    }
 }
 
 #[async_trait]
@@ -145,6 +158,10 @@ impl Store for Held {
     }
 
     async fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
+        let quicker = std::mem::take(&mut *self.quicker.lock().unwrap());
+        for change in quicker {
+            self.store.commit(&change).await.unwrap();
+        }
         self.store.get(id).await
     }
 
@@ -219,11 +236,7 @@ impl Store for Held {
 /// given the one before, which is older than they are: a new key would be unknown to them.
 pub(crate) async fn catching_up_survives_that_the_asker_goes_away(kind: Kind) {
     let rig = Rig::start(kind).await;
-    let held = Arc::new(Held {
-        store: rig.handle().await,
-        asked: Semaphore::new(0),
-        let_through: Semaphore::new(0),
-    });
+    let held = Arc::new(Held::new(rig.handle().await));
     let replica = Replica::over(Arc::clone(&held) as Arc<dyn Store>).await;
     let mut askers = [(); 3].map(|()| Box::pin(replica.directory.catch_up()));
     let [first, goes_away, waits] = &mut askers;
@@ -252,11 +265,7 @@ pub(crate) async fn what_a_client_has_is_read_with_all_that_it_was_given(kind: K
     let rig = Rig::start(kind).await;
     let store = rig.handle().await;
     let version = store.commit(&create(client("a"))).await.unwrap().epoch;
-    let slow = Held {
-        store: rig.handle().await,
-        asked: Semaphore::new(0),
-        let_through: Semaphore::new(0),
-    };
+    let slow = Held::new(rig.handle().await);
     let replica = Replica::over(Arc::new(slow)).await;
     let key = KeyRecord::reserved(KeyId::generate(), client_id("a"), NOW);
     let mapping = Mapping::Mapped {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use keyferry::clock;
+use keyferry::directory::Directory;
 use keyferry::store::redis::{Redis, Settings, Shape, Tls};
 use keyferry::store::{
     Acknowledged, Action, Change, CommitError, Committed, Epoch, Follow, Head, Store, StoreError,
@@ -423,6 +424,25 @@ async fn a_redis_that_is_silent_is_not_asked_by_everybody() {
     let asked = connections.load(Ordering::Relaxed);
     assert!(asked <= 6, "a probe, at most: {asked}");
     listening.abort();
+}
+
+/// Every connection that is made works, until it is cut again: that is no store to leave alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_cut_again_and_again_are_made_again_at_once() {
+    const CUTS: u32 = 10;
+    let server = RedisServer::start(&[]).await;
+    let store: Arc<dyn Store> = Arc::new(Redis::new(&server.settings()));
+    store.commit(&create(client("a"))).await.unwrap();
+    let replica = Replica::over(store).await;
+    let begun = clock::monotonic();
+    for _ in 0..CUTS {
+        replica.until(Directory::is_reachable).await;
+        server.tell("CLIENT KILL TYPE normal");
+        replica.until(|directory| !directory.is_reachable()).await;
+    }
+    replica.until(Directory::is_reachable).await;
+    let took = begun.elapsed();
+    assert!(took < CUTS * Duration::from_millis(500), "{took:?}");
 }
 
 trait Told {

@@ -14,7 +14,7 @@ use keyferry::store::{
     Actor, Change, CommitError, Epoch, Follow, Record, RecordId, Store, Versioned,
 };
 
-use super::directory::Replica;
+use super::directory::{Held, Replica};
 use super::records::{client, client_id, create, disabled, enrolment, id, replace};
 use super::redis_server::RedisServer;
 
@@ -342,6 +342,38 @@ async fn what_the_operator_gave_back_unheard_is_not_revoked_again() {
     // Nor does it once it has had the time to.
     let changed = scene.commit(&create(client("z"))).await;
     one.until(|directory| directory.epoch() == changed).await;
+    assert_eq!(changed, given_back.next(), "nobody made a change");
+}
+
+/// Another replica makes the revocation again and the operator gives it back, all before this replica
+/// has heard of either, and while it is about to make the revocation again itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_operator_gives_back_at_the_same_time_is_not_revoked_again() {
+    let mut scene = Scene::new().await;
+    let saved = scene.save();
+    let held = Arc::new(Held::new(store(&scene.server)));
+    let replica = Replica::over(Arc::clone(&held) as Arc<dyn Store>).await;
+    let known = scene.get(id(&scene.client)).await;
+    let disable = replace(known.version, disabled(&scene.client));
+    let disabled_at = scene.commit(&disable).await;
+    replica
+        .until(|directory| directory.epoch() == disabled_at)
+        .await;
+    let enable = replace(Epoch(2), client(&scene.client));
+    held.quicker.lock().unwrap().extend([disable, enable]);
+
+    scene.fail_over(&saved).await;
+    scene.set_writable(true);
+    let given_back = Epoch(3);
+    replica
+        .until(|directory| directory.epoch() == given_back && directory.upheld() == 0)
+        .await;
+    assert_eq!(scene.good(&replica.directory), [true; 3]);
+    // Nor is it once there was the time to.
+    let changed = scene.commit(&create(client("z"))).await;
+    replica
+        .until(|directory| directory.epoch() == changed)
+        .await;
     assert_eq!(changed, given_back.next(), "nobody made a change");
 }
 

@@ -11,6 +11,7 @@ use crate::support::gateway::{Builder, Gateway, Setup, Told, secret};
 use crate::support::pki::{root, server};
 use crate::support::redis::{Deployment, Program, RedisServer, until};
 use crate::support::signature::verify;
+use crate::support::wait_for;
 use crate::support::world::{HOST, World};
 
 const DAY: i64 = 86_400;
@@ -429,6 +430,7 @@ fn the_running_gateway_is_asked_and_what_it_shows_is_compared() {
     for check in [
         "gateway_runs",
         "gateway_version",
+        "gateway_configuration",
         "gateway_store",
         "gateway_certificate",
     ] {
@@ -445,6 +447,15 @@ fn the_running_gateway_is_asked_and_what_it_shows_is_compared() {
             .advice("gateway_certificate")
             .contains("start the gateway again")
     );
+
+    // A start would take it; a running gateway does not, and goes on with what it had.
+    let pepper = "another secret in the place of the current one";
+    fs::write(gateway.path("pepper.key"), pepper).unwrap();
+    wait_for("it to be refused", || {
+        (gateway.metric("keyferry_reload_success") < 0.5).then_some(())
+    });
+    let found = doctor(gateway.setup(), &[]);
+    assert_eq!(found.outcome("gateway_configuration"), "error");
 }
 
 #[tokio::test]

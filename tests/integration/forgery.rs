@@ -196,6 +196,47 @@ fn k15_a_revocation_is_upheld_against_the_record_of_before() {
     });
 }
 
+/// The record of before is authentic, and so is what an innocent command makes of it.
+#[test]
+fn k15_a_change_of_the_record_of_before_takes_no_revocation_back() {
+    let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+    let gateway = Gateway::builder(&world)
+        .redis(&store.url())
+        .backend("echo", backend.address())
+        .route("/", "echo", "either")
+        .start();
+    let alice = world.client("alice");
+    let key = gateway.claim_key(&alice);
+    let by_key = || gateway.curl("/").key(&key).send().status;
+    let by_certificate = || gateway.curl("/").certificate(&alice).send().status;
+    assert_eq!(by_certificate(), 200);
+    let id = backend.last().header("x-client-id").to_owned();
+    let redis = store.connection();
+    let mut intruder = Intruder { redis, signs: true };
+    let before: String = intruder.get(&["HGET", "kf:client", &id]);
+    gateway.cli(&["client", "disable", &id]).expect_success();
+    wait_for("the client to be shut out", || {
+        (by_key() == 403).then_some(())
+    });
+
+    intruder.put("client", &id, &before);
+    let tag = ["client", "tag", &id, "--add", "wave-1"];
+    gateway.cli(&tag).expect_success();
+    wait_for("the client to be disabled again", || {
+        assert_eq!(by_key(), 403);
+        assert_eq!(by_certificate(), 403);
+        let status = intruder.record("client", &id)["record"]["status"]["is"].take();
+        (status == "disabled").then_some(())
+    });
+    assert!(refused(&gateway, "older") >= 1.0);
+
+    // What the operator gives back is back.
+    gateway.cli(&["client", "enable", &id]).expect_success();
+    wait_for("the client to be let in", || {
+        (by_key() == 200).then_some(())
+    });
+}
+
 /// Gateways that sign, and three clients of theirs that have fetched their keys.
 struct Known {
     world: World,
@@ -320,6 +361,31 @@ fn k15_what_a_gateway_knows_stays_known_whatever_a_load_leaves_out() {
     });
     let ([_, damaged, _], [_, by_certificate]) = known.statuses(&knowing);
     assert_eq!([damaged, by_certificate], [200; 2]);
+}
+
+/// A made-up event costs one load, not one more with each look at the configuration from then on.
+#[test]
+fn k15_a_configuration_that_believes_no_more_than_before_loads_nothing_again() {
+    let (mut known, gateway) = Known::new();
+    let mallory = known.world.client("mallory");
+    let forged = as_alice(&mut known.intruder, &known.clients[0], &mallory);
+    known.intruder.tell(&forged);
+    let told = |what: &str| gateway.log().matches(what).count();
+    let loads = || told("loaded the directory");
+    wait_for("everything to be loaded again", || {
+        (loads() == 2).then_some(())
+    });
+    for times in 1..=3 {
+        gateway.signal("HUP");
+        wait_for("it to be taken over", || {
+            (told("took the configuration over") == times).then_some(())
+        });
+    }
+    // What is known of the second has been followed after whatever the first brought about.
+    for name in ["dave", "erin"] {
+        gateway.claim_key(&known.world.client(name));
+    }
+    assert_eq!(loads(), 2);
 }
 
 /// Of a client of which the record is refused, nothing is known either.

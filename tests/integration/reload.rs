@@ -3,9 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::scope;
+use std::time::Duration;
 
+use keyferry::clock;
 use toml::{Table, Value};
 
 use crate::support::backend::Backend;
@@ -376,6 +379,42 @@ fn what_is_wrong_changes_nothing_and_is_told_until_it_is_mended() {
     gateway.put("pepper.key", &good);
     wait_for("all to be well", || is_in_step(gateway).then_some(()));
     serves();
+}
+
+/// What can never be read is told once for each time that it changes, and holds nothing up: neither a
+/// text that was cut in the middle of a letter, nor a pipe into which nobody writes.
+#[test]
+fn what_is_no_text_or_no_file_is_told_once_and_keeps_nobody_waiting() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::start(&world, &backend);
+    let (good, path) = (
+        gateway.contents("keyferry.toml"),
+        gateway.path("keyferry.toml"),
+    );
+    let told = || gateway.log().matches("cannot be read: it is not").count();
+    let expect_told = |times| {
+        wait_for("the mistake to be told", || (told() == times).then_some(()));
+        assert!(!is_in_step(&gateway));
+        // Long enough to look again twice.
+        let begun = clock::monotonic();
+        wait_for("it to have looked again", || {
+            assert_eq!(told(), times);
+            (begun.elapsed() > Duration::from_secs(5)).then_some(())
+        });
+    };
+    let expect_mended = || {
+        gateway.put("keyferry.toml", &good);
+        wait_for("all to be well", || is_in_step(&gateway).then_some(()));
+    };
+    fs::write(&path, [good.as_bytes(), b"# caf\xc3"].concat()).unwrap();
+    expect_told(1);
+    expect_mended();
+    gateway.remove("keyferry.toml");
+    let made = Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    expect_told(2);
+    gateway.remove("keyferry.toml");
+    expect_mended();
 }
 
 #[test]

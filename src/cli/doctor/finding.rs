@@ -99,6 +99,8 @@ pub(super) enum Check {
     GatewayRuns,
     /// version
     GatewayVersion,
+    /// configuration in use
+    GatewayConfiguration,
     /// its store
     GatewayStore,
     /// lost revocations

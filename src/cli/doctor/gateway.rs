@@ -37,6 +37,9 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
     }];
     if let Ok((200, page)) = get(address, "/metrics") {
         findings.extend(judge(&page, config.offline.max_stale));
+    } else {
+        let advice = "see its log, and who else listens there: how it is cannot be seen";
+        findings.push(check.error("/metrics does not answer", advice));
     }
     findings
 }
@@ -67,6 +70,7 @@ fn judge(page: &str, max_stale: Duration) -> Vec<Finding> {
     let metric = |name: &str| metric(page, &format!("keyferry_{name}")).unwrap_or_default();
     vec![
         version(page),
+        configuration(page),
         store(&metric, max_stale),
         none_of(
             Check::GatewayTombstones,
@@ -98,6 +102,20 @@ fn version(page: &str) -> Finding {
                 "start the gateway again with the version that is installed",
             )
             .expecting(ours),
+        None => check.note("not told", "upgrade the gateway to this version"),
+    }
+}
+
+/// Whether it runs with its configuration as the files hold it now.
+fn configuration(page: &str) -> Finding {
+    let check = Check::GatewayConfiguration;
+    match metric(page, "keyferry_reload_success") {
+        Some(1.0..) => check.ok("taken over as it was last read"),
+        Some(_) => check.error(
+            "not taken over as it was last read: it runs with an older one",
+            "mend what its log names (\"the configuration is wrong\" or \"is not taken over\", \
+             docs/RELOAD.md) before it is started again: it may not start",
+        ),
         None => check.note("not told", "upgrade the gateway to this version"),
     }
 }
@@ -201,6 +219,7 @@ mod tests {
     const PAGE: &str = "# HELP keyferry_store_up x\n\
                         keyferry_build_info{version=\"0.1.0\"} 1\n\
                         keyferry_directory_age_seconds 2.5\n\
+                        keyferry_reload_success 1\n\
                         keyferry_store_records_refused_total{reason=\"wrong_mac\"} 1\n\
                         keyferry_store_records_refused_total{reason=\"schema\"} 2\n\
                         keyferry_store_up 1\n\
@@ -225,13 +244,18 @@ mod tests {
                 outcome(Check::GatewayStore),
                 outcome(Check::GatewayRefusedRecords),
                 outcome(Check::GatewayTombstones),
+                outcome(Check::GatewayConfiguration),
             ]
         };
-        assert_eq!(outcomes(PAGE), [Outcome::Ok, Outcome::Error, Outcome::Ok]);
+        let is = [Outcome::Ok, Outcome::Error, Outcome::Ok, Outcome::Ok];
+        assert_eq!(outcomes(PAGE), is);
         let late = PAGE.replace("seconds 2.5", "seconds 301");
         assert_eq!(outcomes(&late)[0], Outcome::Warning);
         let lost = format!("{PAGE}keyferry_store_lost 1\nkeyferry_tombstones 3\n");
-        assert_eq!(outcomes(&lost), [Outcome::Error; 3]);
+        let lost = lost.replace("reload_success 1", "reload_success 0");
+        assert_eq!(outcomes(&lost), [Outcome::Error; 4]);
+        let older = PAGE.replace("keyferry_reload_success 1\n", "");
+        assert_eq!(outcomes(&older)[3], Outcome::Note);
         let down = PAGE.replace("store_up 1", "store_up 0");
         assert_eq!(outcomes(&down)[0], Outcome::Error);
     }
