@@ -78,13 +78,17 @@ mod sentinel {
     async fn sentinels_that_speak_tls_are_asked_and_listened_to() {
         let redis = Deployment::sentinel_with_tls().await;
         leaves_what_hangs(&redis, || redis.first().freeze()).await;
-        let mut settings = redis.settings.clone();
-        let Shape::Sentinel(sentinels) = &mut settings.shape else {
-            panic!("{settings:?}");
+        let head = async |with_certificate| {
+            let mut settings = redis.settings.clone();
+            let Shape::Sentinel(sentinels) = &mut settings.shape else {
+                panic!("{settings:?}");
+            };
+            sentinels.tls = Some(redis.tls_as(None, with_certificate));
+            Redis::new(&settings).head().await
         };
-        sentinels.tls = Some(redis.tls_as(None, false));
-        let why = Redis::new(&settings).head().await.unwrap_err().to_string();
-        assert!(why.contains("certificate"), "{why}");
+        head(true).await.unwrap();
+        // With TLS 1.3 the sentinel ends what it took at first, and may not be heard saying why.
+        head(false).await.unwrap_err();
     }
 
     /// Nothing ends, nothing answers: only the sentinels tell.
