@@ -281,6 +281,47 @@ mod cluster {
     }
 }
 
+/// It answers as before; but it cannot know of a failover.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_without_the_replicas_that_it_must_have_is_not_followed() {
+    let redis = Deployment::replicated(&[], 1).await;
+    let [old, new] = &redis.servers[..] else {
+        panic!("a primary and a replica");
+    };
+    let store = Redis::new(&redis.settings);
+    store.commit(&create(client("a"))).await.unwrap();
+    until("the replica has it", || has(new, "a")).await;
+    let head = store.head().await.unwrap();
+    new.tell("REPLICAOF NO ONE");
+    let elsewhere = Redis::new(&new.settings());
+    elsewhere.commit(&create(client("b"))).await.unwrap();
+
+    let is_believed = async || {
+        assert_eq!(store.head().await.unwrap(), head);
+        let told = store.follow(head, Duration::ZERO).await.unwrap();
+        assert_eq!(told.len(), 0, "it knows nothing of b");
+    };
+    is_believed().await;
+    old.tell("CONFIG SET min-replicas-to-write 1");
+    for most in [0, 1] {
+        // When it is full, that is told instead of most writes.
+        old.tell(&format!("CONFIG SET maxmemory {most}"));
+        for _ in 0..3 {
+            let followed = store.follow(head, Duration::ZERO).await;
+            for error in [store.head().await.unwrap_err(), followed.unwrap_err()] {
+                assert!(error.to_string().contains("NOREPLICAS"), "{error}");
+            }
+        }
+    }
+    assert!(store.get(&id("a")).await.unwrap().is_some());
+    // What else keeps it from writing says nothing of replicas.
+    old.tell("CONFIG SET min-replicas-to-write 0");
+    is_believed().await;
+    old.tell("ACL SETUSER default -expire");
+    is_believed().await;
+    assert_eq!(old.tell("EXISTS kf:{kf}:nobodys"), ::redis::Value::Int(0));
+}
+
 mod acknowledged {
     use super::*;
 

@@ -1,9 +1,11 @@
 //! Sentinels let a replica take the place of the primary.
 
+use keyferry::clock;
+
 use super::load::Load;
-use super::network::felt;
+use super::network::{felt, too_old};
 use super::people::Group;
-use super::scene::{LONG, Scene, informs, knows, told_at};
+use super::scene::{LONG, SHORT, Scene, informs, knows, told_at};
 use crate::support::gateway::Gateway;
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::redis::Deployment;
@@ -15,10 +17,18 @@ struct Watched {
     proxies: Vec<Proxy>,
     redis: Deployment,
     scene: Scene,
+    max_stale: &'static str,
 }
 
 impl Watched {
     fn start() -> Self {
+        Self::with(LONG, |scene, redis| scene.two(redis, LONG))
+    }
+
+    fn with(
+        max_stale: &'static str,
+        gateways: impl FnOnce(&Scene, &Deployment) -> [Gateway; 2],
+    ) -> Self {
         let scene = Scene::new();
         let mut proxies = Vec::new();
         let front = |port| {
@@ -27,10 +37,11 @@ impl Watched {
         };
         let redis = scene.wait(Deployment::sentinel_behind(&[], 1, 3, front));
         Self {
-            gateways: scene.two(&redis, LONG),
+            gateways: gateways(&scene, &redis),
             proxies,
             redis,
             scene,
+            max_stale,
         }
     }
 
@@ -39,8 +50,13 @@ impl Watched {
         // Redis replicates when it has answered: what came last may be lost.
         let new = self.redis.servers[1].url();
         let knows = |id: &str| knows(&new, id);
-        let load = Load::new(&self.scene.world, [one, other], &knows);
-        load.may_lose().through(fault, story);
+        let load = Load::new(&self.scene.world, [one, other], &knows).may_lose();
+        let load = if self.max_stale == SHORT {
+            load.known_may_wait()
+        } else {
+            load
+        };
+        load.through(fault, story);
     }
 
     /// Waits until the old primary is a replica.
@@ -125,6 +141,55 @@ fn a_failover_from_a_primary_that_lives_on() {
             heard.group == Group::Asking && heard.status == 201
         });
         assert!(informs(&old.url(), "role:master"), "it thinks so still");
+        old.tell("ACL SETUSER watch +@all");
+        watched.until_demoted();
+    });
+}
+
+/// The same, and one gateway hears no sentinel; but the old primary takes no writes without its
+/// replica, which tells.
+#[test]
+fn a_gateway_cut_off_with_a_primary_that_lives_on() {
+    let mut ways = Vec::new();
+    let watched = Watched::with(SHORT, |scene, redis| {
+        let sentinels = redis.sentinels.iter();
+        ways.extend(sentinels.map(|sentinel| Proxy::to(sentinel.port())));
+        let through: Vec<_> = ways
+            .iter()
+            .map(|way| format!("127.0.0.1:{}", way.port()))
+            .collect();
+        let gateway = || {
+            let gateway = scene.gateway().in_redis(redis);
+            gateway.set("store.max_stale", SHORT)
+        };
+        let cut_off = gateway().set("store.sentinel.addresses", through);
+        [cut_off.start(), gateway().start()]
+    });
+    let old = &watched.redis.servers[0];
+    old.tell("CONFIG SET min-replicas-to-write 1");
+    let all = |mode| ways.iter().for_each(|way| way.set(mode));
+    watched.through("a gateway cut off with a primary that lives on", |load| {
+        load.fault(|| {
+            all(Mode::Hold);
+            old.tell("ACL SETUSER watch -@all");
+        });
+        watched.until_promoted();
+        wait_for("the replica to leave", || {
+            let told = told_at(&old.url(), "SET a b").err()?;
+            told.contains("NOREPLICAS").then_some(())
+        });
+        let replaced = clock::monotonic();
+        assert!(informs(&old.url(), "role:master"), "it thinks so");
+        load.until("keys to be issued and revoked", 3, |heard| {
+            heard.group == Group::Asking && matches!(heard.status, 201 | 204)
+        });
+        felt(load, 3);
+        too_old(load);
+        load.never("told that a good key is unknown", replaced, |heard| {
+            heard.group == Group::Lost
+        });
+        assert!(informs(&old.url(), "role:master"), "it thinks so still");
+        load.lift("the sentinels could be heard again", || all(Mode::Pass));
         old.tell("ACL SETUSER watch +@all");
         watched.until_demoted();
     });

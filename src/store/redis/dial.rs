@@ -19,6 +19,9 @@ use super::failure::Failure;
 use super::settings::{Address, Login};
 use super::tls::Tls;
 
+/// A key that no version of this program has.
+pub(super) const NOBODYS: &str = "kf:{kf}:nobodys";
+
 /// How to be let in by servers of one kind.
 #[derive(Clone)]
 pub(super) struct Dial {
@@ -135,20 +138,21 @@ impl Connection {
         Ok(answer.extract_error()?)
     }
 
-    /// Asks two things that must come to the server one right after the other.
-    pub(super) async fn ask_both(
+    /// Asks several things that must come to the server one right after the other.
+    pub(super) async fn ask_all<const N: usize>(
         &mut self,
-        first: &Cmd,
-        second: &Cmd,
+        questions: [&Cmd; N],
         limit: Duration,
-    ) -> Result<(Value, Value), Failure> {
-        let mut both = redis::pipe();
-        both.add_command(first.clone()).add_command(second.clone());
-        let answers = within(limit, self.asks.send_packed_commands(&both, 0, 2)).await??;
-        let mut answers = answers.into_iter().map(Value::extract_error);
-        let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
-        let first = next()?;
-        Ok((first, next()?))
+    ) -> Result<[Result<Value, Failure>; N], Failure> {
+        let mut all = redis::pipe();
+        for question in questions {
+            all.add_command(question.clone());
+        }
+        let answers = within(limit, self.asks.send_packed_commands(&all, 0, N)).await??;
+        let mut answers = answers
+            .into_iter()
+            .map(|answer| Ok(answer.extract_error()?));
+        Ok(questions.map(|_| answers.next().unwrap_or(Ok(Value::Nil))))
     }
 
     /// How many replicas the server has, which must be a primary.
@@ -163,9 +167,29 @@ impl Connection {
         question: &Cmd,
         limit: Duration,
     ) -> Result<Value, Failure> {
-        let (role, answer) = self.ask_both(&redis::cmd("ROLE"), question, limit).await?;
-        replicas(role)?;
-        Ok(answer)
+        let [role, answer] = self.ask_all([&redis::cmd("ROLE"), question], limit).await?;
+        replicas(role?)?;
+        answer
+    }
+
+    /// Asks a server that must be a primary still, and have the replicas without which it is told to
+    /// take no writes: one that is cut off from them may have been replaced, and what it says be old.
+    pub(super) async fn ask_current(
+        &mut self,
+        question: &Cmd,
+        limit: Duration,
+    ) -> Result<Value, Failure> {
+        // It changes nothing, but is a write. Unlike most it is taken also when memory is full, which
+        // would be told instead.
+        let mut write = redis::cmd("EXPIRE");
+        write.arg(NOBODYS).arg(1);
+        let questions = [&redis::cmd("ROLE"), &write, question];
+        let [role, written, answer] = self.ask_all(questions, limit).await?;
+        replicas(role?)?;
+        match written {
+            Err(failure) if failure.is_too_few_replicas() => Err(failure),
+            _ => answer,
+        }
     }
 
     pub(super) async fn subscribe(

@@ -49,6 +49,11 @@ impl Failure {
         self.is(ServerErrorKind::NoScript)
     }
 
+    /// The server has fewer replicas than it must have to take a write.
+    pub(super) fn is_too_few_replicas(&self) -> bool {
+        matches!(self, Self::Refusal(error) if error.code() == Some("NOREPLICAS"))
+    }
+
     /// Where to ask instead, when `asked` answered so.
     pub(super) fn elsewhere(&self, asked: &Address) -> Option<Elsewhere> {
         let Self::Refusal(error) = self else {
@@ -125,7 +130,10 @@ const ADVICE: [(&str, &str); 12] = [
         "TRYAGAIN",
         "the Redis cluster is moving the keys to another node; it answers when it has",
     ),
-    ("NOREPLICAS", "Redis has too few replicas to take a write"),
+    (
+        "NOREPLICAS",
+        "Redis has too few replicas to take a write, and may have been replaced",
+    ),
     (
         "WRONGTYPE",
         "the keys kf:{kf}:… hold something else; give Keyferry a database of its own",

@@ -66,6 +66,15 @@ struct Slot {
     checked: Option<Instant>,
 }
 
+/// How sure it must be that the server is the primary.
+#[derive(Clone, Copy)]
+pub(super) enum Care {
+    /// It was within [`HEARTBEAT`].
+    Usual,
+    /// It is, and nothing says that it was replaced.
+    Current,
+}
+
 /// A script for the server.
 pub(super) struct Script {
     code: &'static str,
@@ -95,9 +104,16 @@ impl Link {
 
     /// Asks, and waits as long as any answer may take.
     pub(super) async fn ask<T: FromRedisValue>(&self, question: &Cmd) -> Result<T, StoreError> {
-        let answer = self
-            .put(&self.shared, question, self.response_timeout)
-            .await;
+        self.ask_with(question, Care::Usual).await
+    }
+
+    /// The same with this care.
+    pub(super) async fn ask_with<T: FromRedisValue>(
+        &self,
+        question: &Cmd,
+        care: Care,
+    ) -> Result<T, StoreError> {
+        let answer = self.put(&self.shared, question, care).await;
         self.read(answer.map(|(answer, _)| answer))
     }
 
@@ -197,12 +213,11 @@ impl Link {
             question.arg(what).arg(keys.len()).arg(keys).arg(arguments);
             question
         };
-        let limit = self.response_timeout;
         let known = question("EVALSHA", &script.hash);
-        match self.put(lane, &known, limit).await {
+        match self.put(lane, &known, Care::Usual).await {
             Err(failure) if failure.is_unknown_script() => {
                 let whole = question("EVAL", script.code);
-                self.put(lane, &whole, limit).await
+                self.put(lane, &whole, Care::Usual).await
             }
             ran => ran,
         }
@@ -214,12 +229,12 @@ impl Link {
         &self,
         lane: &Lane,
         question: &Cmd,
-        limit: Duration,
+        care: Care,
     ) -> Result<(Value, Connection), Failure> {
         self.admit()?;
         // However often it is sent on: nobody waits for longer than without a cluster.
-        let longest = self.patience.saturating_add(limit);
-        let asking = Box::pin(self.put_where_it_leads(lane, question, limit));
+        let longest = self.patience.saturating_add(self.response_timeout);
+        let asking = Box::pin(self.put_where_it_leads(lane, question, care));
         let answer = within(longest, asking).await.flatten();
         self.note(&answer);
         answer
@@ -229,15 +244,16 @@ impl Link {
         &self,
         lane: &Lane,
         question: &Cmd,
-        limit: Duration,
+        care: Care,
     ) -> Result<(Value, Connection), Failure> {
+        let limit = self.response_timeout;
         let mut redirections = 0..REDIRECTIONS;
         loop {
             let (mut connection, number, check) = self.connection(lane).await?;
-            let answer = if check {
-                connection.ask_primary(question, limit).await
-            } else {
-                connection.ask(question, limit).await
+            let answer = match care {
+                Care::Current => connection.ask_current(question, limit).await,
+                Care::Usual if check => connection.ask_primary(question, limit).await,
+                Care::Usual => connection.ask(question, limit).await,
             };
             let mut failure = match answer {
                 Ok(answer) => return Ok((answer, connection)),
@@ -247,8 +263,9 @@ impl Link {
             if let Some(Elsewhere::Ask(address)) = elsewhere {
                 let mut there = self.primary.connect_to(&address).await?;
                 let asking = redis::cmd("ASKING");
-                failure = match there.ask_both(&asking, question, limit).await {
-                    Ok((_, answer)) => return Ok((answer, there)),
+                let answers = there.ask_all([&asking, question], limit).await;
+                failure = match answers.and_then(|[asked, answer]| asked.and(answer)) {
+                    Ok(answer) => return Ok((answer, there)),
                     Err(failure) => failure,
                 };
                 // It has some of the keys by now, or has them all: the one that sent us here knows.
@@ -330,13 +347,13 @@ impl Session<'_> {
         self.read(answer)
     }
 
-    /// Asks a server that is still the primary.
-    pub(super) async fn ask_primary<T: FromRedisValue>(
+    /// Asks a server that is still the primary, as far as it can tell.
+    pub(super) async fn ask_current<T: FromRedisValue>(
         &mut self,
         question: &Cmd,
     ) -> Result<T, StoreError> {
         let limit = self.link.response_timeout;
-        let answer = self.connection.ask_primary(question, limit).await;
+        let answer = self.connection.ask_current(question, limit).await;
         self.read(answer)
     }
 

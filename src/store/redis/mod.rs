@@ -12,7 +12,8 @@
 //! | `kf:{kf}:alias` | hash | alias to the stored form of its record |
 //! | `kf:{kf}:owned` | sorted set | `<client id> <id>` of each record that is or was a client's own, all with score 0 |
 //!
-//! and what `activity` says of what was seen.
+//! and what `activity` says of what was seen. `kf:{kf}:nobodys` is never there: what is asked of it shows
+//! what a server allows.
 //!
 //! The part in braces is the hash tag: all keys share one slot of a cluster, so that a change,
 //! which is one script, may touch all of them. No key's name holds anything of a client.
@@ -52,7 +53,7 @@ use super::{
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 use commit::Committer;
-use link::{Link, Script, Session};
+use link::{Care, Link, Script, Session};
 
 const EPOCH: &str = "kf:{kf}:epoch";
 const HEAD: &str = "kf:{kf}:head";
@@ -173,7 +174,7 @@ impl Store for Redis {
 
     async fn follow(&self, after: Head, wait: Duration) -> Result<Follow, StoreError> {
         let mut session = self.link.kept_session().await?;
-        let now = read::head(session.ask_primary(&read::head_question()).await?)?;
+        let now = read::head(session.ask_current(&read::head_question()).await?)?;
         if now.is_not_after(&after) {
             session.keep();
             return Ok(Follow::Replaced { now });
@@ -192,7 +193,8 @@ impl Store for Redis {
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
-        read::head(self.link.ask(&read::head_question()).await?)
+        let question = read::head_question();
+        read::head(self.link.ask_with(&question, Care::Current).await?)
     }
 
     async fn saw(&self, batch: &Batch) -> Result<u64, StoreError> {

@@ -5,6 +5,8 @@
 
 use redis::Cmd;
 
+use super::dial::NOBODYS;
+
 /// What is needed of a server: the command, and how to give it for nothing. `KEY` is a key of ours.
 const SERVER: [(&str, &str); 15] = [
     ("eval", "EVAL return(1) 0"),
@@ -30,9 +32,6 @@ const SERVER: [(&str, &str); 15] = [
 /// What is needed of the nodes of a cluster in addition.
 const NODE: [(&str, &str); 2] = [("asking", "ASKING"), ("cluster|slots", "CLUSTER SLOTS")];
 
-/// A key that no version of this program has.
-const KEY: &str = "kf:{kf}:doctor";
-
 /// Each command that is needed, as it is named in rules, and how to give it for nothing.
 pub(super) fn needed(is_cluster: bool) -> impl Iterator<Item = (&'static str, Cmd)> {
     let node = NODE.iter().filter(move |_| is_cluster);
@@ -40,7 +39,7 @@ pub(super) fn needed(is_cluster: bool) -> impl Iterator<Item = (&'static str, Cm
         let mut words = words.split(' ');
         let mut command = redis::cmd(words.next().unwrap_or_default());
         for word in words {
-            command.arg(if word == "KEY" { KEY } else { word });
+            command.arg(if word == "KEY" { NOBODYS } else { word });
         }
         (*name, command)
     })

@@ -183,6 +183,15 @@ impl<'a> Load<'a> {
         });
     }
 
+    /// Nobody was answered so who called after `since`.
+    #[track_caller]
+    pub(crate) fn never(&self, what: &str, since: Instant, holds: impl Fn(&Heard) -> bool) {
+        let state = self.state();
+        let mut later = state.heard.iter().filter(|heard| heard.begun > since);
+        let found = later.find(|heard| holds(heard));
+        assert!(found.is_none(), "{what}: {found:?}");
+    }
+
     /// Waits until everybody who is known has called a few times more.
     #[track_caller]
     pub(crate) fn rounds(&self) {

@@ -156,7 +156,8 @@ pub(super) fn min_replicas(settings: &Told<Lines>) -> Finding {
     }
     check
         .warning(
-            "none: a primary that is cut off takes changes that nobody will ever see",
+            "none: a primary that was replaced and is cut off takes changes that nobody will ever \
+             see, and gateways that are cut off with it go on with its word for ever",
             "CONFIG SET min-replicas-to-write 1 and min-replicas-max-lag 10, and the same in the \
              configuration of Redis, on replicas as well",
         )
