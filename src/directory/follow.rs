@@ -8,7 +8,7 @@ use super::tombstones::is_another_history;
 use super::{Directory, View};
 use crate::clock;
 use crate::store::backup::is_being_restored;
-use crate::store::{Epoch, Event, Follow, Head, Loaded, StoreError, Versioned};
+use crate::store::{Action, Epoch, Event, Follow, Head, Loaded, StoreError, Versioned};
 
 /// How long one wait for events lasts; also how often a silent store shows that it is there.
 const WAIT: Duration = Duration::from_secs(2);
@@ -154,10 +154,11 @@ impl Directory {
         }
         let is_other = is_replaced || is_another_history(&seen, &head);
         // Nor is one that is only half restored.
-        if is_other
-            && (is_gutted(&known, &view)
-                || is_being_restored(self.store.as_ref(), head.epoch).await?)
-        {
+        if is_other && is_gutted(&known, &view) {
+            return Err(Failure::Lost(seen.epoch));
+        }
+        let is_incomplete = self.is_incomplete(head.epoch, is_other).await?;
+        if is_other && is_incomplete {
             return Err(Failure::Lost(seen.epoch));
         }
         let revocations = self.upheld.carry((&known, seen.epoch), &view, is_other);
@@ -179,6 +180,7 @@ impl Directory {
         let [clients, certificates, keys] = view.len().map(|(_, count)| count);
         let refusals = refused.len();
         view.doubted = refused.into_doubted();
+        view.doubted.while_incomplete(is_incomplete);
         view.share();
         let before = self.view.swap(view.into());
         self.population.fetch_add(1, Ordering::Release);
@@ -196,6 +198,26 @@ impl Directory {
             "loaded the directory"
         );
         Ok(())
+    }
+
+    /// Whether the store, which is at `now`, is being restored, so that what is unknown may still come.
+    async fn is_incomplete(&self, now: Epoch, is_other: bool) -> Result<bool, StoreError> {
+        let mut told = is_being_restored(self.store.as_ref(), now).await;
+        // The connection may be an old one; that this load failed for it would cost a whole pause.
+        if matches!(told, Err(StoreError::Unavailable(_))) {
+            told = is_being_restored(self.store.as_ref(), now).await;
+        }
+        match told {
+            // An entry that somebody put among the events must not keep a gateway from starting.
+            Err(StoreError::Refused(_) | StoreError::Unreadable(_)) if !is_other => Ok(false),
+            Ok(true) => {
+                tracing::warn!(
+                    "the store is being restored: what is unknown gets 503 until that has come to its end (keyferry store restore)"
+                );
+                Ok(true)
+            }
+            told => told,
+        }
     }
 
     /// Whether the store's history is not the one that led to `seen`. When the events that would tell
@@ -284,6 +306,9 @@ impl Directory {
             ..
         } = event;
         let (view, now) = (self.view.load(), clock::now());
+        if action == Action::StoreRestoring {
+            view.doubted.while_incomplete(true);
+        }
         let (mut concerns_population, mut refused) = (false, Refusals::default());
         for record in records {
             let record = Versioned {
@@ -298,6 +323,9 @@ impl Directory {
             view.apply(record);
         }
         self.refuse(&refused);
+        if action == Action::StoreRestored {
+            view.doubted.while_incomplete(false);
+        }
         if self.upheld.len() > 0 {
             self.upholds.store(true, Ordering::Relaxed);
         }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use foldhash::fast::RandomState;
 
@@ -84,12 +85,14 @@ impl Refusals {
     }
 }
 
-/// Records in whose places something stands that is not believed.
+/// Records in whose places something stands that is not believed, or that may be still to come.
 #[derive(Default)]
 pub(super) struct Doubted {
     named: HashSet<RecordId, RandomState>,
     /// There are more than are named: it may be any.
     is_any: bool,
+    /// The store is being restored.
+    is_incomplete: AtomicBool,
 }
 
 impl Doubted {
@@ -102,7 +105,12 @@ impl Doubted {
     }
 
     pub(super) fn has(&self, id: &RecordId) -> bool {
-        self.is_any || self.named.contains(id)
+        self.is_any || self.is_incomplete.load(Ordering::Acquire) || self.named.contains(id)
+    }
+
+    /// While the store is being restored, any record may still come.
+    pub(super) fn while_incomplete(&self, is_incomplete: bool) {
+        self.is_incomplete.store(is_incomplete, Ordering::Release);
     }
 }
 

@@ -76,6 +76,12 @@ impl Head {
         self.epoch < before.epoch || (self.epoch == before.epoch && self.hash != before.hash)
     }
 
+    /// Whether `event` is the next one from here.
+    #[must_use]
+    pub fn leads_to(&self, event: &Event) -> bool {
+        self.epoch.next() == event.epoch && event.before.is_none_or(|before| before == self.hash)
+    }
+
     /// Where it stands after `event`, of which `stored` is the stored form. Versions of this
     /// program that knew no chain left the hash as it was.
     #[must_use]

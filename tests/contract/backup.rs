@@ -10,14 +10,15 @@ use keyferry::client::{Counts, CredentialId, LastUse, Sighting, Use};
 use keyferry::clock::Day;
 use keyferry::directory::Directory;
 use keyferry::key::{self, KeyId, Pepper, Peppers};
-use keyferry::phase::{self, Setting, Step, Target};
+use keyferry::phase::{self, Brownout, Plan, Schedule, Setting, Step, Target};
 use keyferry::secret::Secret;
 use keyferry::store::backup::{
-    Backup, Made, Order, Restored, Revocations, Secrets, is_being_restored, make, restore,
+    Backup, Line, Made, Order, Restored, Revocations, Secrets, Writer, is_being_restored, make,
+    restore,
 };
 use keyferry::store::{
     Action, Actor, Batch, BatchId, Change, DayCounts, Epoch, Event, Loaded, Record, RecordId,
-    Store, Versioned, Write,
+    RecordKeys, Store, Versioned, Write,
 };
 use uuid::Uuid;
 
@@ -52,17 +53,26 @@ async fn restored_with(
     is_dry: bool,
     revocations: Revocations,
 ) -> Restored {
+    let record_keys = record_keys();
+    let order = Order {
+        is_dry,
+        revocations,
+        ..order(&record_keys)
+    };
+    restore(backup, store, order).await.unwrap()
+}
+
+fn order(record_keys: &RecordKeys) -> Order<'_> {
     let actor = Actor::Operator {
         name: "root".to_owned(),
     };
-    let order = Order {
+    Order {
         like: Change::new(Action::StoreRestoring, actor, NOW, Vec::new()),
         today: NOW.day(),
-        is_dry,
-        record_keys: &record_keys(),
-        revocations,
-    };
-    restore(backup, store, order).await.unwrap()
+        is_dry: false,
+        record_keys,
+        revocations: Revocations::default(),
+    }
 }
 
 async fn restored(backup: &Backup, store: &dyn Store) -> Restored {
@@ -392,6 +402,23 @@ pub(crate) async fn a_restore_loosens_no_phase_silently(kind: Kind) {
     let done = restored(&backup, other.as_ref()).await;
     assert_eq!(done.phases_left, ["client:b".parse().unwrap()]);
     assert_eq!(present(&other, "b").await, None);
+
+    // Nobody can say which of two brownouts refuses more.
+    let brownout = |share: u8| {
+        let plan = Plan {
+            begins: NOW,
+            ends: None,
+            schedule: Schedule::Share(share.try_into().unwrap()),
+        };
+        let budget = None;
+        Step::Brownout(Brownout { plan, budget })
+    };
+    let (_source, store) = phases(vec![(brownout(1), "b")]).await;
+    let (backup, _) = backed_up(store.as_ref()).await;
+    let (_other, other) = phases(vec![(brownout(99), "a")]).await;
+    let done = restored(&backup, other.as_ref()).await;
+    assert_eq!(done.phases_left, ["client:b".parse().unwrap()]);
+    assert_eq!(present(&other, "b").await, None);
 }
 
 /// Also when it begins anew with other counts, and when the restore broke off after some.
@@ -512,11 +539,212 @@ async fn a_restore_that_broke_off_is_brought_to_its_end() {
             ..change(missing.collect())
         };
         other.commit(&broken_off).await.unwrap();
+        // However much is changed meanwhile.
+        for _ in 0..300 {
+            other.commit(&change(Vec::new())).await.unwrap();
+        }
         let now = other.head().await.unwrap().epoch;
         assert!(is_being_restored(other.as_ref(), now).await.unwrap());
         restored(&backup, other.as_ref()).await;
         assert_eq!(records(other.as_ref()).await, records(store.as_ref()).await);
         let now = other.head().await.unwrap().epoch;
         assert!(!is_being_restored(other.as_ref(), now).await.unwrap());
+    }
+}
+
+/// The file may be written to while it is restored, which takes minutes.
+#[tokio::test]
+async fn what_is_written_into_a_backup_after_it_was_checked_is_not_believed() {
+    let source = Rig::start(Kind::Embedded).await;
+    let store = source.handle().await;
+    fill(store.as_ref()).await;
+    let (record_keys, peppers) = (record_keys(), peppers());
+    let secrets = Secrets {
+        record_keys: &record_keys,
+        peppers: &peppers,
+    };
+    let made = make(store.as_ref(), "here", &secrets, NOW, Vec::new());
+    let (bytes, _) = made.await.unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, &bytes).unwrap();
+    let backup = Backup::open(file.path(), &secrets).unwrap();
+    let forged = String::from_utf8(bytes).unwrap();
+    let forged = forged.replace("\"id\":\"b\"", "\"id\":\"c\"");
+    std::fs::write(&file, forged).unwrap();
+
+    let target = Rig::start(Kind::Embedded).await;
+    let other = target.handle().await;
+    let done = restore(&backup, other.as_ref(), order(&record_keys)).await;
+    assert!(other.get(&id("c")).await.unwrap().is_none());
+    assert!(done.unwrap_err().to_string().contains("not authentic"));
+}
+
+async fn said_last(store: &dyn Store) -> Revocations {
+    let mut revocations = Revocations::default();
+    for event in store.trail(Epoch::NONE).await.unwrap() {
+        let event = Event::decode(event.epoch, event.stored.as_bytes(), &record_keys());
+        revocations.take(event.unwrap());
+    }
+    revocations
+}
+
+/// A rotation gives the old key an end, and that holds also where only the changes tell of it.
+#[tokio::test]
+async fn a_key_that_was_rotated_after_the_backup_keeps_its_end() {
+    let rig = Rig::start(Kind::Redis).await;
+    let store = rig.handle().await;
+    let scene = fill(store.as_ref()).await;
+    let (backup, _) = backed_up(store.as_ref()).await;
+    let key = RecordId::Key(scene.key);
+    let Versioned { version, record } = store.get(&key).await.unwrap().unwrap();
+    let Record::Key(record) = record else {
+        panic!("no key");
+    };
+    let ending = key::KeyRecord {
+        expires_at: Some(NOW),
+        ..record
+    };
+    scene.commit(store.as_ref(), replace(version, ending)).await;
+    let end = async |store: &dyn Store| match store.get(&key).await.unwrap().unwrap().record {
+        Record::Key(key) => key.expires_at,
+        _ => None,
+    };
+
+    let target = Rig::start(Kind::Redis).await;
+    let other = target.handle().await;
+    let last = said_last(store.as_ref()).await;
+    restored_with(&backup, other.as_ref(), false, last).await;
+    assert_eq!(end(other.as_ref()).await, Some(NOW), "by the export");
+
+    let server = redis::Client::open(rig.address()).unwrap();
+    let mut delete = redis::cmd("HDEL");
+    delete.arg("kf:{kf}:key").arg(scene.key.to_string());
+    let () = delete.query(&mut server.get_connection().unwrap()).unwrap();
+    restored(&backup, store.as_ref()).await;
+    assert_eq!(end(store.as_ref()).await, Some(NOW), "by its own changes");
+}
+
+/// A retirement after the backup refuses certificates, as a revocation does.
+#[tokio::test]
+async fn a_phase_that_was_set_after_the_backup_comes_with_the_export() {
+    let rig = Rig::start(Kind::Embedded).await;
+    let store = rig.handle().await;
+    let set = |step, target: &str| {
+        let setting = Setting::new(step, Actor::Gateway, NOW);
+        phase::set(None, target.parse().unwrap(), setting)
+    };
+    store.commit(&set(Step::Announce, "all")).await.unwrap();
+    let (backup, _) = backed_up(store.as_ref()).await;
+    let all = RecordId::Phase("all".parse().unwrap());
+    let Versioned { version, record } = store.get(&all).await.unwrap().unwrap();
+    let Record::Phase(record) = record else {
+        panic!("no phase");
+    };
+    let retired = Setting::new(Step::Retired, Actor::Gateway, NOW);
+    let change = phase::set(Some((version, record)), "all".parse().unwrap(), retired);
+    store.commit(&change).await.unwrap();
+    let last = said_last(store.as_ref()).await;
+    store.commit(&set(Step::Retired, "client:b")).await.unwrap();
+    let later = said_last(store.as_ref()).await;
+
+    let present = async |store: &dyn Store, target: &str| {
+        let id = RecordId::Phase(target.parse().unwrap());
+        match store.get(&id).await.unwrap()?.record {
+            Record::Phase(record) => record.present().map(Setting::phase),
+            _ => None,
+        }
+    };
+    for (last, of_b) in [(last, None), (later, Some(phase::Phase::Retired))] {
+        let target = Rig::start(Kind::Embedded).await;
+        let other = target.handle().await;
+        let done = restored_with(&backup, other.as_ref(), false, last).await;
+        assert!(done.is_whole(), "{done:?}");
+        let all = present(other.as_ref(), "all").await;
+        assert_eq!(all, Some(phase::Phase::Retired));
+        assert_eq!(present(other.as_ref(), "client:b").await, of_b);
+    }
+}
+
+/// The backup was made while they were changed, and the store lost these changes since.
+#[tokio::test]
+async fn what_the_backup_has_from_after_its_beginning_is_not_taken_for_older() {
+    let rig = Rig::start(Kind::Redis).await;
+    let store = rig.handle().await;
+    let scene = fill(store.as_ref()).await;
+    let (_, at_first) = backed_up(store.as_ref()).await;
+    let server = redis::Client::open(rig.address()).unwrap();
+    let mut redis = server.get_connection().unwrap();
+    let names = ["epoch", "head", "events", "client"];
+    let names = names.map(|name| format!("kf:{{kf}}:{name}"));
+    let mut saved: Vec<Vec<u8>> = Vec::new();
+    for name in &names {
+        saved.push(redis::cmd("DUMP").arg(name).query(&mut redis).unwrap());
+    }
+    let known = store.get(&id("b")).await.unwrap().unwrap();
+    scene
+        .commit(store.as_ref(), replace(known.version, disabled("b")))
+        .await;
+    // What it would say had it begun before.
+    let (record_keys, peppers) = (record_keys(), peppers());
+    let secrets = Secrets {
+        record_keys: &record_keys,
+        peppers: &peppers,
+    };
+    let to = Vec::new();
+    let begun = Writer::begin(to, "here".to_owned(), at_first.head, NOW, &secrets);
+    let mut writer = begun.unwrap();
+    let mut each = |loaded: Loaded| {
+        let Versioned { version, record } = loaded.unwrap();
+        let record = Box::new(record);
+        writer.line(&Line::Record { version, record }).unwrap();
+    };
+    store.load(&mut each).await.unwrap();
+    let bytes = writer.end().unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&bytes).unwrap();
+    let backup = Backup::of(file, Path::new("the backup"), &secrets).unwrap();
+
+    for (name, dump) in names.iter().zip(&saved) {
+        let mut back = redis::cmd("RESTORE");
+        back.arg(name).arg(0).arg(dump).arg("REPLACE");
+        let () = back.query(&mut redis).unwrap();
+    }
+    let store = rig.handle().await;
+    scene.commit(store.as_ref(), create(client("z"))).await;
+    scene
+        .commit(store.as_ref(), replace(known.version, client("b")))
+        .await;
+    let done = restored(&backup, store.as_ref()).await;
+    assert!(!scene.good(store.as_ref()).await[0], "{done:?}");
+}
+
+/// A certificate that is still to come must not enrol as somebody new.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_store_is_restored_nobody_is_told_to_be_unknown() {
+    let rig = Rig::start(Kind::Redis).await;
+    let store = rig.handle().await;
+    let step = async |action, name: &str| {
+        let change = Change {
+            action,
+            ..change(vec![Write::create(client(name))])
+        };
+        store.commit(&change).await.unwrap();
+    };
+    step(Action::ClientAdded, "a").await;
+    let unknown = RecordId::Certificate(Fingerprint::of(b"a"));
+    let doubts = |replica: &Replica| replica.directory.view().is_doubted(&unknown);
+    let running = Replica::start(&rig).await;
+    assert!(!doubts(&running));
+    step(Action::StoreRestoring, "b").await;
+    running
+        .until(|found| found.view().is_doubted(&unknown))
+        .await;
+    let starting = Replica::start(&rig).await;
+    assert!(doubts(&starting));
+    step(Action::StoreRestored, "c").await;
+    for replica in [running, starting] {
+        replica
+            .until(|found| !found.view().is_doubted(&unknown))
+            .await;
     }
 }

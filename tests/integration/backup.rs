@@ -3,6 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use redis::streams::StreamRangeReply;
+use sha2::{Digest as _, Sha256};
+
 use crate::support::backend::Backend;
 use crate::support::gateway::{Builder, Gateway};
 use crate::support::store::SharedStore;
@@ -40,6 +43,28 @@ impl Scene {
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
         let _: redis::Value = command.query(&mut self.store.connection()).unwrap();
+    }
+
+    /// Leaves the store as a restore leaves it that was killed before it brought any client.
+    fn break_off(&self) {
+        let mut events = redis::cmd("XREVRANGE");
+        events.arg("kf:{kf}:events").arg("+").arg("-");
+        let events: StreamRangeReply = events.query(&mut self.store.connection()).unwrap();
+        let [end, before, ..] = &events.ids[..] else {
+            panic!("too few changes");
+        };
+        let event: String = before.get("event").unwrap();
+        let epoch = before.id.strip_suffix("-0").unwrap();
+        let head = hex::encode(Sha256::digest(event));
+        self.redis_says(&["XDEL", "kf:{kf}:events", &end.id]);
+        self.redis_says(&["XSETID", "kf:{kf}:events", &before.id]);
+        self.redis_says(&["MSET", "kf:{kf}:epoch", epoch, "kf:{kf}:head", &head]);
+        self.redis_says(&[
+            "DEL",
+            "kf:{kf}:client",
+            "kf:{kf}:certificate",
+            "kf:{kf}:key",
+        ]);
     }
 }
 
@@ -190,6 +215,89 @@ fn what_is_not_believed_is_left_out_and_told() {
         &[&file],
         &[&format!("key:{}, which is missing", id(&forged))],
     );
+
+    // Nothing names a phase, and it is missed all the same.
+    scene.redis_says(&["DEL", "kf:{kf}:key", "kf:{kf}:certificate", "kf:{kf}:alias"]);
+    scene.redis_says(&["HSET", "kf:{kf}:phase", "all", "{\"schema\":1}"]);
+    let file = scene.file("phases");
+    let told = gateway.cli(&["store", "backup", &file]);
+    assert_eq!(told.status.code(), Some(1), "{told:#?}");
+    verified(&gateway, &[&file], &["left out: phase:all"]);
+    scene.redis_says(&["FLUSHALL"]);
+    let told = gateway.cli(&["store", "restore", &file]);
+    assert_eq!(told.status.code(), Some(1), "{told:#?}");
+    assert!(told.errors.contains("1 left out"), "{told:#?}");
+}
+
+/// Whoever can write to the export can swap its lines, or take some away: each is authentic.
+#[test]
+fn an_export_whose_changes_are_not_in_their_order_revives_nothing() {
+    let scene = Scene::new();
+    let mut gateway = scene.redis();
+    let key = gateway.claim_key(&scene.world.client("alice"));
+    let (backup, audit) = (scene.file("backup"), scene.file("audit"));
+    gateway.cli(&["store", "backup", &backup]).expect_success();
+    for change in ["revoke", "restore", "revoke"] {
+        gateway.cli(&["key", change, id(&key)]).expect_success();
+    }
+    let export = ["audit", "export", "--file", &audit];
+    gateway.cli(&export).expect_success();
+    gateway.stop();
+    let text = fs::read_to_string(&audit).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let (last, before) = (lines.len() - 1, lines.len() - 2);
+    let mut swapped = lines.clone();
+    swapped.swap(last, before);
+    let mut without = lines.clone();
+    without.remove(before);
+    for altered in [swapped, without] {
+        scene.redis_says(&["FLUSHALL"]);
+        fs::write(&audit, altered.join("\n") + "\n").unwrap();
+        let told = gateway.cli(&["store", "restore", &backup, "--audit", &audit]);
+        assert_eq!(told.status.code(), Some(65), "{told:#?}");
+        assert!(told.errors.contains("does not follow"), "{told:#?}");
+        let status = gateway.cli(&["key", "list"]).expect_success().output;
+        assert!(!status.contains(id(&key)), "{status}");
+    }
+    fs::write(&audit, text).unwrap();
+    let restore = ["store", "restore", &backup, "--audit", &audit];
+    gateway.cli(&restore).expect_success();
+    gateway.start_again();
+    assert_eq!(status(&gateway, &key), 401);
+}
+
+/// A restore that never came to its end: the certificate that is still to come is nobody new.
+#[test]
+fn nobody_enrols_in_a_store_that_is_half_restored() {
+    let scene = Scene::new();
+    let mut gateway = scene.redis();
+    let alice = scene.world.client("alice");
+    let call = |gateway: &Gateway| gateway.curl("/").certificate(&alice).send().status;
+    assert_eq!(call(&gateway), 200);
+    let client = scene.backend.last().header("x-client-id").to_owned();
+    let backup = scene.file("backup");
+    gateway.cli(&["store", "backup", &backup]).expect_success();
+    gateway.stop();
+    scene.redis_says(&["FLUSHALL"]);
+    let restore = ["store", "restore", &backup];
+    gateway.cli(&restore).expect_success();
+    scene.break_off();
+
+    gateway.start_again();
+    let answer = call(&gateway);
+    assert_eq!(answer, 503);
+    gateway.cli(&restore).expect_success();
+    wait_for("the gateway to hear of the end", || {
+        (call(&gateway) == 200).then_some(())
+    });
+    assert_eq!(scene.backend.last().header("x-client-id"), client);
+    // It goes on as ever.
+    let bob = scene.world.client("bob");
+    gateway
+        .curl("/")
+        .certificate(&bob)
+        .send()
+        .expect_status(200);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::secrets;
 use crate::cli::open::{Edit, Operator};
 use crate::cli::{Failure, Out};
 use crate::store::backup::{self, Backup, NotRestored, Order, Restored, Revocations};
-use crate::store::{Action, Change, Event, Origin, RecordKeys, StoreError};
+use crate::store::{Action, Change, Event, Head, Origin, RecordKeys, StoreError};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -49,22 +49,39 @@ pub(super) async fn run(
         None => Revocations::default(),
     };
     let report = restore(operator, &backup, revocations, &args.edit, "restored").await?;
-    tell(&report, operator, out)
+    let status = tell(&report, operator, out)?;
+    let left_out = backup.contents().left_out;
+    if left_out == 0 {
+        return Ok(status);
+    }
+    out.note(format!(
+        "{left_out} left out when the backup was made, and so not restored: keyferry store verify {}",
+        args.file.display()
+    ));
+    Ok(ExitCode::FAILURE)
 }
 
 /// What an export of changes says was revoked last.
 fn revocations(file: &Path, keys: &RecordKeys) -> Result<Revocations, Failure> {
     let failed = || format!("cannot read {}", file.display());
-    let mut revocations = Revocations::default();
+    let (mut revocations, mut last) = (Revocations::default(), None::<Head>);
     for line in BufReader::new(File::open(file).with_context(failed)?).lines() {
         let stored = line.with_context(failed)?;
         let epoch = Event::epoch_of(&stored).unwrap_or_default();
-        let event = Event::decode(epoch, stored.as_bytes(), keys).map_err(|refused| {
+        let wrong = |what: String| {
             let file = file.display();
             Failure::Data(format!(
-                "{file}: {refused}; see: keyferry audit verify --file {file}"
+                "{file}: {what}; see: keyferry audit verify --file {file}"
             ))
-        })?;
+        };
+        let event = Event::decode(epoch, stored.as_bytes(), keys);
+        let event = event.map_err(|refused| wrong(refused.to_string()))?;
+        // In another order, or without some, authentic events say that what was revoked is not.
+        if last.is_some_and(|last| !last.leads_to(&event)) {
+            let what = format!("change {epoch} does not follow on the one before it");
+            return Err(wrong(what));
+        }
+        last = Some(last.unwrap_or_default().after(&event, stored.as_bytes()));
         revocations.take(event);
     }
     Ok(revocations)

@@ -97,8 +97,10 @@ impl Report {
     fn backup(&mut self, backup: &Backup) -> Result<(), Failure> {
         let mut references = References::default();
         for line in backup.lines()? {
-            if let Line::Record { record, .. } = line? {
-                references.take(&record);
+            match line? {
+                Line::Record { record, .. } => references.take(&record),
+                Line::LeftOut { what } => self.wrong(format!("left out: {what}")),
+                Line::Sighting { .. } | Line::Use { .. } | Line::Days { .. } => {}
             }
         }
         (self.head, self.contents) = (backup.header().head, backup.contents().clone());

@@ -121,8 +121,8 @@ impl View {
         self.of_alias(alias, |row| row.state)
     }
 
-    /// Whether the store holds in the place of this record what is not believed, so that it is not
-    /// known whether there is one. Ask when none is known here.
+    /// Whether the store holds in the place of this record what is not believed, or is being
+    /// restored, so that nobody knows whether there is one. Ask when none is known here.
     #[must_use]
     pub fn is_doubted(&self, id: &RecordId) -> bool {
         self.doubted.has(id)

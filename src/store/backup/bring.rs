@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::content;
 use super::merge::{Outcome, is_revoked, merge};
-use super::restore::{Order, Restored, Revocations, is_being_restored};
+use super::restore::{Order, Restored, Revocations, end_of, opens};
+use crate::clock::Timestamp;
 use crate::phase::{Phase, Setting, Target};
 use crate::store::{
     Action, Change, CommitError, Epoch, Event, EventHash, Head, Loaded, Record, RecordId,
     RecordKeys, Selection, Store, StoreError, StoredEvent, Versioned, Write,
 };
 
-/// How many records one change takes in. Whoever is behind asks for a thousand changes at a time.
+/// How many records one change takes in. Whoever is behind asks for a hundred changes at a time.
 const AT_ONCE: usize = 100;
 /// How often a change is decided again that another change got ahead of.
 const TRIES: usize = 5;
@@ -27,10 +28,14 @@ pub(super) struct Bringing<'a> {
     is_dry: bool,
     /// The records that the store had at the beginning.
     known: HashMap<RecordId, (Epoch, EventHash)>,
-    /// Whether the store's history goes on from the backup, so that versions can be compared.
-    goes_on: bool,
+    /// Up to which change the backup's history is the store's, so that versions can be compared.
+    common: Epoch,
     /// What was revoked last, and so stays whatever the backup says of it.
     settled: BTreeSet<RecordId>,
+    /// When keys end, as was said last.
+    ends: BTreeMap<RecordId, Timestamp>,
+    /// The phases that were set last.
+    set_last: BTreeMap<Target, Record>,
     pending: Vec<Versioned>,
     /// Whether the last restore was not brought to its end.
     is_open: bool,
@@ -46,40 +51,54 @@ impl<'a> Bringing<'a> {
         head: Head,
         order: Order<'_>,
     ) -> Result<Self, StoreError> {
-        let revocations = order.revocations;
+        let last = order.revocations;
         let mut known = HashMap::new();
         let mut each = |loaded: Loaded| {
             if let Ok(Versioned { version, record }) = loaded {
                 known.insert(record.id(), (version, content(&record)));
             }
         };
-        let now = store.load(&mut each).await?;
+        store.load(&mut each).await?;
         let mut bringing = Self {
-            is_open: is_being_restored(store, now.epoch).await?,
-            goes_on: goes_on_from(store, head).await?,
+            is_open: false,
+            common: common_with(store, head).await?,
             store,
             like: order.like,
             is_dry: order.is_dry,
             known,
             settled: BTreeSet::new(),
+            ends: BTreeMap::new(),
+            set_last: BTreeMap::new(),
             pending: Vec::new(),
             done: Restored::default(),
         };
         let own = bringing.own_revocations(order.record_keys).await?;
-        let settled = own.0.keys().chain(revocations.0.keys()).cloned().collect();
-        for (_, record) in own.0.into_iter().chain(revocations.0) {
+        let (mut settled, mut ends) = (BTreeSet::new(), BTreeMap::new());
+        for (id, record) in own.ended.into_iter().chain(last.ended) {
+            if is_revoked(&record) {
+                settled.insert(id);
+            } else if let Some(end) = end_of(&record) {
+                // It may be used until then, if it comes.
+                let is_there = bringing.known.contains_key(&id);
+                ends.insert(id, end);
+                if !is_there {
+                    continue;
+                }
+            }
             // Whatever version the store has: it is the latest word.
             let version = Epoch(u64::MAX);
             bringing.take(Versioned { version, record }).await?;
         }
         bringing.flush().await?;
-        bringing.settled = settled;
+        (bringing.settled, bringing.ends) = (settled, ends);
+        bringing.set_last = own.phases.into_iter().chain(last.phases).collect();
         Ok(bringing)
     }
 
     /// What the store's own events say was revoked and the store itself does not: a record that was
-    /// deleted, or put back as it was before.
-    async fn own_revocations(&self, keys: &RecordKeys) -> Result<Revocations, StoreError> {
+    /// deleted, or put back as it was before. All of them are looked through, also for a restore that
+    /// broke off: gateways that heard of it wait for its end, however much has been changed since.
+    async fn own_revocations(&mut self, keys: &RecordKeys) -> Result<Revocations, StoreError> {
         let mut revocations = Revocations::default();
         let mut after = Epoch::NONE;
         loop {
@@ -90,11 +109,12 @@ impl<'a> Bringing<'a> {
             after = last.epoch;
             for StoredEvent { epoch, stored } in events {
                 if let Ok(event) = Event::decode(epoch, stored.as_bytes(), keys) {
+                    self.is_open = opens(event.action).unwrap_or(self.is_open);
                     revocations.take(event);
                 }
             }
         }
-        revocations.0.retain(|id, record| {
+        revocations.ended.retain(|id, record| {
             let known = self.known.get(id);
             known.is_none_or(|(_, known)| *known != content(record))
         });
@@ -102,9 +122,18 @@ impl<'a> Bringing<'a> {
     }
 
     /// Takes in the phases of a backup: all at once, so that none holds without the others. One that
-    /// the store has stays. One that it does not have is left out when it would refuse less than
-    /// what the store has.
-    pub(super) async fn phases(&mut self, phases: Vec<Versioned>) -> Result<(), StoreError> {
+    /// the store has stays. One that it does not have comes as it was set last when that refuses more,
+    /// and is left out when it would refuse less than what the store has.
+    pub(super) async fn phases(&mut self, mut phases: Vec<Versioned>) -> Result<(), StoreError> {
+        for from in &mut phases {
+            let last = phase_of(&from.record).and_then(|(target, phase)| {
+                let last = self.set_last.remove(&target)?;
+                (phase_of(&last)?.1 > phase).then_some(last)
+            });
+            if let Some(last) = last {
+                from.record = last;
+            }
+        }
         let mut strictest = None;
         let mut of_store = BTreeMap::new();
         for found in self.store.select(&Selection::Phases).await? {
@@ -113,12 +142,26 @@ impl<'a> Bringing<'a> {
                 of_store.insert(target, phase);
             }
         }
+        let set_last = std::mem::take(&mut self.set_last).into_values();
+        let more = set_last.filter(|record| {
+            phase_of(record).is_some_and(|(target, phase)| {
+                let known = of_store.get(&target).copied();
+                phase.is_some() && known.is_none_or(|known| known < phase)
+            })
+        });
+        phases.extend(more.map(|record| Versioned {
+            version: Epoch(u64::MAX),
+            record,
+        }));
         for from in phases {
             let Some((target, phase)) = phase_of(&from.record) else {
                 continue;
             };
             let known = of_store.get(&target).copied();
-            let loosens = known.is_none() && phase.is_some() && strictest > phase;
+            // How much two brownouts refuse cannot be compared.
+            let loosens = known.is_none()
+                && phase.is_some()
+                && (strictest > phase || (strictest == phase && phase == Some(Phase::Brownout)));
             if loosens || known.is_some_and(|known| known < phase) {
                 self.done.phases_left.push(target);
             }
@@ -130,17 +173,22 @@ impl<'a> Bringing<'a> {
     }
 
     /// Takes in a record of a backup.
-    pub(super) async fn take(&mut self, from: Versioned) -> Result<(), StoreError> {
+    pub(super) async fn take(&mut self, mut from: Versioned) -> Result<(), StoreError> {
         let id = from.record.id();
         if self.settled.contains(&id) {
             return Ok(());
+        }
+        if let Record::Key(key) = &mut from.record {
+            let ends = [key.expires_at, self.ends.get(&id).copied()];
+            key.expires_at = ends.into_iter().flatten().min();
         }
         let known = self.known.get(&id);
         if known.is_some_and(|(_, known)| *known == content(&from.record)) {
             self.done.count(Outcome::Same, id);
             return Ok(());
         }
-        if self.goes_on && known.is_some_and(|(version, _)| *version > from.version) {
+        let is_of_store = from.version <= self.common;
+        if is_of_store && known.is_some_and(|(version, _)| *version > from.version) {
             self.done.count(Outcome::Stays, id);
             return Ok(());
         }
@@ -273,14 +321,15 @@ fn phase_of(record: &Record) -> Option<(Target, Option<Phase>)> {
     Some((record.target.clone(), phase))
 }
 
-/// Whether the store's history has the change after which it stood at `head`.
-async fn goes_on_from(store: &dyn Store, head: Head) -> Result<bool, StoreError> {
+/// `head`, when the store's history has the change after which it stood there. What was changed after
+/// it, while the backup was made, the store may have lost since.
+async fn common_with(store: &dyn Store, head: Head) -> Result<Epoch, StoreError> {
     let Some(before) = head.epoch.0.checked_sub(1) else {
-        return Ok(false);
+        return Ok(Epoch::NONE);
     };
     let events = store.trail(Epoch(before)).await?;
-    let first = events.first();
-    Ok(first.is_some_and(|first| {
+    let is_there = events.first().is_some_and(|first| {
         first.epoch == head.epoch && EventHash::of(first.stored.as_bytes()) == head.hash
-    }))
+    });
+    Ok(if is_there { head.epoch } else { Epoch::NONE })
 }

@@ -76,13 +76,18 @@ impl<W: Write + Send> Making<W> {
         }
     }
 
+    fn left_out(&mut self, what: String) {
+        self.line(&Line::LeftOut { what: what.clone() });
+        self.made.left_out.push(what);
+    }
+
     async fn records(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let mut each = |loaded: Loaded| match loaded {
             Ok(Versioned { version, record }) => {
                 let record = Box::new(kept(record));
                 self.line(&Line::Record { version, record });
             }
-            Err(refused) => self.made.left_out.push(refused.to_string()),
+            Err(refused) => self.left_out(refused.to_string()),
         };
         store.load(&mut each).await.map(drop)
     }
@@ -92,7 +97,7 @@ impl<W: Write + Send> Making<W> {
         let damaged = sightings.damaged.len().saturating_add(uses.damaged.len());
         if damaged > 0 {
             let what = format!("{damaged} last times, which cannot be read");
-            self.made.left_out.push(what);
+            self.left_out(what);
         }
         for sighting in sightings.entries {
             self.line(&Line::Sighting { sighting });
@@ -107,7 +112,7 @@ impl<W: Write + Send> Making<W> {
             // They are numbers that nobody depends on; records without them are a backup.
             Err(StoreError::Unreadable(damaged)) => {
                 let what = format!("{damaged}, and the counts after that");
-                self.made.left_out.push(what);
+                self.left_out(what);
                 Ok(())
             }
             told => told,

@@ -136,7 +136,8 @@ fn key(known: &KeyRecord, from: &KeyRecord) -> KeyRecord {
     let furthest = if is_issued_there { from } else { known };
     let mut digest = furthest.digest;
     let pepper = |digest: Option<crate::key::Digest>| digest.map(|digest| digest.pepper());
-    if pepper(from.digest) > pepper(digest) {
+    // Of the same key: one that was fetched again under its id is another.
+    if from.issued_at == furthest.issued_at && pepper(from.digest) > pepper(digest) {
         digest = from.digest;
     }
     let ends = [known.expires_at, from.expires_at];

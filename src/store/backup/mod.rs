@@ -107,6 +107,11 @@ pub enum Line {
         /// How many.
         days: History,
     },
+    /// Something is missing, since it was not believed or could not be read.
+    LeftOut {
+        /// It, and why, for people.
+        what: String,
+    },
 }
 
 /// The secrets of a configuration, any of which may have authenticated a backup.

@@ -1,4 +1,5 @@
-//! Reading a backup: first all of it to see whether it is one, then again for what it holds.
+//! Reading a backup: first all of it to see whether it is one, then again for what it holds. Somebody
+//! may write to the file meanwhile, so that each line is held against what it was.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use hmac::Mac as _;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::{END, FORM, Header, Line, SealedWith, Secrets};
 use crate::key::PepperVersion;
@@ -77,6 +79,8 @@ pub struct Contents {
     pub uses: u64,
     /// Days of clients with requests.
     pub days: u64,
+    /// How much was left out when it was made, since it was not believed or could not be read.
+    pub left_out: u64,
     /// Keys with a digest, by the pepper that it was made with.
     pub keys_by_pepper: BTreeMap<PepperVersion, u64>,
 }
@@ -96,6 +100,7 @@ impl Contents {
             Line::Sighting { .. } => more(&mut self.sightings, 1),
             Line::Use { .. } => more(&mut self.uses, 1),
             Line::Days { days, .. } => more(&mut self.days, days.len()),
+            Line::LeftOut { .. } => more(&mut self.left_out, 1),
         }
     }
 }
@@ -111,8 +116,8 @@ pub struct Backup {
     path: PathBuf,
     header: Header,
     contents: Contents,
-    /// How many lines there are before the last.
-    lines: u64,
+    /// The SHA-256 of each line between the first and the last.
+    digests: Vec<[u8; 32]>,
 }
 
 impl Backup {
@@ -135,20 +140,15 @@ impl Backup {
     ///
     /// [`BackupError`].
     pub fn of(file: File, path: &Path, secrets: &Secrets<'_>) -> Result<Self, BackupError> {
-        let (header, lines) = check(&file, path, secrets)?;
-        let mut backup = Self {
+        let checked = check(&file, path, secrets)?;
+        let (contents, digests) = checked.read(&file, path, secrets)?;
+        Ok(Self {
             file,
             path: path.to_owned(),
-            header,
-            contents: Contents::default(),
-            lines,
-        };
-        let mut contents = Contents::default();
-        for line in backup.lines()? {
-            contents.count(&line?);
-        }
-        backup.contents = contents;
-        Ok(backup)
+            header: checked.header,
+            contents,
+            digests,
+        })
     }
 
     /// What it says of itself.
@@ -172,7 +172,7 @@ impl Backup {
         let mut raw = Raw::begin(&self.file, &self.path)?;
         raw.next()?; // The header.
         Ok(Lines {
-            left: self.lines.saturating_sub(1),
+            digests: self.digests.iter(),
             raw,
         })
     }
@@ -181,30 +181,65 @@ impl Backup {
 /// The lines of a backup.
 pub struct Lines<'a> {
     raw: Raw<'a>,
-    left: u64,
+    digests: std::slice::Iter<'a, [u8; 32]>,
 }
 
 impl Iterator for Lines<'_> {
     type Item = Result<Line, BackupError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        let line = match self.raw.next() {
-            Ok(Some(line)) => line,
-            Ok(None) => return Some(Err(BackupError::CutOff(self.raw.path.to_owned()))),
+        let digest = self.digests.next()?;
+        let line = match self.raw.expect() {
+            Ok(line) => line,
             Err(error) => return Some(Err(error)),
         };
-        let read = serde_json::from_slice(&line);
-        Some(read.map_err(|error| BackupError::Unreadable {
-            path: self.raw.path.to_owned(),
-            line: self.raw.read,
-            why: error.to_string(),
-        }))
+        if Sha256::digest(&line)[..] != digest[..] {
+            return Some(Err(BackupError::Altered(self.raw.path.to_owned())));
+        }
+        Some(self.raw.decode(&line))
     }
 }
 
-/// The header, and how many lines there are before the last, whose MAC is right.
-fn check(file: &File, path: &Path, secrets: &Secrets<'_>) -> Result<(Header, u64), BackupError> {
+/// What is known of a file whose MAC is right.
+struct Checked {
+    header: Header,
+    /// How many lines there are before the last.
+    lines: u64,
+    mac: Vec<u8>,
+}
+
+impl Checked {
+    /// What is in the file, and the digests of its lines, if it is still the same. Only now, when it is
+    /// known how many there are: whoever makes up a file fills no memory.
+    fn read(
+        &self,
+        file: &File,
+        path: &Path,
+        secrets: &Secrets<'_>,
+    ) -> Result<(Contents, Vec<[u8; 32]>), BackupError> {
+        let altered = || BackupError::Altered(path.to_owned());
+        let mut mac = secrets.mac(self.header.key).ok_or_else(altered)?;
+        let mut raw = Raw::begin(file, path)?;
+        mac.update(&raw.expect()?); // The header.
+        let (mut contents, mut digests) = (Contents::default(), Vec::new());
+        for _ in 1..self.lines {
+            let line = raw.expect()?;
+            mac.update(&line);
+            digests.push(Sha256::digest(&line).into());
+            contents.count(&raw.decode(&line)?);
+        }
+        mac.update(end(self.lines).as_bytes());
+        mac.verify_slice(&self.mac).map_err(|_| altered())?;
+        Ok((contents, digests))
+    }
+}
+
+/// The last line of a backup with so many lines before it, up to the MAC.
+fn end(lines: u64) -> String {
+    format!("{END}{lines},")
+}
+
+fn check(file: &File, path: &Path, secrets: &Secrets<'_>) -> Result<Checked, BackupError> {
     let foreign = || BackupError::Foreign(path.to_owned());
     let mut raw = Raw::begin(file, path)?;
     let first = raw.next()?.ok_or_else(foreign)?;
@@ -221,7 +256,7 @@ fn check(file: &File, path: &Path, secrets: &Secrets<'_>) -> Result<(Header, u64
         lines = lines.saturating_add(1);
         last = line;
     }
-    let end = format!("{END}{lines},");
+    let end = end(lines);
     let cut_off = || BackupError::CutOff(path.to_owned());
     let last = std::str::from_utf8(&last).map_err(|_| cut_off())?;
     let has_end = last.starts_with(END) && last.ends_with("\"}\n");
@@ -235,7 +270,11 @@ fn check(file: &File, path: &Path, secrets: &Secrets<'_>) -> Result<(Header, u64
     let stored = hex::decode(stored).map_err(|_| altered())?;
     mac.update(end.as_bytes());
     mac.verify_slice(&stored).map_err(|_| altered())?;
-    Ok((header, lines))
+    Ok(Checked {
+        header,
+        lines,
+        mac: stored,
+    })
 }
 
 fn header(line: &[u8], path: &Path) -> Result<Header, BackupError> {
@@ -270,6 +309,22 @@ impl<'a> Raw<'a> {
             from: BufReader::new(file),
             path,
             read: 0,
+        })
+    }
+
+    /// The next line, which was there before.
+    fn expect(&mut self) -> Result<Vec<u8>, BackupError> {
+        let path = self.path;
+        self.next()?
+            .ok_or_else(|| BackupError::CutOff(path.to_owned()))
+    }
+
+    /// What the line says that was read last.
+    fn decode(&self, line: &[u8]) -> Result<Line, BackupError> {
+        serde_json::from_slice(line).map_err(|error| BackupError::Unreadable {
+            path: self.path.to_owned(),
+            line: self.read,
+            why: error.to_string(),
         })
     }
 

@@ -8,15 +8,17 @@ use super::bring::Bringing;
 use super::merge::{Outcome, is_revoked};
 use super::seen::Seen;
 use super::{Backup, BackupError, Line, kept};
-use crate::clock::Day;
+use crate::clock::{Day, Timestamp};
 use crate::phase::Target;
 use crate::store::{
     Acknowledged, Action, Change, Epoch, Event, Record, RecordId, RecordKeys, Store, StoreError,
     Versioned,
 };
 
-/// Among how many of the last changes one is looked for that says that a restore goes on.
-const LOOK_BACK: u64 = 50;
+/// Among how many of the last changes one is looked for that says that a restore goes on: so many
+/// times as many as are read at once, the last ones first.
+const LOOKS_BACK: u64 = 10;
+const AT_ONCE: u64 = 100;
 
 /// How a backup is restored.
 #[derive(Debug)]
@@ -95,21 +97,35 @@ impl Restored {
     }
 }
 
-/// What events say was revoked last.
+/// What events say was revoked, got an end, or was set as a phase last.
 #[derive(Debug, Default)]
-pub struct Revocations(pub(super) BTreeMap<RecordId, Record>);
+pub struct Revocations {
+    /// What is revoked, and keys that end.
+    pub(super) ended: BTreeMap<RecordId, Record>,
+    pub(super) phases: BTreeMap<Target, Record>,
+}
 
 impl Revocations {
     /// Takes in the next event of a history.
     pub fn take(&mut self, event: Event) {
         for record in event.records {
             let id = record.id();
-            if is_revoked(&record) {
-                self.0.insert(id, kept(record));
+            if let Record::Phase(phase) = &record {
+                self.phases.insert(phase.target.clone(), record);
+            } else if is_revoked(&record) || end_of(&record).is_some() {
+                self.ended.insert(id, kept(record));
             } else {
-                self.0.remove(&id);
+                self.ended.remove(&id);
             }
         }
+    }
+}
+
+/// When the key ends that this is.
+pub(super) const fn end_of(record: &Record) -> Option<Timestamp> {
+    match record {
+        Record::Key(key) => key.expires_at,
+        Record::Client(_) | Record::Certificate(_) | Record::Alias(_) | Record::Phase(_) => None,
     }
 }
 
@@ -173,11 +189,28 @@ fn records(
 ///
 /// When the store cannot tell.
 pub async fn is_being_restored(store: &dyn Store, now: Epoch) -> Result<bool, StoreError> {
-    let after = Epoch(now.0.saturating_sub(LOOK_BACK));
-    let events = store.trail(after).await?;
-    let actions = events.iter().rev();
-    let last = actions
-        .filter_map(|event| Event::action_of(&event.stored))
-        .find(|action| matches!(action, Action::StoreRestoring | Action::StoreRestored));
-    Ok(last == Some(Action::StoreRestoring))
+    for look in 1..=LOOKS_BACK {
+        let after = now.0.saturating_sub(look.saturating_mul(AT_ONCE));
+        let events = store.trail(Epoch(after)).await?;
+        let mut actions = events
+            .iter()
+            .rev()
+            .filter_map(|event| Event::action_of(&event.stored));
+        let last = actions.find_map(opens);
+        if after == 0 || last.is_some() {
+            return Ok(last == Some(true));
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a restore goes on after a change that says so; nothing of any other.
+pub(super) const fn opens(action: Action) -> Option<bool> {
+    if matches!(action, Action::StoreRestoring) {
+        Some(true)
+    } else if matches!(action, Action::StoreRestored) {
+        Some(false)
+    } else {
+        None
+    }
 }

@@ -48,7 +48,7 @@ impl<'a> Seen<'a> {
     /// When the store did not take it, or it is not known whether it did: restore again.
     pub(super) async fn take(&mut self, line: Line) -> Result<(), StoreError> {
         match line {
-            Line::Record { .. } => return Ok(()),
+            Line::Record { .. } | Line::LeftOut { .. } => return Ok(()),
             Line::Sighting { sighting } => self.batch.sightings.push(sighting),
             Line::Use { used } => self.batch.uses.push(used),
             Line::Days { client, days } => self.days(client, days).await?,

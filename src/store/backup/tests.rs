@@ -285,6 +285,29 @@ fn what_is_another_clients_stays() {
     assert_eq!(content(&merged), content(&here));
 }
 
+/// After a loss its client fetched a key again, and has that one.
+#[test]
+fn a_digest_of_another_key_under_the_same_id_does_not_take_its_place() {
+    let issued_at = |id, pepper, byte: &str, at: Timestamp| {
+        key(|key| {
+            let digest = serde_json::json!({ "pepper": pepper, "bytes": byte.repeat(32) });
+            key.id = id;
+            key.digest = serde_json::from_value(digest).unwrap();
+            key.issued_at = Some(at);
+        })
+    };
+    let id = KeyId::generate();
+    let known = issued_at(id, 1, "00", NOW);
+    let renewed = issued_at(id, 2, "11", NOW);
+    let (outcome, merged) = merge(&known, &renewed);
+    assert_eq!(outcome, Outcome::Advanced);
+    assert_eq!(content(&merged), content(&renewed));
+    let later = NOW.plus(std::time::Duration::from_secs(1));
+    let (outcome, merged) = merge(&known, &issued_at(id, 2, "11", later));
+    assert_eq!(outcome, Outcome::Stays);
+    assert_eq!(content(&merged), content(&known));
+}
+
 #[test]
 fn a_sealed_key_is_not_kept() {
     let with = key(|key| {

@@ -13,8 +13,9 @@ use crate::store::{Epoch, EventHash, Head, RecordId, StoreError, Unreadable};
 
 /// How many fields of a hash to ask for at a time.
 const FIELDS: usize = 500;
-/// The most events that one answer holds.
-const EVENTS_AT_ONCE: usize = 1000;
+/// The most events that one answer holds. Those of a restore have a hundred records each, and all of
+/// them must come within `store.response_timeout`.
+const EVENTS_AT_ONCE: usize = 100;
 
 /// Takes a field of a hash and its value.
 type Each<'a> = dyn FnMut(&str, &[u8]) -> Result<(), StoreError> + Send + 'a;
