@@ -78,8 +78,10 @@ pub(super) fn head((epoch, hash): (Option<String>, Option<String>)) -> Result<He
         None => Epoch::NONE,
         Some(stored) => stored
             .parse()
+            .ok()
             .map(Epoch)
-            .map_err(|_| unreadable(EPOCH, &stored, "a number"))?,
+            .filter(|epoch| *epoch <= Epoch::LAST)
+            .ok_or_else(|| unreadable(EPOCH, &stored, "a number that there can be"))?,
     };
     let hash = match hash.as_deref() {
         None | Some("") => EventHash::default(),
