@@ -134,3 +134,16 @@ fn event(entry: &StreamId) -> Result<(Epoch, Vec<u8>), StoreError> {
     let stored = stored.ok_or_else(|| damaged("it has no field \"event\""))?;
     Ok((Epoch(epoch), stored))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_that_there_cannot_be_is_not_believed() {
+        let read = |epoch: Epoch| head((Some(epoch.to_string()), None)).ok();
+        let last = read(Epoch::LAST).map(|head| head.epoch);
+        assert_eq!(last, Some(Epoch::LAST));
+        assert_eq!(read(Epoch::LAST.next()), None);
+    }
+}
