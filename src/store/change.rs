@@ -317,7 +317,7 @@ impl Event {
             let json = json.ok_or_else(|| damaged(&"it is no event"))?;
             keys.check(mac.as_ref(), &[CONTEXT, json.as_bytes()])?;
             let event: Self = serde_json::from_str(json).map_err(|error| damaged(&error))?;
-            if event.epoch == epoch {
+            if event.epoch == epoch && epoch <= Epoch::LAST {
                 Ok(event)
             } else {
                 Err(Refusal::Damaged(format!(
@@ -383,6 +383,10 @@ mod tests {
         }
         let none = RecordKeys::none();
         assert!(Event::decode(Epoch(7), unsigned.as_bytes(), &none).is_ok());
+
+        let epoch = Epoch::LAST;
+        let made_up = Event::of(&change, Head { epoch, ..head }).encode(&keys);
+        assert!(Event::decode(epoch.next(), made_up.as_bytes(), &keys).is_err());
     }
 
     #[test]

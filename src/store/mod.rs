@@ -59,6 +59,10 @@ impl Epoch {
     /// Before any change. As the expected version of a record: it must not exist.
     pub const NONE: Self = Self(0);
 
+    /// The last one that there can be. No store lives to see it, so a later one was made up; and the
+    /// directory could not tell it from others, which is the older.
+    pub const LAST: Self = Self((1 << 48) - 1);
+
     /// The epoch of the change after this one.
     #[must_use]
     pub const fn next(self) -> Self {

@@ -49,7 +49,8 @@ impl Versioned {
 
 fn numbered<'a>(opened: &Opened<'a>) -> Result<(Epoch, &'a str), Refusal> {
     let numbered = opened.numbered(VERSION, RECORD);
-    numbered.ok_or_else(|| damaged(&"it has no version"))
+    let possible = numbered.filter(|(version, _)| *version <= Epoch::LAST);
+    possible.ok_or_else(|| damaged(&"it has no version that there can be"))
 }
 
 /// Gives `work` all that the MAC of a record is of.
@@ -130,6 +131,15 @@ mod tests {
         }
         let stored = Versioned::encode(Epoch(7), &client("a"), &RecordKeys::none());
         assert_eq!(refusal("b", &stored, &RecordKeys::none()), Some("damaged"));
+    }
+
+    /// The directory keeps no more of it, and would take an older record for as new.
+    #[test]
+    fn a_version_that_there_cannot_be_is_refused() {
+        for (version, why) in [(Epoch::LAST, None), (Epoch::LAST.next(), Some("damaged"))] {
+            let stored = Versioned::encode(version, &client("a"), &keys());
+            assert_eq!(refusal("a", &stored, &keys()), why, "{version}");
+        }
     }
 
     #[test]

@@ -327,4 +327,4 @@ pub(super) fn age(head: Head, now: Timestamp) -> Duration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -82,6 +82,13 @@ fn written(snapshot: &Snapshot, view: &View) -> Vec<u8> {
     bytes
 }
 
+/// What is read of a snapshot of `view`.
+pub(in crate::directory) fn again(view: &View) -> View {
+    let one = snapshot("a", 1);
+    let read = one.read_from(written(&one, view).as_slice(), NOW);
+    read.unwrap().1
+}
+
 /// Enough for several pieces.
 const MANY: usize = 500;
 

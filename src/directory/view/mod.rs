@@ -4,6 +4,8 @@ mod apply;
 mod counted;
 mod expected;
 mod kept;
+#[cfg(test)]
+mod model;
 mod over;
 mod stay;
 

@@ -79,8 +79,10 @@ pub(super) fn head((epoch, hash): (Option<String>, Option<String>)) -> Result<He
         None => Epoch::NONE,
         Some(stored) => stored
             .parse()
+            .ok()
             .map(Epoch)
-            .map_err(|_| unreadable(EPOCH, &stored, "a number"))?,
+            .filter(|epoch| *epoch <= Epoch::LAST)
+            .ok_or_else(|| unreadable(EPOCH, &stored, "a number that there can be"))?,
     };
     let hash = match hash.as_deref() {
         None | Some("") => EventHash::default(),
@@ -132,4 +134,17 @@ fn event(entry: &StreamId) -> Result<(Epoch, Vec<u8>), StoreError> {
     let stored = entry.get("event");
     let stored = stored.ok_or_else(|| damaged("it has no field \"event\""))?;
     Ok((Epoch(epoch), stored))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_that_there_cannot_be_is_not_believed() {
+        let read = |epoch: Epoch| head((Some(epoch.to_string()), None)).ok();
+        let last = read(Epoch::LAST).map(|head| head.epoch);
+        assert_eq!(last, Some(Epoch::LAST));
+        assert_eq!(read(Epoch::LAST.next()), None);
+    }
 }
