@@ -186,8 +186,8 @@ impl Directory {
         self.population.fetch_add(1, Ordering::Release);
         self.head.send_replace(head);
         self.loaded.send_replace(true);
-        // It takes its time to go, while a head of before would be of another history.
-        drop(before);
+        // A large one takes its time to go, and nobody must wait for that.
+        tokio::task::spawn_blocking(move || drop(before));
         tracing::info!(
             epoch = head.epoch.0,
             clients,
