@@ -162,8 +162,12 @@ fn what_was_revoked_after_the_backup_stays_revoked_behind_a_running_gateway() {
 fn a_backup_is_for_its_owner_and_comes_whole_or_not_at_all() {
     let scene = Scene::new();
     let gateway = scene.embedded().start();
-    let key = gateway.claim_key(&scene.world.client("alice"));
     let file = scene.file("backup");
+    // Most likely another store is meant.
+    let nothing = gateway.cli(&["store", "backup", &file]);
+    assert_eq!(nothing.status.code(), Some(1), "{nothing:#?}");
+    verified(&gateway, &[], &["nothing was ever written"]);
+    let key = gateway.claim_key(&scene.world.client("alice"));
     gateway.cli(&["store", "backup", &file]).expect_success();
     let mode = fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

@@ -13,6 +13,7 @@ use super::secrets;
 use crate::cli::audit::verify::MOST_TOLD;
 use crate::cli::open::Operator;
 use crate::cli::{Failure, Out};
+use crate::store::Epoch;
 use crate::store::backup::{Contents, Made, NotMade, make};
 
 #[derive(Debug, clap::Args)]
@@ -76,11 +77,23 @@ pub(super) async fn write<W: Write + Send>(
 ) -> Result<(W, Made), Failure> {
     let config = &operator.config;
     let (store, name) = (operator.store.as_ref(), config.store.to_string());
+    let head = store.head().await;
+    let head = head.map_err(|error| operator.cannot_tell(&error))?;
+    if head.epoch == Epoch::NONE {
+        return Err(Failure::Refused(nothing_in(&name)));
+    }
     let made = make(store, &name, &secrets(config), operator.now, to).await;
     made.map_err(|error| match error {
         NotMade::Store(error) => operator.cannot_tell(&error),
         NotMade::Io(_) => Failure::Internal(error.into()),
     })
+}
+
+/// What to say of a store that nobody ever wrote to: most likely it is not the one that is meant.
+pub(super) fn nothing_in(store: &str) -> String {
+    format!(
+        "nothing was ever written to this store ({store}); see that the configuration names the right one"
+    )
 }
 
 fn text(report: &Report<'_>) -> String {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::backup::summary;
+use super::backup::{nothing_in, summary};
 use super::references::References;
 use super::secrets;
 use crate::cli::audit::verify::{MOST_TOLD, of_store};
@@ -15,7 +15,7 @@ use crate::client::ClientId;
 use crate::config::StoreSettings;
 use crate::store::backup::{Backup, BackupError, Contents, Line};
 use crate::store::embedded::{OpenError, check};
-use crate::store::{Head, Loaded, RecordId, Selection, StoreError, Versioned};
+use crate::store::{Epoch, Head, Loaded, RecordId, Selection, StoreError, Versioned};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -124,6 +124,9 @@ impl Report {
         };
         let loaded = operator.store.load(&mut each).await;
         self.head = loaded.map_err(|error| operator.cannot_tell(&error))?;
+        if self.head.epoch == Epoch::NONE {
+            self.wrong(nothing_in(&operator.config.store.to_string()));
+        }
         for (id, named) in references.missing() {
             // It may have come while the others were read.
             if let Ok(None) = operator.store.get(named).await {

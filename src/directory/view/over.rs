@@ -12,7 +12,7 @@ use crate::key::KeyStatus;
 const OVER_AFTER: Duration = Duration::from_hours(24);
 
 impl View {
-    /// Whether the credential ended more than [`OVER_AFTER`] ago, or is none. What expired may still
+    /// Whether the credential ended more than a day ago, or is none. What expired may still
     /// claim a key, so for a certificate only what shut it counts.
     #[must_use]
     pub fn is_over(&self, credential: &CredentialId, now: Timestamp) -> bool {
