@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::content;
 use super::merge::{Outcome, is_revoked, merge};
-use super::restore::{Order, Restored, Revocations, end_of, opens};
+use super::order::{Order, Restored, Revocations, end_of};
+use super::under_way::opens;
 use crate::clock::Timestamp;
 use crate::phase::{Phase, Setting, Target};
 use crate::store::{

@@ -8,9 +8,11 @@
 mod bring;
 mod make;
 mod merge;
+mod order;
 mod read;
 mod restore;
 mod seen;
+mod under_way;
 mod write;
 
 use std::collections::BTreeMap;
@@ -22,8 +24,10 @@ use sha2::Sha256;
 
 pub use make::{Made, NotMade, make};
 pub use merge::is_revoked;
+pub use order::{Order, Restored, Revocations};
 pub use read::{Backup, BackupError, Contents, Lines};
-pub use restore::{NotRestored, Order, Restored, Revocations, is_being_restored, restore};
+pub use restore::{NotRestored, restore};
+pub use under_way::is_being_restored;
 pub use write::Writer;
 
 use super::{Epoch, EventHash, Head, Record, RecordKeyVersion, RecordKeys};

@@ -32,6 +32,7 @@ mod rights;
 mod sentinel;
 mod settings;
 mod tls;
+mod vote;
 
 pub use inspect::{Inspection, Role, Server, Told, Untold, Voter, inspect};
 pub use settings::{Address, Login, Sentinels, Settings, Shape};

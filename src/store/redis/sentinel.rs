@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::dial::{Connection, Dial};
 use super::failure::Failure;
-use super::primary::{each, vote};
 use super::settings::{Address, Sentinels};
+use super::vote::{each, vote};
 use crate::clock;
 
 /// On which the sentinels tell of another primary.
