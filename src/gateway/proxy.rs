@@ -248,8 +248,7 @@ impl Gateway {
                 Err(_) => Err(Refusal::Internal("the client went away")),
             };
         }
-        let live = Arc::clone(&exchange.live);
-        let admit = |freshness| self.admit(&head, connection, &live, freshness, now);
+        let admit = |freshness| self.admit(&head, connection, &exchange.live, freshness, now);
         let decided = self.decide_confirmed(now, admit).await;
         match &decided {
             Ok(permit) => {
@@ -257,7 +256,7 @@ impl Gateway {
                 if let Some(identity) = permit.identity() {
                     self.served(identity, exchange);
                     exchange.note_identity(identity);
-                    let checked = self.check_key(&head, connection, identity, &live, now);
+                    let checked = self.check_key(&head, connection, identity, &exchange.live, now);
                     exchange.key_check = checked.await;
                 }
             }
@@ -265,7 +264,7 @@ impl Gateway {
                 exchange.route = self.route(&head).ok().cloned();
                 if let Some(caller) = refusal.caller() {
                     self.saw(caller, exchange);
-                    let checked = self.check_key(&head, connection, caller, &live, now);
+                    let checked = self.check_key(&head, connection, caller, &exchange.live, now);
                     exchange.key_check = checked.await;
                 }
             }

@@ -49,7 +49,7 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
             }
             Claimed::Issued(key, change) => match parts
                 .store
-                .commit(&change.clone().caused_from(exchange.origin()))
+                .commit(&change.caused_from(exchange.origin()))
                 .await
             {
                 Ok(Committed { epoch, .. }) => {

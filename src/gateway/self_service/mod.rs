@@ -7,7 +7,6 @@ mod once;
 mod rotate;
 mod whoami;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -133,9 +132,8 @@ impl Call<'_> {
         exchange: &mut Exchange,
     ) -> Result<Identity, Refusal> {
         let (gateway, now) = (self.gateway, exchange.now);
-        let live = Arc::clone(&exchange.live);
-        let caller =
-            |freshness| gateway.caller(self.head, self.connection, &live, purpose, freshness, now);
+        let (head, connection, live) = (self.head, self.connection, &exchange.live);
+        let caller = |freshness| gateway.caller(head, connection, live, purpose, freshness, now);
         match self.gateway.decide_confirmed(now, caller).await? {
             Caller::Nobody => {
                 let asked = gateway.parts.asking.asks(Some(self.head.host()));
@@ -143,8 +141,7 @@ impl Call<'_> {
             }
             Caller::Known(identity) => {
                 exchange.note_identity(&identity);
-                let (head, connection) = (self.head, self.connection);
-                let checked = gateway.check_key(head, connection, &identity, &live, now);
+                let checked = gateway.check_key(head, connection, &identity, &exchange.live, now);
                 exchange.key_check = checked.await;
                 self.gateway.saw(&identity, exchange);
                 Ok(identity)
