@@ -6,33 +6,17 @@ use std::os::unix::fs::PermissionsExt as _;
 use redis::streams::StreamRangeReply;
 use sha2::{Digest as _, Sha256};
 
-use crate::support::backend::Backend;
 use crate::support::gateway::{Builder, Gateway};
-use crate::support::store::SharedStore;
+use crate::support::scene::Scene;
 use crate::support::wait_for;
-use crate::support::world::World;
-
-struct Scene {
-    world: World,
-    backend: Backend,
-    store: SharedStore,
-}
 
 impl Scene {
-    fn new() -> Self {
-        Self {
-            world: World::new(),
-            backend: Backend::start(),
-            store: SharedStore::start(),
-        }
-    }
-
     fn embedded(&self) -> Builder<'_> {
         Gateway::builder(&self.world).echo(&self.backend)
     }
 
     fn redis(&self) -> Gateway {
-        self.embedded().redis(&self.store.url()).start()
+        self.builder().start()
     }
 
     fn file(&self, name: &str) -> String {

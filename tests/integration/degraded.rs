@@ -2,37 +2,18 @@
 
 use keyferry::key::KeyId;
 
-use crate::support::backend::Backend;
 use crate::support::gateway::Gateway;
 use crate::support::key::forged;
-use crate::support::store::SharedStore;
+use crate::support::scene::Scene;
 use crate::support::wait_for;
-use crate::support::world::World;
 
 const BASE: &str = "/.well-known/keyferry";
 
-struct Scene {
-    world: World,
-    backend: Backend,
-    store: SharedStore,
-}
-
 impl Scene {
-    fn new() -> Self {
-        Self {
-            world: World::new(),
-            backend: Backend::start(),
-            store: SharedStore::start(),
-        }
-    }
-
-    fn gateway(&self, set: &[(&str, &str)]) -> Gateway {
-        let builder = Gateway::builder(&self.world)
-            .redis(&self.store.url())
-            .echo(&self.backend);
-        let set = set
-            .iter()
-            .fold(builder, |builder, (path, value)| builder.set(path, *value));
+    fn gateway_with(&self, set: &[(&str, &str)]) -> Gateway {
+        let set = set.iter().fold(self.builder(), |builder, (path, value)| {
+            builder.set(path, *value)
+        });
         set.start()
     }
 }
@@ -44,7 +25,7 @@ fn status(gateway: &Gateway, key: &str) -> u16 {
 #[test]
 fn known_clients_are_served_for_max_stale_and_then_told_to_come_again() {
     let mut scene = Scene::new();
-    let gateway = scene.gateway(&[("store.max_stale", "5s")]);
+    let gateway = scene.gateway_with(&[("store.max_stale", "5s")]);
     let alice = scene.world.client("alice");
     let key = gateway.claim_key(&alice);
     scene.store.stop();
@@ -73,7 +54,7 @@ fn known_clients_are_served_for_max_stale_and_then_told_to_come_again() {
 #[test]
 fn a_gateway_starts_from_its_snapshot_while_redis_is_gone() {
     let mut scene = Scene::new();
-    let mut gateway = scene.gateway(&[("store.snapshot", "keyferry.snapshot")]);
+    let mut gateway = scene.gateway_with(&[("store.snapshot", "keyferry.snapshot")]);
     let (alice, bob) = (scene.world.client("alice"), scene.world.client("bob"));
     let [key, revoked] = [&alice, &bob].map(|client| gateway.claim_key(client));
     let id = revoked.split('_').nth(2).unwrap();
@@ -131,7 +112,7 @@ fn a_revocation_in_the_snapshot_outlives_a_store_that_lost_it() {
         let mut dump = redis::cmd("DUMP");
         dump.arg(key).query(&mut scene.store.connection()).unwrap()
     };
-    let mut gateway = scene.gateway(&[("store.snapshot", "keyferry.snapshot")]);
+    let mut gateway = scene.gateway_with(&[("store.snapshot", "keyferry.snapshot")]);
     let alice = scene.world.client("alice");
     let key = gateway.claim_key(&alice);
     let id = key.split('_').nth(2).unwrap().to_owned();
@@ -150,7 +131,7 @@ fn a_revocation_in_the_snapshot_outlives_a_store_that_lost_it() {
         let () = restore.query(&mut scene.store.connection()).unwrap();
     }
     // The control: a gateway that has no snapshot.
-    let naive = scene.gateway(&[]);
+    let naive = scene.gateway_with(&[]);
     assert_eq!(status(&naive, &key), 200);
     drop(naive);
 
@@ -163,7 +144,7 @@ fn a_revocation_in_the_snapshot_outlives_a_store_that_lost_it() {
         (gateway.metric("keyferry_tombstones") < 0.5).then_some(())
     });
     assert_eq!(status(&gateway, &key), 401);
-    let naive = scene.gateway(&[]);
+    let naive = scene.gateway_with(&[]);
     assert_eq!(status(&naive, &key), 401);
 }
 
@@ -173,7 +154,7 @@ fn a_revocation_in_the_snapshot_outlives_a_store_that_lost_it() {
 fn a_revocation_is_acknowledged_when_it_holds_here_and_not_before() {
     let scene = Scene::new();
     let mut redis = scene.store.connection();
-    let gateway = scene.gateway(&[]);
+    let gateway = scene.gateway_with(&[]);
     let [by_client, by_operator] =
         ["alice", "bob"].map(|name| gateway.claim_key(&scene.world.client(name)));
     let all: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis).unwrap();
@@ -214,7 +195,7 @@ fn a_damaged_snapshot_is_refused_and_the_gateway_starts_without_it() {
     let scene = Scene::new();
     let path = scene.world.path("keyferry.snapshot");
     let set = [("store.snapshot", path.to_str().unwrap())];
-    let mut gateway = scene.gateway(&set);
+    let mut gateway = scene.gateway_with(&set);
     let key = gateway.claim_key(&scene.world.client("alice"));
     assert!(gateway.stop().success());
     let whole = std::fs::read(&path).unwrap();

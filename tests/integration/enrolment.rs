@@ -9,37 +9,18 @@ use keyferry::clock;
 use keyferry::key::KeyId;
 use serde_json::json;
 
-use crate::support::backend::Backend;
 use crate::support::gateway::Gateway;
 use crate::support::key::forged;
 use crate::support::python::run;
-use crate::support::store::SharedStore;
+use crate::support::scene::Scene;
 use crate::support::wait_for;
-use crate::support::world::{HOST, Identity, World};
+use crate::support::world::{HOST, Identity};
 
 const BASE: &str = "/.well-known/keyferry";
 
-struct Scene {
-    world: World,
-    backend: Backend,
-    store: SharedStore,
-}
-
 impl Scene {
-    fn new() -> Self {
-        Self {
-            world: World::new(),
-            backend: Backend::start(),
-            store: SharedStore::start(),
-        }
-    }
-
-    fn gateway(&self, mode: &str) -> Gateway {
-        Gateway::builder(&self.world)
-            .redis(&self.store.url())
-            .set("enrolment.mode", mode)
-            .echo(&self.backend)
-            .start()
+    fn enrolling(&self, mode: &str) -> Gateway {
+        self.builder().set("enrolment.mode", mode).start()
     }
 
     /// What an operator does: gives the certificate to a client, under this key id.
@@ -67,7 +48,7 @@ impl Scene {
 #[test]
 fn enrolment_auto_makes_a_client_at_its_first_call() {
     let scene = Scene::new();
-    let gateway = scene.gateway("auto");
+    let gateway = scene.enrolling("auto");
     let (alice, bob) = (scene.world.client("alice"), scene.world.client("bob"));
     let ask = |who| gateway.curl("/").certificate(who).send();
     ask(&alice).expect_status(200);
@@ -85,7 +66,7 @@ fn enrolment_auto_makes_a_client_at_its_first_call() {
 #[test]
 fn enrolment_approve_lists_a_certificate_and_waits_for_the_operator() {
     let scene = Scene::new();
-    let gateway = scene.gateway("approve");
+    let gateway = scene.enrolling("approve");
     let alice = scene.world.client("alice");
     let ask = |path: &str| gateway.curl(path).certificate(&alice).send();
     for _ in 0..2 {
@@ -110,13 +91,13 @@ fn enrolment_approve_lists_a_certificate_and_waits_for_the_operator() {
 fn enrolment_registered_refuses_whoever_the_operator_did_not_name() {
     let scene = Scene::new();
     // The client comes to be by another gateway that enrols it; here it is the operator's act.
-    let elsewhere = scene.gateway("auto");
+    let elsewhere = scene.enrolling("auto");
     let (known, named) = (scene.world.client("known"), scene.world.client("named"));
     let answer = elsewhere.curl("/").certificate(&known).send();
     answer.expect_status(200);
     let (client, key) = scene.seen();
 
-    let gateway = scene.gateway("registered");
+    let gateway = scene.enrolling("registered");
     let ask = |who| gateway.curl("/").certificate(who).send();
     ask(&known).expect_status(200);
     let before = scene.backend.requests().len();
@@ -142,7 +123,7 @@ fn enrolment_registered_refuses_whoever_the_operator_did_not_name() {
 #[test]
 fn one_new_certificate_at_two_gateways_becomes_one_client_with_one_key_id() {
     let scene = Scene::new();
-    let gateways = [scene.gateway("auto"), scene.gateway("auto")];
+    let gateways = [scene.enrolling("auto"), scene.enrolling("auto")];
     for round in 0..3 {
         let client = scene.world.client(&format!("round-{round}"));
         let before = scene.backend.requests().len();
@@ -189,7 +170,7 @@ fn one_new_certificate_at_two_gateways_becomes_one_client_with_one_key_id() {
 #[test]
 fn k8_a_key_claimed_at_one_gateway_works_at_once_at_the_other_and_ends_at_both() {
     let scene = Scene::new();
-    let (one, other) = (scene.gateway("auto"), scene.gateway("auto"));
+    let (one, other) = (scene.enrolling("auto"), scene.enrolling("auto"));
     for round in 0..5 {
         let client = scene.world.client(&format!("round-{round}"));
         let key = one.claim_key(&client);
@@ -217,7 +198,7 @@ fn k8_a_key_claimed_at_one_gateway_works_at_once_at_the_other_and_ends_at_both()
 #[test]
 fn o1_without_redis_known_clients_are_served_and_unknown_ones_told_to_come_again() {
     let mut scene = Scene::new();
-    let gateway = scene.gateway("auto");
+    let gateway = scene.enrolling("auto");
     let (alice, bob) = (scene.world.client("alice"), scene.world.client("bob"));
     let key = gateway.claim_key(&alice);
     gateway

@@ -23,6 +23,7 @@ pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod redis;
 pub(crate) mod s_client;
+pub(crate) mod scene;
 pub(crate) mod signature;
 pub(crate) mod store;
 pub(crate) mod wire;
