@@ -153,11 +153,11 @@ impl Directory {
             return Err(StoreError::from(one).into());
         }
         let is_other = is_replaced || is_another_history(&seen, &head);
-        // Nor is one that is only half restored.
         if is_other && is_gutted(&known, &view) {
             return Err(Failure::Lost(seen.epoch));
         }
         let is_incomplete = self.is_incomplete(head.epoch, is_other).await?;
+        // Nor is one believed that is only half restored.
         if is_other && is_incomplete {
             return Err(Failure::Lost(seen.epoch));
         }
