@@ -194,6 +194,7 @@ impl World {
         let folder = TempDir::new()?;
         let format = Format::new("kf", "live")?;
         let live = Arc::new(Live {
+            renewal: vec![Renewal::default()],
             peppers: Peppers::new(Pepper::new(1, &Secret::new(vec![7; 32])), []),
             signers: Vec::new(),
         });
@@ -230,7 +231,6 @@ impl World {
                 live: Arc::new(ArcSwap::new(Arc::clone(&live))),
                 keys_per_client: 10,
                 enrolment: Enrolment::Registered,
-                renewal: vec![Renewal::default()],
                 names: Names::default(),
                 keep_ambiguous_headers: false,
                 self_service: SelfService {
@@ -291,6 +291,7 @@ fn trusted(authority: &pki::Issued) -> Ca {
         allow_missing_client_auth: false,
         allow_weak: false,
         max_depth: 4,
+        ..Ca::default()
     }
 }
 

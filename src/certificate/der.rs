@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
             usize::from(first)
         } else {
             let octets = usize::from(first & 0x7f);
-            if !(1..=3).contains(&octets) {
+            if !(1..=4).contains(&octets) {
                 return Err(NotDer);
             }
             let (length, after) = rest.split_at_checked(octets).ok_or(NotDer)?;
@@ -71,7 +71,8 @@ impl<'a> Reader<'a> {
             let shortest = match octets {
                 1 => 0x80,
                 2 => 0x100,
-                _ => 0x1_0000,
+                3 => 0x1_0000,
+                _ => 0x100_0000,
             };
             let length = length.iter().fold(0, |sum, &b| sum << 8 | usize::from(b));
             if length < shortest {

@@ -25,7 +25,7 @@ pub(super) fn diagnose(trust: &Trust, presented: &Presented<'_>) -> (Vec<Problem
             }
             continue;
         }
-        let problems = under(trust, authority, presented, &chain, least.outcome.err());
+        let problems = under(authority, presented, &chain, least.outcome.err());
         let weight = |problems: &[Problem]| {
             let gravest = problems.first().map(|problem| problem.reason);
             (gravest, std::cmp::Reverse(problems.len()))
@@ -47,15 +47,18 @@ pub(super) fn diagnose(trust: &Trust, presented: &Presented<'_>) -> (Vec<Problem
 
 /// The problems of a chain that was built up to an anchor of this authority.
 fn under(
-    trust: &Trust,
     authority: &Authority,
     presented: &Presented<'_>,
     chain: &[Link],
     fault: Option<Fault>,
 ) -> Vec<Problem> {
     let mut problems = rules::problems(chain, Exceptions::of(authority), true);
-    problems.extend(forgeries(chain));
-    problems.extend(revocation::problems(trust, authority, presented, chain));
+    let forgeries = forgeries(chain);
+    // Lists tell of what an issuer signed; and whoever forges its name must not have us try keys.
+    if forgeries.is_empty() {
+        problems.extend(revocation::ask(authority, presented, chain).problems);
+    }
+    problems.extend(forgeries);
     relaxed(authority, presented, chain, fault, &mut problems);
     if problems.is_empty()
         && let Err(fault) = run(authority, Demands::of(authority, None), presented).outcome

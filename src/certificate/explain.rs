@@ -142,6 +142,10 @@ pub(super) fn foreign_lists(issuers: &[String]) -> String {
     )
 }
 
+pub(super) fn accepted_all_the_same(why: &str) -> String {
+    format!("{why} It is accepted all the same, as the operator has decided.")
+}
+
 pub(super) const CLEAR: &str =
     "By the revocation lists of its issuers, nothing of the chain was revoked.";
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::CaIndex;
 use super::chain::{Chain, Link};
 use super::diagnose::diagnose;
-use super::revocation;
+use super::revocation::{self, Findings};
 use super::rules::{self, Exceptions};
 use super::run::{Demands, Presented, ends_in_anchor, links, run};
 use super::trust::{Authority, Trust};
@@ -29,6 +29,7 @@ pub(super) fn judge(
         facts: None,
         outcome: Outcome::Bad(Vec::new()),
         forms: Arc::default(),
+        unknown: None,
         dates: Vec::new(),
         span: (
             Timestamp::from_unix(i64::MIN),
@@ -62,8 +63,9 @@ pub(super) fn judge(
         resumed,
         now,
     };
-    let links = if let Some((ca, links)) = accepted(trust, &presented) {
+    let links = if let Some((ca, Accepted { links, unknown })) = accepted(trust, &presented) {
         verdict.outcome = Outcome::Good(ca);
+        verdict.unknown = unknown.map(Into::into);
         if let [leaf, issuer, ..] = links.as_slice() {
             verdict.forms = Arc::new(Forms::of(&leaf.x509, &issuer.x509));
         }
@@ -78,22 +80,29 @@ pub(super) fn judge(
     (verdict, links)
 }
 
+/// A chain that is good under an authority.
+struct Accepted {
+    links: Vec<Link>,
+    /// Why nobody can tell whether it was revoked, where that is let pass.
+    unknown: Option<String>,
+}
+
 /// The authority under which the chain is good, if need be at another time than now: of several,
 /// the one that is nearest to the client's certificate, whatever the order in the configuration.
-fn accepted(trust: &Trust, presented: &Presented<'_>) -> Option<(CaIndex, Vec<Link>)> {
+fn accepted(trust: &Trust, presented: &Presented<'_>) -> Option<(CaIndex, Accepted)> {
     let now = presented.now;
     let authorities = || (0..).map(CaIndex).zip(&trust.authorities);
     let at_once = authorities()
-        .filter_map(|(ca, authority)| Some((ca, accept(trust, authority, presented, Some(now))?)))
-        .min_by_key(|(_, links)| links.len());
+        .filter_map(|(ca, authority)| Some((ca, accept(authority, presented, Some(now))?)))
+        .min_by_key(|(_, accepted)| accepted.links.len());
     at_once.or_else(|| {
         authorities().find_map(|(ca, authority)| {
-            let links = accept(trust, authority, presented, None)?;
-            match common_moment(&links, now) {
+            let accepted = accept(authority, presented, None)?;
+            match common_moment(&accepted.links, now) {
                 // Never valid together, and so refused by its dates at any time.
-                None => Some((ca, links)),
+                None => Some((ca, accepted)),
                 // Apart from the time it is good: so it must be good when its time comes.
-                Some(moment) => Some((ca, accept(trust, authority, presented, Some(moment))?)),
+                Some(moment) => Some((ca, accept(authority, presented, Some(moment))?)),
             }
         })
     })
@@ -102,11 +111,10 @@ fn accepted(trust: &Trust, presented: &Presented<'_>) -> Option<(CaIndex, Vec<Li
 /// The whole of our demands under one authority, with its exceptions and no others: the chain, if
 /// they are met. This is the only way to a good verdict.
 fn accept(
-    trust: &Trust,
     authority: &Authority,
     presented: &Presented<'_>,
     valid_at: Option<Timestamp>,
-) -> Option<Vec<Link>> {
+) -> Option<Accepted> {
     let demands = Demands::of(authority, valid_at);
     let run = run(authority, demands, presented);
     run.outcome.ok()?;
@@ -114,9 +122,12 @@ fn accept(
     let whole = links.len() == run.built.len();
     let own = links.first().map(|leaf| leaf.fingerprint) == Some(presented.leaf.fingerprint);
     let anchored = links.len() > 1 && ends_in_anchor(authority, &links);
-    let good = rules::problems(&links, Exceptions::of(authority), true).is_empty()
-        && revocation::problems(trust, authority, presented, &links).is_empty();
-    (whole && own && anchored && good).then_some(links)
+    let good = rules::problems(&links, Exceptions::of(authority), true).is_empty();
+    if !(whole && own && anchored && good) {
+        return None;
+    }
+    let Findings { problems, unknown } = revocation::ask(authority, presented, &links);
+    problems.is_empty().then_some(Accepted { links, unknown })
 }
 
 /// The moment nearest to now at which all certificates are valid together.

@@ -61,6 +61,10 @@ impl Verdict {
         let Outcome::Good(ca) = self.outcome else {
             return None;
         };
+        // Whether it was revoked must be known for that.
+        if self.unknown.is_some() {
+            return None;
+        }
         let ended = self.dates.first()?.end();
         let rejected = self.at(now).err()?;
         let [problem] = rejected.problems() else {

@@ -40,9 +40,11 @@ pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use handed::{Handed, NotHanded};
 pub use lapsed::Lapsed;
 pub use limits::Limits;
-pub use pem::{NotUsable, certificates, revocation_lists};
+pub use pem::{NotUsable, certificates};
 pub use record::{CertificateRecord, Mapping, Source};
-pub use revocation::{RevocationList, UnreadableList};
+pub use revocation::{
+    ListFault, ListFile, ListState, Revocation, RevocationList, UnreadableList, WhenUnknown,
+};
 pub use seal::{CannotSeal, NotSealed, Recipient};
 pub use supersede::{NotMapped, restore, supersede};
 pub use trust::{Ca, Trust, TrustError};

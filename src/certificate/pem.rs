@@ -5,10 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
-use crate::tls::x509::{X509, X509Crl};
+use crate::tls::x509::X509;
 
 const CERTIFICATE: &str = "CERTIFICATE";
-const CRL: &str = "X509 CRL";
+pub(super) const CRL: &str = "X509 CRL";
+pub(super) const LISTS: &str = "revocation lists";
 
 /// Why a file cannot be used. Nothing of what a private key says is ever repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +31,12 @@ pub enum NotUsable {
     Nothing(&'static str, &'static str),
 }
 
+/// One certificate or list of a file, in DER.
+pub(super) struct Block {
+    pub(super) is_certificate: bool,
+    pub(super) der: Vec<u8>,
+}
+
 /// The certificates of a file, each in DER and exactly as it stands there, in their order. Whether
 /// they are good is for [`super::Verifier`] to say.
 ///
@@ -37,53 +44,54 @@ pub enum NotUsable {
 ///
 /// [`NotUsable`].
 pub fn certificates(file: &[u8]) -> Result<Vec<Vec<u8>>, NotUsable> {
-    read(file, CERTIFICATE, "certificates", |der| {
-        X509::from_der(der).is_ok()
-    })
+    let what = "certificates";
+    let found = blocks(file, &[CERTIFICATE], what)?;
+    let found = if found.is_empty() {
+        vec![whole(file)?]
+    } else {
+        found.into_iter().map(|block| block.der).collect()
+    };
+    let readable = found.iter().all(|der| X509::from_der(der).is_ok());
+    // What the library says of files that are none must not turn up elsewhere.
+    let _ = ErrorStack::get();
+    readable
+        .then_some(found)
+        .ok_or(NotUsable::Nothing(what, CERTIFICATE))
 }
 
-/// The revocation lists of a file, each in DER.
+/// The revocation lists of a file, at least one, and the certificates that are there as well.
+/// Whether they can be read is for whoever reads them to say.
 ///
 /// # Errors
 ///
 /// [`NotUsable`].
-pub fn revocation_lists(file: &[u8]) -> Result<Vec<Vec<u8>>, NotUsable> {
-    read(file, CRL, "revocation lists", |der| {
-        X509Crl::from_der(der).is_ok()
-    })
+pub(super) fn lists_and_certificates(file: &[u8]) -> Result<Vec<Block>, NotUsable> {
+    let found = blocks(file, &[CRL, CERTIFICATE], LISTS)?;
+    if found.is_empty() {
+        let der = whole(file)?;
+        return Ok(vec![Block {
+            is_certificate: false,
+            der,
+        }]);
+    }
+    if found.iter().all(|block| block.is_certificate) {
+        return Err(NotUsable::Other(CERTIFICATE.to_owned(), LISTS));
+    }
+    Ok(found)
 }
 
-fn read(
-    file: &[u8],
-    label: &'static str,
-    what: &'static str,
-    is_one: fn(&[u8]) -> bool,
-) -> Result<Vec<Vec<u8>>, NotUsable> {
-    let found = blocks(file, label, what);
-    let found = match found {
-        Ok(found) if found.is_empty() => {
-            if PKey::private_key_from_der(file).is_ok() {
-                Err(NotUsable::PrivateKey)
-            } else {
-                Ok(vec![file.to_vec()])
-            }
-        }
-        found => found,
-    };
-    let readable = |found: &Vec<Vec<u8>>| found.iter().all(|der| is_one(der));
-    let found = found.and_then(|found| {
-        let usable = readable(&found);
-        usable
-            .then_some(found)
-            .ok_or(NotUsable::Nothing(what, label))
-    });
-    // What the library says of files that are none must not turn up elsewhere.
+/// A file that is not PEM, and no private key.
+fn whole(file: &[u8]) -> Result<Vec<u8>, NotUsable> {
+    let key = PKey::private_key_from_der(file);
     let _ = ErrorStack::get();
-    found
+    match key {
+        Ok(_) => Err(NotUsable::PrivateKey),
+        Err(_) => Ok(file.to_vec()),
+    }
 }
 
-/// The blocks of a PEM file, all of which have this label; none when it is not PEM.
-fn blocks(file: &[u8], label: &str, what: &'static str) -> Result<Vec<Vec<u8>>, NotUsable> {
+/// The blocks of a PEM file, all of which have one of these labels; none when it is not PEM.
+fn blocks(file: &[u8], labels: &[&str], what: &'static str) -> Result<Vec<Block>, NotUsable> {
     let text = String::from_utf8_lossy(file);
     if text.contains("PRIVATE KEY-----") {
         return Err(NotUsable::PrivateKey);
@@ -95,7 +103,7 @@ fn blocks(file: &[u8], label: &str, what: &'static str) -> Result<Vec<Vec<u8>>, 
             continue;
         };
         let begun = begun.strip_suffix("-----").ok_or(NotUsable::Damaged)?;
-        if begun != label {
+        if !labels.contains(&begun) {
             return Err(NotUsable::Other(harmless(begun), what));
         }
         let mut base64 = String::new();
@@ -107,10 +115,13 @@ fn blocks(file: &[u8], label: &str, what: &'static str) -> Result<Vec<Vec<u8>>, 
             }
         };
         let ended = end.strip_prefix("-----END ");
-        if ended.and_then(|ended| ended.strip_suffix("-----")) != Some(label) {
+        if ended.and_then(|ended| ended.strip_suffix("-----")) != Some(begun) {
             return Err(NotUsable::Damaged);
         }
-        found.push(STANDARD.decode(base64).map_err(|_| NotUsable::Damaged)?);
+        found.push(Block {
+            is_certificate: begun == CERTIFICATE,
+            der: STANDARD.decode(base64).map_err(|_| NotUsable::Damaged)?,
+        });
     }
     Ok(found)
 }
@@ -153,7 +164,8 @@ mod tests {
             let refused = certificates(&file).unwrap_err();
             assert_eq!(refused, NotUsable::PrivateKey);
             assert!(!refused.to_string().contains(inside));
-            assert_eq!(revocation_lists(&file), Err(NotUsable::PrivateKey));
+            let refused = lists_and_certificates(&file).err();
+            assert_eq!(refused, Some(NotUsable::PrivateKey));
         }
     }
 
@@ -169,7 +181,7 @@ mod tests {
             "it holds a 'CERTIFICATE REQUEST'; only certificates can be read here"
         );
         assert_eq!(
-            revocation_lists(&pem).unwrap_err().to_string(),
+            lists_and_certificates(&pem).err().unwrap().to_string(),
             "it holds a 'CERTIFICATE'; only revocation lists can be read here"
         );
         let hostile = b"-----BEGIN \x1b[31m<b>-----\n-----END X-----\n";

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use super::chain::Link;
-use super::revocation::RevocationList;
+use super::revocation::{ListFile, Revocation, RevocationList};
 use super::{CaIndex, Fingerprint, name};
 use crate::clock::Timestamp;
 use crate::tls::error::ErrorStack;
@@ -14,7 +15,7 @@ use crate::tls::x509::{X509, X509Name};
 const MOST_CAS: usize = 256;
 
 /// A certificate authority as the operator wrote it down.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ca {
     /// Its name in the configuration.
     pub name: String,
@@ -27,6 +28,11 @@ pub struct Ca {
     pub allow_weak: bool,
     /// How many certificates there may be between a client's and the trusted one.
     pub max_depth: u32,
+    /// By what it is told whether its certificates were revoked; without it, nobody asks.
+    pub revocation: Option<Revocation>,
+    /// Whether it was taken away. Nobody is trusted in its place then, which it keeps, so that the
+    /// others keep theirs.
+    pub is_gone: bool,
 }
 
 /// A file of certificate authorities cannot be used. All that is wrong with all files is told.
@@ -49,6 +55,7 @@ pub(super) struct Authority {
     pub(super) allow_missing_client_auth: bool,
     pub(super) allow_weak: bool,
     pub(super) max_depth: u32,
+    pub(super) revocation: Option<Revocation>,
 }
 
 impl Authority {
@@ -62,6 +69,7 @@ impl Authority {
             allow_missing_client_auth: false,
             allow_weak: false,
             max_depth: u32::MAX,
+            revocation: None,
         }
     }
 }
@@ -71,8 +79,6 @@ impl Authority {
 pub struct Trust {
     generation: u64,
     pub(super) authorities: Vec<Authority>,
-    /// By which it is told whether a certificate was revoked; none means that nobody asks.
-    pub(super) lists: Vec<RevocationList>,
     /// Every moment at which an anchor or a list begins or ends to be valid, in order.
     pub(super) changes: Vec<Timestamp>,
 }
@@ -121,25 +127,42 @@ impl Trust {
             .map(|anchor| &anchor.content.facts)
             .flat_map(|facts| [facts.not_before, facts.not_after])
             .collect();
+        let asked = authorities.iter().filter_map(|one| one.revocation.as_ref());
+        changes.extend(asked.flat_map(Revocation::changes));
         changes.sort_unstable();
         changes.dedup();
         Ok(Self {
             generation,
             authorities,
-            lists: Vec::new(),
             changes,
         })
     }
 
-    /// The same authorities, with revocation lists. With any at all, a certificate is good only
-    /// when lists that hold tell of it and of all its issuers that none was revoked.
+    /// The same authorities, all with these revocation lists, unless there are none. With any at
+    /// all, a certificate is good only when lists that hold tell of it and of all its issuers that
+    /// none was revoked.
     #[must_use]
-    pub fn with_lists(mut self, lists: Vec<RevocationList>) -> Self {
-        self.changes
-            .extend(lists.iter().flat_map(RevocationList::changes));
+    pub fn with_lists(self, lists: Vec<RevocationList>) -> Self {
+        self.with_list_files(vec![ListFile::of(lists)])
+    }
+
+    /// The same with files that hold lists.
+    #[must_use]
+    pub fn with_list_files(mut self, files: Vec<ListFile>) -> Self {
+        if files.iter().all(|file| file.lists().is_empty()) {
+            return self;
+        }
+        let named = |file| (Arc::from(""), Arc::new(file));
+        let revocation = Revocation {
+            files: files.into_iter().map(named).collect(),
+            ..Revocation::default()
+        };
+        self.changes.extend(revocation.changes());
         self.changes.sort_unstable();
         self.changes.dedup();
-        self.lists = lists;
+        for authority in &mut self.authorities {
+            authority.revocation = Some(revocation.clone());
+        }
         self
     }
 
@@ -167,6 +190,18 @@ impl Trust {
         self.authorities
             .iter()
             .flat_map(|authority| &authority.anchors)
+    }
+
+    pub(super) fn authority(&self, ca: CaIndex) -> Option<&Authority> {
+        self.authorities.get(usize::from(ca.0))
+    }
+
+    /// The authority that this certificate is an anchor of.
+    pub(super) fn authority_of(&self, anchor: &Fingerprint) -> Option<&Authority> {
+        let is = |link: &Link| link.fingerprint == *anchor;
+        self.authorities
+            .iter()
+            .find(|authority| authority.anchors.iter().any(is))
     }
 
     pub(super) fn is_anchor(&self, fingerprint: &Fingerprint) -> bool {
@@ -207,6 +242,7 @@ fn authority(ca: Ca, problems: &mut Vec<String>) -> Authority {
     let mut problem = |text: &str| problems.push(format!("ca {:?}: {text}", ca.name));
     let mut anchors: Vec<Link> = Vec::new();
     match certificates(&ca.pem) {
+        _ if ca.is_gone => {}
         Ok(found) => {
             for x509 in found {
                 match anchor(&x509) {
@@ -226,6 +262,7 @@ fn authority(ca: Ca, problems: &mut Vec<String>) -> Authority {
         allow_missing_client_auth: ca.allow_missing_client_auth,
         allow_weak: ca.allow_weak,
         max_depth: ca.max_depth,
+        revocation: ca.revocation,
     }
 }
 

@@ -104,6 +104,8 @@ pub struct Verdict {
     pub(super) outcome: Outcome,
     /// The other names of a good certificate.
     pub(super) forms: Arc<Forms>,
+    /// Why nobody can tell whether a good certificate was revoked, where that is let pass.
+    pub(super) unknown: Option<Arc<str>>,
     /// The dates of every certificate of the chain, the client's first.
     pub(super) dates: Vec<Dates>,
     /// No certificate that could be an issuer begins or ends within this span, so that another
@@ -182,6 +184,7 @@ impl Verdict {
                             facts: Arc::clone(facts),
                             ca: *ca,
                             forms: Arc::clone(&self.forms),
+                            unknown: self.unknown.clone(),
                         });
                     }
                     (None, _) => vec![Problem::new(0, Reason::Invalid, explain::UNREADABLE.into())],
@@ -263,6 +266,7 @@ pub struct Verified {
     pub(super) facts: Arc<Facts>,
     pub(super) ca: CaIndex,
     pub(super) forms: Arc<Forms>,
+    pub(super) unknown: Option<Arc<str>>,
 }
 
 impl Verified {
@@ -296,6 +300,13 @@ impl Verified {
     #[must_use]
     pub const fn ca(&self) -> CaIndex {
         self.ca
+    }
+
+    /// Why nobody can tell whether it was revoked, when it is accepted all the same
+    /// ([`super::WhenUnknown::Accept`]).
+    #[must_use]
+    pub fn revocation_unknown(&self) -> Option<&str> {
+        self.unknown.as_deref()
     }
 }
 

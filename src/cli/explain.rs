@@ -10,14 +10,16 @@ use serde::Serialize;
 
 use super::{Failure, Globals, Out};
 use crate::certificate::{
-    self, Ca, Chain, Explanation, Lineage, NotUsable, RevocationList, Trust, TrustError, Verifier,
+    self, Ca, Chain, Explanation, Lineage, ListFile, NotUsable, Trust, TrustError, Verifier,
 };
 use crate::clock::{self, Timestamp};
+use crate::config::Lists;
 
 /// How many intermediates `--ca` lets through; the same as the configuration's default.
 const DEPTH: u32 = 4;
-/// No file of certificates is larger.
-const LARGEST: u64 = 16 * 1024 * 1024;
+/// No file of certificates is larger, and none of lists.
+const LARGEST: u64 = 16 << 20;
+const LARGEST_LIST: u64 = 256 << 20;
 
 /// Explain a certificate: every check, the verdict as in a live handshake, and what to do
 ///
@@ -31,7 +33,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "BUNDLE")]
     ca: Option<PathBuf>,
     /// Ask this revocation list; repeat it for more. With any, everything of the chain must be
-    /// clear by a list that holds
+    /// clear by a list that holds [default: those of the configuration]
     #[arg(long = "crl", value_name = "FILE")]
     lists: Vec<PathBuf>,
     /// Judge by this moment: 2026-11-23T14:44:00Z, or a day [default: now]
@@ -65,12 +67,12 @@ pub(super) fn run(args: &Args, globals: &Globals, out: &mut Out) -> Result<ExitC
     let Purpose::Client = args.purpose;
     let mut sent = Vec::new();
     for file in &args.certificates {
-        sent.extend(read(file, certificate::certificates)?);
+        sent.extend(read(file, LARGEST, certificate::certificates)?);
     }
     let [leaf, others @ ..] = sent.as_slice() else {
         return Err(Failure::Usage("name a file with a certificate".to_owned()));
     };
-    let verifier = Verifier::new(trust(args, globals)?.with_lists(lists(args)?));
+    let verifier = Verifier::new(trust(args, globals)?.with_list_files(lists(args)?));
     let chain = Chain::from_der(leaf, others);
     let now = args.at.unwrap_or_else(clock::now);
     let explanation = verifier.explain(&chain, Lineage::Unknown, now);
@@ -91,47 +93,47 @@ fn trust(args: &Args, globals: &Globals) -> Result<Trust, Failure> {
     let unusable = |error: TrustError| Failure::Data(error.to_string());
     let Some(bundle) = &args.ca else {
         let config = globals.load_config()?;
-        return Trust::new(1, config.cas).map_err(unusable);
+        let lists = Lists::read(config.lists.iter().flatten())?;
+        return Trust::new(1, lists.fill(config.cas, &config.lists)).map_err(unusable);
     };
     let ca = Ca {
         name: bundle.display().to_string(),
-        pem: contents(bundle)?,
+        pem: contents(bundle, LARGEST)?,
         allow_missing_client_auth: false,
         allow_weak: false,
         max_depth: DEPTH,
+        ..Ca::default()
     };
     Trust::new(1, vec![ca]).map_err(unusable)
 }
 
-/// The revocation lists.
-fn lists(args: &Args) -> Result<Vec<RevocationList>, Failure> {
-    let mut lists = Vec::new();
-    for file in &args.lists {
-        for der in read(file, certificate::revocation_lists)? {
-            let list = RevocationList::read(&der);
-            let named = |error| Failure::Data(format!("{}: {error}", file.display()));
-            lists.push(list.map_err(named)?);
-        }
-    }
-    Ok(lists)
+/// The revocation lists that were named; they are asked instead of those of the configuration.
+fn lists(args: &Args) -> Result<Vec<ListFile>, Failure> {
+    let files = args.lists.iter();
+    files
+        .map(|file| read(file, LARGEST_LIST, ListFile::read))
+        .collect()
 }
 
 /// What `file` holds, by `parse`.
-fn read(
+fn read<T>(
     file: &Path,
-    parse: impl Fn(&[u8]) -> Result<Vec<Vec<u8>>, NotUsable>,
-) -> Result<Vec<Vec<u8>>, Failure> {
-    parse(&contents(file)?).map_err(|error| Failure::Data(format!("{}: {error}", file.display())))
+    largest: u64,
+    parse: impl Fn(&[u8]) -> Result<T, NotUsable>,
+) -> Result<T, Failure> {
+    parse(&contents(file, largest)?)
+        .map_err(|error| Failure::Data(format!("{}: {error}", file.display())))
 }
 
-fn contents(file: &Path) -> Result<Vec<u8>, Failure> {
+fn contents(file: &Path, largest: u64) -> Result<Vec<u8>, Failure> {
     let unreadable = |error: std::io::Error| {
         Failure::Usage(format!("{} cannot be read: {error}", file.display()))
     };
-    if fs::metadata(file).map_err(unreadable)?.len() > LARGEST {
+    if fs::metadata(file).map_err(unreadable)?.len() > largest {
         return Err(Failure::Data(format!(
-            "{} is larger than 16 MiB; name a file with certificates",
-            file.display()
+            "{} is larger than {} MiB; name a file with certificates or lists",
+            file.display(),
+            largest >> 20
         )));
     }
     fs::read(file).map_err(unreadable)

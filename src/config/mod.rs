@@ -7,7 +7,9 @@
 mod build;
 mod document;
 pub mod file;
+mod lists;
 mod period;
+mod places;
 mod problem;
 mod settings;
 mod source;
@@ -19,11 +21,12 @@ use std::path::Path;
 use crate::certificate::Ca;
 use crate::client::{Enrolment, Renewal};
 use crate::policy::{Observing, Route};
+pub use lists::{Lists, Look};
 pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
 pub use settings::{
-    Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Keys, Listener, Migration,
-    NamedFile, Offline, Pem, SelfService, ServerCertificate, StoreSettings, Telemetry,
+    Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Keys, ListFiles, Listener,
+    Migration, NamedFile, Offline, Pem, SelfService, ServerCertificate, StoreSettings, Telemetry,
 };
 pub use source::{Reading, Seen, Source};
 
@@ -34,6 +37,8 @@ pub struct Config {
     pub listener: Listener,
     /// Whose client certificates are accepted.
     pub cas: Vec<Ca>,
+    /// Where the revocation lists of each are, in the order of `cas`.
+    pub lists: Vec<Option<ListFiles>>,
     /// What is done with new certificates of known clients, in the order of `cas`.
     pub renewal: Vec<Renewal>,
     /// What happens with an unknown certificate.

@@ -128,7 +128,7 @@ impl fmt::Display for Problem {
 }
 
 /// Everything that is wrong with a configuration, in the order of the file.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {

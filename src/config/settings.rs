@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::problem::KeyPath;
+use crate::certificate::WhenUnknown;
 use crate::door::{ClientCertificates, MinimumTls};
 use crate::key::{Format, Peppers};
 use crate::policy::Network;
@@ -25,6 +26,27 @@ pub struct NamedFile {
     pub mode: u32,
     /// Whether it holds a secret.
     pub is_secret: bool,
+}
+
+/// Where the revocation lists of an authority are.
+#[derive(Clone, Debug)]
+pub struct ListFiles {
+    /// The key that says so.
+    pub(super) at: KeyPath,
+    /// Files with lists.
+    pub files: Vec<PathBuf>,
+    /// Folders with such files.
+    pub folders: Vec<PathBuf>,
+    /// What becomes of a certificate when they cannot tell.
+    pub when_unknown: WhenUnknown,
+}
+
+impl ListFiles {
+    /// Whether this is the key that names them.
+    #[must_use]
+    pub fn is_named_by(&self, key: &KeyPath) -> bool {
+        self.at == *key
+    }
 }
 
 /// The public listener.

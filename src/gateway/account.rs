@@ -9,7 +9,7 @@ use pingora::proxy::Session;
 
 use super::proxy::connection;
 use super::{Exchange, Gateway};
-use crate::certificate;
+use crate::certificate::{Reason, Verified};
 use crate::door::Connection;
 use crate::head::LONGEST_METHOD;
 use crate::telemetry::{AccessLine, Outcome};
@@ -23,6 +23,7 @@ impl Gateway {
         let duration = exchange.started.elapsed();
         self.count(exchange, status, error.is_some(), duration);
         let connection = connection(session);
+        let unknown = self.accepted_unknown(exchange, connection);
         let peer = session
             .client_addr()
             .map(ToString::to_string)
@@ -43,7 +44,8 @@ impl Gateway {
                 .refusal
                 .as_ref()
                 .or(exchange.would_refuse.as_ref())
-                .and_then(|(_, detail)| detail.as_deref()),
+                .and_then(|(_, detail)| detail.as_deref())
+                .or_else(|| unknown.as_ref()?.revocation_unknown()),
             observe: self.parts.observing.as_ref().map(|_| {
                 if exchange.is_observed() {
                     "passed"
@@ -55,7 +57,10 @@ impl Gateway {
             auth: exchange.auth,
             client: exchange.caller.as_ref().map(|(client, _)| client),
             key: exchange.caller.as_ref().map(|(_, key)| *key),
-            certificate_problem: exchange.certificate_problem.map(certificate::Reason::code),
+            certificate_problem: exchange
+                .certificate_problem
+                .or_else(|| unknown.as_ref().map(|_| Reason::RevocationUnknown))
+                .map(Reason::code),
             upstream: exchange.upstream.as_deref(),
             attempts: exchange.attempts,
             duration,
@@ -65,6 +70,26 @@ impl Gateway {
             resumed: connection.is_some_and(Connection::is_resumed),
         }
         .write();
+    }
+
+    /// The certificate by which the request was accepted though nobody could tell whether it was
+    /// revoked; that is counted.
+    fn accepted_unknown(
+        &self,
+        exchange: &Exchange,
+        connection: Option<&Connection>,
+    ) -> Option<Verified> {
+        if exchange.refusal.is_some() || exchange.auth != "certificate" {
+            return None;
+        }
+        let verifier = &self.parts.verifier;
+        let certificate = connection?.verified(verifier, exchange.now)?;
+        certificate.revocation_unknown()?;
+        let counter = &self.parts.metrics.revocation_unknown_accepted;
+        let trust = verifier.trust();
+        let ca = trust.ca_name(certificate.ca());
+        counter.with_label_values(&[ca]).inc();
+        Some(certificate)
     }
 
     fn count(&self, exchange: &Exchange, status: u16, failed: bool, duration: Duration) {

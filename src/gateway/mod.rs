@@ -78,8 +78,6 @@ pub struct Parts {
     pub keys_per_client: usize,
     /// What becomes of unknown certificates.
     pub enrolment: Enrolment,
-    /// What becomes of new certificates of known clients, by authority.
-    pub renewal: Vec<Renewal>,
     /// How many of them become known.
     pub first_sights: FirstSights,
     /// The names of the identity headers.
@@ -105,6 +103,8 @@ pub struct Parts {
 pub struct Live {
     /// What key digests are made with.
     pub peppers: Peppers,
+    /// What becomes of new certificates of known clients, by authority.
+    pub renewal: Vec<Renewal>,
     /// What signs requests to each of the backends; none where no route carries an identity.
     pub signers: Vec<Option<Signer>>,
 }

@@ -25,7 +25,9 @@ impl Gateway {
         let parts = &self.parts;
         let trust = parts.verifier.trust();
         let ca = trust.ca_name(certificate.ca());
-        let policy = parts.renewal.get(usize::from(certificate.ca().0)).copied();
+        // Not of when the request began: the authority may be newer.
+        let live = parts.live.load();
+        let policy = live.renewal.get(usize::from(certificate.ca().0)).copied();
         let policy = policy.ok_or(Refusal::Internal("an authority has no policy"))?;
         let related = self.related(certificate).await?;
         match client::recognise(certificate, ca, policy, &related, now) {

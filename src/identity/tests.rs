@@ -43,6 +43,7 @@ impl World {
             allow_missing_client_auth: false,
             allow_weak: false,
             max_depth: 1,
+            ..Ca::default()
         };
         Self {
             view: View::default(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::authorities::{Authorities, NotTrusted};
 use super::secrets::CountSecrets;
 use crate::clock;
 use crate::config::{Backend, Config};
@@ -23,6 +24,7 @@ const SNAPSHOT: &[u8] = b"snapshot.v1\0";
 /// What is replaced, and where it is used.
 pub(super) struct Live {
     gateway: Arc<ArcSwap<gateway::Live>>,
+    authorities: Arc<Authorities>,
     /// Those of the store.
     record_keys: RecordKeys,
     snapshots: Option<Snapshots>,
@@ -63,6 +65,9 @@ pub(super) enum NotTaken {
          records would no longer be believed; run keyferry store reseal first"
     )]
     RecordKeyNeeded { records: u64 },
+    /// Nobody could be verified, or fewer than are meant.
+    #[error(transparent)]
+    Authorities(#[from] NotTrusted),
     /// The store does not answer.
     #[error(
         "a secret is gone or has become another, and whether it is needed cannot be told now: {0}"
@@ -77,8 +82,8 @@ impl Live {
     /// The parts of `config`, with which the gateway starts. `store` has its record keys.
     pub(super) fn new(
         config: &Config,
-        store: &Arc<dyn Store>,
-        directory: &Arc<Directory>,
+        authorities: &Arc<Authorities>,
+        (store, directory): (&Arc<dyn Store>, &Arc<Directory>),
         metrics: &Metrics,
     ) -> Self {
         let name = |backend: &Backend| backend.name.clone();
@@ -88,6 +93,7 @@ impl Live {
         let snapshots = Snapshots::of(config);
         let live = Self {
             gateway: Arc::new(ArcSwap::from_pointee(parts)),
+            authorities: Arc::clone(authorities),
             record_keys: config.store.record_keys().clone(),
             snapshots,
             backends,
@@ -128,9 +134,10 @@ impl Live {
     ///
     /// [`NotTaken`] when credentials that are good would be refused afterwards: who wants that
     /// restarts the gateway.
-    pub(super) async fn take_over(&self, config: &Config) -> Result<String, NotTaken> {
+    pub(super) async fn take_over(&self, mut config: Config) -> Result<String, NotTaken> {
         let running = self.gateway.load_full();
-        let mut next = parts(config, &self.backends, &self.names);
+        let authorities = self.authorities.next(&mut config).await?;
+        let mut next = parts(&config, &self.backends, &self.names);
         // A backend that is no longer there is there until the gateway is restarted.
         for (next, running) in next.signers.iter_mut().zip(&running.signers) {
             if next.is_none() {
@@ -148,7 +155,9 @@ impl Live {
         if let Some(snapshots) = &self.snapshots {
             snapshots.seal_under(&next.peppers);
         }
+        // In this order: whom a new authority issued to is treated as it says.
         self.gateway.store(Arc::new(next));
+        authorities.trust();
         let mut is_refused = false;
         self.directory.refused(|_, count| is_refused |= count > 0);
         if is_refused && believes_more {
@@ -251,6 +260,7 @@ fn parts(config: &Config, backends: &[String], names: &Names) -> gateway::Live {
     };
     gateway::Live {
         peppers: config.keys.peppers.clone(),
+        renewal: config.renewal.clone(),
         signers: backends.iter().map(signer).collect(),
     }
 }

@@ -1,5 +1,6 @@
 //! Puts the parts together and runs them.
 
+mod authorities;
 mod budget;
 mod echo;
 mod expiring;
@@ -7,6 +8,7 @@ mod health;
 mod live;
 mod parts;
 mod reload;
+mod revocation;
 mod secrets;
 mod tasks;
 
@@ -29,7 +31,7 @@ pub use reload::survive_hangups;
 use crate::admin::Admin;
 use crate::certificate::TrustError;
 use crate::clock;
-use crate::config::{Config, Seen, Source};
+use crate::config::{Config, Problems, Seen, Source};
 use crate::door::{AcceptorError, Door, Journal};
 use crate::gateway::Gateway;
 use crate::policy::Observing;
@@ -54,6 +56,9 @@ pub enum StartError {
     /// Nobody would be trusted.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// A revocation list cannot be read.
+    #[error("{0}")]
+    Lists(#[from] Problems),
     /// A backend cannot be talked to.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -95,6 +100,7 @@ pub fn run(config: Config, source: Source, seen: Seen) -> Result<(), StartError>
         server.add_service(background_service("commands", commands));
     }
     server.add_service(background_service("reload", opened.reload));
+    server.add_service(background_service("revocation lists", opened.lists));
     server.add_service(background_service("sightings", opened.sightings));
     server.add_service(background_service("asking", opened.asking));
     server.add_service(background_service("lessons", opened.learn));

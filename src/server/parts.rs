@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::StartError;
+use super::authorities::{Authorities, KeepLists};
 use super::health::Health;
 use super::live::{Live, Snapshots};
 use super::reload::Reload;
 use super::secrets::CountSecrets;
 use super::tasks::{Commands, Follow, KeepAsking, KeepSightings, KeepSnapshot, Learn};
-use crate::certificate::{Ca, Trust, Verifier};
+use crate::certificate::Ca;
 use crate::clock;
 use crate::config::{self, Config, Seen, Source, StoreSettings};
 use crate::directory::{Directory, Lessons, Sightings};
@@ -42,6 +43,7 @@ pub(super) struct Opened {
     pub(super) snapshot: Option<KeepSnapshot>,
     pub(super) commands: Option<Commands>,
     pub(super) reload: Reload,
+    pub(super) lists: KeepLists,
     pub(super) health: Health,
 }
 
@@ -57,7 +59,8 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
     let directory = Arc::new(Directory::new(Arc::clone(&store)));
     let commands =
         listener.map(|listener| Commands::new(listener.acknowledging(directory.watch())));
-    let live = Live::new(&config, &store, &directory, &metrics);
+    let authorities = Arc::new(Authorities::new(&config, &metrics)?);
+    let live = Live::new(&config, &authorities, (&store, &directory), &metrics);
     let (window, max_stale) = (config.migration.window, config.offline.max_stale);
     let snapshot = live.snapshots().map(|snapshots| {
         begin_with(snapshots, &config.keys.peppers, &directory);
@@ -68,7 +71,6 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
     let is_on = config.listener.client_certificates == ClientCertificates::Optional;
     let (routes, names) = (Routes::new(config.routes), names(&config.cas));
     let asking = Arc::new(Asking::new(Arc::clone(&directory), is_on, &routes, &names));
-    let verifier = Arc::new(Verifier::new(Trust::new(1, config.cas)?));
     let backends: Result<Vec<_>, _> = config
         .backends
         .iter()
@@ -85,6 +87,7 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
         door: door(config.listener),
         commands,
+        lists: KeepLists(Arc::clone(&authorities)),
         reload: Reload::new(source, seen, live, &metrics),
         parts: Parts {
             routes,
@@ -94,12 +97,11 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
             store,
             sightings,
             lessons,
-            verifier,
+            verifier: Arc::clone(authorities.verifier()),
             format: config.keys.format,
             live: gateway,
             keys_per_client: config.keys.per_client,
             enrolment: config.enrolment,
-            renewal: config.renewal,
             first_sights: FirstSights {
                 per_minute: config.first_sights.per_minute,
                 at_most: config.first_sights.at_most,

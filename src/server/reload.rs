@@ -92,7 +92,7 @@ impl Reload {
     async fn judge(&self, Reading { config, seen }: Reading) -> Judged {
         let seen = Arc::new(seen);
         let again = match config {
-            Ok(config) => self.take_over(&config, &seen).await,
+            Ok(config) => self.take_over(config, &seen).await,
             Err(problems) => {
                 for problem in problems.iter() {
                     tracing::error!(%problem, "the configuration is wrong");
@@ -104,7 +104,7 @@ impl Reload {
         Judged { seen, again }
     }
 
-    async fn take_over(&self, config: &Config, seen: &Seen) -> Option<Instant> {
+    async fn take_over(&self, config: Config, seen: &Seen) -> Option<Instant> {
         let others = seen.needs_restart_since(&self.started_with);
         if !others.is_empty() {
             let settings = others.iter().map(ToString::to_string);

@@ -23,6 +23,16 @@ pub struct Metrics {
     pub decisions: IntCounterVec,
     /// `keyferry_certificate_problems_total{reason}`.
     pub certificate_problems: IntCounterVec,
+    /// `keyferry_crl_usable{ca}`.
+    pub crl_usable: IntGaugeVec,
+    /// `keyferry_crl_lists{ca,state}`.
+    pub crl_lists: IntGaugeVec,
+    /// `keyferry_crl_entries{ca}`.
+    pub crl_entries: IntGaugeVec,
+    /// `keyferry_crl_next_update_timestamp_seconds{ca}`.
+    pub crl_next_update: IntGaugeVec,
+    /// `keyferry_revocation_unknown_accepted_total{ca}`.
+    pub revocation_unknown_accepted: IntCounterVec,
     /// `keyferry_renewals_total{rung,outcome}`.
     pub renewals: IntCounterVec,
     /// `keyferry_tls_handshakes_total{result,version}`.
@@ -134,6 +144,11 @@ impl Metrics {
             request_seconds: make.histograms("request_duration_seconds", "From a request's head to its answer's end.", &["route"])?,
             decisions: make.counters("auth_decisions_total", "Decisions on credentials, with the reason of refusals.", &["method", "decision", "reason"])?,
             certificate_problems: make.counters("certificate_problems_total", "Certificates that were not accepted, by their gravest problem.", &["reason"])?,
+            crl_usable: make.gauges("crl_usable", "1 while all revocation lists of the authority are in order, and there is one.", &["ca"])?,
+            crl_lists: make.gauges("crl_lists", "Revocation lists of the authority by state.", &["ca", "state"])?,
+            crl_entries: make.gauges("crl_entries", "Entries of the authority's revocation lists.", &["ca"])?,
+            crl_next_update: make.gauges("crl_next_update_timestamp_seconds", "When the first of the authority's revocation lists ends; 0 without one that can be used.", &["ca"])?,
+            revocation_unknown_accepted: make.counters("revocation_unknown_accepted_total", "Requests that were accepted by a certificate though nobody could tell whether it was revoked.", &["ca"])?,
             renewals: make.counters("renewals_total", "New certificates that were recognised as a known client's, by what, and what became of them.", &["rung", "outcome"])?,
             handshakes: make.counters("tls_handshakes_total", "TLS handshakes by result and version.", &["result", "version"])?,
             handshake_failures: make.counters("tls_handshake_failures_total", "TLS handshakes that failed, by reason.", &["reason"])?,

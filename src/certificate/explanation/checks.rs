@@ -5,8 +5,8 @@ use crate::certificate::chain::Link;
 use crate::certificate::codes;
 use crate::certificate::explain;
 use crate::certificate::name::short;
-use crate::certificate::revocation;
-use crate::certificate::{Problem, Reason};
+use crate::certificate::revocation::{self, Revocation};
+use crate::certificate::{Problem, Reason, Verified};
 
 /// Every check, in order.
 pub(super) fn checks(findings: &Findings<'_>) -> Vec<Checked> {
@@ -66,8 +66,16 @@ fn outcome(check: Check, findings: &Findings<'_>) -> (CheckOutcome, String) {
         Check::NameConstraints | Check::Revocation if nowhere => {
             not_checked("That takes a chain that leads to an accepted authority.")
         }
-        Check::Revocation if findings.trust.lists.is_empty() => not_checked(explain::NO_LISTS),
-        Check::Revocation => ok(explain::CLEAR),
+        Check::Revocation => match (revocation_of(findings), &findings.verdict) {
+            (None, _) => not_checked(explain::NO_LISTS),
+            (
+                Some(_),
+                Ok(Verified {
+                    unknown: Some(why), ..
+                }),
+            ) => not_checked(&explain::accepted_all_the_same(why)),
+            (Some(_), _) => ok(explain::CLEAR),
+        },
         Check::Lineage => match findings.lineage {
             Lineage::Superseded => (CheckOutcome::Failed, explain::SUPERSEDED.to_owned()),
             Lineage::Current => ok("No newer certificate has taken its place."),
@@ -122,9 +130,19 @@ fn remembered(findings: &Findings<'_>) -> Option<String> {
     })
 }
 
+/// What the authority that the chain leads to tells of revocation by.
+fn revocation_of<'a>(findings: &Findings<'a>) -> Option<&'a Revocation> {
+    let last = findings.links.last();
+    let authority = match &findings.verdict {
+        Ok(good) => findings.trust.authority(good.ca()),
+        Err(_) => findings.trust.authority_of(&last?.fingerprint),
+    };
+    authority?.revocation.as_ref()
+}
+
 /// Lists that were given and tell of nothing here.
 fn foreign(findings: &Findings<'_>) -> Option<String> {
-    let names = revocation::foreign(findings.trust, findings.links);
+    let names = revocation::foreign(revocation_of(findings)?, findings.links);
     (!names.is_empty()).then(|| explain::foreign_lists(&names))
 }
 

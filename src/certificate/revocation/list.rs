@@ -1,28 +1,28 @@
 //! A certificate revocation list (RFC 5280 section 5), read by ourselves.
 
-use std::collections::HashMap;
+use std::fmt;
+use std::sync::OnceLock;
 
-use super::scope::{Scope, directory_name, same_name};
+use super::entries::{Entries, Entry};
+use super::scope::Scope;
+use super::signature::Signature;
+use crate::certificate::chain::Link;
 use crate::certificate::der::{self, NotDer, Reader, tag};
-use crate::certificate::name;
+use crate::certificate::{Fingerprint, name};
 use crate::clock::Timestamp;
 use crate::tls::error::ErrorStack;
-use crate::tls::x509::X509Crl;
 
-const REASON_CODE: &[u8] = &[0x55, 0x1d, 21];
 const CRL_NUMBER: &[u8] = &[0x55, 0x1d, 20];
 const DELTA_INDICATOR: &[u8] = &[0x55, 0x1d, 27];
 const ISSUING_POINT: &[u8] = &[0x55, 0x1d, 28];
-const CERTIFICATE_ISSUER: &[u8] = &[0x55, 0x1d, 29];
 const AUTHORITY_KEY: &[u8] = &[0x55, 0x1d, 35];
-
-/// `removeFromCRL`, which only a delta has.
-const REMOVED: u8 = 8;
 
 /// A certificate revocation list: what it says, and what it says it about. Nothing of it is
 /// believed before its signature was checked for the certificate in question.
 pub struct RevocationList {
-    pub(super) x509: X509Crl,
+    signature: Signature,
+    /// Whose key signed it, once that was found.
+    signer: OnceLock<Fingerprint>,
     /// The issuer's name as it is encoded, and as text.
     pub(super) issuer: Vec<u8>,
     pub(super) issuer_text: String,
@@ -36,16 +36,7 @@ pub struct RevocationList {
     /// Whether it has a critical extension that we do not know, which may change the meaning of
     /// all that it says (RFC 5280 section 5.2).
     pub(super) strange: bool,
-    entries: HashMap<Vec<u8>, Vec<Entry>>,
-}
-
-/// One certificate on a list.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    /// The issuer of the certificate, when it is not the list's own.
-    issuer: Option<Vec<u8>>,
-    pub(super) at: Timestamp,
-    reason: Option<u8>,
+    entries: Entries,
 }
 
 /// The bytes are not the DER form of a revocation list.
@@ -66,19 +57,17 @@ impl RevocationList {
     ///
     /// [`UnreadableList`].
     pub fn read(der: &[u8]) -> Result<Self, UnreadableList> {
-        let x509 = X509Crl::from_der(der);
-        let _ = ErrorStack::get();
-        let x509 = x509.map_err(|_| UnreadableList)?;
         let mut outer = Reader(der);
         let mut list = outer.enter(tag::SEQUENCE)?;
         outer.end()?;
-        let mut tbs = list.enter(tag::SEQUENCE)?;
-        list.expect(tag::SEQUENCE)?;
-        list.expect(tag::BIT_STRING)?;
+        let signed = list.expect(tag::SEQUENCE)?;
+        let algorithm = list.expect(tag::SEQUENCE)?.whole;
+        let signature = list.expect(tag::BIT_STRING)?.content;
         list.end()?;
 
+        let mut tbs = Reader(signed.content);
         tbs.optional(tag::INTEGER)?;
-        tbs.expect(tag::SEQUENCE)?;
+        let within = tbs.expect(tag::SEQUENCE)?.whole;
         let issuer = tbs.expect(tag::SEQUENCE)?.whole;
         let from = der::time(tbs.next()?)?;
         let until = match tbs.optional(tag::UTC_TIME)? {
@@ -86,7 +75,8 @@ impl RevocationList {
             some => some,
         };
         let mut read = Self {
-            x509,
+            signature: Signature::read(signed.whole, (algorithm, within), signature),
+            signer: OnceLock::new(),
             issuer: issuer.to_vec(),
             issuer_text: name::text(issuer)?,
             from,
@@ -95,46 +85,17 @@ impl RevocationList {
             base: None,
             scope: Scope::default(),
             strange: false,
-            entries: HashMap::new(),
+            entries: Entries::default(),
         };
         if let Some(revoked) = tbs.optional(tag::SEQUENCE)? {
-            read.entries(Reader(revoked.content))?;
+            read.entries = Entries::read(revoked.content)?;
+            read.strange = read.entries.strange;
         }
         if let Some(extensions) = tbs.optional(tag::VERSION)? {
             read.extensions(extensions.content)?;
         }
         tbs.end()?;
         Ok(read)
-    }
-
-    fn entries(&mut self, mut list: Reader<'_>) -> Result<(), NotDer> {
-        // An entry is about certificates of the issuer that was named last (section 5.3.3).
-        let mut issuer = None;
-        while !list.is_empty() {
-            let mut fields = list.enter(tag::SEQUENCE)?;
-            let serial = fields.expect(tag::INTEGER)?.content;
-            let at = der::time(fields.next()?)?;
-            let mut reason = None;
-            if let Some(extensions) = fields.optional(tag::SEQUENCE)? {
-                for extension in self::extensions(extensions.content)? {
-                    match extension.oid {
-                        REASON_CODE => reason = Some(code(extension.value)?),
-                        CERTIFICATE_ISSUER => {
-                            issuer = Some(directory_name(extension.value)?);
-                        }
-                        _ => self.strange |= extension.critical,
-                    }
-                }
-            }
-            fields.end()?;
-            let entry = Entry {
-                issuer: issuer.clone(),
-                at,
-                reason,
-            };
-            self.entries.entry(value(serial)).or_default().push(entry);
-        }
-        Ok(())
     }
 
     fn extensions(&mut self, der: &[u8]) -> Result<(), NotDer> {
@@ -158,18 +119,24 @@ impl RevocationList {
         Ok(())
     }
 
-    /// What the list says of the certificate with this serial number and issuer. Of several entries
-    /// one that takes a revocation back counts last.
-    pub(super) fn entry(&self, serial: &[u8], issuer: &[u8]) -> Option<&Entry> {
-        let entries = self.entries.get(&value(serial))?;
-        let about = |entry: &&Entry| {
-            let of = entry.issuer.as_deref().unwrap_or(&self.issuer);
-            same_name(of, issuer)
-        };
-        entries
-            .iter()
-            .filter(about)
-            .min_by_key(|entry| entry.is_removal())
+    /// What the list says of the certificate with this serial number and issuer.
+    pub(super) fn entry(&self, serial: &[u8], issuer: &[u8]) -> Option<Entry> {
+        self.entries.find(serial, issuer, &self.issuer)
+    }
+
+    /// Whether the key of this certificate signed it. That is computed once of whoever did.
+    pub(super) fn is_signed_by(&self, signer: &Link) -> bool {
+        let known = self.signer.get();
+        known == Some(&signer.fingerprint) || {
+            let key = signer.x509.public_key();
+            let is_by = key.is_ok_and(|key| self.signature.is_by(&key));
+            let _ = ErrorStack::get();
+            if is_by {
+                // Another certificate with the same key may be there already.
+                let _ = self.signer.set(signer.fingerprint);
+            }
+            is_by
+        }
     }
 
     pub(super) fn is_current(&self, now: Timestamp) -> bool {
@@ -182,42 +149,49 @@ impl RevocationList {
         &self.issuer_text
     }
 
+    /// How many certificates are on it.
+    #[must_use]
+    pub const fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// From when on it holds.
+    #[must_use]
+    pub const fn from(&self) -> Timestamp {
+        self.from
+    }
+
+    /// When the next one is due; none when it does not say.
+    #[must_use]
+    pub const fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+
     /// When it begins and ends to hold: verdicts may change then.
     pub(in crate::certificate) fn changes(&self) -> impl Iterator<Item = Timestamp> {
         [Some(self.from), self.until].into_iter().flatten()
     }
 }
 
-impl Entry {
-    /// Whether it takes a revocation back, when it stands in a delta (section 5.3.1).
-    pub(super) fn is_removal(&self) -> bool {
-        self.reason == Some(REMOVED)
-    }
-
-    /// Why, in words (section 5.3.1).
-    pub(super) fn why(&self) -> &'static str {
-        match self.reason {
-            Some(1) => "its key was compromised",
-            Some(2) => "its authority was compromised",
-            Some(3) => "its holder's affiliation changed",
-            Some(4) => "it was superseded",
-            Some(5) => "it is no longer needed",
-            Some(6) => "it is on hold",
-            Some(9) => "its privileges were withdrawn",
-            Some(10) => "its attribute authority was compromised",
-            _ => "no reason is given",
-        }
+impl fmt::Debug for RevocationList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "RevocationList({}, {} entries)",
+            self.issuer_text,
+            self.entries.len()
+        )
     }
 }
 
-struct Extension<'a> {
-    oid: &'a [u8],
-    critical: bool,
-    value: &'a [u8],
+pub(super) struct Extension<'a> {
+    pub(super) oid: &'a [u8],
+    pub(super) critical: bool,
+    pub(super) value: &'a [u8],
 }
 
 /// The extensions of a list; one that stands twice is refused.
-fn extensions(der: &[u8]) -> Result<Vec<Extension<'_>>, NotDer> {
+pub(super) fn extensions(der: &[u8]) -> Result<Vec<Extension<'_>>, NotDer> {
     let mut list = Reader(der);
     let mut found: Vec<Extension<'_>> = Vec::new();
     while !list.is_empty() {
@@ -238,26 +212,16 @@ fn extensions(der: &[u8]) -> Result<Vec<Extension<'_>>, NotDer> {
     Ok(found)
 }
 
-fn code(der: &[u8]) -> Result<u8, NotDer> {
-    let mut reader = Reader(der);
-    let code = reader.expect(tag::ENUMERATED)?.content;
-    reader.end()?;
-    match code {
-        [code] => Ok(*code),
-        _ => Err(NotDer),
-    }
-}
-
 fn integer(der: &[u8]) -> Result<Vec<u8>, NotDer> {
     let mut reader = Reader(der);
     let content = reader.expect(tag::INTEGER)?.content;
     reader.end()?;
-    Ok(value(content))
+    Ok(value(content).to_vec())
 }
 
 /// An integer's content in its shortest form, so that one value has one form however it was
 /// encoded.
-pub(super) fn value(content: &[u8]) -> Vec<u8> {
+pub(super) fn value(content: &[u8]) -> &[u8] {
     let mut rest = content;
     while let [first, second, ..] = rest {
         let same_sign = (second & 0x80 == 0) == (*first == 0);
@@ -266,7 +230,7 @@ pub(super) fn value(content: &[u8]) -> Vec<u8> {
         }
         rest = rest.get(1..).unwrap_or_default();
     }
-    rest.to_vec()
+    rest
 }
 
 /// Whether one number of a list is at most another; both in their shortest form and not negative.

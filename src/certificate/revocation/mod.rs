@@ -5,20 +5,27 @@
 //! when lists that hold now cover every reason for which it could have been revoked. But whoever
 //! stands on a list that its issuer signed is revoked, even when the list is out of date.
 
+mod entries;
+mod file;
 mod list;
 mod scope;
+mod signature;
 mod signer;
+mod state;
 
+pub use file::{ListFile, Revocation, WhenUnknown};
 pub use list::{RevocationList, UnreadableList};
+pub use state::{ListFault, ListState};
 
 use super::chain::Link;
 use super::explain;
 use super::name::short;
 use super::run::Presented;
-use super::trust::{Authority, Trust};
+use super::trust::Authority;
 use super::verdict::{Problem, Reason};
 use crate::clock::Timestamp;
-use list::{Entry, at_most};
+use entries::Entry;
+use list::at_most;
 use scope::{Point, Reasons, same_name};
 use signer::signers;
 
@@ -39,7 +46,7 @@ enum Status {
 /// What a check is made with.
 #[derive(Clone, Copy)]
 struct Check<'a> {
-    lists: &'a [RevocationList],
+    revocation: &'a Revocation,
     authority: &'a Authority,
     presented: &'a Presented<'a>,
     /// The chain in question, up to its anchor.
@@ -47,46 +54,46 @@ struct Check<'a> {
     depth: u8,
 }
 
-/// The problems of a chain up to an anchor of this authority; none when there are no lists at all.
-pub(super) fn problems(
-    trust: &Trust,
-    authority: &Authority,
-    presented: &Presented<'_>,
-    chain: &[Link],
-) -> Vec<Problem> {
-    if trust.lists.is_empty() {
-        return Vec::new();
-    }
+/// What the lists of an authority say of a chain up to one of its anchors.
+#[derive(Default)]
+pub(super) struct Findings {
+    /// What it is refused for.
+    pub(super) problems: Vec<Problem>,
+    /// Why nobody can tell whether it was revoked, where it is accepted all the same.
+    pub(super) unknown: Option<String>,
+}
+
+/// Asks the lists of this authority; when it has none and needs none, nobody asks.
+pub(super) fn ask(authority: &Authority, presented: &Presented<'_>, chain: &[Link]) -> Findings {
+    let Some(revocation) = &authority.revocation else {
+        return Findings::default();
+    };
     let check = Check {
-        lists: &trust.lists,
+        revocation,
         authority,
         presented,
         chain,
         depth: 0,
     };
-    let links = chain.iter().zip(chain.iter().skip(1)).enumerate();
-    let found = links.filter_map(|(depth, (link, issuer))| {
-        let name = match depth {
-            0 => "",
-            _ => link.content.facts.subject.as_str(),
+    let problems = check.problems();
+    if revocation.when_unknown == WhenUnknown::Refuse {
+        return Findings {
+            problems,
+            unknown: None,
         };
-        let by = short(&issuer.content.facts.subject);
-        let (reason, detail) = match check.status(link) {
-            Status::Clear => return None,
-            Status::Revoked { at, why } => (Reason::Revoked, explain::revoked(name, &by, at, why)),
-            Status::Unknown(why) => (
-                Reason::RevocationUnknown,
-                explain::revocation_unknown(name, &why),
-            ),
-        };
-        Some(Problem::new(depth, reason, detail))
-    });
-    found.collect()
+    }
+    let (unknown, problems): (Vec<_>, Vec<_>) = problems
+        .into_iter()
+        .partition(|problem| problem.reason == Reason::RevocationUnknown);
+    Findings {
+        problems,
+        unknown: unknown.into_iter().next().map(|problem| problem.detail),
+    }
 }
 
 /// The issuers of lists that have nothing to do with a chain, to be named.
-pub(super) fn foreign(trust: &Trust, chain: &[Link]) -> Vec<String> {
-    let lists = trust.lists.iter().filter(|list| {
+pub(super) fn foreign(revocation: &Revocation, chain: &[Link]) -> Vec<String> {
+    let lists = revocation.lists().filter(|list| {
         let mut issuers = chain.iter().map(|link| &link.content.issuer);
         !list.scope.indirect && !issuers.any(|issuer| same_name(issuer, &list.issuer))
     });
@@ -97,6 +104,30 @@ pub(super) fn foreign(trust: &Trust, chain: &[Link]) -> Vec<String> {
 }
 
 impl Check<'_> {
+    fn problems(&self) -> Vec<Problem> {
+        let chain = self.chain;
+        let links = chain.iter().zip(chain.iter().skip(1)).enumerate();
+        let found = links.filter_map(|(depth, (link, issuer))| {
+            let name = match depth {
+                0 => "",
+                _ => link.content.facts.subject.as_str(),
+            };
+            let by = short(&issuer.content.facts.subject);
+            let (reason, detail) = match self.status(link) {
+                Status::Clear => return None,
+                Status::Revoked { at, why } => {
+                    (Reason::Revoked, explain::revoked(name, &by, at, why))
+                }
+                Status::Unknown(why) => (
+                    Reason::RevocationUnknown,
+                    explain::revocation_unknown(name, &why),
+                ),
+            };
+            Some(Problem::new(depth, reason, detail))
+        });
+        found.collect()
+    }
+
     fn status(&self, link: &Link) -> Status {
         let (content, now) = (&link.content, self.presented.now);
         let Ok(points) = points(link) else {
@@ -108,7 +139,7 @@ impl Check<'_> {
         let about = |list: &&RevocationList| {
             list.scope.takes(content.ca) && !reasons(list, &points, link).are_none()
         };
-        let lists: Vec<_> = self.lists.iter().filter(about).collect();
+        let lists: Vec<_> = self.revocation.lists().filter(about).collect();
         for list in &lists {
             if let Some(fault) = self.fault(list, link) {
                 faults.push(fault);
@@ -171,12 +202,12 @@ impl Check<'_> {
     }
 
     /// What a list says of a certificate. A delta that fits to it may take a revocation back.
-    fn entry<'a>(
+    fn entry(
         &self,
-        list: &'a RevocationList,
+        list: &RevocationList,
         lists: &[&RevocationList],
         link: &Link,
-    ) -> Option<&'a Entry> {
+    ) -> Option<Entry> {
         let content = &link.content;
         let serial = &content.serial;
         let entry = list.entry(serial, &content.issuer)?;
@@ -189,7 +220,7 @@ impl Check<'_> {
                 && delta.is_current(self.presented.now)
                 && delta
                     .entry(serial, &content.issuer)
-                    .is_some_and(Entry::is_removal)
+                    .is_some_and(|entry| entry.is_removal())
                 && self.fault(delta, link).is_none()
         };
         lists.iter().find(takes_back).is_none().then_some(entry)

@@ -1,32 +1,72 @@
-//! Who may have signed a revocation list.
+//! Who signed a revocation list, and may.
 
 use super::scope::same_name;
-use super::{Check, DEEPEST, RevocationList, Status};
+use super::{Check, DEEPEST, Revocation, RevocationList, Status};
 use crate::certificate::chain::Link;
 use crate::certificate::judge::stack;
 use crate::certificate::run::{Demands, Presented, ends_in_anchor, links, run};
-use crate::tls::error::ErrorStack;
+use crate::certificate::trust::Authority;
+use crate::clock::Timestamp;
 
 /// The certificates whose key signed a list, and that bear its issuer's name: those of the chain,
-/// then those that the operator trusts, then those that came along.
+/// then those that the operator trusts or gave with the lists, then those that came along.
 pub(super) fn signers<'a>(
     check: &Check<'a>,
     list: &'a RevocationList,
 ) -> impl Iterator<Item = &'a Link> {
     let chain = check.chain.iter();
-    let anchors = check.authority.anchors.iter();
+    let own = known(check.authority, check.revocation);
     let sent = check.presented.sent.iter();
-    chain.chain(anchors).chain(sent).filter(|link| {
-        let content = &link.content;
-        let signed = || {
-            let key = link.x509.public_key();
-            let signed = key.is_ok_and(|key| list.x509.verify(&key).unwrap_or(false));
-            let _ = ErrorStack::get();
-            signed
-        };
-        content.may_sign_lists != Some(false)
-            && same_name(&content.subject, &list.issuer)
-            && signed()
+    chain
+        .chain(own)
+        .chain(sent)
+        .filter(|link| signed(link, list))
+}
+
+/// The certificates by which the operator lets lists be signed.
+pub(super) fn known<'a>(
+    authority: &'a Authority,
+    revocation: &'a Revocation,
+) -> impl Iterator<Item = &'a Link> {
+    authority.anchors.iter().chain(revocation.issuers())
+}
+
+pub(super) fn signed(signer: &Link, list: &RevocationList) -> bool {
+    let content = &signer.content;
+    content.may_sign_lists != Some(false)
+        && same_name(&content.subject, &list.issuer)
+        && list.is_signed_by(signer)
+}
+
+/// The verification of a certificate that signs lists, up to an anchor of the authority: its chain,
+/// when it is good apart from whether it was revoked.
+pub(super) fn chain_of(authority: &Authority, presented: &Presented<'_>) -> Option<Vec<Link>> {
+    let demands = Demands {
+        for_clients: false,
+        ..Demands::of(authority, Some(presented.now))
+    };
+    let run = run(authority, demands, presented);
+    let chain = links(&run.built);
+    let good =
+        run.outcome.is_ok() && chain.len() == run.built.len() && ends_in_anchor(authority, &chain);
+    good.then_some(chain)
+}
+
+/// What is presented when it is this certificate that is to be verified.
+pub(super) fn presented<'a>(
+    signer: &Link,
+    revocation: &Revocation,
+    sent: &[Link],
+    now: Timestamp,
+) -> Option<Presented<'a>> {
+    let others = stack(sent.iter().chain(revocation.issuers()))?;
+    Some(Presented {
+        leaf: signer.clone(),
+        sent: sent.to_vec(),
+        others,
+        known: &[],
+        resumed: false,
+        now,
     })
 }
 
@@ -52,30 +92,15 @@ impl Check<'_> {
 
     /// Whether a signer that is not part of the chain is good itself.
     fn is_good(&self, signer: &Link) -> bool {
-        let now = self.presented.now;
-        let Some(others) = stack(self.presented.sent.iter()) else {
+        let (sent, now) = (&self.presented.sent, self.presented.now);
+        let Some(presented) = presented(signer, self.revocation, sent, now) else {
             return false;
         };
-        let presented = Presented {
-            leaf: signer.clone(),
-            sent: self.presented.sent.clone(),
-            others,
-            known: self.presented.known,
-            resumed: self.presented.resumed,
-            now,
+        let Some(chain) = chain_of(self.authority, &presented) else {
+            return false;
         };
-        let demands = Demands {
-            for_clients: false,
-            ..Demands::of(self.authority, Some(now))
-        };
-        let run = run(self.authority, demands, &presented);
-        let chain = links(&run.built);
         let same_anchor = chain.last().map(|last| last.fingerprint)
             == self.chain.last().map(|last| last.fingerprint);
-        let good = run.outcome.is_ok()
-            && chain.len() == run.built.len()
-            && ends_in_anchor(self.authority, &chain)
-            && same_anchor;
         let check = Check {
             presented: &presented,
             chain: &chain,
@@ -83,9 +108,10 @@ impl Check<'_> {
             ..*self
         };
         let below = chain.len().saturating_sub(1);
-        good && chain
-            .iter()
-            .take(below)
-            .all(|link| matches!(check.status(link), Status::Clear))
+        same_anchor
+            && chain
+                .iter()
+                .take(below)
+                .all(|link| matches!(check.status(link), Status::Clear))
     }
 }

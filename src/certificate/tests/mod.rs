@@ -30,6 +30,7 @@ fn ca(roots: &[&Issued]) -> Ca {
         allow_missing_client_auth: false,
         allow_weak: false,
         max_depth: 4,
+        ..Ca::default()
     }
 }
 

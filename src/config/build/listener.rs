@@ -1,13 +1,14 @@
 //! Where clients connect, and whose certificates they may present.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::network::Trusted;
 use super::{Builder, Built, all};
 use crate::certificate::{Ca, Trust};
 use crate::config::file::{self, Exception, File};
 use crate::config::problem::KeyPath;
-use crate::config::settings::{Listener, SelfService, Telemetry};
+use crate::config::settings::{ListFiles, Listener, SelfService, Telemetry};
 use crate::door::ClientCertificates;
 
 /// Longer chains are not found in practice, and every certificate costs a signature to check.
@@ -89,6 +90,7 @@ impl Builder<'_> {
                 allow_missing_client_auth: typed.allow.contains(&Exception::MissingClientAuth),
                 allow_weak: typed.allow.contains(&Exception::Weak),
                 max_depth: typed.max_depth.into(),
+                ..Ca::default()
             };
             self.trust(&at, &path.display().to_string(), vec![ca.clone()])?;
             name.map(|_| ca)
@@ -96,6 +98,30 @@ impl Builder<'_> {
         // Each is good by itself; together they must not name one certificate twice.
         self.trust(&at, "the list", cas.clone())?;
         Ok(cas)
+    }
+
+    /// Where the lists of each authority are, in their order. They are read by
+    /// [`crate::config::Lists`].
+    pub(super) fn lists(&mut self, file: &File) -> Built<Vec<Option<ListFiles>>> {
+        let typed = file.ca.iter().enumerate();
+        all(typed.map(|(index, ca)| {
+            let Some(typed) = &ca.crl else {
+                return Ok(None);
+            };
+            let at = KeyPath::top("ca").index(index).key("crl");
+            if typed.files.is_empty() && typed.folders.is_empty() {
+                let write = r#"write files = ["….crl"] or folders = ["…"]"#;
+                return Err(self.problem(&at, "names neither files nor folders", write));
+            }
+            let resolved =
+                |paths: &[PathBuf]| paths.iter().map(|path| self.resolve(path)).collect();
+            Ok(Some(ListFiles {
+                files: resolved(&typed.files),
+                folders: resolved(&typed.folders),
+                when_unknown: typed.when_unknown,
+                at,
+            }))
+        }))
     }
 
     /// Notes what the verifier of certificates will not take.

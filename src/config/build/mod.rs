@@ -64,6 +64,7 @@ pub(super) fn config(
     let headers = builder.headers(&file.headers);
     let self_service = builder.self_service(&file.self_service);
     let cas = builder.cas(&file);
+    let lists = builder.lists(&file);
     let observe = builder.observe(file.observe);
     let renewal = file.ca.iter().map(|ca| ca.renewal).collect();
     let listener = builder.listener(file.listener);
@@ -77,6 +78,7 @@ pub(super) fn config(
         Ok::<_, Noted>(Config {
             listener: listener?,
             cas: cas?,
+            lists: lists?,
             renewal,
             enrolment: enrolment?.0,
             first_sights: enrolment?.1,

@@ -1,11 +1,12 @@
 //! Where clients connect, and whose certificates they may present.
 
-use crate::client::Renewal;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::certificate::WhenUnknown;
+use crate::client::Renewal;
 use crate::config::period::Period;
 use crate::door::{ClientCertificates, MinimumTls};
 
@@ -73,6 +74,27 @@ pub struct Ca {
     /// taken for somebody new's ("ignore"). docs/CERTIFICATES.md tells what speaks for each.
     #[serde(default)]
     pub renewal: Renewal,
+    /// Where its revocation lists are. With this table, a certificate is good only when lists that
+    /// hold tell of it and of its issuers that none was revoked; without it, nobody asks.
+    pub crl: Option<Crl>,
+}
+
+/// Where the revocation lists of an authority are, in PEM or DER. They are looked at every two
+/// seconds, and taken over when they change. Certificates of their issuers may stand beside them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Crl {
+    /// Files with lists. Each must be there when the gateway starts.
+    #[serde(default)]
+    pub files: Vec<PathBuf>,
+    /// Folders with lists: every file in them whose name ends in .pem, .crl or .der.
+    #[serde(default)]
+    pub folders: Vec<PathBuf>,
+    /// What becomes of a certificate while nobody can tell whether it was revoked, since a list is
+    /// missing or not current: it is refused ("refuse"), or accepted, which is counted and logged
+    /// ("accept"). Who stands on a list is refused in any case.
+    #[serde(default)]
+    pub when_unknown: WhenUnknown,
 }
 
 /// An exception from what is asked of every certificate.

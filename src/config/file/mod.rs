@@ -13,7 +13,7 @@ mod store;
 
 pub use headers::Headers;
 pub use key::{Enrolment, Key, Pepper};
-pub use listener::{Ca, Exception, Listener, ServerCertificate};
+pub use listener::{Ca, Crl, Exception, Listener, ServerCertificate};
 pub use observe::Observe;
 pub use route::{Backend, ClientTls, HealthCheck, Route, Signing};
 pub use store::{Cluster, RecordKey, Sentinel, Store, StoreKind, UnsignedRecords};

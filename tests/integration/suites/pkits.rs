@@ -115,6 +115,7 @@ fn ca(suite: &Pkits) -> Ca {
         allow_missing_client_auth: true,
         allow_weak: false,
         max_depth: 16,
+        ..Ca::default()
     }
 }
 

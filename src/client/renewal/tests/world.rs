@@ -32,6 +32,7 @@ impl World {
             allow_missing_client_auth: false,
             allow_weak: false,
             max_depth: 1,
+            ..Ca::default()
         };
         let cas = vec![ca("clients", &clients), ca("others", &others)];
         let mut world = Self {

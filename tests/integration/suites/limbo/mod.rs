@@ -75,6 +75,7 @@ impl Case {
             allow_missing_client_auth: false,
             allow_weak: false,
             max_depth: 4,
+            ..Ca::default()
         };
         Judges::new(ca, &self.lists, self.at)
     }

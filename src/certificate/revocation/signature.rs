@@ -1,0 +1,189 @@
+//! The signature of a revocation list, checked without the list: of a million entries only the
+//! digest is kept.
+
+use crate::certificate::der::{Reader, tag};
+use crate::tls::error::ErrorStack;
+use crate::tls::hash::{MessageDigest, hash};
+use crate::tls::md::{Md, MdRef};
+use crate::tls::pkey::{HasPublic, Id, PKeyRef};
+use crate::tls::pkey_ctx::PkeyCtx;
+use crate::tls::rsa::Padding;
+use crate::tls::sign::{RsaPssSaltlen, Verifier};
+
+/// The arcs that name algorithms, without what comes last.
+const PKCS1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1];
+const MGF1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 8];
+const ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4];
+const ECDSA_SHA2: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3];
+const EDWARDS: &[u8] = &[0x2b, 0x65];
+const SHA1: &[u8] = &[0x2b, 14, 3, 2];
+const SHA2: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2];
+
+/// How a list was signed.
+pub(super) struct Signature {
+    scheme: Scheme,
+    value: Box<[u8]>,
+}
+
+enum Scheme {
+    Digested {
+        kind: Kind,
+        digest: Box<[u8]>,
+        md: &'static MdRef,
+    },
+    /// Edwards curves sign the whole, which must be kept.
+    Whole(Id, Box<[u8]>),
+    /// None that counts: of no known kind, ill-formed, or named differently within what it signs.
+    Other,
+}
+
+enum Kind {
+    Ecdsa,
+    Pkcs1,
+    Pss { mask: &'static MdRef, salt: i32 },
+}
+
+impl Signature {
+    /// Reads the signature `value` over `signed`. Its algorithm is named beside it and within what
+    /// it signs, and must be the same (RFC 5280 section 5.1.1.2).
+    pub(super) fn read(signed: &[u8], (beside, within): (&[u8], &[u8]), value: &[u8]) -> Self {
+        let (scheme, value) = match value.split_first() {
+            // A signature has whole bytes.
+            Some((0, value)) if beside == within => (Scheme::of(beside, signed), value),
+            _ => (None, value),
+        };
+        Self {
+            scheme: scheme.unwrap_or(Scheme::Other),
+            value: value.into(),
+        }
+    }
+
+    /// Whether it was made with this key.
+    pub(super) fn is_by<T: HasPublic>(&self, key: &PKeyRef<T>) -> bool {
+        let good = self.verify(key).unwrap_or(false);
+        let _ = ErrorStack::get();
+        good
+    }
+
+    fn verify<T: HasPublic>(&self, key: &PKeyRef<T>) -> Result<bool, ErrorStack> {
+        match &self.scheme {
+            Scheme::Other => Ok(false),
+            Scheme::Whole(id, whole) => Ok(key.id() == *id
+                && Verifier::new_without_digest(key)?.verify_oneshot(&self.value, whole)?),
+            Scheme::Digested { kind, digest, md } => {
+                let fits = match kind {
+                    Kind::Ecdsa => key.id() == Id::EC,
+                    Kind::Pkcs1 => key.id() == Id::RSA,
+                    Kind::Pss { .. } => [Id::RSA, Id::RSA_PSS].contains(&key.id()),
+                };
+                if !fits {
+                    return Ok(false);
+                }
+                let mut context = PkeyCtx::new(key)?;
+                context.verify_init()?;
+                match kind {
+                    Kind::Ecdsa => {}
+                    Kind::Pkcs1 => context.set_rsa_padding(Padding::PKCS1)?,
+                    Kind::Pss { mask, salt } => {
+                        context.set_rsa_padding(Padding::PKCS1_PSS)?;
+                        context.set_rsa_mgf1_md(mask)?;
+                        context.set_rsa_pss_saltlen(RsaPssSaltlen::custom(*salt))?;
+                    }
+                }
+                context.set_signature_md(md)?;
+                context.verify(digest, &self.value)
+            }
+        }
+    }
+}
+
+/// A hash, under both names that it has in the library.
+type Hash = (&'static MdRef, MessageDigest);
+
+impl Scheme {
+    fn of(algorithm: &[u8], signed: &[u8]) -> Option<Self> {
+        let mut outer = Reader(algorithm);
+        let mut fields = outer.enter(tag::SEQUENCE).ok()?;
+        let oid = fields.expect(tag::OID).ok()?.content;
+        let (last, arc) = oid.split_last()?;
+        let (kind, bits) = match (arc, last) {
+            (PKCS1, 5) => (Kind::Pkcs1, 1),
+            (PKCS1, 10) => return Self::pss(fields, signed),
+            (PKCS1, 11) => (Kind::Pkcs1, 256),
+            (PKCS1, 12) => (Kind::Pkcs1, 384),
+            (PKCS1, 13) => (Kind::Pkcs1, 512),
+            (PKCS1, 14) => (Kind::Pkcs1, 224),
+            (ECDSA, 1) => (Kind::Ecdsa, 1),
+            (ECDSA_SHA2, 1) => (Kind::Ecdsa, 224),
+            (ECDSA_SHA2, 2) => (Kind::Ecdsa, 256),
+            (ECDSA_SHA2, 3) => (Kind::Ecdsa, 384),
+            (ECDSA_SHA2, 4) => (Kind::Ecdsa, 512),
+            (EDWARDS, 112) => return Some(Self::Whole(Id::ED25519, signed.into())),
+            (EDWARDS, 113) => return Some(Self::Whole(Id::ED448, signed.into())),
+            _ => return None,
+        };
+        Self::digested(kind, sha(bits)?, signed)
+    }
+
+    fn digested(kind: Kind, (md, digest): Hash, signed: &[u8]) -> Option<Self> {
+        let digest = hash(digest, signed).ok()?;
+        let digest = digest.as_ref().into();
+        Some(Self::Digested { kind, digest, md })
+    }
+
+    /// RSASSA-PSS names its parameters (RFC 4055 section 3.1); what it leaves out is SHA-1, and a
+    /// salt of 20 bytes.
+    fn pss(mut fields: Reader<'_>, signed: &[u8]) -> Option<Self> {
+        let mut parameters = fields.enter(tag::SEQUENCE).ok()?;
+        let hash_field = parameters.optional(0xa0).ok()?;
+        let mask_field = parameters.optional(0xa1).ok()?;
+        let salt_field = parameters.optional(0xa2).ok()?;
+        // Another trailer than the one there is would be a fourth.
+        parameters.end().ok()?;
+        let hash = hash_field.map_or_else(|| sha(1), |field| named(field.content))?;
+        let mask = match mask_field {
+            None => sha(1)?,
+            Some(field) => {
+                let mut function = Reader(field.content).enter(tag::SEQUENCE).ok()?;
+                function
+                    .expect(tag::OID)
+                    .ok()
+                    .filter(|oid| oid.content == MGF1)?;
+                named(function.0)?
+            }
+        };
+        let salt = match salt_field {
+            None => 20,
+            Some(field) => match Reader(field.content).expect(tag::INTEGER).ok()?.content {
+                [salt @ 0..=127] => i32::from(*salt),
+                _ => return None,
+            },
+        };
+        Self::digested(Kind::Pss { mask: mask.0, salt }, hash, signed)
+    }
+}
+
+/// The hash of an algorithm identifier.
+fn named(algorithm: &[u8]) -> Option<Hash> {
+    let mut fields = Reader(algorithm).enter(tag::SEQUENCE).ok()?;
+    let oid = fields.expect(tag::OID).ok()?.content;
+    match oid.split_last()? {
+        (26, SHA1) => sha(1),
+        (1, SHA2) => sha(256),
+        (2, SHA2) => sha(384),
+        (3, SHA2) => sha(512),
+        (4, SHA2) => sha(224),
+        _ => None,
+    }
+}
+
+fn sha(bits: u16) -> Option<Hash> {
+    Some(match bits {
+        1 => (Md::sha1(), MessageDigest::sha1()),
+        224 => (Md::sha224(), MessageDigest::sha224()),
+        256 => (Md::sha256(), MessageDigest::sha256()),
+        384 => (Md::sha384(), MessageDigest::sha384()),
+        512 => (Md::sha512(), MessageDigest::sha512()),
+        _ => return None,
+    })
+}

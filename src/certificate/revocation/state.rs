@@ -1,0 +1,167 @@
+//! How it stands with the lists of an authority, whatever is asked of them: for the operator.
+
+use std::sync::Arc;
+
+use super::list::at_most;
+use super::scope::same_name;
+use super::signer::{chain_of, known, presented, signed};
+use super::{Revocation, RevocationList};
+use crate::certificate::Trust;
+use crate::certificate::trust::Authority;
+use crate::clock::Timestamp;
+
+/// A list, and whether it can be used.
+#[derive(Clone, Debug)]
+pub struct ListState {
+    /// The authority that it is for, by its name in the configuration.
+    pub ca: String,
+    /// What its file is known by.
+    pub file: String,
+    /// Whose list it is.
+    pub issuer: String,
+    /// How many certificates are on it.
+    pub entries: usize,
+    /// From when to when it holds; without an end it never does.
+    pub from: Timestamp,
+    /// See `from`.
+    pub until: Option<Timestamp>,
+    /// Whether a newer one tells of all that it tells of.
+    pub is_replaced: bool,
+    fault: Option<ListFault>,
+}
+
+/// Why a list clears nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListFault {
+    /// It is not signed by anybody who is known here and may: it counts for nothing, except for
+    /// clients that send the certificate of its issuer, and that is good.
+    NotSigned,
+    /// It has a critical extension that is not understood.
+    NotUnderstood,
+    /// It is over, does not hold yet, or does not say for how long it does.
+    NotCurrent,
+}
+
+impl ListFault {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::NotSigned, Self::NotUnderstood, Self::NotCurrent];
+
+    /// Its stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotSigned => "not_signed",
+            Self::NotUnderstood => "not_understood",
+            Self::NotCurrent => "not_current",
+        }
+    }
+
+    /// What is wrong, and what is to be done.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::NotSigned => {
+                "nobody whose certificate is here signed it, so it is ignored; fetch it again, or put \
+                 its issuer's certificate beside it"
+            }
+            Self::NotUnderstood => {
+                "it has a critical extension that is not understood here, so it clears nobody"
+            }
+            Self::NotCurrent => "it does not hold now, so it clears nobody; fetch the newest one",
+        }
+    }
+}
+
+impl ListState {
+    /// Why it clears nobody at this moment.
+    #[must_use]
+    pub fn fault(&self, now: Timestamp) -> Option<ListFault> {
+        let is_current = self.from <= now && self.until.is_some_and(|until| now < until);
+        let late = (!is_current).then_some(ListFault::NotCurrent);
+        self.fault.or(late)
+    }
+}
+
+impl Trust {
+    /// Every list of every authority, by what is known at this moment.
+    #[must_use]
+    pub fn lists(&self, now: Timestamp) -> Vec<ListState> {
+        let asked = self.authorities.iter().filter_map(|authority| {
+            let revocation = authority.revocation.as_ref()?;
+            Some((authority, revocation))
+        });
+        asked
+            .flat_map(|(authority, revocation)| states(authority, revocation, now))
+            .collect()
+    }
+
+    /// The authorities whose certificates are asked about.
+    pub fn asking(&self) -> impl Iterator<Item = &str> {
+        let asked = self.authorities.iter();
+        let asked = asked.filter(|authority| authority.revocation.is_some());
+        asked.map(|authority| authority.name.as_str())
+    }
+}
+
+fn states(authority: &Authority, revocation: &Revocation, now: Timestamp) -> Vec<ListState> {
+    let files = revocation.files.iter();
+    let lists = files.flat_map(|(name, file)| file.lists.iter().map(move |list| (name, list)));
+    let judged: Vec<_> = lists
+        .map(|(name, list)| {
+            let fault = if !is_signed(authority, revocation, list, now) {
+                Some(ListFault::NotSigned)
+            } else if list.strange {
+                Some(ListFault::NotUnderstood)
+            } else {
+                None
+            };
+            (name, list, fault)
+        })
+        .collect();
+    let state = |(name, list, fault): &(&Arc<str>, &RevocationList, Option<ListFault>)| {
+        let good = judged.iter().filter(|(_, _, fault)| fault.is_none());
+        ListState {
+            ca: authority.name.clone(),
+            file: name.to_string(),
+            issuer: list.issuer().to_owned(),
+            entries: list.entries(),
+            from: list.from(),
+            until: list.until(),
+            is_replaced: { good }.any(|(_, newer, _)| list.is_replaced_by(newer)),
+            fault: *fault,
+        }
+    };
+    judged.iter().map(state).collect()
+}
+
+impl RevocationList {
+    /// Whether `newer` tells of all that it tells of: a later list of the same scope, or for a delta
+    /// also a complete one that goes as far.
+    fn is_replaced_by(&self, newer: &Self) -> bool {
+        let same = self.scope == newer.scope && same_name(&self.issuer, &newer.issuer);
+        let contains = match (&self.base, &newer.base) {
+            (None, None) | (Some(_), Some(_)) => self.from < newer.from,
+            (Some(_), None) => match (&self.number, &newer.number) {
+                (Some(number), Some(newer)) => at_most(number, newer),
+                _ => false,
+            },
+            (None, Some(_)) => false,
+        };
+        same && contains
+    }
+}
+
+fn is_signed(
+    authority: &Authority,
+    revocation: &Revocation,
+    list: &RevocationList,
+    now: Timestamp,
+) -> bool {
+    let mut signers = known(authority, revocation).filter(|link| signed(link, list));
+    signers.any(|signer| {
+        let is_anchor = |anchor: &super::Link| anchor.fingerprint == signer.fingerprint;
+        authority.anchors.iter().any(is_anchor)
+            || presented(signer, revocation, &[], now)
+                .is_some_and(|presented| chain_of(authority, &presented).is_some())
+    })
+}
