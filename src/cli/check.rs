@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{Failure, Globals, Out};
-use crate::config::{Config, Problem};
+use crate::certificate::{ListState, Trust};
+use crate::clock::{self, Timestamp};
+use crate::config::{Config, Lists, Problem, Problems};
 use crate::policy::Observing;
 
 /// Check the configuration and every file that it names
@@ -19,6 +21,9 @@ struct Report<'a> {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<Summary>,
+    /// The revocation lists, and how it stands with each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    revocation_lists: Vec<ListState>,
     problems: Vec<&'a Problem>,
 }
 
@@ -40,8 +45,13 @@ struct Summary {
 
 pub(super) fn run(_: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
     let file = globals.config_file().display().to_string();
-    match globals.load_config() {
-        Ok(config) => {
+    let now = clock::now();
+    let loaded = globals.load_config().and_then(|config| {
+        let lists = revocation_lists(&config, now)?;
+        Ok((config, lists))
+    });
+    match loaded {
+        Ok((config, lists)) => {
             let summary = Summary::of(&config);
             let mut text = format!(
                 "{file}: ok — {}, {}, store: {}, enrolment: {}",
@@ -57,10 +67,13 @@ pub(super) fn run(_: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode
                 );
                 text.push_str(&warning);
             }
+            let warnings = lists.iter().filter_map(|list| list.warning(now));
+            text.extend(warnings.map(|warning| format!("\n{file}: WARNING — {warning}")));
             let report = Report {
                 file,
                 ok: true,
                 summary: Some(summary),
+                revocation_lists: lists,
                 problems: Vec::new(),
             };
             out.show(&report, text)?;
@@ -72,12 +85,28 @@ pub(super) fn run(_: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode
                 file,
                 ok: false,
                 summary: None,
+                revocation_lists: Vec::new(),
                 problems: problems.iter().collect(),
             };
             out.show(&report, &problems)?;
             Ok(ExitCode::from(78))
         }
     }
+}
+
+/// The revocation lists that a configuration names.
+///
+/// # Errors
+///
+/// Those that cannot be read.
+pub(super) fn revocation_lists(
+    config: &Config,
+    now: Timestamp,
+) -> Result<Vec<ListState>, Problems> {
+    let lists = Lists::read(config.lists.iter().flatten())?;
+    let cas = lists.fill(config.cas.clone(), &config.lists);
+    // The authorities are those of the configuration, which is right.
+    Ok(Trust::new(1, cas).map_or_else(|_| Vec::new(), |trust| trust.lists(now)))
 }
 
 impl Summary {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::{Failure, Globals, Out, source};
 use crate::config::Reading;
+use crate::server::StartError;
 use crate::{server, telemetry};
 
 /// Run the gateway until SIGTERM or SIGINT; SIGHUP makes it read its configuration again
@@ -16,6 +17,9 @@ pub(super) fn run(_: &Args, globals: &Globals, _: &mut Out) -> Result<ExitCode, 
     let Reading { config, seen } = source.read();
     let config = config?;
     telemetry::start_log(&config.telemetry.log).map_err(anyhow::Error::from)?;
-    server::run(config, source, seen).map_err(|error| Failure::Unavailable(error.into()))?;
+    server::run(config, source, seen).map_err(|error| match error {
+        StartError::Lists(problems) => problems.into(),
+        other => Failure::Unavailable(other.into()),
+    })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -68,7 +68,7 @@ impl Shown {
                 gauge.set(whole(count));
             }
             let before = wrong.len();
-            wrong.extend(lists().filter_map(|list| describe(list, now)));
+            wrong.extend(lists().filter_map(|list| list.warning(now)));
             wrong.extend(files.map(|(_, problem)| problem.to_string()));
             let counting = || lists().filter(|list| !list.is_replaced && list.fault(now).is_none());
             if counting().next().is_none() {
@@ -109,18 +109,6 @@ fn state_of(list: &ListState, now: Timestamp) -> &'static str {
         Some(fault) => fault.as_str(),
         None => USABLE,
     }
-}
-
-/// What is wrong with a list.
-fn describe(list: &ListState, now: Timestamp) -> Option<String> {
-    let fault = list.fault(now).filter(|_| !list.is_replaced)?;
-    Some(format!(
-        "ca {}: {}: the list of '{}': {}",
-        list.ca,
-        list.file,
-        list.issuer,
-        fault.advice()
-    ))
 }
 
 fn whole(count: usize) -> i64 {

@@ -82,6 +82,8 @@ mod replicas;
 #[cfg(test)]
 mod restore;
 #[cfg(test)]
+mod revocation;
+#[cfg(test)]
 mod rotation;
 #[cfg(test)]
 mod sealed;

@@ -516,7 +516,13 @@ pub fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
         short @ 0..=0x7f => der.push(short as u8),
         mid @ 0x80..=0xff => der.extend([0x81, mid as u8]),
         long @ 0x100..=0xffff => der.extend([0x82, (long >> 8) as u8, long as u8]),
-        huge => der.extend([0x83, (huge >> 16) as u8, (huge >> 8) as u8, huge as u8]),
+        huge @ 0x1_0000..=0xff_ffff => {
+            der.extend([0x83, (huge >> 16) as u8, (huge >> 8) as u8, huge as u8]);
+        }
+        outsized => {
+            der.push(0x84);
+            der.extend((outsized as u32).to_be_bytes());
+        }
     }
     der.extend(content);
     der

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::list::at_most;
 use super::scope::same_name;
 use super::signer::{chain_of, known, presented, signed};
@@ -11,7 +13,7 @@ use crate::certificate::trust::Authority;
 use crate::clock::Timestamp;
 
 /// A list, and whether it can be used.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ListState {
     /// The authority that it is for, by its name in the configuration.
     pub ca: String,
@@ -22,16 +24,21 @@ pub struct ListState {
     /// How many certificates are on it.
     pub entries: usize,
     /// From when to when it holds; without an end it never does.
+    #[serde(rename = "this_update")]
     pub from: Timestamp,
     /// See `from`.
+    #[serde(rename = "next_update")]
     pub until: Option<Timestamp>,
     /// Whether a newer one tells of all that it tells of.
+    #[serde(rename = "replaced")]
     pub is_replaced: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<ListFault>,
 }
 
 /// Why a list clears nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ListFault {
     /// It is not signed by anybody who is known here and may: it counts for nothing, except for
     /// clients that send the certificate of its issuer, and that is good.
@@ -79,6 +86,19 @@ impl ListState {
         let is_current = self.from <= now && self.until.is_some_and(|until| now < until);
         let late = (!is_current).then_some(ListFault::NotCurrent);
         self.fault.or(late)
+    }
+
+    /// What is wrong with it at this moment, in words; nothing when a newer one has its place.
+    #[must_use]
+    pub fn warning(&self, now: Timestamp) -> Option<String> {
+        let fault = self.fault(now).filter(|_| !self.is_replaced)?;
+        Some(format!(
+            "ca {}: {}: the list of '{}': {}",
+            self.ca,
+            self.file,
+            self.issuer,
+            fault.advice()
+        ))
     }
 }
 

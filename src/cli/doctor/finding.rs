@@ -47,6 +47,8 @@ pub(super) enum Check {
     CertificateNames,
     /// strength of authorities
     CertificateStrength,
+    /// revocation lists
+    CertificateLists,
     /// Redis
     RedisPrimary,
     /// protection

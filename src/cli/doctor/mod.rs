@@ -7,6 +7,7 @@ mod configuration;
 mod files;
 mod finding;
 mod gateway;
+mod lists;
 mod redis_server;
 mod report;
 mod store;
@@ -106,7 +107,8 @@ async fn look(
 ) -> Vec<Finding> {
     let mut findings = configuration::look(&file.display().to_string(), &config);
     findings.extend(files::look(file, &config));
-    let certificates = certificates::look(&config);
+    let mut certificates = certificates::look(&config);
+    certificates.extend(lists::look(&config));
     let (for_snapshot, for_gateway) = (Arc::clone(&config), Arc::clone(&config));
     let snapshot = aside(Check::FileSnapshot, move || files::snapshot(&for_snapshot));
     let redis = async {
