@@ -253,19 +253,34 @@ fn an_entry_that_takes_back_outweighs_no_entry_that_revokes() {
 #[test]
 fn every_entry_of_a_long_list_is_found() {
     let root = root("Root").self_signed();
-    let serial = |n: u32| [&[0x11, 0x22][..], &n.wrapping_mul(2_654_435_761).to_be_bytes()].concat();
+    let serial = |n: u32| {
+        [
+            &[0x11, 0x22][..],
+            &n.wrapping_mul(2_654_435_761).to_be_bytes(),
+        ]
+        .concat()
+    };
     let revoked = (0..3000).map(serial);
     let short = (0..100).map(|n: u8| vec![n]);
     let long = list(&root, &[]).revoke(revoked.chain(short));
     let read = RevocationList::read(&long.der()).unwrap();
     assert_eq!(read.entries(), 3100);
     let client = |serial: &[u8]| leaf("acme").serial(serial).signed_by(&root);
-    let verifier = Verifier::new(Trust::new(1, vec![ca(&[&root])]).unwrap().with_lists(vec![read]));
+    let verifier = Verifier::new(
+        Trust::new(1, vec![ca(&[&root])])
+            .unwrap()
+            .with_lists(vec![read]),
+    );
     for n in [0, 1, 1499, 2998, 2999] {
         refused(&verifier, &client(&serial(n)), Reason::Revoked);
     }
     refused(&verifier, &client(&[99]), Reason::Revoked);
-    for other in [serial(3000), vec![101], vec![0x7a], [&[9][..], &serial(5)].concat()] {
+    for other in [
+        serial(3000),
+        vec![101],
+        vec![0x7a],
+        [&[9][..], &serial(5)].concat(),
+    ] {
         accepted(&verifier, &client(&other));
     }
 }
