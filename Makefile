@@ -101,6 +101,18 @@ faults: build-tools ## make every fault of Redis under load, and print what clie
 	else cargo test --locked --no-fail-fast --test faults; fi
 	@python3 tests/faults/table.py
 
+# Needs nightly Rust (rustup toolchain install nightly) and cargo-fuzz (cargo install cargo-fuzz). No sanitizer: there is no
+# unsafe code here, and what OpenSSL does with memory is fuzzed by its own people.
+.PHONY: fuzz
+fuzz: build-tools ## give each target to a fuzzer for a minute (SECONDS_EACH=60, TARGETS="head record")
+	cargo +nightly fuzz build --sanitizer none
+	@for target in $${TARGETS:-$$(ls fuzz/corpus)}; do \
+		mkdir -p target/fuzz/$$target; \
+		echo "== $$target"; \
+		cargo +nightly fuzz run --sanitizer none $$target target/fuzz/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$${SECONDS_EACH:-60} -print_final_stats=1 -verbosity=0; \
+	done
+
 .PHONY: doctest
 doctest: build-tools ## the documentation's examples run
 	cargo test --locked --doc

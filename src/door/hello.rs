@@ -6,11 +6,11 @@
 //! nothing but whether he himself is asked.
 
 /// The longest beginning of a connection that is looked at; a usual `ClientHello` has 2 KiB.
-const LONGEST: usize = 16 * 1024;
+pub const LONGEST: usize = 16 * 1024;
 
 /// What the beginning of a connection tells of the name.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub enum Reading {
     /// It takes more bytes to say.
     Unfinished,
     /// The name in lower case; none when there is none, or nothing that can be read.
@@ -19,7 +19,8 @@ pub(super) enum Reading {
 
 /// Reads `bytes`, the beginning of a connection (RFC 8446 sections 4.1.2 and 5.1, RFC 6066
 /// section 3).
-pub(super) fn read(bytes: &[u8]) -> Reading {
+#[must_use]
+pub fn read(bytes: &[u8]) -> Reading {
     match handshake(bytes) {
         Ok(Some(hello)) => Reading::Known(server_name(&hello)),
         Ok(None) if bytes.len() < LONGEST => Reading::Unfinished,

@@ -9,11 +9,11 @@
 mod acceptor;
 mod connection;
 mod failure;
-mod hello;
+pub mod hello;
 mod journal;
 mod notes;
 mod opening;
-mod proxy_header;
+pub mod proxy_header;
 
 use std::any::Any;
 use std::net::SocketAddr;

@@ -15,6 +15,14 @@ const CONTEXT: &[u8] = b"apikey.v1\0";
 pub type PepperVersion = u32;
 
 /// A key's digest and the version of the pepper that made it.
+///
+/// It has no `==`, which would tell by its time how much of a digest is right:
+///
+/// ```compile_fail,E0369
+/// fn is_it(one: &keyferry::key::Digest, other: &keyferry::key::Digest) -> bool {
+///     *one == *other
+/// }
+/// ```
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct Digest {
     pepper: PepperVersion,

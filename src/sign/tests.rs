@@ -236,3 +236,37 @@ fn s10_a_content_digest_is_covered_and_cannot_be_left_out() {
     headers.insert("content-digest", HeaderValue::from_static("sha-256=:abd=:"));
     assert_eq!(verify(&ORDERS, &headers), Err(Invalid::Mismatch));
 }
+
+#[test]
+fn s7_components_and_values_are_the_ones_that_were_signed_each_once_and_in_order() {
+    let headers = signed(&ORDERS, key("new", 1));
+    assert_eq!(verify(&ORDERS, &headers), Ok(()));
+    let input = |from: &'static str, to: &'static str| {
+        let altered = changed(&headers, "signature-input", |input| {
+            input.replacen(from, to, 1)
+        });
+        assert_ne!(
+            altered["signature-input"], headers["signature-input"],
+            "{from}"
+        );
+        altered
+    };
+    let value = |name, value: &'static str| changed(&headers, name, |_| value.to_owned());
+    for altered in [
+        input(r#""@method" "@authority""#, r#""@authority" "@method""#),
+        input(r#""@method""#, r#""@method" "@method""#),
+        input(r#" "x-client-id""#, ""),
+        input(r#" "x-client-id""#, r#" "x-client-id" "x-request-id""#),
+        input(r#""@query""#, r#""@query";req"#),
+        value("x-client-id", "acme, acme"),
+        value("x-client-id", " acme"),
+        value("x-client-id", ""),
+        value("x-key-scopes", ""),
+        value("x-key-scopes", "orders:read, orders:write"),
+    ] {
+        assert!(verify(&ORDERS, &altered).is_err(), "{altered:?}");
+    }
+    let mut twice = headers.clone();
+    twice.append("x-client-id", headers["x-client-id"].clone());
+    assert!(verify(&ORDERS, &twice).is_err());
+}

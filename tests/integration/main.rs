@@ -56,6 +56,8 @@ mod key_check;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod labels;
+#[cfg(test)]
 mod learning;
 #[cfg(test)]
 mod limits;

@@ -36,15 +36,15 @@ const MALFORMED: Failure = Failure::ProxyHeaderMalformed;
 
 /// A whole header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Header {
+pub struct Header {
     /// How many bytes it has.
-    length: usize,
+    pub length: usize,
     /// None when the balancer calls for itself, or does not know who calls.
-    caller: Option<SocketAddr>,
+    pub caller: Option<SocketAddr>,
 }
 
 /// None when it takes more bytes to say.
-type Reading = Result<Option<Header>, Failure>;
+pub type Reading = Result<Option<Header>, Failure>;
 
 /// Takes the header off the beginning of `tcp`, which must come from one of the `balancers`. From
 /// then on `tcp` comes from whom the header names, for everybody who asks.
@@ -83,7 +83,11 @@ pub(super) async fn take(
 }
 
 /// The header that `bytes` begin with.
-fn read(bytes: &[u8]) -> Reading {
+///
+/// # Errors
+///
+/// When they begin with none, or with one that is broken.
+pub fn read(bytes: &[u8]) -> Reading {
     if bytes.starts_with(TEXT) {
         text(bytes)
     } else if bytes.starts_with(BINARY) {
