@@ -103,6 +103,11 @@ faults: build-tools ## make every fault of Redis under load, and print what clie
 
 # Needs nightly Rust (rustup toolchain install nightly) and cargo-fuzz (cargo install cargo-fuzz). No sanitizer: there is no
 # unsafe code here, and what OpenSSL does with memory is fuzzed by its own people.
+.PHONY: soak
+soak: build-tools ## everything at once for an hour (KEYFERRY_SOAK=3600, in seconds), and print what was held
+	KEYFERRY_SOAK=$${KEYFERRY_SOAK:-3600} cargo test --locked --test faults -- --exact --nocapture \
+		soak::nothing_grows_and_nobody_good_is_refused_whatever_goes_on
+
 .PHONY: fuzz
 fuzz: build-tools ## give each target to a fuzzer for a minute (SECONDS_EACH=60, TARGETS="head record")
 	cargo +nightly fuzz build --sanitizer none

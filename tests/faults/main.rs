@@ -18,6 +18,8 @@ mod failover;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod measure;
+#[cfg(test)]
 mod network;
 #[cfg(test)]
 mod people;
@@ -29,6 +31,8 @@ mod row;
 mod scene;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod soak;
 
 #[cfg(test)]
 #[path = "../support/mod.rs"]

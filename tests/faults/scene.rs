@@ -76,12 +76,20 @@ impl Scene {
 
 impl Single {
     pub(crate) fn start(options: &[&str], max_stale: &str) -> Self {
+        Self::start_with(options, &[("store.max_stale", max_stale)])
+    }
+
+    /// The same, with these settings of the gateways.
+    pub(crate) fn start_with(options: &[&str], settings: &[(&str, &str)]) -> Self {
         let scene = Scene::new();
         let redis = scene.wait(RedisServer::start(options));
         let proxy = Proxy::to(redis.port());
         let [one, other] = [proxy.url(), redis.url()].map(|url| {
-            let gateway = scene.gateway().redis(&url);
-            gateway.set("store.max_stale", max_stale).start()
+            let mut gateway = scene.gateway().redis(&url);
+            for (path, value) in settings {
+                gateway = gateway.set(path, *value);
+            }
+            gateway.start()
         });
         Self {
             one,

@@ -98,9 +98,10 @@ impl Load<'_> {
                 return;
             }
             let at = turn % 2;
-            let fresh = |key| (key, false);
-            let next = waiting.take().or_else(|| spare.next().map(fresh));
-            if let Some((key, is_tried)) = next.or_else(|| self.fetch().map(fresh)) {
+            let next = waiting.take();
+            let next = next.or_else(|| spare.next().map(|key| (key, false, false)));
+            let next = next.or_else(|| self.fetch().map(|key| (key, true, false)));
+            if let Some((key, is_new, is_tried)) = next {
                 let asked = self.hear(Group::Asking, 1, || revoke(&mut callers[at], &key));
                 let status = asked.map_or(503, |answer| answer.status);
                 let mut told = [false; 2];
@@ -109,12 +110,13 @@ impl Load<'_> {
                     // That it is revoked already comes of an attempt whose answer was lost.
                     204 | 401 if status == 204 || is_tried => self.state().revoked.push(Ending {
                         key,
+                        is_new,
                         acknowledged: (status == 204).then(clock::monotonic),
                         told,
                     }),
                     // Whether it was lost is seen at the end.
                     401 => self.state().issued.push(key),
-                    503 => waiting = Some((key, true)),
+                    503 => waiting = Some((key, is_new, true)),
                     _ => self.wrong(format!("{status} to who revoked its key")),
                 }
             }
@@ -139,12 +141,10 @@ impl Load<'_> {
                 self.was_tried(number, at, answer.map(|answer| answer.status));
                 continue;
             }
-            let group = |status| {
-                if ending.told[at] || status != 200 {
-                    Group::Revoked
-                } else {
-                    Group::Untold
-                }
+            let group = |status| match status {
+                503 if ending.is_new && !ending.told[at] => Group::New,
+                200 if !ending.told[at] => Group::Untold,
+                _ => Group::Revoked,
             };
             // Nobody else of the group has this number.
             let answer = self.hear_as(group, number + 1, call);

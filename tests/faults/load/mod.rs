@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use keyferry::clock;
 
 use super::people::{Caller, Group, claim, revoke, stranger};
+use super::row::Row;
 use crate::support::gateway::Gateway;
 use crate::support::wait_for;
 use crate::support::wire::{Answer, Tls};
@@ -82,6 +83,8 @@ struct State {
 #[derive(Clone, Debug)]
 struct Ending {
     key: String,
+    /// It was issued during the load, so that a gateway may not know it yet.
+    is_new: bool,
     /// When a gateway acknowledged it.
     acknowledged: Option<Instant>,
     /// Which gateways said that they know.
@@ -122,6 +125,11 @@ impl<'a> Load<'a> {
 
     /// Calls while `story` makes the fault and takes it away; then the verdict, and the row.
     pub(crate) fn through(self, fault: &'static str, story: impl FnOnce(&Self)) {
+        self.run(story).write(fault);
+    }
+
+    /// The same, and gives the row.
+    pub(crate) fn run(self, story: impl FnOnce(&Self)) -> Row {
         let fetched = |name: String| {
             let answer = claim(&self.tls, self.other.address(), self.world, &name);
             let answer = answer.expect("an answer before the fault");
@@ -152,7 +160,7 @@ impl<'a> Load<'a> {
             story(load);
             load.recover()
         });
-        self.judge(recovered, &keys).write(fault);
+        self.judge(recovered, &keys)
     }
 
     /// Makes the fault.
@@ -178,7 +186,7 @@ impl<'a> Load<'a> {
         wait_for(what, || {
             let state = self.state();
             assert!(state.wrong.is_empty(), "{:#?}", state.wrong);
-            let later = state.heard.iter().filter(|heard| heard.begun > now);
+            let later = state.since(now);
             (later.filter(|heard| holds(heard)).count() >= count).then_some(())
         });
     }
@@ -187,8 +195,7 @@ impl<'a> Load<'a> {
     #[track_caller]
     pub(crate) fn never(&self, what: &str, since: Instant, holds: impl Fn(&Heard) -> bool) {
         let state = self.state();
-        let mut later = state.heard.iter().filter(|heard| heard.begun > since);
-        let found = later.find(|heard| holds(heard));
+        let found = state.since(since).find(|heard| holds(heard));
         assert!(found.is_none(), "{what}: {found:?}");
     }
 
@@ -208,8 +215,7 @@ impl<'a> Load<'a> {
         wait_for(what, || {
             let state = self.state();
             let mut good: BTreeMap<_, usize> = BTreeMap::new();
-            let later = state.heard.iter().filter(|heard| heard.begun > since);
-            for heard in later.filter(|heard| heard.is_good()) {
+            for heard in state.since(since).filter(|heard| heard.is_good()) {
                 *good.entry((heard.group, heard.who)).or_default() += 1;
             }
             let known = (0..2 * KNOWN).map(|who| (Group::Known, who));
@@ -310,6 +316,15 @@ impl<'a> Load<'a> {
 
     fn wrong(&self, what: String) {
         self.state().wrong.push(what);
+    }
+}
+
+impl State {
+    /// What was asked after `since`, the last first. What came in before was asked before.
+    fn since(&self, since: Instant) -> impl Iterator<Item = &Heard> {
+        let latest = self.heard.iter().rev();
+        let answered = latest.take_while(move |heard| heard.ended > since);
+        answered.filter(move |heard| heard.begun > since)
     }
 }
 
