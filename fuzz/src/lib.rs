@@ -5,11 +5,13 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Uri};
-use keyferry::certificate::{self, Ca, Chain, Handed, Lineage, RevocationList, Trust, Verifier};
+use keyferry::certificate::{
+    self, Ca, Chain, Handed, Lineage, ListFile, Revocation, Trust, Verifier, WhenUnknown,
+};
 use keyferry::clock::Timestamp;
 use keyferry::config::Source;
 use keyferry::credential::{Presented, PresentedCertificate, PresentedKey};
@@ -30,16 +32,8 @@ static FORMAT: LazyLock<Format> = LazyLock::new(|| Format::new("kf", "live").exp
 static PEPPERS: LazyLock<Peppers> =
     LazyLock::new(|| Peppers::new(Pepper::new(1, &Secret::new(vec![7; 32])), []));
 static AUTHORITY: LazyLock<pki::Issued> = LazyLock::new(|| pki::root("Clients Root").self_signed());
-static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
-    let ca = Ca {
-        name: "clients".to_owned(),
-        pem: AUTHORITY.pem(),
-        allow_missing_client_auth: false,
-        allow_weak: false,
-        max_depth: 4,
-    };
-    Verifier::new(Trust::new(1, vec![ca]).expect("an authority"))
-});
+static VERIFIER: LazyLock<Verifier> =
+    LazyLock::new(|| Verifier::new(Trust::new(1, vec![ca()]).expect("an authority")));
 static GOOD: LazyLock<pki::Issued> = LazyLock::new(|| pki::leaf("client-1").signed_by(&AUTHORITY));
 
 /// A target, by its name.
@@ -198,27 +192,25 @@ pub fn record(data: &[u8]) {
     }
 }
 
-/// A revocation list, and a certificate that is looked up in it.
+/// A file of revocation lists, and a certificate that is looked up in it.
 pub fn revocation_list(data: &[u8]) {
-    let ders = certificate::revocation_lists(data).unwrap_or_else(|_| vec![data.to_vec()]);
-    let lists = ders.iter().filter_map(|der| RevocationList::read(der).ok());
-    let lists: Vec<_> = lists.collect();
-    if lists.is_empty() {
+    let Ok(file) = ListFile::read(data) else {
         return;
-    }
-    let ca = Ca {
-        name: "clients".to_owned(),
-        pem: AUTHORITY.pem(),
-        allow_missing_client_auth: false,
-        allow_weak: false,
-        max_depth: 4,
     };
-    let trust = Trust::new(1, vec![ca])
-        .expect("an authority")
-        .with_lists(lists);
-    let chain = Chain::new(&GOOD.x509, []);
+    let revocation = Revocation {
+        files: vec![("list".into(), Arc::new(file))],
+        when_unknown: WhenUnknown::Refuse,
+    };
+    let trust = Trust::new(
+        1,
+        vec![Ca {
+            revocation: Some(revocation),
+            ..ca()
+        }],
+    );
+    let verifier = Verifier::new(trust.expect("an authority"));
     let now = Timestamp::from_unix(pki::now());
-    let verdict = Verifier::new(trust).verify(&chain, now);
+    let verdict = verifier.verify(&Chain::new(&GOOD.x509, []), now);
     assert!(
         verdict.at(now).is_err(),
         "a list that nobody signed clears nobody"
@@ -260,6 +252,15 @@ pub fn snapshot(data: &[u8]) {
     let file = file_of(data);
     let snapshot = Snapshot::new(file.path().to_owned(), Secret::new(vec![3; 32]));
     assert!(snapshot.inspect(Timestamp::from_unix(pki::now())).is_err());
+}
+
+fn ca() -> Ca {
+    Ca {
+        name: "clients".to_owned(),
+        pem: AUTHORITY.pem(),
+        max_depth: 4,
+        ..Ca::default()
+    }
 }
 
 fn file_of(data: &[u8]) -> NamedTempFile {
