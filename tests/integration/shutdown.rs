@@ -97,7 +97,7 @@ fn the_lame_duck_says_so_and_serves_and_heeds_revocations() {
 fn in_its_second_half_the_lame_duck_sends_clients_elsewhere() {
     let (world, backend) = (World::new(), Backend::start());
     let mut gateway = builder(&world, &backend)
-        .set("shutdown.lame_duck", "5s")
+        .set("shutdown.lame_duck", "10s")
         .start();
     let alice = world.client("alice");
     let ask = || gateway.curl("/").http1().certificate(&alice).send();
@@ -111,6 +111,7 @@ fn in_its_second_half_the_lame_duck_sends_clients_elsewhere() {
     // Connections are still accepted by then, also with HTTP/2, where nothing is said yet.
     let answer = gateway.curl("/").http2().certificate(&alice).send();
     answer.expect_status(200);
+    gateway.signal("TERM");
     wait_for_end(&mut gateway);
 }
 
@@ -312,11 +313,9 @@ fn no_request_that_was_taken_fails_when_the_gateway_stops_under_load() {
     eprintln!("{outcome:#?}");
     for (kind, outcome) in &outcome {
         assert_eq!(outcome.failures, [""; 0], "{kind}");
-        assert!(
-            outcome.answers > 0 && outcome.refused > 0,
-            "{kind}: {outcome:?}"
-        );
+        assert!(outcome.answers > 0, "{kind}: {outcome:?}");
     }
+    assert!(outcome["new"].refused > 0, "{outcome:#?}");
     // Both were told to go before they had to.
     for kind in ["kept", "h2"] {
         assert!(outcome[kind].told > 0, "{outcome:#?}");
