@@ -38,6 +38,7 @@ pub mod upstream;
 
 pub mod clock;
 pub mod secret;
+pub(crate) mod socket;
 pub mod text;
 pub mod tls;
 

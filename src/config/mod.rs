@@ -26,7 +26,8 @@ pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
 pub use settings::{
     Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Keys, ListFiles, Listener,
-    Migration, NamedFile, Offline, Pem, SelfService, ServerCertificate, StoreSettings, Telemetry,
+    Migration, NamedFile, Offline, Pem, SelfService, ServerCertificate, Shutdown, StoreSettings,
+    Telemetry,
 };
 pub use source::{Reading, Seen, Source};
 
@@ -63,6 +64,8 @@ pub struct Config {
     pub headers: Headers,
     /// Whose requests are only observed; none: the gateway enforces.
     pub observe: Option<Observing>,
+    /// How the gateway ends.
+    pub shutdown: Shutdown,
     /// Metrics, health and logs.
     pub telemetry: Telemetry,
     /// Where the operator's questions are answered, a loopback address; none when nowhere.

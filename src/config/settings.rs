@@ -295,6 +295,17 @@ pub struct Headers {
     pub keep_ambiguous: bool,
 }
 
+/// How the gateway ends, and hands over.
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    /// How long it still accepts connections.
+    pub lame_duck: Duration,
+    /// How long requests may still take then.
+    pub drain_timeout: Duration,
+    /// Where another can take over; its folder exists.
+    pub upgrade_socket: Option<PathBuf>,
+}
+
 /// Metrics, health and logs.
 #[derive(Clone, Debug)]
 pub struct Telemetry {

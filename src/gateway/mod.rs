@@ -21,6 +21,7 @@ mod self_service;
 mod told;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -142,6 +143,8 @@ pub struct Gateway {
     limits: Limits,
     /// What leads clients to where they fetch their keys.
     link_to_keys: Option<HeaderValue>,
+    /// Whether clients of HTTP/1.1 are told to come by another connection.
+    parting: Arc<AtomicBool>,
 }
 
 impl Gateway {
@@ -162,7 +165,14 @@ impl Gateway {
             own_counts,
             enrolments: Semaphore::new(ENROLMENTS_AT_ONCE),
             limits,
+            parting: Arc::default(),
         }
+    }
+
+    /// With what tells it to part with its clients, once the gateway is to end.
+    #[must_use]
+    pub fn until(self, parting: Arc<AtomicBool>) -> Self {
+        Self { parting, ..self }
     }
 
     /// Whether the request may go to a backend: the whole decision, top to bottom.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use http::Method;
@@ -44,6 +45,10 @@ impl ProxyHttp for Gateway {
             &self.parts.format,
         );
         exchange.peer = peer(session);
+        if self.parting.load(Ordering::Relaxed) {
+            // `Connection: close`; of no effect on HTTP/2.
+            session.set_keepalive(None);
+        }
         match self.serve_or_admit(session, exchange).await {
             Ok(forward) => Ok(!forward),
             Err(refusal) => {

@@ -12,6 +12,11 @@ use pingora::protocols::http::ServerSession;
 use crate::directory::{self, Directory};
 use crate::telemetry::Metrics;
 
+/// Whether everything is known that decisions need, and is still believed.
+pub(super) fn is_ready(directory: &Directory, max_stale: Duration) -> bool {
+    directory.is_loaded() && directory.age() <= max_stale
+}
+
 /// Answers `/metrics`, `/livez` and `/readyz`.
 pub(super) struct Health {
     metrics: Metrics,
@@ -47,7 +52,10 @@ impl Health {
     /// Ready once everything was loaded, for as long as it is believed. That the store is lost for a
     /// while is no reason to take every replica out of service at once: known clients are served.
     fn ready(&self) -> (u16, Vec<u8>) {
-        if self.directory.is_loaded() && self.directory.age() <= self.max_stale {
+        if self.metrics.draining.get() != 0 {
+            return (503, b"draining: this gateway stops\n".to_vec());
+        }
+        if is_ready(&self.directory, self.max_stale) {
             (200, b"ready\n".to_vec())
         } else {
             (

@@ -4,27 +4,33 @@ mod authorities;
 mod budget;
 mod echo;
 mod expiring;
+mod handover;
 mod health;
 mod live;
 mod parts;
 mod reload;
 mod revocation;
 mod secrets;
+mod services;
+mod staged;
+mod stages;
+mod stop;
 mod tasks;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::ListenerConfig;
 use pingora::proxy::HttpProxy;
+use pingora::server::Server;
 use pingora::server::configuration::{Opt, ServerConf};
-use pingora::server::{RunArgs, Server};
-use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
 pub use echo::echo;
+pub use handover::NotGiven;
 pub use live::snapshots;
 pub use reload::survive_hangups;
 
@@ -37,9 +43,13 @@ use crate::gateway::Gateway;
 use crate::policy::Observing;
 use crate::store::{embedded, local};
 use crate::upstream::BackendError;
+use handover::{Give, TakeOver, Taken};
+use parts::Opened;
+use services::Services;
+use staged::Parting;
+use stages::Until;
+use stop::{LAST_WORDS, Stop};
 
-/// How long requests under way may still take when the gateway is told to stop.
-const GRACE: Duration = Duration::from_secs(5);
 /// How long a client's connection may be idle; Pingora gives HTTP/1.1 the same.
 const IDLE: Duration = Duration::from_mins(1);
 /// How often a request is sent to a backend at most: once, and once more where that is safe.
@@ -67,76 +77,57 @@ pub enum StartError {
     Tls(#[from] AcceptorError),
     /// An address is taken or not ours.
     #[error("cannot listen on {0}: {1}; is another program there? (ss -ltnp shows it)")]
-    Listen(std::net::SocketAddr, io::Error),
+    Listen(SocketAddr, io::Error),
+    /// The gateway that runs does not let this one take over.
+    #[error(transparent)]
+    NotGiven(#[from] NotGiven),
+    /// It was to take over, and cannot serve.
+    #[error("did not take over, since it could not have served; the log above says why")]
+    NotReady,
     /// Two metrics have one name.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
 }
 
-/// Runs the gateway until it is told to stop, by SIGTERM (it finishes what is under way) or SIGINT.
-/// It reads `source`, which gave `config` when `seen` was seen of it, again when that changes.
+/// Runs the gateway until it is told to stop; `stop` says how it ends. It reads `source`, which gave
+/// `config` when `seen` was seen of it, again when that changes. With `upgrade` it takes over from the
+/// gateway that runs, if one does.
 ///
 /// # Errors
 ///
-/// [`StartError`]; nothing listens then.
-pub fn run(config: Config, source: Source, seen: Seen) -> Result<(), StartError> {
-    let (public, telemetry) = (config.listener.address, config.telemetry.address);
-    let admin = config.admin;
-    for address in [public, telemetry].into_iter().chain(admin) {
+/// [`StartError`]; nothing listens then, and a gateway that was to be followed goes on.
+pub fn run(config: Config, read: (Source, Seen), upgrade: bool) -> Result<(), StartError> {
+    let listens = Listens {
+        public: config.listener.address,
+        telemetry: config.telemetry.address,
+        admin: config.admin,
+    };
+    let ends = config.shutdown.clone();
+    let (taken, follower) = match &ends.upgrade_socket {
+        Some(path) if upgrade => handover::ask(path, listens.all())?,
+        Some(_) | None => (Taken::default(), None),
+    };
+    for address in listens.all().filter(|address| !taken.has(*address)) {
         free(address)?;
     }
     let observed = config.observe.as_ref().map(Observing::addresses);
-    let opened = parts::open(config, (source, seen))?;
-    let mut server = Server::new_with_opt_and_conf(None::<Opt>, server_conf());
-
-    server.add_service(background_service("directory", opened.follow));
-    for backend in &opened.parts.backends {
-        server.add_service(pingora::services::background::GenBackgroundService::new(
-            format!("backend {}", backend.name()),
-            backend.balancer(),
-        ));
+    let opened = parts::open(config, read)?;
+    let stop = Stop::new(&ends, &opened.parts.metrics);
+    let stages = stop.stages().clone();
+    let mut services = Services {
+        server: Server::new_with_opt_and_conf(None::<Opt>, server_conf()),
+        stages: &stages,
+        taken: &taken,
+    };
+    if let Some(follower) = follower {
+        let (directory, max_stale) = (&opened.parts.directory, opened.parts.max_stale);
+        let take = TakeOver::new(follower, directory, max_stale, &stages);
+        services.last("take over", take);
     }
-    if let Some(commands) = opened.commands {
-        server.add_service(background_service("commands", commands));
+    if let Some(path) = ends.upgrade_socket {
+        services.listening(Give::new(path, &stages), Until::Closed);
     }
-    server.add_service(background_service("reload", opened.reload));
-    server.add_service(background_service("revocation lists", opened.lists));
-    server.add_service(background_service("sightings", opened.sightings));
-    server.add_service(background_service("asking", opened.asking));
-    server.add_service(background_service("lessons", opened.learn));
-    server.add_service(background_service("secrets", opened.secrets));
-    if let Some(snapshot) = opened.snapshot {
-        server.add_service(background_service("snapshot", snapshot));
-    }
-
-    server.add_service(small("telemetry", opened.health, telemetry));
-    let journal = Arc::new(Journal::new(clock::now()));
-    if let Some(address) = admin {
-        let observations = &opened.parts.observations;
-        let observations = observed.as_ref().map(|_| Arc::clone(observations));
-        let admin = Admin::new(Arc::clone(&journal), observations);
-        server.add_service(small("admin", admin, address));
-    }
-
-    let (metrics, verifier, asking) = (
-        opened.parts.metrics.clone(),
-        Arc::clone(&opened.parts.verifier),
-        Arc::clone(&opened.parts.asking),
-    );
-    let mut proxy = HttpProxy::new(
-        Gateway::new(opened.parts),
-        Arc::clone(&server.configuration),
-    );
-    proxy.handle_init_modules();
-    let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(IDLE);
-    proxy.server_options = Some(options);
-    let door = Door::new(&opened.door, verifier, asking, proxy, metrics, journal)?;
-    let mut gateway = Service::new("gateway".to_owned(), door);
-    gateway.add_listener(ListenerConfig::tcp(public.to_string()));
-    // It answers at once; until the directory is loaded, credentials get 503.
-    server.add_service(gateway);
-
+    add(&mut services, opened, &listens, observed.is_some())?;
     if let Some(from) = observed {
         tracing::warn!(
             from,
@@ -146,22 +137,72 @@ pub fn run(config: Config, source: Source, seen: Seen) -> Result<(), StartError>
              gateway uses; take [observe] out of the configuration to enforce"
         );
     }
+    let Listens {
+        public,
+        telemetry,
+        admin,
+    } = listens;
     tracing::info!(%public, %telemetry, admin = admin.map(tracing::field::display), version = env!("CARGO_PKG_VERSION"), "starting");
-    server.bootstrap();
-    server.run(RunArgs::default());
+    services.run(stop);
+    if stages.has_failed() {
+        return Err(StartError::NotReady);
+    }
+    tracing::info!("stopped");
     Ok(())
 }
 
-/// A listener that is seldom asked.
-fn small<A>(name: &str, app: A, address: std::net::SocketAddr) -> Service<A> {
-    let mut service = Service::new(name.to_owned(), app);
-    service.threads = Some(1);
-    service.add_tcp(&address.to_string());
-    service
+/// Adds all that serves.
+fn add(
+    services: &mut Services<'_>,
+    opened: Opened,
+    listens: &Listens,
+    observes: bool,
+) -> Result<(), AcceptorError> {
+    services.beside(opened.beside, &opened.parts.backends);
+    services.small("telemetry", opened.health, listens.telemetry);
+    let journal = Arc::new(Journal::new(clock::now()));
+    if let Some(address) = listens.admin {
+        let observations = observes.then(|| Arc::clone(&opened.parts.observations));
+        let admin = Admin::new(Arc::clone(&journal), observations);
+        services.small("admin", admin, address);
+    }
+    let (metrics, verifier, asking) = (
+        opened.parts.metrics.clone(),
+        Arc::clone(&opened.parts.verifier),
+        Arc::clone(&opened.parts.asking),
+    );
+    let mut proxy = HttpProxy::new(
+        Gateway::new(opened.parts).until(services.stages.parting()),
+        Arc::clone(&services.server.configuration),
+    );
+    proxy.handle_init_modules();
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(IDLE);
+    proxy.server_options = Some(options);
+    let door = Door::new(&opened.door, verifier, asking, proxy, metrics, journal)?;
+    let parting = Parting::new(door, services.stages);
+    let mut gateway = Service::new("gateway".to_owned(), parting);
+    gateway.add_listener(ListenerConfig::tcp(listens.public.to_string()));
+    // It answers at once; until the directory is loaded, credentials get 503.
+    services.listening(gateway, Until::Closed);
+    Ok(())
+}
+
+/// Where the gateway listens.
+struct Listens {
+    public: SocketAddr,
+    telemetry: SocketAddr,
+    admin: Option<SocketAddr>,
+}
+
+impl Listens {
+    fn all(&self) -> impl Iterator<Item = SocketAddr> {
+        [self.public, self.telemetry].into_iter().chain(self.admin)
+    }
 }
 
 /// Pingora would panic on an address that cannot be had; this tells instead.
-fn free(address: std::net::SocketAddr) -> Result<(), StartError> {
+fn free(address: SocketAddr) -> Result<(), StartError> {
     std::net::TcpListener::bind(address)
         .map(drop)
         .map_err(|error| StartError::Listen(address, error))
@@ -170,8 +211,9 @@ fn free(address: std::net::SocketAddr) -> Result<(), StartError> {
 fn server_conf() -> ServerConf {
     ServerConf {
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        grace_period_seconds: Some(GRACE.as_secs()),
-        graceful_shutdown_timeout_seconds: Some(GRACE.as_secs()),
+        // Before it is told to stop, all is done that takes time.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(LAST_WORDS.as_secs()),
         max_retries: ATTEMPTS,
         ..ServerConf::default()
     }

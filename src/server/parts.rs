@@ -35,6 +35,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Opened {
     pub(super) parts: Parts,
     pub(super) door: door::Settings,
+    pub(super) beside: Beside,
+    pub(super) health: Health,
+}
+
+/// What goes on beside the requests.
+pub(super) struct Beside {
     pub(super) follow: Follow,
     pub(super) sightings: KeepSightings,
     pub(super) asking: KeepAsking,
@@ -44,7 +50,6 @@ pub(super) struct Opened {
     pub(super) commands: Option<Commands>,
     pub(super) reload: Reload,
     pub(super) lists: KeepLists,
-    pub(super) health: Health,
 }
 
 /// Opens the store and makes every part of `config`, which `source` gave when `seen` was seen of it.
@@ -78,17 +83,19 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
         .collect();
     let gateway = Arc::clone(live.gateway());
     Ok(Opened {
-        follow: Follow(Arc::clone(&directory)),
-        sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, window),
-        asking: KeepAsking(Arc::clone(&asking)),
-        learn: Learn::new(&lessons, &store, &directory),
-        secrets: live.counting(),
-        snapshot,
+        beside: Beside {
+            follow: Follow(Arc::clone(&directory)),
+            sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, window),
+            asking: KeepAsking(Arc::clone(&asking)),
+            learn: Learn::new(&lessons, &store, &directory),
+            secrets: live.counting(),
+            snapshot,
+            commands,
+            lists: KeepLists(Arc::clone(&authorities)),
+            reload: Reload::new(source, seen, live, &metrics),
+        },
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
         door: door(config.listener),
-        commands,
-        lists: KeepLists(Arc::clone(&authorities)),
-        reload: Reload::new(source, seen, live, &metrics),
         parts: Parts {
             routes,
             backends: backends?,

@@ -57,6 +57,8 @@ pub struct Metrics {
     pub brownouts_spent: IntGauge,
     /// `keyferry_observing`.
     pub observing: IntGauge,
+    /// `keyferry_draining`.
+    pub draining: IntGauge,
     /// `keyferry_reload_success`.
     pub reload_success: IntGauge,
     /// `keyferry_reload_timestamp_seconds`.
@@ -161,6 +163,7 @@ impl Metrics {
             directory_entries: make.gauges("directory_entries", "Records in memory by kind.", &["kind"])?,
             brownouts_spent: make.register(IntGauge::with_opts(opts("brownouts_spent", "Brownouts that refuse nobody at this gateway, since their budget is spent as far as it knows, while the store cannot be told to stop them."))?)?,
             observing: make.register(IntGauge::with_opts(opts("observing", "1 while requests of an existing gateway are passed on as they came, whatever would be decided."))?)?,
+            draining: make.register(IntGauge::with_opts(opts("draining", "1 once the gateway was asked to stop."))?)?,
             reload_success: make.register(IntGauge::with_opts(opts("reload_success", "1 while the gateway runs with its configuration as it was last read; 0 when that was not taken over."))?)?,
             reload_timestamp: make.register(IntGauge::with_opts(opts("reload_timestamp_seconds", "When the configuration was last taken over, at the start or later."))?)?,
             secret_current: make.gauges("secret_current", "The peppers, record keys and signing secrets that are known here: 1 for the one that is used now, 0 for one that is only accepted.", &["kind", "name"])?,

@@ -94,6 +94,8 @@ mod secrets;
 #[cfg(test)]
 mod several;
 #[cfg(test)]
+mod shutdown;
+#[cfg(test)]
 mod signature;
 #[cfg(test)]
 mod streaming;
@@ -105,5 +107,7 @@ mod targets;
 mod tls;
 #[cfg(test)]
 mod troubleshooting;
+#[cfg(test)]
+mod upgrade;
 #[cfg(test)]
 mod upstream;

@@ -1,7 +1,8 @@
 //! The real HAProxy in front of a gateway, as a balancer that passes TCP on.
 
+use std::fmt::Write as _;
 use std::fs;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -30,6 +31,28 @@ impl Balancer {
     /// `send-proxy`.
     #[track_caller]
     pub(crate) fn start(world: &World, at: IpAddr, gateway: &Gateway, words: &str) -> Self {
+        let servers = format!(" server gateway {} {words}\n", gateway.address());
+        Self::launch(world, at, &servers)
+    }
+
+    /// One on 127.0.0.1 that sends connections to those of the gateways whose `/readyz` says so, and
+    /// asks them again and again, as balancers do.
+    #[track_caller]
+    pub(crate) fn among(world: &World, gateways: &[&Gateway]) -> Self {
+        let mut servers = " option httpchk GET /readyz\n".to_owned();
+        for (number, gateway) in gateways.iter().enumerate() {
+            let (address, asked) = (gateway.address(), gateway.telemetry().port());
+            writeln!(
+                servers,
+                " server {number} {address} check port {asked} inter 100ms fall 1 rise 1"
+            )
+            .expect("text takes it");
+        }
+        Self::launch(world, IpAddr::V4(Ipv4Addr::LOCALHOST), &servers)
+    }
+
+    #[track_caller]
+    fn launch(world: &World, at: IpAddr, servers: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let file = folder.path().join("haproxy.cfg");
         for _ in 0..TRIES {
@@ -37,8 +60,7 @@ impl Balancer {
             let address = SocketAddr::new(at, free.port());
             let text = format!(
                 "defaults\n mode tcp\n timeout connect 10s\n timeout client 60s\n timeout server \
-                 60s\nlisten gateway\n bind {address}\n server gateway {} {words}\n",
-                gateway.address()
+                 60s\nlisten gateway\n bind {address}\n{servers}"
             );
             fs::write(&file, text).expect("a file in our own folder");
             match launch(&file, address) {
@@ -55,6 +77,10 @@ impl Balancer {
             }
         }
         panic!("no free port after {TRIES} tries");
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A request for `path` of [`HOST`] through it.

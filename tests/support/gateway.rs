@@ -309,9 +309,17 @@ impl Setup {
     }
 
     fn begin(&self) -> Process {
+        self.begin_like(&[], "log")
+    }
+
+    fn begin_like(&self, options: &[&str], log: &str) -> Process {
         let mut command = self.command();
-        command.arg("run").arg("-c").arg(self.config());
-        Process::start(&mut command, &self.folder.path().join("log"))
+        command
+            .arg("run")
+            .arg("-c")
+            .arg(self.config())
+            .args(options);
+        Process::start(&mut command, &self.folder.path().join(log))
     }
 
     /// Starts the program and waits until it answers 200 at `path`; its log when it ended before.
@@ -349,6 +357,8 @@ impl Gateway {
             [store]
             kind = "embedded"
             path = "keyferry.redb"
+            [shutdown]
+            lame_duck = "1ms"
             [telemetry]
             log = "info"
             [admin]
@@ -530,6 +540,22 @@ impl Gateway {
             .setup
             .launch("/readyz")
             .expect("it starts as it did before");
+    }
+
+    /// Starts a gateway of the same configuration that is to take over from this one; `name` is that of
+    /// its log.
+    pub(crate) fn begin_successor(&self, name: &str) -> Process {
+        self.setup.begin_like(&["--upgrade"], name)
+    }
+
+    /// Takes `process` to be this gateway from now on. Gives the one that was.
+    pub(crate) fn replace(&mut self, process: Process) -> Process {
+        std::mem::replace(&mut self.process, process)
+    }
+
+    /// The process itself.
+    pub(crate) const fn process(&mut self) -> &mut Process {
+        &mut self.process
     }
 
     /// Like [`Self::start_again`], without waiting: for one that is killed while it starts.

@@ -2,12 +2,15 @@
 
 In: {"address", "host", "authority": PEM file, "certificate", "key": PEM files or null,
 "metadata": [[name, value]], "method": "Unary" | "Stream" | "Fail", "messages": [text]}.
-With "authority" null the call is in the clear.
+With "authority" null the call is in the clear. With "after_first": {"tell", "wait_for"} the file "tell" is
+written after the first reply, and the other messages go out once the file "wait_for" is there.
 Out: {"code", "details", "messages", "initial", "trailing"}; metadata as [[name, value]].
 """
 
 import json
+import os
 import sys
+import time
 
 import grpc
 
@@ -34,11 +37,23 @@ else:
 path = f"/keyferry.test.Echo/{given['method']}"
 metadata = [(name, value) for name, value in given.get("metadata", [])]
 messages = [message.encode() for message in given["messages"]]
-call = channel.stream_stream(path)(iter(messages), metadata=metadata, timeout=30)
+pause = given.get("after_first")
+
+
+def outgoing():
+    for number, message in enumerate(messages):
+        while pause and number and not os.path.exists(pause["wait_for"]):
+            time.sleep(0.01)
+        yield message
+
+
+call = channel.stream_stream(path)(outgoing(), metadata=metadata, timeout=30)
 replies = []
 try:
     for reply in call:
         replies.append(reply.decode())
+        if pause:
+            open(pause["tell"], "w").close()
 except grpc.RpcError:
     pass  # The code below says so.
 

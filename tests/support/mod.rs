@@ -16,6 +16,7 @@ pub(crate) mod dice;
 pub(crate) mod gateway;
 pub(crate) mod key;
 pub(crate) mod list;
+pub(crate) mod load;
 pub(crate) mod log;
 pub(crate) mod pki;
 pub(crate) mod process;

@@ -13,6 +13,7 @@ mod network;
 mod observe;
 mod redis;
 mod route;
+mod shutdown;
 mod store;
 mod text;
 
@@ -70,6 +71,7 @@ pub(super) fn config(
     let listener = builder.listener(file.listener);
     let enrolment = builder.enrolment(file.enrolment);
     let keys = builder.keys(file.key);
+    let shutdown = builder.shutdown(&file.shutdown, file.store.as_ref());
     let offline = builder.offline(file.store.as_ref());
     let store = builder.store(file.store);
     let backends = builder.backends(file.backend, &file.route);
@@ -93,6 +95,7 @@ pub(super) fn config(
             },
             headers: headers?,
             observe: observe?,
+            shutdown: shutdown?,
             telemetry: telemetry?,
             admin: admin?,
             files: std::mem::take(&mut builder.files),

@@ -135,7 +135,7 @@ impl Builder<'_> {
     }
 
     /// A file that the gateway makes, in a folder that is there; `name` is what it could be called.
-    fn file(&mut self, at: &KeyPath, path: &Path, name: &str) -> Built<PathBuf> {
+    pub(super) fn file(&mut self, at: &KeyPath, path: &Path, name: &str) -> Built<PathBuf> {
         let path = self.resolve(path);
         if path.is_dir() {
             let wrong = format!("{} is a folder", path.display());

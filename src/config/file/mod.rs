@@ -9,6 +9,7 @@ mod key;
 mod listener;
 mod observe;
 mod route;
+mod shutdown;
 mod store;
 
 pub use headers::Headers;
@@ -16,6 +17,7 @@ pub use key::{Enrolment, Key, Pepper};
 pub use listener::{Ca, Crl, Exception, Listener, ServerCertificate};
 pub use observe::Observe;
 pub use route::{Backend, ClientTls, HealthCheck, Route, Signing};
+pub use shutdown::Shutdown;
 pub use store::{Cluster, RecordKey, Sentinel, Store, StoreKind, UnsignedRecords};
 
 use schemars::generate::SchemaSettings;
@@ -66,6 +68,9 @@ pub struct File {
     pub headers: Headers,
     /// With this table, requests of an existing gateway are passed on as they came, and recorded.
     pub observe: Option<Observe>,
+    /// How the gateway ends on SIGTERM, and how it hands over to another.
+    #[serde(default)]
+    pub shutdown: Shutdown,
     /// Metrics, health and logs.
     #[serde(default)]
     pub telemetry: Telemetry,

@@ -8,7 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -178,6 +178,10 @@ impl Snapshot {
                 .open(&new)?;
             self.write_to(io::BufWriter::new(&file), head, view)?;
             file.sync_all()?;
+            // Two gateways write it while one takes over from the other.
+            if fs::metadata(&new)?.ino() != file.metadata()?.ino() {
+                return Err(io::Error::other("another gateway is writing it"));
+            }
             fs::rename(&new, &self.path)?;
             File::open(folder)?.sync_all()
         };

@@ -12,7 +12,6 @@ mod client;
 mod server;
 mod wire;
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +21,7 @@ pub use server::{BindError, Listener};
 
 use super::embedded::{Embedded, OpenError, Settings};
 use super::{Store, StoreError};
-use crate::clock;
+use crate::{clock, socket};
 
 /// How long a command waits for another command, or for a gateway that is starting.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -32,13 +31,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The socket next to the file `path`.
 #[must_use]
 pub fn socket_path(path: &Path) -> PathBuf {
-    beside(path, ".sock")
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(ending);
-    name.into()
+    socket::beside(path, ".sock")
 }
 
 /// The embedded store: the file itself, or the gateway that has it open.

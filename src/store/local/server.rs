@@ -1,9 +1,8 @@
 //! The gateway's side.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener as Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,10 +14,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::socket_path;
 use super::wire::{self, Answer, PROTOCOL, Question, Request};
-use super::{beside, socket_path};
 use crate::client::{History, Use};
 use crate::clock::Day;
+use crate::socket;
 use crate::store::embedded::Embedded;
 use crate::store::{
     Change, CommitError, Committed, Epoch, Follow, Head, Legible, Store, StoreError,
@@ -76,7 +76,7 @@ impl Listener {
     /// allows a socket, and when something that is no socket is in its place.
     pub fn bind(store: Arc<Embedded>) -> Result<Self, BindError> {
         let path = socket_path(store.path());
-        match Self::bind_at(&path) {
+        match socket::bind(&path) {
             Ok((socket, owner)) => Ok(Self {
                 socket,
                 path,
@@ -98,30 +98,6 @@ impl Listener {
         self
     }
 
-    fn bind_at(path: &PathBuf) -> io::Result<(Bound, u32)> {
-        match fs::symlink_metadata(path) {
-            Ok(found) if !found.file_type().is_socket() => {
-                return Err(io::Error::new(
-                    io::ErrorKind::AlreadyExists,
-                    "a file that is no socket is in its place",
-                ));
-            }
-            Ok(_) | Err(_) => {}
-        }
-        // It gets its name only when nobody else may connect any more.
-        let unnamed = beside(path, "~");
-        match fs::remove_file(&unnamed) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let listener = Bound::bind(&unnamed)?;
-        listener.set_nonblocking(true)?;
-        fs::set_permissions(&unnamed, Permissions::from_mode(0o600))?;
-        let owner = fs::symlink_metadata(&unnamed)?.uid();
-        fs::rename(&unnamed, path)?;
-        Ok((listener, owner))
-    }
-
     /// Answers until `shutdown`; then removes the socket, and gives the answers that are under
     /// way a moment to end.
     ///
@@ -137,7 +113,7 @@ impl Listener {
                 () = &mut shutdown => break,
                 accepted = listener.accept(), if answers.len() < AT_A_TIME => match accepted {
                     Ok((stream, _)) => {
-                        if may_ask(&stream, self.owner) {
+                        if socket::is_of(&stream, self.owner, "store") {
                             answers.spawn(converse(stream, self.asked.clone()));
                         }
                     }
@@ -156,23 +132,6 @@ impl Listener {
         let ending = async { while answers.join_next().await.is_some() {} };
         let _ = timeout(LAST_ANSWERS, ending).await;
         Ok(())
-    }
-}
-
-fn may_ask(stream: &UnixStream, owner: u32) -> bool {
-    match stream.peer_cred() {
-        Ok(peer) if peer.uid() == owner || peer.uid() == 0 => true,
-        Ok(peer) => {
-            tracing::warn!(
-                uid = peer.uid(),
-                "another user tried to use the store's socket"
-            );
-            false
-        }
-        Err(error) => {
-            tracing::warn!(%error, "cannot tell who uses the store's socket");
-            false
-        }
     }
 }
 
