@@ -187,3 +187,108 @@ fn sha(bits: u16) -> Option<Hash> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use openssl::ec::{EcGroup, EcKey};
+    use openssl::nid::Nid;
+    use openssl::pkey::{PKey, Private};
+    use openssl::rsa::Rsa;
+    use openssl::sign::Signer;
+
+    use super::*;
+    use crate::pki::{oid_der, tlv};
+
+    const SIGNED: &[u8] = b"a list";
+
+    fn algorithm(dotted: &str, parameters: &[u8]) -> Vec<u8> {
+        tlv(tag::SEQUENCE, &[&oid_der(dotted), parameters].concat())
+    }
+
+    /// The parameters of RSASSA-PSS with SHA-256 throughout.
+    fn pss(salt: u8) -> Vec<u8> {
+        let sha256 = algorithm("2.16.840.1.101.3.4.2.1", &[5, 0]);
+        let mask = algorithm("1.2.840.113549.1.1.8", &sha256);
+        let salt = tlv(0xa2, &[2, 1, salt]);
+        tlv(
+            tag::SEQUENCE,
+            &[tlv(0xa0, &sha256), tlv(0xa1, &mask), salt].concat(),
+        )
+    }
+
+    fn sign(key: &PKey<Private>, digest: Option<MessageDigest>, salt: Option<i32>) -> Vec<u8> {
+        let signer = match digest {
+            Some(digest) => Signer::new(digest, key),
+            None => Signer::new_without_digest(key),
+        };
+        let mut signer = signer.unwrap();
+        if let Some(salt) = salt {
+            signer.set_rsa_padding(Padding::PKCS1_PSS).unwrap();
+            let salt = RsaPssSaltlen::custom(salt);
+            signer.set_rsa_pss_saltlen(salt).unwrap();
+        }
+        [vec![0], signer.sign_oneshot_to_vec(SIGNED).unwrap()].concat()
+    }
+
+    #[test]
+    fn every_kind_of_signature_is_checked_and_counts_for_its_own_key_and_name_only() {
+        let rsa = || PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let ec = || PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        let (sha1, sha256, sha512) = (
+            MessageDigest::sha1(),
+            MessageDigest::sha256(),
+            MessageDigest::sha512(),
+        );
+        let keys = [
+            rsa(),
+            ec(),
+            PKey::generate_ed25519().unwrap(),
+            PKey::generate_ed448().unwrap(),
+        ];
+        let cases = [
+            (0, "1.2.840.113549.1.1.5", vec![5, 0], Some(sha1), None),
+            (0, "1.2.840.113549.1.1.11", vec![5, 0], Some(sha256), None),
+            (0, "1.2.840.113549.1.1.13", vec![5, 0], Some(sha512), None),
+            (0, "1.2.840.113549.1.1.10", pss(32), Some(sha256), Some(32)),
+            (1, "1.2.840.10045.4.1", vec![], Some(sha1), None),
+            (1, "1.2.840.10045.4.3.2", vec![], Some(sha256), None),
+            (1, "1.2.840.10045.4.3.4", vec![], Some(sha512), None),
+            (2, "1.3.101.112", vec![], None, None),
+            (3, "1.3.101.113", vec![], None, None),
+        ];
+        for (own, dotted, parameters, digest, salt) in &cases {
+            let named = algorithm(dotted, parameters);
+            let value = sign(&keys[*own], *digest, *salt);
+            let read = |signed: &[u8], within: &[u8], value: &[u8]| {
+                let read = Signature::read(signed, (&named, within), value);
+                let by = |key: &PKey<Private>| read.is_by(key);
+                keys.iter()
+                    .chain([&rsa(), &ec()])
+                    .map(by)
+                    .collect::<Vec<_>>()
+            };
+            let only: Vec<_> = (0..6).map(|place| place == *own).collect();
+            assert_eq!(read(SIGNED, &named, &value), only, "{dotted}");
+            let none = [false; 6];
+            assert_eq!(read(b"another", &named, &value), none, "{dotted}");
+            assert_eq!(read(SIGNED, &algorithm("1.2.3", &[]), &value), none);
+            // Under any other name it is no signature.
+            for (_, other, parameters, _, _) in cases.iter().filter(|case| case.1 != *dotted) {
+                let named = algorithm(other, parameters);
+                let read = Signature::read(SIGNED, (&named, &named), &value);
+                assert!(
+                    !keys.iter().any(|key| read.is_by(key)),
+                    "{dotted} as {other}"
+                );
+            }
+            let mut bits = value.clone();
+            bits[0] = 1;
+            assert_eq!(read(SIGNED, &named, &bits), none, "{dotted}");
+        }
+        // Another salt than the one that is named.
+        let named = algorithm("1.2.840.113549.1.1.10", &pss(20));
+        let value = sign(&keys[0], Some(sha256), Some(32));
+        assert!(!Signature::read(SIGNED, (&named, &named), &value).is_by(&keys[0]));
+    }
+}
