@@ -1,25 +1,19 @@
 //! The parts that a running gateway replaces when its configuration changes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
 
-use super::authorities::{Authorities, NotTrusted};
+use super::authorities::{self, Authorities};
+use super::needed::{NotTaken, expect_peppers, expect_record_keys};
 use super::secrets::CountSecrets;
-use crate::clock;
+use super::snapshots::Snapshots;
 use crate::config::{Backend, Config};
-use crate::directory::{Directory, Snapshot};
+use crate::directory::Directory;
 use crate::gateway;
-use crate::key::Peppers;
-use crate::secret::Secret;
 use crate::sign::{Names, Signer};
-use crate::store::{RecordKeys, Reseal, Resealed, Store};
+use crate::store::{RecordKeys, Store};
 use crate::telemetry::Metrics;
-
-/// What the key of snapshots is made for.
-const SNAPSHOT: &[u8] = b"snapshot.v1\0";
 
 /// What is replaced, and where it is used.
 pub(super) struct Live {
@@ -35,44 +29,11 @@ pub(super) struct Live {
     metrics: Metrics,
 }
 
-/// The snapshot under each pepper.
-#[derive(Clone)]
-pub(super) struct Snapshots {
-    path: PathBuf,
-    /// What the store is called.
-    of: String,
-    newest: watch::Sender<Snapshot>,
-}
-
-/// Why a configuration that is right is not taken over.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NotTaken {
-    /// What is made or written now would be worth nothing a moment later.
-    #[error(
-        "{what} {version} is the current one, and is gone or has another secret; keep it, write the \
-         new one beside it, and make that the current one first"
-    )]
-    Current { what: &'static str, version: u32 },
-    /// Clients would be refused.
-    #[error(
-        "pepper {version} is gone or has another secret, and {keys} keys that can be used need it; \
-         take it away when keyferry store status counts none"
-    )]
-    PepperNeeded { version: u32, keys: u64 },
-    /// Clients would become unknown.
-    #[error(
-        "a record key is gone or has another secret, or unsigned_records refuses, and {records} \
-         records would no longer be believed; run keyferry store reseal first"
-    )]
-    RecordKeyNeeded { records: u64 },
-    /// Nobody could be verified, or fewer than are meant.
-    #[error(transparent)]
-    Authorities(#[from] NotTrusted),
-    /// The store does not answer.
-    #[error(
-        "a secret is gone or has become another, and whether it is needed cannot be told now: {0}"
-    )]
-    CannotTell(String),
+/// Everything new that a configuration brings: it is right, and nothing of it is in use yet.
+pub(super) struct Prepared<'a> {
+    authorities: authorities::Next<'a>,
+    gateway: gateway::Live,
+    record_keys: RecordKeys,
 }
 
 /// A secret that is known: its kind, its name, and whether it is the one that is used now.
@@ -127,94 +88,57 @@ impl Live {
         self.snapshots.as_ref()
     }
 
-    /// Puts the parts of `config` in the place of those that are used, all or none. Gives what is
-    /// known then.
+    /// Makes everything new that `config` brings. Whatever can go wrong does so here, and changes
+    /// nothing.
     ///
     /// # Errors
     ///
     /// [`NotTaken`] when credentials that are good would be refused afterwards: who wants that
     /// restarts the gateway.
-    pub(super) async fn take_over(&self, mut config: Config) -> Result<String, NotTaken> {
+    pub(super) async fn prepare(&self, mut config: Config) -> Result<Prepared<'_>, NotTaken> {
         let running = self.gateway.load_full();
         let authorities = self.authorities.next(&mut config).await?;
-        let mut next = parts(&config, &self.backends, &self.names);
+        let mut gateway = parts(&config, &self.backends, &self.names);
         // A backend that is no longer there is there until the gateway is restarted.
-        for (next, running) in next.signers.iter_mut().zip(&running.signers) {
+        for (next, running) in gateway.signers.iter_mut().zip(&running.signers) {
             if next.is_none() {
                 next.clone_from(running);
             }
         }
-        let record_keys = config.store.record_keys();
-        self.expect_record_keys(record_keys).await?;
-        self.expect_peppers(&running.peppers, &next.peppers).await?;
+        let record_keys = config.store.record_keys().clone();
+        expect_record_keys(&self.record_keys, &record_keys, self.store.as_ref()).await?;
+        expect_peppers(&running.peppers, &gateway.peppers, &self.directory).await?;
+        Ok(Prepared {
+            authorities,
+            gateway,
+            record_keys,
+        })
+    }
 
-        warn_of_same_names(&running, &next);
+    /// Puts what was prepared in the place of what is used, all of it. Gives the secrets that are
+    /// known then.
+    pub(super) fn commit(&self, prepared: Prepared<'_>) -> String {
+        let Prepared {
+            authorities,
+            gateway,
+            record_keys,
+        } = prepared;
+        warn_of_same_names(&self.gateway.load(), &gateway);
         let before = self.known();
-        let believes_more = self.record_keys.believe_less_than(record_keys);
-        self.record_keys.replace(record_keys);
+        let believes_more = self.record_keys.believe_less_than(&record_keys);
+        self.record_keys.replace(&record_keys);
         if let Some(snapshots) = &self.snapshots {
-            snapshots.seal_under(&next.peppers);
+            snapshots.seal_under(&gateway.peppers);
         }
         // In this order: whom a new authority issued to is treated as it says.
-        self.gateway.store(Arc::new(next));
+        self.gateway.store(Arc::new(gateway));
         authorities.trust();
         let mut is_refused = false;
         self.directory.refused(|_, count| is_refused |= count > 0);
         if is_refused && believes_more {
             self.directory.load_again();
         }
-        Ok(self.show(&before))
-    }
-
-    /// Every record must be believed afterwards, and what is written until then.
-    async fn expect_record_keys(&self, next: &RecordKeys) -> Result<(), NotTaken> {
-        let (what, missing) = ("record key", self.record_keys.missing_in(next));
-        if let Some(version) = self
-            .record_keys
-            .current()
-            .filter(|now| missing.contains(now))
-        {
-            return Err(NotTaken::Current { what, version });
-        }
-        let unsigned = self.record_keys.accepts_unsigned() && !next.accepts_unsigned();
-        if missing.is_empty() && !unsigned {
-            return Ok(());
-        }
-        let found = Resealed::all(self.store.as_ref(), Reseal::Count).await;
-        let found = found.map_err(|error| NotTaken::CannotTell(error.to_string()))?;
-        let kept = next.versions();
-        let lost = found.by_key.iter();
-        let lost = lost.filter(|(key, _)| missing.contains(key) || !kept.contains(key));
-        let unsigned = if unsigned { found.unsigned } else { 0 };
-        match lost
-            .map(|(_, records)| records)
-            .sum::<u64>()
-            .saturating_add(unsigned)
-        {
-            0 => Ok(()),
-            records => Err(NotTaken::RecordKeyNeeded { records }),
-        }
-    }
-
-    /// Every key must be good afterwards, and what is issued until then.
-    async fn expect_peppers(&self, running: &Peppers, next: &Peppers) -> Result<(), NotTaken> {
-        let (what, missing) = ("pepper", running.missing_in(next).collect::<Vec<_>>());
-        if let Some(version) = Some(running.current()).filter(|now| missing.contains(now)) {
-            return Err(NotTaken::Current { what, version });
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let caught_up = self.directory.catch_up().await;
-        caught_up.map_err(|error| NotTaken::CannotTell(error.to_string()))?;
-        let needed = self.directory.view().keys_by_pepper(clock::now());
-        let needed = missing
-            .iter()
-            .find_map(|version| needed.get_key_value(version));
-        match needed {
-            None => Ok(()),
-            Some((&version, &keys)) => Err(NotTaken::PepperNeeded { version, keys }),
-        }
+        self.show(&before)
     }
 
     fn known(&self) -> Vec<Known> {
@@ -280,46 +204,4 @@ fn warn_of_same_names(running: &gateway::Live, next: &gateway::Live) {
              apart and refuses requests until it has the new one; give a new secret a new key_id"
         );
     }
-}
-
-impl Snapshots {
-    fn of(config: &Config) -> Option<Self> {
-        let path = config.offline.snapshot.clone()?;
-        let of = config.store.to_string();
-        let newest = under(&config.keys.peppers, &path, &of).next()?;
-        let newest = watch::Sender::new(newest);
-        Some(Self { path, of, newest })
-    }
-
-    /// The snapshot under each of `peppers`, the current one first.
-    pub(super) fn under<'a>(&'a self, peppers: &'a Peppers) -> impl Iterator<Item = Snapshot> {
-        under(peppers, &self.path, &self.of)
-    }
-
-    /// The snapshot that is to be written, now and from now on.
-    pub(super) fn watch(&self) -> watch::Receiver<Snapshot> {
-        self.newest.subscribe()
-    }
-
-    fn seal_under(&self, peppers: &Peppers) {
-        if let Some(snapshot) = self.under(peppers).next() {
-            self.newest.send_replace(snapshot);
-        }
-    }
-}
-
-/// The snapshot of a gateway with this configuration under each pepper, the current one first; none
-/// when none is kept.
-#[must_use]
-pub fn snapshots(config: &Config) -> Vec<Snapshot> {
-    let (peppers, of) = (&config.keys.peppers, config.store.to_string());
-    let path = config.offline.snapshot.iter();
-    path.flat_map(|path| under(peppers, path, &of)).collect()
-}
-
-fn under(peppers: &Peppers, path: &std::path::Path, of: &str) -> impl Iterator<Item = Snapshot> {
-    let keys: Vec<_> = peppers.derive(SNAPSHOT, &[of.as_bytes()]).collect();
-    let path = path.to_owned();
-    keys.into_iter()
-        .map(move |key| Snapshot::new(path.clone(), Secret::new(key.to_vec())))
 }

@@ -6,10 +6,12 @@ mod echo;
 mod expiring;
 mod health;
 mod live;
+mod needed;
 mod parts;
 mod reload;
 mod revocation;
 mod secrets;
+mod snapshots;
 mod tasks;
 
 use std::io;
@@ -25,8 +27,8 @@ use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
 pub use echo::echo;
-pub use live::snapshots;
 pub use reload::survive_hangups;
+pub use snapshots::snapshots;
 
 use crate::admin::Admin;
 use crate::certificate::TrustError;

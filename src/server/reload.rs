@@ -114,8 +114,9 @@ impl Reload {
                 "the configuration has changed where that needs a restart"
             );
         }
-        match self.live.take_over(config).await {
-            Ok(secrets) => {
+        match self.live.prepare(config).await {
+            Ok(prepared) => {
+                let secrets = self.live.commit(prepared);
                 tracing::info!(secrets, "took the configuration over");
                 self.succeeded();
                 None
