@@ -16,8 +16,8 @@ pub(super) fn run(_: &Args, globals: &Globals, _: &mut Out) -> Result<ExitCode, 
     let source = source(globals.config_file());
     let Reading { config, seen } = source.read();
     let config = config?;
-    telemetry::start_log(&config.telemetry.log).map_err(anyhow::Error::from)?;
-    server::run(config, source, seen).map_err(|error| match error {
+    let levels = telemetry::start_log(&config.telemetry.log).map_err(anyhow::Error::from)?;
+    server::run(config, (source, seen), levels).map_err(|error| match error {
         StartError::Lists(problems) => problems.into(),
         other => Failure::Unavailable(other.into()),
     })?;

@@ -3,27 +3,35 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
 use super::authorities::{self, Authorities};
 use super::needed::{NotTaken, expect_peppers, expect_record_keys};
+use super::next;
 use super::secrets::CountSecrets;
 use super::snapshots::Snapshots;
-use crate::config::{Backend, Config};
+use crate::config::Config;
 use crate::directory::Directory;
 use crate::gateway;
-use crate::sign::{Names, Signer};
+use crate::policy::{Asking, Observing};
 use crate::store::{RecordKeys, Store};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Filter, Levels, Metrics};
+use crate::upstream::{Backend, BackendError};
 
 /// What is replaced, and where it is used.
 pub(super) struct Live {
+    /// What requests begin with.
     gateway: Arc<ArcSwap<gateway::Live>>,
     authorities: Arc<Authorities>,
+    /// Whom handshakes ask for certificates: as in `gateway`.
+    asking: Arc<ArcSwap<Asking>>,
+    /// Those whose addresses are looked after: as in `gateway`.
+    backends: watch::Sender<Vec<Arc<Backend>>>,
     /// Those of the store.
     record_keys: RecordKeys,
     snapshots: Option<Snapshots>,
-    backends: Vec<String>,
-    names: Names,
+    levels: Levels,
     store: Arc<dyn Store>,
     directory: Arc<Directory>,
     metrics: Metrics,
@@ -34,6 +42,7 @@ pub(super) struct Prepared<'a> {
     authorities: authorities::Next<'a>,
     gateway: gateway::Live,
     record_keys: RecordKeys,
+    filter: Filter,
 }
 
 /// A secret that is known: its kind, its name, and whether it is the one that is used now.
@@ -45,31 +54,39 @@ impl Live {
         config: &Config,
         authorities: &Arc<Authorities>,
         (store, directory): (&Arc<dyn Store>, &Arc<Directory>),
-        metrics: &Metrics,
-    ) -> Self {
-        let name = |backend: &Backend| backend.name.clone();
-        let backends: Vec<_> = config.backends.iter().map(name).collect();
-        let names = config.headers.names.clone();
-        let parts = parts(config, &backends, &names);
-        let snapshots = Snapshots::of(config);
+        (levels, metrics): (Levels, &Metrics),
+    ) -> Result<Self, BackendError> {
+        let parts = next::parts(config, None, directory, metrics)?;
         let live = Self {
+            asking: Arc::new(ArcSwap::new(Arc::clone(&parts.asking))),
+            backends: watch::Sender::new(parts.backends.clone()),
             gateway: Arc::new(ArcSwap::from_pointee(parts)),
             authorities: Arc::clone(authorities),
             record_keys: config.store.record_keys().clone(),
-            snapshots,
-            backends,
-            names,
+            snapshots: Snapshots::of(config),
+            levels,
             store: Arc::clone(store),
             directory: Arc::clone(directory),
             metrics: metrics.clone(),
         };
         live.show(&[]);
-        live
+        live.tell_of_observing(None);
+        Ok(live)
     }
 
     /// What requests begin with.
     pub(super) const fn gateway(&self) -> &Arc<ArcSwap<gateway::Live>> {
         &self.gateway
+    }
+
+    /// Whom handshakes ask for certificates.
+    pub(super) const fn asking(&self) -> &Arc<ArcSwap<Asking>> {
+        &self.asking
+    }
+
+    /// The backends that are in use, now and from now on.
+    pub(super) fn backends(&self) -> watch::Receiver<Vec<Arc<Backend>>> {
+        self.backends.subscribe()
     }
 
     /// Counts what depends on each secret.
@@ -93,25 +110,27 @@ impl Live {
     ///
     /// # Errors
     ///
-    /// [`NotTaken`] when credentials that are good would be refused afterwards: who wants that
-    /// restarts the gateway.
+    /// [`NotTaken`]: mostly when credentials that are good would be refused afterwards. Who wants
+    /// that restarts the gateway.
     pub(super) async fn prepare(&self, mut config: Config) -> Result<Prepared<'_>, NotTaken> {
+        let filter = Filter::read(&config.telemetry.log)?;
         let running = self.gateway.load_full();
-        let authorities = self.authorities.next(&mut config).await?;
-        let mut gateway = parts(&config, &self.backends, &self.names);
-        // A backend that is no longer there is there until the gateway is restarted.
-        for (next, running) in gateway.signers.iter_mut().zip(&running.signers) {
-            if next.is_none() {
-                next.clone_from(running);
-            }
-        }
         let record_keys = config.store.record_keys().clone();
         expect_record_keys(&self.record_keys, &record_keys, self.store.as_ref()).await?;
-        expect_peppers(&running.peppers, &gateway.peppers, &self.directory).await?;
+        expect_peppers(&running.peppers, &config.keys.peppers, &self.directory).await?;
+        // Until it is done, nobody reads revocation lists: what may take its time comes before.
+        let authorities = self.authorities.next(&mut config).await?;
+        let gateway = next::parts(&config, Some(&running), &self.directory, &self.metrics)?;
+        next::resolve(&gateway, &running).await;
+        // Else everybody is asked for a while.
+        let asking = Arc::clone(&gateway.asking);
+        let worked_out = spawn_blocking(move || asking.work_out()).await;
+        worked_out.map_err(|error| NotTaken::Failed(error.to_string()))?;
         Ok(Prepared {
             authorities,
             gateway,
             record_keys,
+            filter,
         })
     }
 
@@ -122,23 +141,53 @@ impl Live {
             authorities,
             gateway,
             record_keys,
+            filter,
         } = prepared;
-        warn_of_same_names(&self.gateway.load(), &gateway);
-        let before = self.known();
+        let before = self.gateway.load_full();
+        warn_of_same_names(&before, &gateway);
+        let known_before = self.known();
         let believes_more = self.record_keys.believe_less_than(&record_keys);
         self.record_keys.replace(&record_keys);
         if let Some(snapshots) = &self.snapshots {
             snapshots.seal_under(&gateway.peppers);
         }
+        let gateway = Arc::new(gateway);
+        self.asking.store(Arc::clone(&gateway.asking));
+        self.backends.send_replace(gateway.backends.clone());
         // In this order: whom a new authority issued to is treated as it says.
-        self.gateway.store(Arc::new(gateway));
+        self.gateway.store(Arc::clone(&gateway));
         authorities.trust();
+        self.levels.set(filter);
+        next::forget(&before, &gateway, &self.metrics);
+        self.tell_of_observing(before.observing.as_ref());
         let mut is_refused = false;
         self.directory.refused(|_, count| is_refused |= count > 0);
         if is_refused && believes_more {
             self.directory.load_again();
         }
-        self.show(&before)
+        self.show(&known_before)
+    }
+
+    /// Says whom it only observes, now that these are no longer whom it observed `before`.
+    fn tell_of_observing(&self, before: Option<&Observing>) {
+        let live = self.gateway.load();
+        let observing = live.observing.as_ref();
+        self.metrics.observing.set(i64::from(observing.is_some()));
+        let from = observing.map(Observing::addresses);
+        if from == before.map(Observing::addresses) {
+            return;
+        }
+        let Some(from) = from else {
+            tracing::warn!("this gateway no longer observes: it enforces, for everybody");
+            return;
+        };
+        tracing::warn!(
+            from,
+            "THIS GATEWAY ONLY OBSERVES: what comes from these addresses is passed on as it came, \
+             also what would be refused; where SNAT or a balancer of TCP hides the callers' own \
+             addresses, that is everybody, so name only addresses that nothing but the existing \
+             gateway uses; take [observe] out of the configuration to enforce"
+        );
     }
 
     fn known(&self) -> Vec<Known> {
@@ -174,32 +223,20 @@ impl Live {
     }
 }
 
-/// What of `config` is replaced while the gateway runs, with the `backends` and the header `names`
-/// with which it was started. What can be replaced without a restart is added here.
-fn parts(config: &Config, backends: &[String], names: &Names) -> gateway::Live {
-    let signer = |name: &String| {
-        let backend = config.backends.iter().find(|backend| backend.name == *name);
-        let key = backend.and_then(|backend| backend.signing.clone());
-        key.map(|key| Signer::new(key, names.clone()))
-    };
-    gateway::Live {
-        peppers: config.keys.peppers.clone(),
-        renewal: config.renewal.clone(),
-        signers: backends.iter().map(signer).collect(),
-    }
-}
-
 /// A backend finds the secret by its name, so it cannot have two of one name.
 fn warn_of_same_names(running: &gateway::Live, next: &gateway::Live) {
-    let pairs = running
+    let pairs = |after: &crate::sign::SigningKey| {
+        let mut before = running.signers.iter().flatten();
+        before.any(|before| before.key().is_renewed_by(after))
+    };
+    for after in next
         .signers
         .iter()
         .flatten()
-        .zip(next.signers.iter().flatten());
-    for (before, after) in pairs.filter(|(before, after)| before.key().is_renewed_by(after.key())) {
+        .filter(|after| pairs(after.key()))
+    {
         tracing::warn!(
-            key_id = before.key().id(),
-            backend_sees = after.key().id(),
+            key_id = after.key().id(),
             "a signing secret has become another under the same key_id: its backend cannot tell them \
              apart and refuses requests until it has the new one; give a new secret a new key_id"
         );

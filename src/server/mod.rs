@@ -1,12 +1,14 @@
 //! Puts the parts together and runs them.
 
 mod authorities;
+mod balancers;
 mod budget;
 mod echo;
 mod expiring;
 mod health;
 mod live;
 mod needed;
+mod next;
 mod parts;
 mod reload;
 mod revocation;
@@ -26,18 +28,20 @@ use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
+use tasks::KeepAsking;
+
 pub use echo::echo;
 pub use reload::survive_hangups;
 pub use snapshots::snapshots;
 
-use crate::admin::Admin;
+use crate::admin::{self, Admin};
 use crate::certificate::TrustError;
 use crate::clock;
 use crate::config::{Config, Problems, Seen, Source};
 use crate::door::{AcceptorError, Door, Journal};
 use crate::gateway::Gateway;
-use crate::policy::Observing;
 use crate::store::{embedded, local};
+use crate::telemetry::Levels;
 use crate::upstream::BackendError;
 
 /// How long requests under way may still take when the gateway is told to stop.
@@ -81,30 +85,32 @@ pub enum StartError {
 /// # Errors
 ///
 /// [`StartError`]; nothing listens then.
-pub fn run(config: Config, source: Source, seen: Seen) -> Result<(), StartError> {
+pub fn run(
+    config: Config,
+    (source, seen): (Source, Seen),
+    levels: Levels,
+) -> Result<(), StartError> {
     let (public, telemetry) = (config.listener.address, config.telemetry.address);
-    let admin = config.admin;
-    for address in [public, telemetry].into_iter().chain(admin) {
+    let admin_address = config.admin;
+    for address in [public, telemetry].into_iter().chain(admin_address) {
         free(address)?;
     }
-    let observed = config.observe.as_ref().map(Observing::addresses);
-    let opened = parts::open(config, (source, seen))?;
+    let (reloads, asked) = admin::reload::channel();
+    let opened = parts::open(config, (source, seen, asked), levels)?;
     let mut server = Server::new_with_opt_and_conf(None::<Opt>, server_conf());
 
     server.add_service(background_service("directory", opened.follow));
-    for backend in &opened.parts.backends {
-        server.add_service(pingora::services::background::GenBackgroundService::new(
-            format!("backend {}", backend.name()),
-            backend.balancer(),
-        ));
-    }
+    server.add_service(background_service("backends", opened.balancers));
     if let Some(commands) = opened.commands {
         server.add_service(background_service("commands", commands));
     }
     server.add_service(background_service("reload", opened.reload));
     server.add_service(background_service("revocation lists", opened.lists));
     server.add_service(background_service("sightings", opened.sightings));
-    server.add_service(background_service("asking", opened.asking));
+    server.add_service(background_service(
+        "asking",
+        KeepAsking(Arc::clone(&opened.asking)),
+    ));
     server.add_service(background_service("lessons", opened.learn));
     server.add_service(background_service("secrets", opened.secrets));
     if let Some(snapshot) = opened.snapshot {
@@ -113,17 +119,17 @@ pub fn run(config: Config, source: Source, seen: Seen) -> Result<(), StartError>
 
     server.add_service(small("telemetry", opened.health, telemetry));
     let journal = Arc::new(Journal::new(clock::now()));
-    if let Some(address) = admin {
-        let observations = &opened.parts.observations;
-        let observations = observed.as_ref().map(|_| Arc::clone(observations));
-        let admin = Admin::new(Arc::clone(&journal), observations);
+    if let Some(address) = admin_address {
+        let live = Arc::clone(&opened.parts.live);
+        let observations = move || live.load().observations().cloned();
+        let admin = Admin::new(Arc::clone(&journal), observations, reloads);
         server.add_service(small("admin", admin, address));
     }
 
     let (metrics, verifier, asking) = (
         opened.parts.metrics.clone(),
         Arc::clone(&opened.parts.verifier),
-        Arc::clone(&opened.parts.asking),
+        opened.asking,
     );
     let mut proxy = HttpProxy::new(
         Gateway::new(opened.parts),
@@ -139,16 +145,7 @@ pub fn run(config: Config, source: Source, seen: Seen) -> Result<(), StartError>
     // It answers at once; until the directory is loaded, credentials get 503.
     server.add_service(gateway);
 
-    if let Some(from) = observed {
-        tracing::warn!(
-            from,
-            "THIS GATEWAY ONLY OBSERVES: what comes from these addresses is passed on as it came, \
-             also what would be refused; where SNAT or a balancer of TCP hides the callers' own \
-             addresses, that is everybody, so name only addresses that nothing but the existing \
-             gateway uses; take [observe] out of the configuration to enforce"
-        );
-    }
-    tracing::info!(%public, %telemetry, admin = admin.map(tracing::field::display), version = env!("CARGO_PKG_VERSION"), "starting");
+    tracing::info!(%public, %telemetry, admin = admin_address.map(tracing::field::display), version = env!("CARGO_PKG_VERSION"), "starting");
     server.bootstrap();
     server.run(RunArgs::default());
     Ok(())

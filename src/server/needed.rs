@@ -1,10 +1,13 @@
 //! Whether a secret that goes is still needed: without it, clients would be refused.
 
 use super::authorities::NotTrusted;
+use crate::admin::reload::Outcome;
 use crate::clock;
 use crate::directory::Directory;
 use crate::key::Peppers;
 use crate::store::{RecordKeys, Reseal, Resealed, Store};
+use crate::telemetry::LogError;
+use crate::upstream::BackendError;
 
 /// Why a configuration that is right is not taken over.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,26 @@ pub(super) enum NotTaken {
         "a secret is gone or has become another, and whether it is needed cannot be told now: {0}"
     )]
     CannotTell(String),
+    /// A backend cannot be talked to.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The logs have no such levels.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Something that should not happen.
+    #[error("it cannot be made ready: {0}")]
+    Failed(String),
+}
+
+impl NotTaken {
+    /// What it comes to for whoever asked.
+    pub(super) const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Authorities(_) => Outcome::Wrong,
+            Self::CannotTell(_) | Self::Failed(_) => Outcome::Unavailable,
+            _ => Outcome::Refused,
+        }
+    }
 }
 
 /// Every record must be believed afterwards, and what is written until then.
