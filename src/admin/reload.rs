@@ -21,7 +21,7 @@ pub const PATIENCE: Duration = Duration::from_mins(2);
 pub struct Report {
     /// What became of it.
     pub outcome: Outcome,
-    /// The settings that were changed and taken over.
+    /// The settings that were changed and taken over, now or in the few seconds before.
     pub changed: Vec<String>,
     /// The settings that have changed and need a restart.
     pub needs_restart: Vec<String>,

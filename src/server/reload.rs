@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::mem::take;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const SETTLED: Duration = Duration::from_millis(300);
 /// How long that may take. What was only read once may be half of a secret: it is not judged then.
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+/// For how long it is news what was taken over.
+const UNTOLD: Duration = Duration::from_secs(10);
 /// How many settings a line of the log names.
 const LISTED: usize = 50;
 /// When a configuration is tried again that was right and could not be taken over yet.
@@ -61,6 +64,9 @@ struct State {
     taken: Arc<Seen>,
     /// When it is tried again though nothing changed.
     again: Option<Instant>,
+    /// What was taken over lately and nobody who asked was told of.
+    untold: BTreeSet<String>,
+    untold_until: Instant,
 }
 
 impl Reload {
@@ -90,6 +96,8 @@ impl Reload {
             seen: Arc::clone(&self.started_with),
             taken: Arc::clone(&self.started_with),
             again: None,
+            untold: BTreeSet::new(),
+            untold_until: clock::monotonic(),
         };
         loop {
             let mut teller = None;
@@ -106,11 +114,12 @@ impl Reload {
                     teller = Some(who);
                 }
             }
-            let report = match settled(SETTLED_WITHIN, || self.read()).await? {
+            let mut report = match settled(SETTLED_WITHIN, || self.read()).await? {
                 Ok(reading) => self.judge(reading, &mut state).await,
                 Err(unsettled) => self.refuse(Outcome::Unavailable, &unsettled),
             };
             if let Some(teller) = teller {
+                report.changed = take(&mut state.untold).into_iter().collect();
                 // Who asked may be gone.
                 let _ = teller.send(report);
             }
@@ -154,10 +163,8 @@ impl Reload {
                 let settings = listed(&changed);
                 tracing::info!(changed = settings, secrets, "took the configuration over");
                 self.succeeded();
-                Report {
-                    changed: changed.into_iter().collect(),
-                    ..of(Outcome::TakenOver)
-                }
+                state.note(changed);
+                of(Outcome::TakenOver)
             }
             Err(error) => {
                 state.again = clock::monotonic().checked_add(AGAIN);
@@ -186,6 +193,21 @@ impl Reload {
     fn failed(&self) {
         self.metrics.reload_success.set(0);
         tracing::error!("the gateway goes on with what it had; it looks again when a file changes");
+    }
+}
+
+impl State {
+    /// Whoever changes a file and asks at once shall learn what became of it, also when the gateway has
+    /// noticed by itself in between.
+    fn note(&mut self, changed: BTreeSet<String>) {
+        let now = clock::monotonic();
+        if self.untold_until < now {
+            self.untold.clear();
+        }
+        if !changed.is_empty() {
+            self.untold_until = now.checked_add(UNTOLD).unwrap_or(now);
+        }
+        self.untold.extend(changed);
     }
 }
 
