@@ -28,7 +28,7 @@ use keyferry::directory::{Directory, Lessons, Sightings};
 use keyferry::door::{
     self, ClientCertificates, Connection, Door, Journal, MinimumTls, ServerCertificate,
 };
-use keyferry::gateway::{FirstSights, Gateway, Live, Parts, SelfService};
+use keyferry::gateway::{FirstSights, Gateway, Live, Parts, SelfService, link_to_keys};
 use keyferry::head::Head;
 use keyferry::identity::{Freshness, Identity, Proof};
 use keyferry::key::{ApiKey, Format, Pepper, Peppers};
@@ -193,11 +193,7 @@ impl World {
         let runtime = Runtime::new()?;
         let folder = TempDir::new()?;
         let format = Format::new("kf", "live")?;
-        let live = Arc::new(Live {
-            renewal: vec![Renewal::default()],
-            peppers: Peppers::new(Pepper::new(1, &Secret::new(vec![7; 32])), []),
-            signers: Vec::new(),
-        });
+        let peppers = Peppers::new(Pepper::new(1, &Secret::new(vec![7; 32])), []);
         let now = clock::now();
 
         let authority = pki::root("Clients Root").self_signed();
@@ -208,47 +204,24 @@ impl World {
         let identities = identities::make(std::iter::once(first).chain(others), &format)?;
 
         let store = Arc::new(Embedded::open(&folder.path().join("keyferry.redb"))?);
-        let written = identities::write(&identities, store.as_ref(), &live.peppers, now);
+        let written = identities::write(&identities, store.as_ref(), &peppers, now);
         runtime.block_on(written)?;
         let directory = Arc::new(Directory::new(Arc::clone(&store) as Arc<dyn Store>));
         runtime.block_on(load(&directory))?;
 
         let metrics = Metrics::new()?;
+        let live = Arc::new(live(peppers, &directory, &metrics, now));
         let gateway = || {
             Gateway::new(Parts {
-                routes: Routes::new(vec![
-                    route("/", Accept::Either),
-                    route("/open", Accept::None),
-                ]),
-                backends: Vec::new(),
                 directory: Arc::clone(&directory),
-                asking: asking(&directory),
                 store: Arc::clone(&store) as Arc<dyn Store>,
                 sightings: Arc::new(Sightings::default()),
                 lessons: Arc::new(Lessons::default()),
                 verifier: Arc::clone(&verifier),
                 format: format.clone(),
-                live: Arc::new(ArcSwap::new(Arc::clone(&live))),
-                keys_per_client: 10,
-                enrolment: Enrolment::Registered,
-                names: Names::default(),
-                keep_ambiguous_headers: false,
-                self_service: SelfService {
-                    path: "/.well-known/keyferry/".to_owned(),
-                    retry_window: LONG,
-                    expired_grace: None,
-                    per_credential: u32::MAX,
-                    per_address: u32::MAX,
-                },
-                first_sights: FirstSights {
-                    per_minute: u32::MAX,
-                    at_most: usize::MAX,
-                },
-                window: LONG,
-                observing: None,
-                observations: Arc::new(Observations::begin(now, None)),
                 max_stale: LONG,
                 metrics: metrics.clone(),
+                live: Arc::new(ArcSwap::new(Arc::clone(&live))),
             })
         };
         let server = pki::server("api.example.com").signed_by(&authority);
@@ -281,6 +254,43 @@ impl World {
                 self.now,
             )
             .map_err(|refusal| anyhow!("a good key is refused: {refusal:?}"))
+    }
+}
+
+fn live(peppers: Peppers, directory: &Arc<Directory>, metrics: &Metrics, now: Timestamp) -> Live {
+    let path = "/.well-known/keyferry/";
+    let routes = [route("/", Accept::Either), route("/open", Accept::None)];
+    let routes = Routes::new(routes.to_vec());
+    Live {
+        counts: routes
+            .iter()
+            .map(|route| metrics.route(&route.name))
+            .collect(),
+        routes,
+        backends: Vec::new(),
+        signers: Vec::new(),
+        asking: asking(directory),
+        peppers,
+        keys_per_client: 10,
+        enrolment: Enrolment::Registered,
+        renewal: vec![Renewal::default()],
+        first_sights: FirstSights {
+            per_minute: u32::MAX,
+            at_most: usize::MAX,
+        },
+        names: Names::default(),
+        keep_ambiguous_headers: false,
+        self_service: SelfService {
+            path: path.to_owned(),
+            retry_window: LONG,
+            expired_grace: None,
+            per_credential: u32::MAX,
+            per_address: u32::MAX,
+        },
+        link_to_keys: link_to_keys(path),
+        window: LONG,
+        observing: None,
+        observations: Arc::new(Observations::begin(now, None)),
     }
 }
 
@@ -367,7 +377,7 @@ fn door(
     Ok(Door::new(
         &settings,
         verifier,
-        asking(directory),
+        Arc::new(ArcSwap::new(asking(directory))),
         proxy,
         metrics,
         journal,

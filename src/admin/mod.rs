@@ -7,6 +7,7 @@
 pub mod handshakes;
 mod observations;
 mod query;
+pub mod reload;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,35 +26,50 @@ use serde_json::{Value, json};
 use crate::door::Journal;
 use crate::observe::Observations;
 use query::Query;
+use reload::Reloads;
 
+/// Where the one thing is asked for that changes something.
+const RELOAD: &str = "/reload";
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// Answers the operator's questions.
-#[derive(Debug)]
 pub struct Admin {
     journal: Arc<Journal>,
-    observations: Option<Arc<Observations>>,
+    observations: Box<Observed>,
+    reloads: Reloads,
 }
+
+/// What was observed so far, by a gateway that observes now.
+type Observed = dyn Fn() -> Option<Arc<Observations>> + Send + Sync;
 
 /// What is answered, in JSON: a status and a body.
 type Answer = (u16, Value);
 
 impl Admin {
-    /// A listener that answers from `journal`, and from `observations` where there are some.
+    /// A listener that answers from `journal`, and from `observations` while there are some, and by
+    /// which the configuration is read again through `reloads`.
     #[must_use]
-    pub const fn new(journal: Arc<Journal>, observations: Option<Arc<Observations>>) -> Self {
+    pub fn new(
+        journal: Arc<Journal>,
+        observations: impl Fn() -> Option<Arc<Observations>> + Send + Sync + 'static,
+        reloads: Reloads,
+    ) -> Self {
         Self {
             journal,
-            observations,
+            observations: Box::new(observations),
+            reloads,
         }
     }
 
-    fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answer {
+    async fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answer {
         if !is_for_this_machine(uri, headers) {
             return refused(
                 421,
                 "ask by a loopback address or localhost, as 127.0.0.1 in the URL",
             );
+        }
+        if uri.path() == RELOAD {
+            return self.reload(method, uri, headers).await;
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
             return refused(405, "ask with GET");
@@ -64,8 +80,28 @@ impl Admin {
         };
         match uri.path() {
             "/handshakes" => given(handshakes::report(&self.journal, &query)),
-            "/observations" => given(observations::snapshot(self.observations.as_deref(), &query)),
-            _ => refused(404, "here are /handshakes and /observations"),
+            "/observations" => {
+                let observations = (self.observations)();
+                given(observations::snapshot(observations.as_deref(), &query))
+            }
+            _ => refused(404, "here are /handshakes, /observations and /reload"),
+        }
+    }
+
+    async fn reload(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answer {
+        if *method != Method::POST {
+            return refused(405, "ask with POST");
+        }
+        if uri.query().is_some() {
+            return refused(400, "there is nothing to ask for here; take the query away");
+        }
+        if reload::may_be_a_page(headers) {
+            let write = "send Content-Type: application/json, and nothing that a browser adds";
+            return refused(403, write);
+        }
+        match self.reloads.ask().await {
+            Ok(report) => given(Ok(report)),
+            Err(busy) => refused(503, busy),
         }
     }
 }
@@ -106,7 +142,9 @@ impl ServeHttp for Admin {
         // A command asks once, and reads to the end. Pingora would keep any connection open.
         session.set_keepalive(None);
         let request = session.req_header();
-        let (status, body) = self.answer(&request.method, &request.uri, &request.headers);
+        let answer = self.answer(&request.method, &request.uri, &request.headers);
+        let (status, body) = answer.await;
+        let request = session.req_header();
         let body = format!("{body}\n").into_bytes();
         let mut answer = Response::builder()
             .status(status)
@@ -116,7 +154,8 @@ impl ServeHttp for Admin {
             .header(CACHE_CONTROL, "no-store")
             .header(CONTENT_LENGTH, body.len());
         if status == 405 {
-            answer = answer.header(ALLOW, "GET, HEAD");
+            let is_reload = request.uri.path() == RELOAD;
+            answer = answer.header(ALLOW, if is_reload { "POST" } else { "GET, HEAD" });
         }
         let is_head = request.method == Method::HEAD;
         answer
@@ -133,12 +172,53 @@ mod tests {
     use crate::clock::Timestamp;
 
     fn ask(method: &Method, uri: &str, hosts: &[&'static str]) -> Answer {
-        let admin = Admin::new(Arc::new(Journal::new(Timestamp::from_unix(1))), None);
-        let mut headers = HeaderMap::new();
-        for host in hosts {
-            headers.append(HOST, HeaderValue::from_static(host));
+        let hosts = hosts
+            .iter()
+            .map(|host| (HOST, HeaderValue::from_static(host)));
+        ask_with(method, uri, hosts.collect())
+    }
+
+    /// Nobody is there to read the configuration again.
+    fn ask_with(method: &Method, uri: &str, headers: Vec<(HeaderName, HeaderValue)>) -> Answer {
+        let journal = Arc::new(Journal::new(Timestamp::from_unix(1)));
+        let admin = Admin::new(journal, || None, reload::channel().0);
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name, value);
         }
-        admin.answer(method, &uri.parse().unwrap(), &headers)
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_time().build().unwrap();
+        runtime.block_on(admin.answer(method, &uri.parse().unwrap(), &map))
+    }
+
+    #[test]
+    fn no_web_page_makes_the_gateway_read_its_configuration() {
+        let post = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            });
+            ask_with(&Method::POST, "/reload", headers.collect()).0
+        };
+        let (host, json) = (("host", "127.0.0.1"), ("content-type", "application/json"));
+        // The control: it is let through to where nobody answers.
+        assert_eq!(post(&[host, json]), 503);
+        for sent in [
+            &[host][..],
+            &[host, ("content-type", "text/plain")],
+            &[host, ("content-type", "application/x-www-form-urlencoded")],
+            &[host, json, ("origin", "https://attacker.example")],
+            &[host, json, ("origin", "null")],
+            &[host, json, ("origin", "http://127.0.0.1:9443")],
+            &[host, json, ("sec-fetch-site", "cross-site")],
+        ] {
+            assert_eq!(post(sent), 403, "{sent:?}");
+        }
+        assert_eq!(post(&[("host", "attacker.example"), json]), 421);
+        assert_eq!(ask(&Method::GET, "/reload", &["localhost"]).0, 405);
+        assert_eq!(ask(&Method::OPTIONS, "/reload", &["localhost"]).0, 405);
     }
 
     #[test]

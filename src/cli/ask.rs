@@ -21,14 +21,7 @@ pub(super) fn ask(
     path: &str,
     query: &[(&str, Option<&str>)],
 ) -> Result<Value, Failure> {
-    let file = globals.config_file();
-    let Some(address) = globals.load_config()?.admin else {
-        return Err(Failure::Refused(format!(
-            "{} has no [admin] address, so the gateway cannot be asked; write a table [admin] with \
-             address = \"127.0.0.1:9443\" and start the gateway again",
-            file.display()
-        )));
-    };
+    let address = address(globals, "")?;
     let wanted = query
         .iter()
         .filter_map(|(name, value)| Some((name, value.as_ref()?)));
@@ -36,7 +29,37 @@ pub(super) fn ask(
         .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
         .collect();
     let target = format!("{path}?{}", query.join("&"));
-    let (status, body) = get(address, &target).map_err(Failure::Unavailable)?;
+    answered(address, get(address, &target))
+}
+
+/// What the gateway of the configuration answers to `POST path`, for which it may take so long.
+pub(super) fn order(
+    globals: &Globals,
+    path: &str,
+    patience: Duration,
+    otherwise: &str,
+) -> Result<Value, Failure> {
+    let address = address(globals, otherwise)?;
+    let request = format!(
+        "POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Content-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    answered(address, talk(address, &request, patience))
+}
+
+/// Where the gateway answers; `otherwise` is what else can be done when it does nowhere.
+fn address(globals: &Globals, otherwise: &str) -> Result<SocketAddr, Failure> {
+    globals.load_config()?.admin.ok_or_else(|| {
+        Failure::Refused(format!(
+            "{} has no [admin] address, so the gateway cannot be asked; write a table [admin] with \
+             address = \"127.0.0.1:9443\" and start the gateway again{otherwise}",
+            globals.config_file().display()
+        ))
+    })
+}
+
+fn answered(address: SocketAddr, answer: anyhow::Result<(u16, String)>) -> Result<Value, Failure> {
+    let (status, body) = answer.map_err(Failure::Unavailable)?;
     let answer: Value = serde_json::from_str(&body)
         .context("the answer is not JSON; is the gateway of another version?")?;
     let error = || answer.get("error").and_then(Value::as_str);
@@ -50,8 +73,15 @@ pub(super) fn ask(
     }
 }
 
-/// Status and body of the answer. HTTP/1.0, so that the body ends where the connection does.
+/// Status and body of the answer to `GET target`.
 pub(super) fn get(address: SocketAddr, target: &str) -> anyhow::Result<(u16, String)> {
+    let request = format!("GET {target} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    talk(address, &request, PATIENCE)
+}
+
+/// Status and body of the answer to `request`. That is of HTTP/1.0, so that the body ends where the
+/// connection does.
+fn talk(address: SocketAddr, request: &str, patience: Duration) -> anyhow::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| {
         format!(
             "no gateway answers at {address}; does it run, with this configuration? \
@@ -59,12 +89,9 @@ pub(super) fn get(address: SocketAddr, target: &str) -> anyhow::Result<(u16, Str
         )
     })?;
     let mut talk = || -> std::io::Result<Vec<u8>> {
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        write!(
-            stream,
-            "GET {target} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-        )?;
+        stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         (&stream).take(MOST).read_to_end(&mut answer)?;
         Ok(answer)

@@ -25,6 +25,7 @@ mod out;
 mod phase;
 mod progress;
 mod records;
+mod reload;
 mod run;
 mod schema;
 mod status;
@@ -116,6 +117,7 @@ enum Command {
     Observe(observe::Command),
     #[command(subcommand)]
     Phase(phase::Command),
+    Reload(reload::Args),
     Run(run::Args),
     Schema(schema::Args),
     Status(status::Args),
@@ -151,6 +153,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Key(command) => key::run(command, globals, out_ref),
         Command::Observe(command) => observe::run(&command, globals, out_ref),
         Command::Phase(command) => phase::run(command, globals, out_ref),
+        Command::Reload(args) => reload::run(&args, globals, out_ref),
         Command::Run(args) => run::run(&args, globals, out_ref),
         Command::Schema(args) => schema::run(&args, globals, out_ref),
         Command::Status(args) => status::run(&args, globals, out_ref),

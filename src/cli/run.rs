@@ -25,8 +25,8 @@ pub(super) fn run(args: &Args, globals: &Globals, _: &mut Out) -> Result<ExitCod
             "write shutdown.upgrade_socket into the configuration: through it gateways hand over";
         return Err(Failure::Usage(why.to_owned()));
     }
-    telemetry::start_log(&config.telemetry.log).map_err(anyhow::Error::from)?;
-    server::run(config, (source, seen), args.upgrade).map_err(|error| match error {
+    let levels = telemetry::start_log(&config.telemetry.log).map_err(anyhow::Error::from)?;
+    server::run(config, (source, seen), levels, args.upgrade).map_err(|error| match error {
         StartError::Lists(problems) => problems.into(),
         other => Failure::Unavailable(other.into()),
     })?;

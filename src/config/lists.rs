@@ -190,16 +190,16 @@ impl Known {
     }
 
     fn read(&mut self, path: &Path) -> Result<(), String> {
-        let (contents, _) = read_up_to(path, LARGEST).map_err(|error| {
+        let read = read_up_to(path, LARGEST).map_err(|error| {
             if error.kind() == io::ErrorKind::NotFound {
                 "does not exist".to_owned()
             } else {
                 format!("cannot be read: {error}")
             }
         })?;
-        let hash: [u8; 32] = Sha256::digest(&contents).into();
+        let hash: [u8; 32] = Sha256::digest(&read.contents).into();
         if self.read.is_none() || hash != self.hash {
-            let read = ListFile::read(&contents).map_err(|error| error.to_string())?;
+            let read = ListFile::read(&read.contents).map_err(|error| error.to_string())?;
             self.read = Some(Arc::new(read));
             self.hash = hash;
         }

@@ -5,6 +5,7 @@
 //! reported together: file, line, key, what is wrong, and what to write instead.
 
 mod build;
+mod changes;
 mod document;
 pub mod file;
 mod lists;
@@ -21,6 +22,7 @@ use std::path::Path;
 use crate::certificate::Ca;
 use crate::client::{Enrolment, Renewal};
 use crate::policy::{Observing, Route};
+pub use changes::Changes;
 pub use lists::{Lists, Look};
 pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};

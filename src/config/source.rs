@@ -1,6 +1,6 @@
 //! Where a configuration is read from, now and again, and what has changed since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,7 +10,8 @@ use sha2::{Digest as _, Sha256};
 use toml::Value;
 use zeroize::Zeroizing;
 
-use super::problem::{KeyPath, Place, Problem, Problems, Step};
+use super::changes::{Changes, Setting};
+use super::problem::{KeyPath, Place, Problem, Problems};
 use super::{Config, build, document, typed};
 
 /// The file and the environment that a configuration is read from.
@@ -32,7 +33,9 @@ pub struct Reading {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     files: BTreeMap<PathBuf, Stamp>,
-    settings: BTreeMap<KeyPath, Stamp>,
+    settings: BTreeMap<Setting, Stamp>,
+    /// The tables of lists that have names of their own.
+    names: BTreeMap<KeyPath, Setting>,
 }
 
 type Stamp = [u8; 32];
@@ -70,9 +73,9 @@ impl Source {
     pub fn read_again(&self) -> Reading {
         let (read, mut seen) = (read(&self.path), Seen::default());
         seen.files.insert(self.path.clone(), stamp_of(&read));
-        let text = read.and_then(|(contents, _)| {
+        let text = read.and_then(|read| {
             let no_text = |_| io::Error::other("it is not text in UTF-8");
-            String::from_utf8(contents).map_err(no_text)
+            String::from_utf8(read.contents).map_err(no_text)
         });
         self.reading(text, seen)
     }
@@ -102,30 +105,58 @@ impl Seen {
         self.files.iter().all(|(path, seen)| {
             let now = read(path);
             let now_seen = stamp_of(&now);
-            drop(now.map(|(contents, _)| Zeroizing::new(contents)));
+            drop(now.map(|now| Zeroizing::new(now.contents)));
             *seen == now_seen
         })
     }
 
-    /// What differs from `running` and is taken over only by a gateway that starts.
+    /// The files that do not hold what they held in `other`.
     #[must_use]
-    pub fn needs_restart_since(&self, running: &Self) -> Vec<KeyPath> {
-        let known = self.settings.keys().chain(running.settings.keys());
-        let mut changed: Vec<_> = known
-            .filter(|path| self.settings.get(*path) != running.settings.get(*path))
-            .filter(|path| !is_live(path))
-            .cloned()
-            .collect();
-        changed.sort();
-        changed.dedup();
+    pub fn files_changed_since(&self, other: &Self) -> Vec<PathBuf> {
+        let known = self.files.keys().chain(other.files.keys());
+        let changed = known.filter(|file| self.files.get(*file) != other.files.get(*file));
         changed
+            .cloned()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    }
+
+    /// What differs from `running`.
+    #[must_use]
+    pub fn changes_since(&self, running: &Self) -> Changes {
+        let known = self.settings.keys().chain(running.settings.keys());
+        let is_other = |name: &&Setting| self.settings.get(*name) != running.settings.get(*name);
+        let mut changes = Changes::default();
+        for setting in known.filter(is_other) {
+            let told = match setting.element() {
+                Some(element) if !running.has(element) => format!("{element} (new)"),
+                Some(element) if !self.has(element) => format!("{element} (gone)"),
+                _ => setting.to_string(),
+            };
+            if setting.is_live() {
+                changes.live.insert(told);
+            } else {
+                changes.needs_restart.insert(told);
+            }
+        }
+        changes
+    }
+
+    /// Whether there is anything of the table `element` of a list.
+    fn has(&self, element: &str) -> bool {
+        let mut settings = self.settings.keys();
+        settings.any(|setting| setting.element() == Some(element))
     }
 
     /// Notes what was read, or could not be, of the file that the key at `at` names.
-    pub(super) fn file(&mut self, at: &KeyPath, path: &Path, read: &io::Result<Contents>) {
-        let stamp = stamp_of(read);
-        self.files.insert(path.to_owned(), stamp);
-        self.setting(at.clone(), &stamp);
+    pub(super) fn file(&mut self, at: &KeyPath, path: &Path, read: &io::Result<Read>) {
+        self.files.insert(path.to_owned(), stamp_of(read));
+        let (contents, mode) = read.as_ref().map_or((&[][..], 0), |read| {
+            (read.contents.as_slice(), read.metadata.permissions().mode())
+        });
+        self.setting(at, &mode.to_be_bytes());
+        self.setting(at, contents);
     }
 
     fn settings(&mut self, at: &KeyPath, value: &Value) {
@@ -137,16 +168,22 @@ impl Seen {
             }
             Value::Array(array) => {
                 for (index, value) in array.iter().enumerate() {
-                    self.settings(&at.index(index), value);
+                    let at = at.index(index);
+                    let name = value.get("name").and_then(Value::as_str);
+                    if let Some(name) = name.filter(|_| at.steps().len() == 2) {
+                        self.names.insert(at.clone(), Setting::named(&at, name));
+                    }
+                    self.settings(&at, value);
                 }
             }
-            other => self.setting(at.clone(), other.to_string().as_bytes()),
+            other => self.setting(at, other.to_string().as_bytes()),
         }
     }
 
     /// What is noted of one key adds up.
-    fn setting(&mut self, at: KeyPath, value: &[u8]) {
-        let noted = self.settings.entry(at).or_default();
+    fn setting(&mut self, at: &KeyPath, value: &[u8]) {
+        let setting = Setting::at(at, &self.names);
+        let noted = self.settings.entry(setting).or_default();
         *noted = Sha256::new()
             .chain_update(*noted)
             .chain_update(value)
@@ -155,40 +192,27 @@ impl Seen {
     }
 }
 
-/// Whether a running gateway takes over what is changed there.
-fn is_live(path: &KeyPath) -> bool {
-    let [Step::Key(table), rest @ ..] = path.steps() else {
-        return false;
-    };
-    if table == "ca" {
-        return true;
-    }
-    let ([Step::Index(_), Step::Key(key), ..] | [Step::Key(key), ..]) = rest else {
-        return false;
-    };
-    matches!(
-        (table.as_str(), key.as_str()),
-        ("key", "pepper" | "current_pepper")
-            | ("store", "record_keys" | "unsigned_records")
-            | ("backend", "signing")
-    )
+/// What a file holds, who may touch it, and where it is once every link is followed.
+pub(super) struct Read {
+    pub(super) contents: Vec<u8>,
+    pub(super) metadata: Metadata,
+    resolved: PathBuf,
 }
-
-/// What a file holds, and who may touch it.
-pub(super) type Contents = (Vec<u8>, Metadata);
 
 /// No certificate bundle and no secret is larger. (The system's own bundle has about 0.2 MiB.)
 const LARGEST: u64 = 16 << 20;
 
 /// Reads a file that a configuration names.
-pub(super) fn read(path: &Path) -> io::Result<Contents> {
+pub(super) fn read(path: &Path) -> io::Result<Read> {
     read_up_to(path, LARGEST)
 }
 
 /// Reads a file that has at most so many bytes.
-pub(super) fn read_up_to(path: &Path, most: u64) -> io::Result<Contents> {
+pub(super) fn read_up_to(path: &Path, most: u64) -> io::Result<Read> {
+    // Links are followed once: what is read is what stands at the place that is noted.
+    let resolved = fs::canonicalize(path)?;
     // Before it is opened: opening a pipe would wait for somebody to write.
-    let metadata = fs::metadata(path)?;
+    let metadata = fs::metadata(&resolved)?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
@@ -201,20 +225,28 @@ pub(super) fn read_up_to(path: &Path, most: u64) -> io::Result<Contents> {
     // Room for all of it at once: growing would leave copies of a secret behind.
     let room = usize::try_from(metadata.len()).unwrap_or_default();
     let mut contents = Vec::with_capacity(room.saturating_add(32));
-    let file = fs::File::open(path)?;
+    let file = fs::File::open(&resolved)?;
     io::Read::read_to_end(&mut io::Read::take(file, most), &mut contents)?;
-    Ok((contents, metadata))
+    Ok(Read {
+        contents,
+        metadata,
+        resolved,
+    })
 }
 
-/// Of what can be read: also who may, since that decides whether it is used.
-fn stamp_of(read: &io::Result<Contents>) -> Stamp {
-    let Ok((contents, metadata)) = read else {
+/// Of what can be read: also who may, since that decides whether it is used, and from where. When a
+/// volume is swapped while it is read, half of it comes from each folder; so two readings are the same
+/// only when all of both came from one.
+fn stamp_of(read: &io::Result<Read>) -> Stamp {
+    let Ok(read) = read else {
         return Stamp::default();
     };
-    let mode = metadata.permissions().mode();
+    let mode = read.metadata.permissions().mode();
+    let resolved = read.resolved.as_os_str().as_encoded_bytes();
     Sha256::new()
         .chain_update(mode.to_be_bytes())
-        .chain_update(contents)
+        .chain_update(Sha256::digest(resolved))
+        .chain_update(&read.contents)
         .finalize()
         .into()
 }

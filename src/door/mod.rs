@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::apps::ServerApp;
 use pingora::listeners::TlsAccept;
@@ -49,7 +50,7 @@ pub struct Door<A> {
     acceptor: SslAcceptor,
     /// Does not.
     silent: SslAcceptor,
-    asking: Arc<Asking>,
+    asking: Arc<ArcSwap<Asking>>,
     deadline: Duration,
     balancers: Option<Vec<Network>>,
     verifier: Arc<Verifier>,
@@ -78,7 +79,7 @@ impl<A: ServerApp + Send + Sync> Door<A> {
     pub fn new(
         settings: &Settings,
         verifier: Arc<Verifier>,
-        asking: Arc<Asking>,
+        asking: Arc<ArcSwap<Asking>>,
         proxy: A,
         metrics: Metrics,
         journal: Arc<Journal>,
@@ -129,7 +130,7 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             }
             Err(_) => return Err(Failure::ClosedBeforeHello.into()),
         };
-        let acceptor = if self.asking.asks(name.as_deref()) {
+        let acceptor = if self.asking.load().asks(name.as_deref()) {
             &self.acceptor
         } else {
             &self.silent

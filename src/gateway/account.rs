@@ -1,6 +1,5 @@
 //! The account of a request, once it is over: its metrics and its access line.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -46,7 +45,7 @@ impl Gateway {
                 .or(exchange.would_refuse.as_ref())
                 .and_then(|(_, detail)| detail.as_deref())
                 .or_else(|| unknown.as_ref()?.revocation_unknown()),
-            observe: self.parts.observing.as_ref().map(|_| {
+            observe: exchange.live.observing.as_ref().map(|_| {
                 if exchange.is_observed() {
                     "passed"
                 } else {
@@ -99,15 +98,10 @@ impl Gateway {
             (None, _) if failed => Outcome::Error,
             (None, _) => Outcome::Allow,
         };
-        let route = exchange.route.as_ref().and_then(|route| {
-            let mut counted = self.parts.routes.iter().zip(&self.counts);
-            counted.find(|(known, _)| Arc::ptr_eq(known, route))
-        });
-        route.map_or(&self.own_counts, |(_, counts)| counts).count(
-            exchange.auth,
-            outcome,
-            duration,
-        );
+        let route = exchange.route.as_ref();
+        let counts = route.and_then(|route| exchange.live.counts(route));
+        let counts = counts.unwrap_or(&self.own_counts);
+        counts.count(exchange.auth, outcome, duration);
         let (decision, reason) = match (&exchange.refusal, &exchange.would_refuse) {
             (Some((reason, _)), _) => ("deny", *reason),
             (None, Some((reason, _))) => ("would_deny", *reason),

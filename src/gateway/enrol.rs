@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Freshness, Gateway, Refusal};
+use super::{FirstSights, Freshness, Gateway, Live, Refusal};
 use crate::certificate::Verified;
 use crate::clock::{self, Timestamp};
 use crate::identity::Refused;
@@ -23,6 +23,7 @@ impl Gateway {
     /// What `decide` gives, or [`Refusal::StoreUnavailable`].
     pub(super) async fn decide_confirmed<T>(
         &self,
+        live: &Live,
         now: Timestamp,
         decide: impl Fn(Freshness) -> Result<T, Refusal> + Send + Sync,
     ) -> Result<T, Refusal> {
@@ -35,7 +36,7 @@ impl Gateway {
             Err(Refusal::Identity(Refused::Unregistered(certificate)))
                 if self.is_unknown(&certificate) =>
             {
-                self.enrol(&certificate, now).await?;
+                self.enrol(&certificate, live, now).await?;
                 decide(Freshness::Confirmed)
             }
             decided => decided,
@@ -43,7 +44,12 @@ impl Gateway {
     }
 
     /// Makes what becomes of an unknown certificate. That another replica was faster is as good.
-    async fn enrol(&self, certificate: &Verified, now: Timestamp) -> Result<(), Refusal> {
+    async fn enrol(
+        &self,
+        certificate: &Verified,
+        live: &Live,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         let view = self.parts.directory.view();
         if certificate
             .twin()
@@ -58,11 +64,11 @@ impl Gateway {
             return Err(Refusal::Overloaded);
         };
         for _ in 0..TRIES {
-            let Some(change) = self.first_sight(certificate, now).await? else {
+            let Some(change) = self.first_sight(certificate, live, now).await? else {
                 return Ok(());
             };
             let change = change.caused_from(Origin::here());
-            if !self.may_become_known(certificate, &change)? {
+            if !self.may_become_known(certificate, &change, live.first_sights)? {
                 return Ok(());
             }
             match self.parts.store.commit(&change).await {
@@ -98,9 +104,14 @@ impl Gateway {
 
     /// Bounds a flood of good certificates: by the minute, and for those of new clients by a
     /// number, since a flood that goes on for days shall not fill the store either.
-    fn may_become_known(&self, certificate: &Verified, change: &Change) -> Result<bool, Refusal> {
+    fn may_become_known(
+        &self,
+        certificate: &Verified,
+        change: &Change,
+        most: FirstSights,
+    ) -> Result<bool, Refusal> {
         let known = self.parts.directory.view().certificates_known();
-        if change.action != Action::CertificateRenewed && known >= self.parts.first_sights.at_most {
+        if change.action != Action::CertificateRenewed && known >= most.at_most {
             tracing::error!(
                 certificate = %certificate.fingerprint(),
                 "no more certificates become known by themselves: enrolment.at_most"
@@ -109,7 +120,7 @@ impl Gateway {
         }
         let counted = self
             .limits
-            .first_sight(certificate.ca(), clock::monotonic());
+            .first_sight(certificate.ca(), most, clock::monotonic());
         counted.map_err(|_| Refusal::Overloaded)?;
         Ok(true)
     }

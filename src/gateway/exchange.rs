@@ -18,6 +18,7 @@ use crate::key::{Format, KeyId};
 use crate::phase::InForce;
 use crate::policy::{Observed, Permit, Route};
 use crate::store::Origin;
+use crate::upstream::Backend;
 
 /// How much of a path the log shows.
 const LOGGED_PATH: usize = 256;
@@ -79,6 +80,13 @@ impl Exchange {
         }
     }
 
+    /// The backend of the route that it may take.
+    pub(super) fn backend(&self) -> Option<&Backend> {
+        let leave = self.leave.as_ref()?;
+        let backend = self.live.backends.get(leave.route().backend);
+        backend.map(Arc::as_ref)
+    }
+
     pub(super) fn begin(live: Arc<Live>) -> Self {
         Self {
             started: clock::monotonic(),
@@ -105,12 +113,7 @@ impl Exchange {
     }
 
     /// Takes the client's `X-Request-Id` when it is well formed, else makes one.
-    pub(super) fn identify(
-        &mut self,
-        request: &RequestHeader,
-        name: &http::HeaderName,
-        format: &Format,
-    ) {
+    pub(super) fn identify(&mut self, request: &RequestHeader, format: &Format) {
         let fits = |id: &&str| {
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
             (1..=128).contains(&id.len())
@@ -119,7 +122,7 @@ impl Exchange {
         };
         let sent = request
             .headers
-            .get(name)
+            .get(&self.live.names.request_id)
             .and_then(|id| id.to_str().ok())
             .filter(fits);
         self.request_id = sent.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);

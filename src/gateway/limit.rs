@@ -20,7 +20,7 @@ const CELLS: usize = 4096;
 /// How often a certificate may have keys checked within a window.
 const CHECKS: u32 = 60;
 
-/// At most so many within each minute, for every key that is counted by.
+/// Counts within each minute, for every key that is counted by.
 ///
 /// Minutes are those since it began, by the clock that never goes back: the time of day may be set as
 /// it will.
@@ -31,25 +31,23 @@ pub(super) struct Limit {
     counts: Estimator,
     begun: Instant,
     window: AtomicU64,
-    most: isize,
 }
 
 impl Limit {
-    pub(super) fn new(most: u32, begun: Instant) -> Self {
+    pub(super) fn new(begun: Instant) -> Self {
         Self {
             counts: Estimator::new(ROWS, CELLS),
             begun,
             window: AtomicU64::new(0),
-            most: isize::try_from(most).unwrap_or(isize::MAX),
         }
     }
 
-    /// Counts one more.
+    /// Counts one more, of which there may be so many.
     ///
     /// # Errors
     ///
     /// When it is one too many: how long until it is counted anew.
-    pub(super) fn count(&self, key: impl Hash, now: Instant) -> Result<(), Duration> {
+    pub(super) fn count(&self, key: impl Hash, most: u32, now: Instant) -> Result<(), Duration> {
         let seconds = now.saturating_duration_since(self.begun).as_secs();
         let window = seconds / WINDOW;
         // Only forward: who read the clock before the turn of the minute and comes after it must not
@@ -57,7 +55,7 @@ impl Limit {
         if self.window.fetch_max(window, Ordering::Relaxed) < window {
             self.counts.reset();
         }
-        if self.counts.incr(key, 1) <= self.most {
+        if self.counts.incr(key, 1) <= isize::try_from(most).unwrap_or(isize::MAX) {
             return Ok(());
         }
         Err(Duration::from_secs(WINDOW.saturating_sub(seconds % WINDOW)))
@@ -80,14 +78,14 @@ pub(super) enum Credential {
 }
 
 impl Limits {
-    pub(super) fn new(self_service: &SelfService, first_sights: FirstSights) -> Self {
+    pub(super) fn new() -> Self {
         let begun = clock::monotonic();
-        let limit = |most| Limit::new(most, begun);
+        let limit = || Limit::new(begun);
         Self {
-            credential: limit(self_service.per_credential),
-            address: limit(self_service.per_address),
-            checks: limit(CHECKS),
-            first_sights: limit(first_sights.per_minute),
+            credential: limit(),
+            address: limit(),
+            checks: limit(),
+            first_sights: limit(),
         }
     }
 
@@ -104,15 +102,17 @@ impl Limits {
         &self,
         credential: Credential,
         peer: Option<IpAddr>,
+        most: &SelfService,
         now: Instant,
     ) -> Result<(), Duration> {
-        self.credential.count(credential, now)?;
-        self.address.count(peer.map(network), now)
+        self.credential
+            .count(credential, most.per_credential, now)?;
+        self.address.count(peer.map(network), most.per_address, now)
     }
 
     /// Counts a look at whether a key is good, by the holder of this certificate.
     pub(super) fn may_check(&self, certificate: &Fingerprint, now: Instant) -> bool {
-        self.checks.count(certificate, now).is_ok()
+        self.checks.count(certificate, CHECKS, now).is_ok()
     }
 
     /// Counts a certificate of this authority that was never seen before.
@@ -120,8 +120,13 @@ impl Limits {
     /// # Errors
     ///
     /// How long until it is counted anew.
-    pub(super) fn first_sight(&self, ca: CaIndex, now: Instant) -> Result<(), Duration> {
-        self.first_sights.count(ca, now)
+    pub(super) fn first_sight(
+        &self,
+        ca: CaIndex,
+        most: FirstSights,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        self.first_sights.count(ca, most.per_minute, now)
     }
 }
 
@@ -139,41 +144,34 @@ mod tests {
 
     #[test]
     fn k14_a_request_from_the_minute_before_does_not_turn_the_count_back() {
-        let (limit, at) = limit(2);
+        let (limit, at) = limit();
         let (before, now) = (at(59), at(61));
-        assert!(limit.count("a", before).is_ok());
-        assert!(limit.count("a", now).is_ok() && limit.count("a", now).is_ok());
-        assert!(limit.count("a", now).is_err());
+        assert!(limit.count("a", 2, before).is_ok());
+        assert!(limit.count("a", 2, now).is_ok() && limit.count("a", 2, now).is_ok());
+        assert!(limit.count("a", 2, now).is_err());
         // It read the clock before the turn of the minute.
-        assert!(limit.count("b", before).is_ok());
-        assert!(limit.count("a", now).is_err());
+        assert!(limit.count("b", 2, before).is_ok());
+        assert!(limit.count("a", 2, now).is_err());
         assert!(
-            limit.count("a", at(121)).is_ok(),
+            limit.count("a", 2, at(121)).is_ok(),
             "the next minute counts anew"
         );
     }
 
     /// A limit, and its moments by the second since it began.
-    fn limit(most: u32) -> (Limit, impl Fn(u64) -> Instant) {
+    fn limit() -> (Limit, impl Fn(u64) -> Instant) {
         let begun = clock::monotonic();
         let at = move |second| begun.checked_add(Duration::from_secs(second)).unwrap();
-        (Limit::new(most, begun), at)
+        (Limit::new(begun), at)
     }
 
-    fn limits(per_credential: u32, per_address: u32) -> Limits {
-        let self_service = SelfService {
-            path: "/self/".to_owned(),
-            retry_window: Duration::from_mins(10),
-            expired_grace: None,
-            per_credential,
-            per_address,
-        };
-        let first_sights = FirstSights {
-            per_minute: 1,
-            at_most: 1,
-        };
-        Limits::new(&self_service, first_sights)
-    }
+    const MOST: SelfService = SelfService {
+        path: String::new(),
+        retry_window: Duration::from_mins(10),
+        expired_grace: None,
+        per_credential: 10,
+        per_address: 60,
+    };
 
     fn credential(name: &str) -> Credential {
         Credential::Certificate(Fingerprint::of(name.as_bytes()))
@@ -181,33 +179,41 @@ mod tests {
 
     #[test]
     fn what_is_one_too_many_may_come_again_when_the_minute_is_over() {
-        let (limit, at) = limit(2);
-        assert!((0..2).all(|_| limit.count("a", at(10)).is_ok()));
-        assert_eq!(limit.count("a", at(15)), Err(Duration::from_secs(45)));
-        assert!(limit.count("b", at(15)).is_ok());
-        assert!(limit.count("a", at(59)).is_err());
-        assert_eq!(limit.count("a", at(59)), Err(Duration::from_secs(1)));
-        assert!(limit.count("a", at(60)).is_ok());
+        let (limit, at) = limit();
+        assert!((0..2).all(|_| limit.count("a", 2, at(10)).is_ok()));
+        assert_eq!(limit.count("a", 2, at(15)), Err(Duration::from_secs(45)));
+        assert!(limit.count("b", 2, at(15)).is_ok());
+        assert!(limit.count("a", 2, at(59)).is_err());
+        assert_eq!(limit.count("a", 2, at(59)), Err(Duration::from_secs(1)));
+        assert!(limit.count("a", 2, at(60)).is_ok());
     }
 
     #[test]
     fn k14_whoever_floods_uses_up_its_own_share_and_nobody_elses() {
-        let (limits, now) = (limits(10, 60), clock::monotonic());
+        let (limits, now) = (Limits::new(), clock::monotonic());
         let here: Option<IpAddr> = "192.0.2.1".parse().ok();
         for _ in 0..10_000 {
-            let _ = limits.key_call(credential("attacker"), here, now);
+            let _ = limits.key_call(credential("attacker"), here, &MOST, now);
         }
-        assert!(limits.key_call(credential("attacker"), here, now).is_err());
+        assert!(
+            limits
+                .key_call(credential("attacker"), here, &MOST, now)
+                .is_err()
+        );
         // A victim behind the same address, and one elsewhere.
         let elsewhere: Option<IpAddr> = "192.0.2.2".parse().ok();
         for address in [here, elsewhere] {
-            assert!(limits.key_call(credential("victim"), address, now).is_ok());
+            assert!(
+                limits
+                    .key_call(credential("victim"), address, &MOST, now)
+                    .is_ok()
+            );
         }
         // Many certificates at one address are bounded by the address.
         let taken = (0..1000)
             .filter(|n| {
                 limits
-                    .key_call(credential(&format!("fleet-{n}")), elsewhere, now)
+                    .key_call(credential(&format!("fleet-{n}")), elsewhere, &MOST, now)
                     .is_ok()
             })
             .count();
@@ -216,11 +222,11 @@ mod tests {
 
     #[test]
     fn c7_a_flood_of_a_hundred_thousand_keys_costs_no_memory_and_hits_hardly_anybody() {
-        let (limit, at) = limit(100);
+        let (limit, at) = limit();
         for n in 0..100_000 {
-            let _ = limit.count(n, at(0));
+            let _ = limit.count(n, 100, at(0));
         }
-        let hit = (200_000..201_000).filter(|n| limit.count(n, at(1)).is_err());
+        let hit = (200_000..201_000).filter(|n| limit.count(n, 100, at(1)).is_err());
         assert_eq!(hit.count(), 0);
     }
 

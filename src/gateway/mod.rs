@@ -10,6 +10,7 @@ mod code;
 mod enrol;
 mod exchange;
 mod limit;
+mod live;
 mod notice;
 mod observe;
 mod problem;
@@ -25,44 +26,37 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
 use tokio::sync::Semaphore;
 
 pub use code::Code;
 pub use exchange::Exchange;
+pub use live::Live;
+pub use notice::link_to_keys;
 pub use refusal::Refusal;
 
 use limit::Limits;
 
 use crate::certificate::Verifier;
-use crate::client::{Enrolment, Renewal};
 use crate::clock::Timestamp;
 use crate::credential::Presented;
 use crate::directory::{Directory, Lessons, Sightings};
 use crate::door::Connection;
-use crate::head::{Head, Malformed};
+use crate::head::Head;
 use crate::identity::{self, Freshness, Grace, Purpose};
-use crate::key::{Format, Peppers};
-use crate::observe::Observations;
-use crate::policy::{self, Asking, Observing, Permit, Route, Routes};
-use crate::sign::{Names, Signer};
+use crate::key::Format;
+use crate::policy::{self, Permit};
 use crate::store::Store;
 use crate::telemetry::{Metrics, RouteMetrics};
-use crate::upstream::Backend;
 
 /// How many first sights are written to the store at a time.
 const ENROLMENTS_AT_ONCE: usize = 32;
+/// What requests that no route serves are counted as.
+pub const OWN_ROUTE: &str = "keyferry";
 
-/// What the gateway is made of.
+/// What the gateway is made of, from its start to its end.
 pub struct Parts {
-    /// Where requests go.
-    pub routes: Routes,
-    /// The backends, in the order that routes refer to.
-    pub backends: Vec<Backend>,
     /// Who is known.
     pub directory: Arc<Directory>,
-    /// Where clients are asked for certificates.
-    pub asking: Arc<Asking>,
     /// Where changes go.
     pub store: Arc<dyn Store>,
     /// What is seen of clients.
@@ -73,41 +67,12 @@ pub struct Parts {
     pub verifier: Arc<Verifier>,
     /// How keys begin.
     pub format: Format,
-    /// What is replaced while it runs.
-    pub live: Arc<ArcSwap<Live>>,
-    /// How many keys of one client can be used at the same time.
-    pub keys_per_client: usize,
-    /// What becomes of unknown certificates.
-    pub enrolment: Enrolment,
-    /// How many of them become known.
-    pub first_sights: FirstSights,
-    /// The names of the identity headers.
-    pub names: Names,
-    /// Whether headers with `_` or `.` in their names are passed on.
-    pub keep_ambiguous_headers: bool,
-    /// The clients' own calls.
-    pub self_service: SelfService,
-    /// How far back a certificate counts as still in use.
-    pub window: Duration,
-    /// Whose requests are only observed; none: it enforces.
-    pub observing: Option<Observing>,
-    /// What was observed.
-    pub observations: Arc<Observations>,
     /// How long the directory is believed without a word from the store.
     pub max_stale: Duration,
     /// What is counted.
     pub metrics: Metrics,
-}
-
-/// The parts that are replaced while the gateway runs. A request keeps those with which it began.
-#[derive(Debug)]
-pub struct Live {
-    /// What key digests are made with.
-    pub peppers: Peppers,
-    /// What becomes of new certificates of known clients, by authority.
-    pub renewal: Vec<Renewal>,
-    /// What signs requests to each of the backends; none where no route carries an identity.
-    pub signers: Vec<Option<Signer>>,
+    /// What is replaced while it runs.
+    pub live: Arc<ArcSwap<Live>>,
 }
 
 /// Where and how clients serve themselves.
@@ -137,12 +102,9 @@ pub struct FirstSights {
 /// The gateway.
 pub struct Gateway {
     parts: Parts,
-    counts: Vec<RouteMetrics>,
     own_counts: RouteMetrics,
     enrolments: Semaphore,
     limits: Limits,
-    /// What leads clients to where they fetch their keys.
-    link_to_keys: Option<HeaderValue>,
     /// Whether clients of HTTP/1.1 are told to come by another connection.
     parting: Arc<AtomicBool>,
 }
@@ -151,20 +113,11 @@ impl Gateway {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let counts = parts
-            .routes
-            .iter()
-            .map(|route| parts.metrics.route(&route.name))
-            .collect();
-        let limits = Limits::new(&parts.self_service, parts.first_sights);
-        let own_counts = parts.metrics.route("keyferry");
         Self {
-            link_to_keys: notice::link_to_keys(&parts.self_service.path),
+            own_counts: parts.metrics.route(OWN_ROUTE),
             parts,
-            counts,
-            own_counts,
             enrolments: Semaphore::new(ENROLMENTS_AT_ONCE),
-            limits,
+            limits: Limits::new(),
             parting: Arc::default(),
         }
     }
@@ -192,35 +145,14 @@ impl Gateway {
         freshness: Freshness,
         now: Timestamp,
     ) -> Result<Permit, Refusal> {
-        let route = self.route(head)?;
+        let route = live.route(head)?;
         if let Some(permit) = policy::open(route) {
             return Ok(permit);
         }
         let caller = self.caller(head, connection, live, Purpose::Request, freshness, now)?;
-        let asked = self.parts.asking.asks(Some(head.host()));
+        let asked = live.asking.asks(Some(head.host()));
         let sightings = &self.parts.sightings;
         Ok(policy::decide(route, caller, asked, sightings, now)?)
-    }
-
-    /// The route of a request; refused when a backend could read its path as another's.
-    fn route(&self, head: &Head<'_>) -> Result<&Arc<Route>, Refusal> {
-        let routes = &self.parts.routes;
-        let route = routes.find(head.host(), head.path);
-        let canonical = head.canonical_path();
-        if canonical.starts_with(&self.parts.self_service.path) {
-            // Also in disguise, the reserved paths reach no backend.
-            return Err(Malformed::AmbiguousPath.into());
-        }
-        let reading = if canonical == head.path {
-            route
-        } else {
-            routes.find(head.host(), canonical)
-        };
-        match (route, reading) {
-            (Some(route), Some(reading)) if Arc::ptr_eq(route, reading) => Ok(route),
-            (None, None) => Err(Refusal::RouteNotFound),
-            _ => Err(Malformed::AmbiguousPath.into()),
-        }
     }
 
     /// Who calls, by what the request and its connection present.
@@ -251,7 +183,7 @@ impl Gateway {
             &presented,
             Grace {
                 purpose,
-                claims: self.parts.self_service.expired_grace,
+                claims: live.self_service.expired_grace,
                 sightings: &self.parts.sightings,
             },
             freshness,

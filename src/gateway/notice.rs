@@ -15,7 +15,8 @@ const SUNSET: HeaderName = HeaderName::from_static("sunset");
 
 /// The link to where clients fetch their keys, below the path `base`; it is relative to what the
 /// client asked for (RFC 8288 section 3.1).
-pub(super) fn link_to_keys(base: &str) -> Option<HeaderValue> {
+#[must_use]
+pub fn link_to_keys(base: &str) -> Option<HeaderValue> {
     let title = "POST here with your certificate to fetch an API key";
     HeaderValue::try_from(format!(
         "<{base}key>; rel=\"deprecation\"; title=\"{title}\""
@@ -32,11 +33,7 @@ pub(super) fn link_to_keys(base: &str) -> Option<HeaderValue> {
 /// # Errors
 ///
 /// When the head takes no more headers.
-pub(super) fn tell(
-    head: &mut ResponseHeader,
-    exchange: &Exchange,
-    keys: Option<&HeaderValue>,
-) -> Result<()> {
+pub(super) fn tell(head: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
     if let Some(checked) = exchange.key_check {
         head.insert_header(API_KEY_CHECK, checked.as_str())?;
     }
@@ -48,7 +45,7 @@ pub(super) fn tell(
     if let Some(sunset) = &notice.sunset {
         head.insert_header(SUNSET, sunset)?;
     }
-    for link in keys.into_iter().chain(&notice.guide) {
+    for link in exchange.live.link_to_keys.iter().chain(&notice.guide) {
         head.append_header(LINK, link)?;
     }
     Ok(())

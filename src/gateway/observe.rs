@@ -10,14 +10,16 @@ use crate::identity::Refused;
 use crate::observe::{HeaderText, Observation, Who, Would};
 use crate::policy::{self, Observed, Permit};
 
-impl Gateway {
+impl Exchange {
     /// Leave to pass the request on as it came; none on a gateway that enforces, for requests that
     /// do not come from the existing gateway, and where no single route serves the request.
-    pub(super) fn observed(&self, head: &Head<'_>, address: Option<IpAddr>) -> Option<Observed> {
-        let observing = self.parts.observing.as_ref()?;
-        policy::observe(observing, self.route(head).ok()?, address)
+    pub(super) fn observed(&self, head: &Head<'_>) -> Option<Observed> {
+        let observing = self.live.observing.as_ref()?;
+        policy::observe(observing, self.live.route(head).ok()?, self.peer)
     }
+}
 
+impl Gateway {
     /// Records what was `decided` of a request that goes on as it came.
     pub(super) fn record(
         &self,
@@ -40,10 +42,10 @@ impl Gateway {
                 }
             }
         };
-        let observing = self.parts.observing.as_ref();
+        let observing = exchange.live.observing.as_ref();
         let header = observing.and_then(|observing| observing.identity_header.as_ref());
         let read = |name| HeaderText::read(head.headers, name, &self.parts.format);
-        self.parts.observations.note(Observation {
+        exchange.live.observations.note(Observation {
             would,
             told: header.and_then(read),
             address: address.to_canonical(),

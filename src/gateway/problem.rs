@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde::Serialize;
@@ -39,7 +39,7 @@ pub(super) struct Links<'a> {
     pub(super) base: &'a str,
 }
 
-/// Answers the client with `refusal` and its detail; `keys` is the header that leads to where keys are fetched.
+/// Answers the client with `refusal` and its detail.
 ///
 /// # Errors
 ///
@@ -48,7 +48,6 @@ pub(super) async fn answer(
     session: &mut Session,
     (refusal, detail): (&Refusal, &str),
     links: Links<'_>,
-    keys: Option<&HeaderValue>,
     exchange: &Exchange,
 ) -> pingora::Result<()> {
     let code = refusal.code();
@@ -84,7 +83,7 @@ pub(super) async fn answer(
     if let Refusal::MethodNotAllowed(allowed) = refusal {
         head.insert_header(ALLOW, *allowed)?;
     }
-    notice::tell(&mut head, exchange, keys)?;
+    notice::tell(&mut head, exchange)?;
     send(session, head, body.into(), &exchange.request_id).await
 }
 

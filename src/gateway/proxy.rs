@@ -39,11 +39,7 @@ impl ProxyHttp for Gateway {
 
     /// Decides. Gives `true` when the client was answered here.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        exchange.identify(
-            session.req_header(),
-            &self.parts.names.request_id,
-            &self.parts.format,
-        );
+        exchange.identify(session.req_header(), &self.parts.format);
         exchange.peer = peer(session);
         if self.parting.load(Ordering::Relaxed) {
             // `Connection: close`; of no effect on HTTP/2.
@@ -67,7 +63,7 @@ impl ProxyHttp for Gateway {
         _: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
-        let peer = self.backend(exchange).and_then(upstream::Backend::peer);
+        let peer = exchange.backend().and_then(upstream::Backend::peer);
         let Some(peer) = peer else {
             return Error::e_explain(
                 ErrorType::ConnectNoRoute,
@@ -105,9 +101,9 @@ impl ProxyHttp for Gateway {
             Error::e_explain(ErrorType::InternalError, "the head was readable before")
         })?;
         let rules = upstream::Rules {
-            names: &self.parts.names,
+            names: &exchange.live.names,
             format: &self.parts.format,
-            keep_ambiguous: self.parts.keep_ambiguous_headers,
+            keep_ambiguous: exchange.live.keep_ambiguous_headers,
             peer: exchange.peer,
         };
         let signer = exchange.live.signers.get(leave.route().backend);
@@ -130,18 +126,16 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        if let (Some(sent), Some(backend)) = (exchange.sent.take(), self.backend(exchange)) {
+        if let (Some(sent), Some(backend)) = (exchange.sent.take(), exchange.backend()) {
             backend.observe_answer(sent.elapsed());
         }
         if exchange.is_observed() {
             return Ok(());
         }
-        notice::remove_imitations(response, &self.parts.names);
-        notice::tell(response, exchange, self.link_to_keys.as_ref())?;
-        response.insert_header(
-            self.parts.names.request_id.clone(),
-            exchange.request_id.as_str(),
-        )
+        let names = &exchange.live.names;
+        notice::remove_imitations(response, names);
+        notice::tell(response, exchange)?;
+        response.insert_header(names.request_id.clone(), exchange.request_id.as_str())
     }
 
     fn upstream_response_trailer_filter(
@@ -153,7 +147,7 @@ impl ProxyHttp for Gateway {
         if exchange.is_observed() {
             return Ok(());
         }
-        for name in notice::imitations(trailers, &self.parts.names) {
+        for name in notice::imitations(trailers, &exchange.live.names) {
             trailers.remove(name);
         }
         Ok(())
@@ -168,7 +162,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let Some(backend) = self.backend(exchange) {
+        if let Some(backend) = exchange.backend() {
             backend.count_failure();
         }
         tracing::warn!(backend = %peer, %error, request_id = exchange.request_id, "cannot reach a backend");
@@ -227,7 +221,7 @@ impl Gateway {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<bool, Refusal> {
-        let body = self_service::body(session, &self.parts.self_service.path).await?;
+        let body = self_service::body(session, &exchange.live.self_service.path).await?;
         let head = self.head(session)?;
         exchange.note_head(&head);
         if *head.method == Method::TRACE {
@@ -239,12 +233,12 @@ impl Gateway {
         let now = exchange.now;
         if let Some(resource) = head
             .path
-            .strip_prefix(self.parts.self_service.path.as_str())
+            .strip_prefix(exchange.live.self_service.path.as_str())
         {
             let mut answer =
                 self_service::serve(self, &head, resource, connection, &body, exchange).await?;
             self.served_here(exchange);
-            let told = notice::tell(&mut answer.head, exchange, self.link_to_keys.as_ref());
+            let told = notice::tell(&mut answer.head, exchange);
             told.map_err(|_| Refusal::Internal("an answer could not be made"))?;
             return match problem::send(session, answer.head, answer.body, &exchange.request_id)
                 .await
@@ -254,7 +248,7 @@ impl Gateway {
             };
         }
         let admit = |freshness| self.admit(&head, connection, &exchange.live, freshness, now);
-        let decided = self.decide_confirmed(now, admit).await;
+        let decided = self.decide_confirmed(&exchange.live, now, admit).await;
         match &decided {
             Ok(permit) => {
                 exchange.route = Some(Arc::clone(permit.route()));
@@ -266,7 +260,7 @@ impl Gateway {
                 }
             }
             Err(refusal) => {
-                exchange.route = self.route(&head).ok().cloned();
+                exchange.route = exchange.live.route(&head).ok().cloned();
                 if let Some(caller) = refusal.caller() {
                     self.saw(caller, exchange);
                     let checked = self.check_key(&head, connection, caller, &exchange.live, now);
@@ -274,7 +268,7 @@ impl Gateway {
                 }
             }
         }
-        exchange.leave = Some(match self.observed(&head, exchange.peer) {
+        exchange.leave = Some(match exchange.observed(&head) {
             Some(observed) => {
                 self.record(&head, exchange.peer, &decided, exchange);
                 Leave::Observed(observed)
@@ -293,22 +287,15 @@ impl Gateway {
         exchange.note_refusal(refusal);
         let links = Links {
             authority: &exchange.authority,
-            base: &self.parts.self_service.path,
+            base: &exchange.live.self_service.path,
         };
-        let keys = self.link_to_keys.as_ref();
         let detail = refusal.detail(&self.parts.verifier.trust());
-        problem::answer(session, (refusal, &detail), links, keys, exchange).await
+        problem::answer(session, (refusal, &detail), links, exchange).await
     }
 
     fn head<'a>(&self, session: &'a Session) -> Result<Head<'a>, Malformed> {
         let request = session.req_header();
         Head::read(request, request.raw_path(), &self.parts.format)
-    }
-
-    /// The backend of the route that the request may take.
-    fn backend(&self, exchange: &Exchange) -> Option<&upstream::Backend> {
-        let leave = exchange.leave.as_ref()?;
-        self.parts.backends.get(leave.route().backend)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether a certificate that is seen for the first time belongs to a client that is known.
 
-use super::{Gateway, Refusal};
+use super::{Gateway, Live, Refusal};
 use crate::certificate::{Alias, AliasState, Fingerprint, Mapping, Verified};
 use crate::client::{self, Recognised, Related};
 use crate::clock::Timestamp;
@@ -20,23 +20,19 @@ impl Gateway {
     pub(super) async fn first_sight(
         &self,
         certificate: &Verified,
+        live: &Live,
         now: Timestamp,
     ) -> Result<Option<Change>, Refusal> {
         let parts = &self.parts;
         let trust = parts.verifier.trust();
         let ca = trust.ca_name(certificate.ca());
         // Not of when the request began: the authority may be newer.
-        let live = parts.live.load();
-        let policy = live.renewal.get(usize::from(certificate.ca().0)).copied();
+        let newest = parts.live.load();
+        let policy = newest.renewal.get(usize::from(certificate.ca().0)).copied();
         let policy = policy.ok_or(Refusal::Internal("an authority has no policy"))?;
         let related = self.related(certificate).await?;
         match client::recognise(certificate, ca, policy, &related, now) {
-            Recognised::Nobody => Ok(client::at_first_sight(
-                parts.enrolment,
-                certificate,
-                ca,
-                now,
-            )),
+            Recognised::Nobody => Ok(client::at_first_sight(live.enrolment, certificate, ca, now)),
             Recognised::As(_, change) => Ok(Some(*change)),
             Recognised::Refused(rung, why) => {
                 let renewals = &parts.metrics.renewals;

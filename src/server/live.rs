@@ -1,78 +1,48 @@
 //! The parts that a running gateway replaces when its configuration changes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
-use super::authorities::{Authorities, NotTrusted};
+use super::authorities::{self, Authorities};
+use super::needed::{NotTaken, expect_peppers, expect_record_keys};
+use super::next;
 use super::secrets::CountSecrets;
-use crate::clock;
-use crate::config::{Backend, Config};
-use crate::directory::{Directory, Snapshot};
+use super::snapshots::Snapshots;
+use crate::config::Config;
+use crate::directory::Directory;
 use crate::gateway;
-use crate::key::Peppers;
-use crate::secret::Secret;
-use crate::sign::{Names, Signer};
-use crate::store::{RecordKeys, Reseal, Resealed, Store};
-use crate::telemetry::Metrics;
-
-/// What the key of snapshots is made for.
-const SNAPSHOT: &[u8] = b"snapshot.v1\0";
+use crate::policy::{Asking, Observing};
+use crate::store::{RecordKeys, Store};
+use crate::telemetry::{Filter, Levels, Metrics};
+use crate::upstream::{Backend, BackendError};
 
 /// What is replaced, and where it is used.
 pub(super) struct Live {
+    /// What requests begin with.
     gateway: Arc<ArcSwap<gateway::Live>>,
     authorities: Arc<Authorities>,
+    /// Whom handshakes ask for certificates: as in `gateway`.
+    asking: Arc<ArcSwap<Asking>>,
+    /// Those whose addresses are looked after: as in `gateway`.
+    backends: watch::Sender<Vec<Arc<Backend>>>,
     /// Those of the store.
     record_keys: RecordKeys,
     snapshots: Option<Snapshots>,
-    backends: Vec<String>,
-    names: Names,
+    levels: Levels,
     store: Arc<dyn Store>,
     directory: Arc<Directory>,
     metrics: Metrics,
 }
 
-/// The snapshot under each pepper.
-#[derive(Clone)]
-pub(super) struct Snapshots {
-    path: PathBuf,
-    /// What the store is called.
-    of: String,
-    newest: watch::Sender<Snapshot>,
-}
-
-/// Why a configuration that is right is not taken over.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NotTaken {
-    /// What is made or written now would be worth nothing a moment later.
-    #[error(
-        "{what} {version} is the current one, and is gone or has another secret; keep it, write the \
-         new one beside it, and make that the current one first"
-    )]
-    Current { what: &'static str, version: u32 },
-    /// Clients would be refused.
-    #[error(
-        "pepper {version} is gone or has another secret, and {keys} keys that can be used need it; \
-         take it away when keyferry store status counts none"
-    )]
-    PepperNeeded { version: u32, keys: u64 },
-    /// Clients would become unknown.
-    #[error(
-        "a record key is gone or has another secret, or unsigned_records refuses, and {records} \
-         records would no longer be believed; run keyferry store reseal first"
-    )]
-    RecordKeyNeeded { records: u64 },
-    /// Nobody could be verified, or fewer than are meant.
-    #[error(transparent)]
-    Authorities(#[from] NotTrusted),
-    /// The store does not answer.
-    #[error(
-        "a secret is gone or has become another, and whether it is needed cannot be told now: {0}"
-    )]
-    CannotTell(String),
+/// Everything new that a configuration brings: it is right, and nothing of it is in use yet.
+pub(super) struct Prepared<'a> {
+    authorities: authorities::Next<'a>,
+    gateway: gateway::Live,
+    record_keys: RecordKeys,
+    filter: Filter,
 }
 
 /// A secret that is known: its kind, its name, and whether it is the one that is used now.
@@ -84,31 +54,39 @@ impl Live {
         config: &Config,
         authorities: &Arc<Authorities>,
         (store, directory): (&Arc<dyn Store>, &Arc<Directory>),
-        metrics: &Metrics,
-    ) -> Self {
-        let name = |backend: &Backend| backend.name.clone();
-        let backends: Vec<_> = config.backends.iter().map(name).collect();
-        let names = config.headers.names.clone();
-        let parts = parts(config, &backends, &names);
-        let snapshots = Snapshots::of(config);
+        (levels, metrics): (Levels, &Metrics),
+    ) -> Result<Self, BackendError> {
+        let parts = next::parts(config, None, directory, metrics)?;
         let live = Self {
+            asking: Arc::new(ArcSwap::new(Arc::clone(&parts.asking))),
+            backends: watch::Sender::new(parts.backends.clone()),
             gateway: Arc::new(ArcSwap::from_pointee(parts)),
             authorities: Arc::clone(authorities),
             record_keys: config.store.record_keys().clone(),
-            snapshots,
-            backends,
-            names,
+            snapshots: Snapshots::of(config),
+            levels,
             store: Arc::clone(store),
             directory: Arc::clone(directory),
             metrics: metrics.clone(),
         };
         live.show(&[]);
-        live
+        live.tell_of_observing(None);
+        Ok(live)
     }
 
     /// What requests begin with.
     pub(super) const fn gateway(&self) -> &Arc<ArcSwap<gateway::Live>> {
         &self.gateway
+    }
+
+    /// Whom handshakes ask for certificates.
+    pub(super) const fn asking(&self) -> &Arc<ArcSwap<Asking>> {
+        &self.asking
+    }
+
+    /// The backends that are in use, now and from now on.
+    pub(super) fn backends(&self) -> watch::Receiver<Vec<Arc<Backend>>> {
+        self.backends.subscribe()
     }
 
     /// Counts what depends on each secret.
@@ -127,94 +105,89 @@ impl Live {
         self.snapshots.as_ref()
     }
 
-    /// Puts the parts of `config` in the place of those that are used, all or none. Gives what is
-    /// known then.
+    /// Makes everything new that `config` brings. Whatever can go wrong does so here, and changes
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// [`NotTaken`] when credentials that are good would be refused afterwards: who wants that
-    /// restarts the gateway.
-    pub(super) async fn take_over(&self, mut config: Config) -> Result<String, NotTaken> {
+    /// [`NotTaken`]: mostly when credentials that are good would be refused afterwards. Who wants
+    /// that restarts the gateway.
+    pub(super) async fn prepare(&self, mut config: Config) -> Result<Prepared<'_>, NotTaken> {
+        let filter = Filter::read(&config.telemetry.log)?;
         let running = self.gateway.load_full();
+        let record_keys = config.store.record_keys().clone();
+        expect_record_keys(&self.record_keys, &record_keys, self.store.as_ref()).await?;
+        expect_peppers(&running.peppers, &config.keys.peppers, &self.directory).await?;
+        // Until it is done, nobody reads revocation lists: what may take its time comes before.
         let authorities = self.authorities.next(&mut config).await?;
-        let mut next = parts(&config, &self.backends, &self.names);
-        // A backend that is no longer there is there until the gateway is restarted.
-        for (next, running) in next.signers.iter_mut().zip(&running.signers) {
-            if next.is_none() {
-                next.clone_from(running);
-            }
-        }
-        let record_keys = config.store.record_keys();
-        self.expect_record_keys(record_keys).await?;
-        self.expect_peppers(&running.peppers, &next.peppers).await?;
+        let gateway = next::parts(&config, Some(&running), &self.directory, &self.metrics)?;
+        next::resolve(&gateway, &running).await;
+        // Else everybody is asked for a while.
+        let asking = Arc::clone(&gateway.asking);
+        let worked_out = spawn_blocking(move || asking.work_out()).await;
+        worked_out.map_err(|error| NotTaken::Failed(error.to_string()))?;
+        Ok(Prepared {
+            authorities,
+            gateway,
+            record_keys,
+            filter,
+        })
+    }
 
-        warn_of_same_names(&running, &next);
-        let before = self.known();
-        let believes_more = self.record_keys.believe_less_than(record_keys);
-        self.record_keys.replace(record_keys);
+    /// Puts what was prepared in the place of what is used, all of it. Gives the secrets that are
+    /// known then.
+    pub(super) fn commit(&self, prepared: Prepared<'_>) -> String {
+        let Prepared {
+            authorities,
+            gateway,
+            record_keys,
+            filter,
+        } = prepared;
+        let before = self.gateway.load_full();
+        warn_of_same_names(&before, &gateway);
+        let known_before = self.known();
+        let believes_more = self.record_keys.believe_less_than(&record_keys);
+        self.record_keys.replace(&record_keys);
         if let Some(snapshots) = &self.snapshots {
-            snapshots.seal_under(&next.peppers);
+            snapshots.seal_under(&gateway.peppers);
         }
+        let gateway = Arc::new(gateway);
+        self.asking.store(Arc::clone(&gateway.asking));
+        self.backends.send_replace(gateway.backends.clone());
         // In this order: whom a new authority issued to is treated as it says.
-        self.gateway.store(Arc::new(next));
+        self.gateway.store(Arc::clone(&gateway));
         authorities.trust();
+        self.levels.set(filter);
+        next::forget(&before, &gateway, &self.metrics);
+        self.tell_of_observing(before.observing.as_ref());
         let mut is_refused = false;
         self.directory.refused(|_, count| is_refused |= count > 0);
         if is_refused && believes_more {
             self.directory.load_again();
         }
-        Ok(self.show(&before))
+        self.show(&known_before)
     }
 
-    /// Every record must be believed afterwards, and what is written until then.
-    async fn expect_record_keys(&self, next: &RecordKeys) -> Result<(), NotTaken> {
-        let (what, missing) = ("record key", self.record_keys.missing_in(next));
-        if let Some(version) = self
-            .record_keys
-            .current()
-            .filter(|now| missing.contains(now))
-        {
-            return Err(NotTaken::Current { what, version });
+    /// Says whom it only observes, now that these are no longer whom it observed `before`.
+    fn tell_of_observing(&self, before: Option<&Observing>) {
+        let live = self.gateway.load();
+        let observing = live.observing.as_ref();
+        self.metrics.observing.set(i64::from(observing.is_some()));
+        let from = observing.map(Observing::addresses);
+        if from == before.map(Observing::addresses) {
+            return;
         }
-        let unsigned = self.record_keys.accepts_unsigned() && !next.accepts_unsigned();
-        if missing.is_empty() && !unsigned {
-            return Ok(());
-        }
-        let found = Resealed::all(self.store.as_ref(), Reseal::Count).await;
-        let found = found.map_err(|error| NotTaken::CannotTell(error.to_string()))?;
-        let kept = next.versions();
-        let lost = found.by_key.iter();
-        let lost = lost.filter(|(key, _)| missing.contains(key) || !kept.contains(key));
-        let unsigned = if unsigned { found.unsigned } else { 0 };
-        match lost
-            .map(|(_, records)| records)
-            .sum::<u64>()
-            .saturating_add(unsigned)
-        {
-            0 => Ok(()),
-            records => Err(NotTaken::RecordKeyNeeded { records }),
-        }
-    }
-
-    /// Every key must be good afterwards, and what is issued until then.
-    async fn expect_peppers(&self, running: &Peppers, next: &Peppers) -> Result<(), NotTaken> {
-        let (what, missing) = ("pepper", running.missing_in(next).collect::<Vec<_>>());
-        if let Some(version) = Some(running.current()).filter(|now| missing.contains(now)) {
-            return Err(NotTaken::Current { what, version });
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let caught_up = self.directory.catch_up().await;
-        caught_up.map_err(|error| NotTaken::CannotTell(error.to_string()))?;
-        let needed = self.directory.view().keys_by_pepper(clock::now());
-        let needed = missing
-            .iter()
-            .find_map(|version| needed.get_key_value(version));
-        match needed {
-            None => Ok(()),
-            Some((&version, &keys)) => Err(NotTaken::PepperNeeded { version, keys }),
-        }
+        let Some(from) = from else {
+            tracing::warn!("this gateway no longer observes: it enforces, for everybody");
+            return;
+        };
+        tracing::warn!(
+            from,
+            "THIS GATEWAY ONLY OBSERVES: what comes from these addresses is passed on as it came, \
+             also what would be refused; where SNAT or a balancer of TCP hides the callers' own \
+             addresses, that is everybody, so name only addresses that nothing but the existing \
+             gateway uses; take [observe] out of the configuration to enforce"
+        );
     }
 
     fn known(&self) -> Vec<Known> {
@@ -250,76 +223,22 @@ impl Live {
     }
 }
 
-/// What of `config` is replaced while the gateway runs, with the `backends` and the header `names`
-/// with which it was started. What can be replaced without a restart is added here.
-fn parts(config: &Config, backends: &[String], names: &Names) -> gateway::Live {
-    let signer = |name: &String| {
-        let backend = config.backends.iter().find(|backend| backend.name == *name);
-        let key = backend.and_then(|backend| backend.signing.clone());
-        key.map(|key| Signer::new(key, names.clone()))
-    };
-    gateway::Live {
-        peppers: config.keys.peppers.clone(),
-        renewal: config.renewal.clone(),
-        signers: backends.iter().map(signer).collect(),
-    }
-}
-
 /// A backend finds the secret by its name, so it cannot have two of one name.
 fn warn_of_same_names(running: &gateway::Live, next: &gateway::Live) {
-    let pairs = running
+    let pairs = |after: &crate::sign::SigningKey| {
+        let mut before = running.signers.iter().flatten();
+        before.any(|before| before.key().is_renewed_by(after))
+    };
+    for after in next
         .signers
         .iter()
         .flatten()
-        .zip(next.signers.iter().flatten());
-    for (before, after) in pairs.filter(|(before, after)| before.key().is_renewed_by(after.key())) {
+        .filter(|after| pairs(after.key()))
+    {
         tracing::warn!(
-            key_id = before.key().id(),
-            backend_sees = after.key().id(),
+            key_id = after.key().id(),
             "a signing secret has become another under the same key_id: its backend cannot tell them \
              apart and refuses requests until it has the new one; give a new secret a new key_id"
         );
     }
-}
-
-impl Snapshots {
-    fn of(config: &Config) -> Option<Self> {
-        let path = config.offline.snapshot.clone()?;
-        let of = config.store.to_string();
-        let newest = under(&config.keys.peppers, &path, &of).next()?;
-        let newest = watch::Sender::new(newest);
-        Some(Self { path, of, newest })
-    }
-
-    /// The snapshot under each of `peppers`, the current one first.
-    pub(super) fn under<'a>(&'a self, peppers: &'a Peppers) -> impl Iterator<Item = Snapshot> {
-        under(peppers, &self.path, &self.of)
-    }
-
-    /// The snapshot that is to be written, now and from now on.
-    pub(super) fn watch(&self) -> watch::Receiver<Snapshot> {
-        self.newest.subscribe()
-    }
-
-    fn seal_under(&self, peppers: &Peppers) {
-        if let Some(snapshot) = self.under(peppers).next() {
-            self.newest.send_replace(snapshot);
-        }
-    }
-}
-
-/// The snapshot of a gateway with this configuration under each pepper, the current one first; none
-/// when none is kept.
-#[must_use]
-pub fn snapshots(config: &Config) -> Vec<Snapshot> {
-    let (peppers, of) = (&config.keys.peppers, config.store.to_string());
-    let path = config.offline.snapshot.iter();
-    path.flat_map(|path| under(peppers, path, &of)).collect()
-}
-
-fn under(peppers: &Peppers, path: &std::path::Path, of: &str) -> impl Iterator<Item = Snapshot> {
-    let keys: Vec<_> = peppers.derive(SNAPSHOT, &[of.as_bytes()]).collect();
-    let path = path.to_owned();
-    keys.into_iter()
-        .map(move |key| Snapshot::new(path.clone(), Secret::new(key.to_vec())))
 }

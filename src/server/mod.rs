@@ -1,17 +1,21 @@
 //! Puts the parts together and runs them.
 
 mod authorities;
+mod balancers;
 mod budget;
 mod echo;
 mod expiring;
 mod handover;
 mod health;
 mod live;
+mod needed;
+mod next;
 mod parts;
 mod reload;
 mod revocation;
 mod secrets;
 mod services;
+mod snapshots;
 mod staged;
 mod stages;
 mod stop;
@@ -31,17 +35,17 @@ use pingora::services::listening::Service;
 
 pub use echo::echo;
 pub use handover::NotGiven;
-pub use live::snapshots;
 pub use reload::survive_hangups;
+pub use snapshots::snapshots;
 
-use crate::admin::Admin;
+use crate::admin::{self, Admin};
 use crate::certificate::TrustError;
 use crate::clock;
 use crate::config::{Config, Problems, Seen, Source};
 use crate::door::{AcceptorError, Door, Journal};
 use crate::gateway::Gateway;
-use crate::policy::Observing;
 use crate::store::{embedded, local};
+use crate::telemetry::Levels;
 use crate::upstream::BackendError;
 use handover::{Give, TakeOver, Taken};
 use parts::Opened;
@@ -96,7 +100,12 @@ pub enum StartError {
 /// # Errors
 ///
 /// [`StartError`]; nothing listens then, and a gateway that was to be followed goes on.
-pub fn run(config: Config, read: (Source, Seen), upgrade: bool) -> Result<(), StartError> {
+pub fn run(
+    config: Config,
+    (source, seen): (Source, Seen),
+    levels: Levels,
+    upgrade: bool,
+) -> Result<(), StartError> {
     let listens = Listens {
         public: config.listener.address,
         telemetry: config.telemetry.address,
@@ -110,8 +119,8 @@ pub fn run(config: Config, read: (Source, Seen), upgrade: bool) -> Result<(), St
     for address in listens.all().filter(|address| !taken.has(*address)) {
         free(address)?;
     }
-    let observed = config.observe.as_ref().map(Observing::addresses);
-    let opened = parts::open(config, read)?;
+    let (reloads, asked) = admin::reload::channel();
+    let opened = parts::open(config, (source, seen, asked), levels)?;
     let stop = Stop::new(&ends, &opened.parts.metrics);
     let stages = stop.stages().clone();
     let mut services = Services {
@@ -127,16 +136,7 @@ pub fn run(config: Config, read: (Source, Seen), upgrade: bool) -> Result<(), St
     if let Some(path) = ends.upgrade_socket {
         services.listening(Give::new(path, &stages), Until::Closed);
     }
-    add(&mut services, opened, &listens, observed.is_some())?;
-    if let Some(from) = observed {
-        tracing::warn!(
-            from,
-            "THIS GATEWAY ONLY OBSERVES: what comes from these addresses is passed on as it came, \
-             also what would be refused; where SNAT or a balancer of TCP hides the callers' own \
-             addresses, that is everybody, so name only addresses that nothing but the existing \
-             gateway uses; take [observe] out of the configuration to enforce"
-        );
-    }
+    add(&mut services, opened, &listens, reloads)?;
     let Listens {
         public,
         telemetry,
@@ -156,20 +156,21 @@ fn add(
     services: &mut Services<'_>,
     opened: Opened,
     listens: &Listens,
-    observes: bool,
+    reloads: admin::reload::Reloads,
 ) -> Result<(), AcceptorError> {
-    services.beside(opened.beside, &opened.parts.backends);
+    let asking = Arc::clone(&opened.beside.asking);
+    services.beside(opened.beside);
     services.small("telemetry", opened.health, listens.telemetry);
     let journal = Arc::new(Journal::new(clock::now()));
     if let Some(address) = listens.admin {
-        let observations = observes.then(|| Arc::clone(&opened.parts.observations));
-        let admin = Admin::new(Arc::clone(&journal), observations);
+        let live = Arc::clone(&opened.parts.live);
+        let observations = move || live.load().observations().cloned();
+        let admin = Admin::new(Arc::clone(&journal), observations, reloads);
         services.small("admin", admin, address);
     }
-    let (metrics, verifier, asking) = (
+    let (metrics, verifier) = (
         opened.parts.metrics.clone(),
         Arc::clone(&opened.parts.verifier),
-        Arc::clone(&opened.parts.asking),
     );
     let mut proxy = HttpProxy::new(
         Gateway::new(opened.parts).until(services.stages.parting()),

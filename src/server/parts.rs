@@ -3,28 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+
 use super::StartError;
 use super::authorities::{Authorities, KeepLists};
+use super::balancers::Balancers;
 use super::health::Health;
-use super::live::{Live, Snapshots};
+use super::live::Live;
 use super::reload::Reload;
 use super::secrets::CountSecrets;
-use super::tasks::{Commands, Follow, KeepAsking, KeepSightings, KeepSnapshot, Learn};
-use crate::certificate::Ca;
+use super::snapshots::Snapshots;
+use super::tasks::{Commands, Follow, KeepSightings, KeepSnapshot, Learn};
+use crate::admin::reload::Asked;
 use crate::clock;
 use crate::config::{self, Config, Seen, Source, StoreSettings};
 use crate::directory::{Directory, Lessons, Sightings};
-use crate::door::{self, ClientCertificates};
-use crate::gateway::{FirstSights, Parts, SelfService};
+use crate::door;
+use crate::gateway::Parts;
 use crate::key::Peppers;
-use crate::observe::Observations;
-use crate::policy::{Asking, Routes};
+use crate::policy::Asking;
 use crate::store::Store;
 use crate::store::embedded::{self, Embedded, OpenError};
 use crate::store::local::Listener;
 use crate::store::redis::Redis;
-use crate::telemetry::Metrics;
-use crate::upstream::Backend;
+use crate::telemetry::{Levels, Metrics};
 
 /// How long a command that has the store open is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -43,7 +46,8 @@ pub(super) struct Opened {
 pub(super) struct Beside {
     pub(super) follow: Follow,
     pub(super) sightings: KeepSightings,
-    pub(super) asking: KeepAsking,
+    pub(super) asking: Arc<ArcSwap<Asking>>,
+    pub(super) balancers: Balancers,
     pub(super) learn: Learn,
     pub(super) secrets: CountSecrets,
     pub(super) snapshot: Option<KeepSnapshot>,
@@ -53,91 +57,58 @@ pub(super) struct Beside {
 }
 
 /// Opens the store and makes every part of `config`, which `source` gave when `seen` was seen of it.
-pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Opened, StartError> {
+pub(super) fn open(
+    config: Config,
+    (source, seen, asked): (Source, Seen, mpsc::Receiver<Asked>),
+    levels: Levels,
+) -> Result<Opened, StartError> {
     let metrics = Metrics::new()?;
-    let header = config
-        .observe
-        .as_ref()
-        .and_then(|observe| observe.identity_header.clone());
-    metrics.observing.set(i64::from(config.observe.is_some()));
     let (store, listener) = store(&config.store)?;
     let directory = Arc::new(Directory::new(Arc::clone(&store)));
     let commands =
         listener.map(|listener| Commands::new(listener.acknowledging(directory.watch())));
     let authorities = Arc::new(Authorities::new(&config, &metrics)?);
-    let live = Live::new(&config, &authorities, (&store, &directory), &metrics);
-    let (window, max_stale) = (config.migration.window, config.offline.max_stale);
+    let live = Live::new(
+        &config,
+        &authorities,
+        (&store, &directory),
+        (levels, &metrics),
+    )?;
+    let max_stale = config.offline.max_stale;
     let snapshot = live.snapshots().map(|snapshots| {
         begin_with(snapshots, &config.keys.peppers, &directory);
         KeepSnapshot::new(snapshots.watch(), &directory, max_stale)
     });
     let sightings = Arc::new(Sightings::default());
     let lessons = Arc::new(Lessons::default());
-    let is_on = config.listener.client_certificates == ClientCertificates::Optional;
-    let (routes, names) = (Routes::new(config.routes), names(&config.cas));
-    let asking = Arc::new(Asking::new(Arc::clone(&directory), is_on, &routes, &names));
-    let backends: Result<Vec<_>, _> = config
-        .backends
-        .iter()
-        .map(|backend| Backend::new(backend.upstream(), &metrics))
-        .collect();
     let gateway = Arc::clone(live.gateway());
     Ok(Opened {
         beside: Beside {
             follow: Follow(Arc::clone(&directory)),
-            sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, window),
-            asking: KeepAsking(Arc::clone(&asking)),
+            sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, &gateway),
+            asking: Arc::clone(live.asking()),
+            balancers: Balancers(live.backends()),
             learn: Learn::new(&lessons, &store, &directory),
             secrets: live.counting(),
             snapshot,
             commands,
             lists: KeepLists(Arc::clone(&authorities)),
-            reload: Reload::new(source, seen, live, &metrics),
+            reload: Reload::new((source, seen), live, asked, &metrics),
         },
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
         door: door(config.listener),
         parts: Parts {
-            routes,
-            backends: backends?,
             directory,
-            asking,
             store,
             sightings,
             lessons,
             verifier: Arc::clone(authorities.verifier()),
             format: config.keys.format,
-            live: gateway,
-            keys_per_client: config.keys.per_client,
-            enrolment: config.enrolment,
-            first_sights: FirstSights {
-                per_minute: config.first_sights.per_minute,
-                at_most: config.first_sights.at_most,
-            },
-            names: config.headers.names.clone(),
-            keep_ambiguous_headers: config.headers.keep_ambiguous,
-            self_service: self_service(config.self_service),
-            window,
-            observing: config.observe,
-            observations: Arc::new(Observations::begin(clock::now(), header)),
             max_stale,
             metrics,
+            live: gateway,
         },
     })
-}
-
-fn self_service(own: config::SelfService) -> SelfService {
-    SelfService {
-        path: own.path,
-        retry_window: own.retry_window,
-        expired_grace: own.expired_grace,
-        per_credential: own.per_credential,
-        per_address: own.per_address,
-    }
-}
-
-/// What the authorities are called.
-fn names(cas: &[Ca]) -> Vec<Box<str>> {
-    cas.iter().map(|ca| ca.name.as_str().into()).collect()
 }
 
 /// The directory begins with what the snapshot holds when it is of use. It may be from before the

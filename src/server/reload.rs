@@ -1,6 +1,9 @@
 //! Reads the configuration anew while the gateway runs, on SIGHUP and when a file of it changes.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::mem::take;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,17 +11,25 @@ use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::spawn_blocking;
 
 use super::live::Live;
+use crate::admin::reload::{Asked, Outcome, Report};
 use crate::clock;
-use crate::config::{Config, Reading, Seen, Source};
+use crate::config::{Config, Problems, Reading, Seen, Source};
 use crate::telemetry::Metrics;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long they must stay as they are: files that belong together change one after the other.
 const SETTLED: Duration = Duration::from_millis(300);
+/// How long that may take. What was only read once may be half of a secret: it is not judged then.
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+/// For how long it is news what was taken over.
+const UNTOLD: Duration = Duration::from_secs(10);
+/// How many settings a line of the log names.
+const LISTED: usize = 50;
 /// When a configuration is tried again that was right and could not be taken over yet.
 const AGAIN: Duration = Duration::from_mins(1);
 
@@ -40,23 +51,38 @@ pub(super) struct Reload {
     source: Arc<Source>,
     started_with: Arc<Seen>,
     live: Live,
+    /// Who wants it done now.
+    asked: Mutex<mpsc::Receiver<Asked>>,
     metrics: Metrics,
 }
 
-/// What the last reading came to.
-struct Judged {
+/// Where it stands.
+struct State {
+    /// What was seen at the last reading, whatever became of it.
     seen: Arc<Seen>,
+    /// What was seen of the configuration that the gateway runs with.
+    taken: Arc<Seen>,
     /// When it is tried again though nothing changed.
     again: Option<Instant>,
+    /// What was taken over lately and nobody who asked was told of.
+    untold: BTreeSet<String>,
+    untold_until: Instant,
 }
 
 impl Reload {
-    /// The gateway runs with what `source` said when `started_with` was seen of it.
-    pub(super) fn new(source: Source, started_with: Seen, live: Live, metrics: &Metrics) -> Self {
+    /// The gateway runs with what `source` said when `started_with` was seen of it. It is read again
+    /// for everybody who has `asked`.
+    pub(super) fn new(
+        (source, started_with): (Source, Seen),
+        live: Live,
+        asked: mpsc::Receiver<Asked>,
+        metrics: &Metrics,
+    ) -> Self {
         let reload = Self {
             source: Arc::new(source),
             started_with: Arc::new(started_with),
             live,
+            asked: Mutex::new(asked),
             metrics: metrics.clone(),
         };
         reload.succeeded();
@@ -65,21 +91,38 @@ impl Reload {
 
     async fn keep(&self, mut hangups: Signal) -> io::Result<()> {
         let mut look = tokio::time::interval(LOOK_EVERY);
-        let mut judged = Judged {
+        let mut asked = self.asked.lock().await;
+        let mut state = State {
             seen: Arc::clone(&self.started_with),
+            taken: Arc::clone(&self.started_with),
             again: None,
+            untold: BTreeSet::new(),
+            untold_until: clock::monotonic(),
         };
         loop {
+            let mut teller = None;
             tokio::select! {
                 _ = look.tick() => {
-                    let is_due = judged.again.is_some_and(|at| at <= clock::monotonic());
-                    if !is_due && is_current(&judged.seen).await? {
+                    let is_due = state.again.is_some_and(|at| at <= clock::monotonic());
+                    if !is_due && is_current(&state.seen).await? {
                         continue;
                     }
                 }
                 _ = hangups.recv() => tracing::info!("SIGHUP: reading the configuration again"),
+                Some(who) = asked.recv() => {
+                    tracing::info!("keyferry reload: reading the configuration again");
+                    teller = Some(who);
+                }
             }
-            judged = self.judge(settled(|| self.read()).await?).await;
+            let mut report = match settled(SETTLED_WITHIN, || self.read()).await? {
+                Ok(reading) => self.judge(reading, &mut state).await,
+                Err(unsettled) => self.refuse(Outcome::Unavailable, &unsettled),
+            };
+            if let Some(teller) = teller {
+                report.changed = take(&mut state.untold).into_iter().collect();
+                // Who asked may be gone.
+                let _ = teller.send(report);
+            }
         }
     }
 
@@ -89,49 +132,62 @@ impl Reload {
     }
 
     /// Takes over what was read, or says why not.
-    async fn judge(&self, Reading { config, seen }: Reading) -> Judged {
-        let seen = Arc::new(seen);
-        let again = match config {
-            Ok(config) => self.take_over(config, &seen).await,
+    async fn judge(&self, Reading { config, seen }: Reading, state: &mut State) -> Report {
+        state.seen = Arc::new(seen);
+        state.again = None;
+        match config {
+            Ok(config) => self.take_over(config, state).await,
             Err(problems) => {
                 for problem in problems.iter() {
                     tracing::error!(%problem, "the configuration is wrong");
                 }
                 self.failed();
-                None
+                wrong(&problems)
             }
-        };
-        Judged { seen, again }
+        }
     }
 
-    async fn take_over(&self, config: Config, seen: &Seen) -> Option<Instant> {
-        let others = seen.needs_restart_since(&self.started_with);
-        if !others.is_empty() {
-            let settings = others.iter().map(ToString::to_string);
-            let settings = settings.collect::<Vec<_>>().join(", ");
+    async fn take_over(&self, config: Config, state: &mut State) -> Report {
+        let needs_restart = state.seen.changes_since(&self.started_with).needs_restart;
+        if !needs_restart.is_empty() {
             tracing::warn!(
-                settings,
+                settings = listed(&needs_restart),
                 "the configuration has changed where that needs a restart"
             );
         }
-        match self.live.take_over(config).await {
-            Ok(secrets) => {
-                tracing::info!(secrets, "took the configuration over");
+        let mut report = match self.live.prepare(config).await {
+            Ok(prepared) => {
+                let changed = state.seen.changes_since(&state.taken).live;
+                let secrets = self.live.commit(prepared);
+                state.taken = Arc::clone(&state.seen);
+                let settings = listed(&changed);
+                tracing::info!(changed = settings, secrets, "took the configuration over");
                 self.succeeded();
-                None
+                state.note(changed);
+                of(Outcome::TakenOver)
             }
             Err(error) => {
-                let file = self.source.path().display();
-                tracing::error!(%file, %error, "the configuration is not taken over");
-                self.failed();
-                clock::monotonic().checked_add(AGAIN)
+                state.again = clock::monotonic().checked_add(AGAIN);
+                self.refuse(error.outcome(), &error)
             }
-        }
+        };
+        report.needs_restart = needs_restart.into_iter().collect();
+        report
     }
 
     fn succeeded(&self) {
         self.metrics.reload_success.set(1);
         self.metrics.reload_timestamp.set(clock::now().as_unix());
+    }
+
+    fn refuse(&self, outcome: Outcome, error: &impl ToString) -> Report {
+        let (file, error) = (self.source.path().display(), error.to_string());
+        tracing::error!(%file, error, "the configuration is not taken over");
+        self.failed();
+        Report {
+            error: Some(error),
+            ..of(outcome)
+        }
     }
 
     fn failed(&self) {
@@ -140,17 +196,80 @@ impl Reload {
     }
 }
 
+impl State {
+    /// Whoever changes a file and asks at once shall learn what became of it, also when the gateway has
+    /// noticed by itself in between.
+    fn note(&mut self, changed: BTreeSet<String>) {
+        let now = clock::monotonic();
+        if self.untold_until < now {
+            self.untold.clear();
+        }
+        if !changed.is_empty() {
+            self.untold_until = now.checked_add(UNTOLD).unwrap_or(now);
+        }
+        self.untold.extend(changed);
+    }
+}
+
+const fn of(outcome: Outcome) -> Report {
+    Report {
+        outcome,
+        changed: Vec::new(),
+        needs_restart: Vec::new(),
+        problems: Vec::new(),
+        error: None,
+    }
+}
+
+fn wrong(problems: &Problems) -> Report {
+    // Both are written for whoever reads `--output json`.
+    let told = problems.iter().map(|problem| {
+        let told = serde_json::to_value(problem);
+        told.and_then(serde_json::from_value)
+    });
+    Report {
+        problems: told.filter_map(Result::ok).collect(),
+        ..of(Outcome::Wrong)
+    }
+}
+
+/// The first of them: a thousand routes that change at once fill no line.
+fn listed(settings: &BTreeSet<String>) -> String {
+    let mut first: Vec<_> = settings.iter().take(LISTED).map(String::as_str).collect();
+    let more = settings.len().saturating_sub(LISTED);
+    let more = format!("and {more} more");
+    if settings.len() > LISTED {
+        first.push(&more);
+    }
+    first.join(", ")
+}
+
+/// What never stays as it is long enough to be judged.
+#[derive(Debug, thiserror::Error)]
+#[error("{} changed all the time for {} seconds", .0.display(), SETTLED_WITHIN.as_secs())]
+struct Unsettled(PathBuf);
+
 /// A reading like the one before it.
-async fn settled<F>(mut read: impl FnMut() -> F) -> io::Result<Reading>
+async fn settled<F>(
+    within: Duration,
+    mut read: impl FnMut() -> F,
+) -> io::Result<Result<Reading, Unsettled>>
 where
     F: Future<Output = io::Result<Reading>>,
 {
+    let begun = clock::monotonic();
     let mut before = read().await?;
     loop {
         tokio::time::sleep(SETTLED).await;
         let now = read().await?;
         if now.seen == before.seen {
-            return Ok(now);
+            return Ok(Ok(now));
+        }
+        if begun.elapsed() > within {
+            let changed = now.seen.files_changed_since(&before.seen);
+            return Ok(Err(Unsettled(
+                changed.into_iter().next().unwrap_or_default(),
+            )));
         }
         before = now;
     }
@@ -190,7 +309,7 @@ mod tests {
         let path = folder.path().join("keyferry.toml");
         let source = Source::new(path.clone(), std::iter::empty());
         let (mut readings, whole) = (0, "[listener]\naddress = \"127.0.0.1:1\"\n");
-        let settled = settled(|| {
+        let settled = settled(SETTLED_WITHIN, || {
             readings += 1;
             let half = &whole.as_bytes()[..15];
             let contents = if readings == 1 {
@@ -201,8 +320,28 @@ mod tests {
             fs::write(&path, contents).unwrap();
             std::future::ready(Ok(source.read()))
         });
-        let last = settled.await.unwrap();
+        let last = settled.await.unwrap().unwrap();
         assert_eq!(readings, 3);
         assert!(last.seen == source.read().seen);
+    }
+
+    /// As when somebody writes a log where a secret should be: it is said, and never taken for one.
+    #[tokio::test]
+    async fn what_never_stays_as_it_is_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keyferry.toml");
+        let source = Source::new(path.clone(), std::iter::empty());
+        let mut readings = 0;
+        let settled = settled(Duration::ZERO, || {
+            readings += 1;
+            fs::write(&path, "#".repeat(readings)).unwrap();
+            std::future::ready(Ok(source.read()))
+        });
+        let unsettled = settled.await.unwrap().err().unwrap();
+        assert!(
+            unsettled
+                .to_string()
+                .contains("keyferry.toml changed all the time")
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use pingora::apps::ServerApp;
 use pingora::server::{RunArgs, Server};
 use pingora::services::ServiceWithDependents;
-use pingora::services::background::{BackgroundService, GenBackgroundService, background_service};
+use pingora::services::background::{BackgroundService, background_service};
 use pingora::services::listening::Service;
 
 use super::handover::Taken;
@@ -13,7 +13,7 @@ use super::parts::Beside;
 use super::staged::Staged;
 use super::stages::{Stages, Until};
 use super::stop::Stop;
-use crate::upstream::Backend;
+use super::tasks::KeepAsking;
 
 pub(super) struct Services<'a> {
     pub(super) server: Server,
@@ -28,10 +28,7 @@ impl Services<'_> {
     where
         T: BackgroundService + Send + Sync + 'static,
     {
-        self.add_last(background_service(name, task));
-    }
-
-    fn add_last(&mut self, service: impl ServiceWithDependents + 'static) {
+        let service = background_service(name, task);
         let service = Staged::new(service, self.stages, Until::Ended);
         self.server.add_service(service);
     }
@@ -58,19 +55,16 @@ impl Services<'_> {
     }
 
     /// Adds what goes on beside the requests.
-    pub(super) fn beside(&mut self, beside: Beside, backends: &[Backend]) {
+    pub(super) fn beside(&mut self, beside: Beside) {
         self.last("directory", beside.follow);
-        for backend in backends {
-            let name = format!("backend {}", backend.name());
-            self.add_last(GenBackgroundService::new(name, backend.balancer()));
-        }
+        self.last("backends", beside.balancers);
         if let Some(commands) = beside.commands {
             self.last("commands", commands);
         }
         self.last("reload", beside.reload);
         self.last("revocation lists", beside.lists);
         self.last("sightings", beside.sightings);
-        self.last("asking", beside.asking);
+        self.last("asking", KeepAsking(beside.asking));
         self.last("lessons", beside.learn);
         self.last("secrets", beside.secrets);
         if let Some(snapshot) = beside.snapshot {

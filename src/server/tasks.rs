@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
@@ -14,6 +15,7 @@ use super::expiring::Expiring;
 use crate::client::{CredentialId, Stage};
 use crate::clock::{self, Timestamp};
 use crate::directory::{Directory, Lessons, Recorded, Sightings, Snapshot};
+use crate::gateway;
 use crate::policy::{Asking, Silent};
 use crate::store::{Epoch, Store, StoreError, local};
 use crate::telemetry::Metrics;
@@ -187,7 +189,7 @@ impl BackgroundService for Learn {
 }
 
 /// Works out now and then where nobody is left to be asked for a certificate.
-pub(super) struct KeepAsking(pub(super) Arc<Asking>);
+pub(super) struct KeepAsking(pub(super) Arc<ArcSwap<Asking>>);
 
 #[async_trait]
 impl BackgroundService for KeepAsking {
@@ -196,7 +198,7 @@ impl BackgroundService for KeepAsking {
         loop {
             tokio::select! {
                 _ = again.tick() => {
-                    if let Some(Silent { everywhere, hosts }) = self.0.work_out() {
+                    if let Some(Silent { everywhere, hosts }) = self.0.load().work_out() {
                         tracing::info!(
                             everywhere,
                             ?hosts,
@@ -217,7 +219,8 @@ pub(super) struct KeepSightings {
     store: Arc<dyn Store>,
     directory: Arc<Directory>,
     metrics: Metrics,
-    window: Duration,
+    /// With how far back a certificate counts as still in use.
+    live: Arc<ArcSwap<gateway::Live>>,
 }
 
 impl KeepSightings {
@@ -226,14 +229,14 @@ impl KeepSightings {
         store: &Arc<dyn Store>,
         directory: &Arc<Directory>,
         metrics: &Metrics,
-        window: Duration,
+        live: &Arc<ArcSwap<gateway::Live>>,
     ) -> Self {
         Self {
             sightings: Arc::clone(sightings),
             store: Arc::clone(store),
             directory: Arc::clone(directory),
             metrics: metrics.clone(),
-            window,
+            live: Arc::clone(live),
         }
     }
 
@@ -345,12 +348,12 @@ impl KeepSightings {
     }
 
     fn count_stages(&self) {
-        let now = clock::now();
+        let (now, window) = (clock::now(), self.live.load().window);
         let mut counts = [0i64; Stage::ALL.len()];
         let mut expiring = Expiring::default();
         let view = self.directory.view();
         view.clients(now, |client, active, issued, ends| {
-            let stage = Stage::of(active, issued, self.sightings.of(client), self.window, now);
+            let stage = Stage::of(active, issued, self.sightings.of(client), window, now);
             for (known, count) in Stage::ALL.iter().zip(&mut counts) {
                 *count = count.saturating_add(i64::from(*known == stage));
             }

@@ -182,11 +182,8 @@ impl Metrics {
     /// The metrics of the route `name`, with every series at zero.
     #[must_use]
     pub fn route(&self, name: &str) -> RouteMetrics {
-        let pairs = AUTH
-            .into_iter()
-            .flat_map(|auth| Outcome::ALL.map(|outcome| (auth, outcome)));
         RouteMetrics {
-            requests: pairs
+            requests: series()
                 .map(|(auth, outcome)| {
                     (
                         auth,
@@ -200,6 +197,23 @@ impl Metrics {
         }
     }
 
+    /// Forgets the route `name`, which is no more.
+    pub fn forget_route(&self, name: &str) {
+        for (auth, outcome) in series() {
+            // There is none when it was forgotten before.
+            let _ = self
+                .requests
+                .remove_label_values(&[name, auth, outcome.as_str()]);
+        }
+        let _ = self.request_seconds.remove_label_values(&[name]);
+    }
+
+    /// Forgets the backend `name`, which is no more.
+    pub fn forget_backend(&self, name: &str) {
+        let _ = self.upstream_seconds.remove_label_values(&[name]);
+        let _ = self.upstream_failures.remove_label_values(&[name]);
+    }
+
     /// The text exposition format.
     ///
     /// # Errors
@@ -210,6 +224,12 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
     }
+}
+
+/// What the requests of a route are counted by.
+fn series() -> impl Iterator<Item = (&'static str, Outcome)> {
+    AUTH.into_iter()
+        .flat_map(|auth| Outcome::ALL.map(|outcome| (auth, outcome)))
 }
 
 fn opts(name: &str, help: &str) -> Opts {

@@ -5,5 +5,5 @@ mod log;
 mod metrics;
 
 pub use access::AccessLine;
-pub use log::{LogError, start as start_log};
+pub use log::{Filter, Levels, LogError, start as start_log};
 pub use metrics::{Metrics, Outcome, RouteMetrics};

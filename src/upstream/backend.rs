@@ -1,6 +1,7 @@
 //! One backend: its addresses in turn, those that are well, and how to talk to them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pingora::lb::health_check::{HttpHealthCheck, TcpHealthCheck};
@@ -12,6 +13,7 @@ use pingora::utils::tls::CertKey;
 use prometheus::{Histogram, IntCounter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::discovery::Names;
 use crate::secret::SecretBytes;
@@ -27,8 +29,11 @@ const IDLE: Duration = Duration::from_secs(50);
 /// How many requests share one HTTP/2 connection to a backend.
 const STREAMS: usize = 100;
 
+/// How many were set up so far.
+static BACKENDS: AtomicU64 = AtomicU64::new(1);
+
 /// What is to be known of a backend.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Settings {
     /// Its name, for logs and metrics.
     pub name: String,
@@ -68,8 +73,20 @@ pub struct Tls {
     pub identity: Option<(Vec<u8>, SecretBytes)>,
 }
 
+impl PartialEq for Tls {
+    fn eq(&self, other: &Self) -> bool {
+        let own = |tls: &Self| {
+            let (chain, key) = tls.identity.as_ref()?;
+            Some((chain.clone(), Sha256::digest(key.expose())))
+        };
+        self.ca_pem == other.ca_pem
+            && self.server_name == other.server_name
+            && own(self) == own(other)
+    }
+}
+
 /// How the addresses of a backend are checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HealthCheck {
     /// What is asked for, expecting 200; none: a connection is enough.
     pub path: Option<String>,
@@ -93,7 +110,7 @@ pub enum BackendError {
 
 /// One backend.
 pub struct Backend {
-    name: String,
+    settings: Settings,
     addresses: Arc<LoadBalancer<RoundRobin>>,
     template: HttpPeer,
     answer_seconds: Histogram,
@@ -107,7 +124,10 @@ impl Backend {
     ///
     /// [`BackendError`].
     pub fn new(settings: Settings, metrics: &Metrics) -> Result<Self, BackendError> {
-        let template = template(&settings)?;
+        let mut template = template(&settings)?;
+        // One that takes another's place must not go on with its connections, nor one beside it:
+        // Pingora does not look at whom they trust.
+        template.group_key = BACKENDS.fetch_add(1, Ordering::Relaxed);
         let mut addresses: LoadBalancer<RoundRobin> =
             LoadBalancer::from_backends(Backends::new(Box::new(Names(settings.addresses.clone()))));
         addresses.update_frequency = Some(RESOLVE_EVERY);
@@ -128,14 +148,32 @@ impl Backend {
             failures: metrics
                 .upstream_failures
                 .with_label_values(&[&settings.name]),
-            name: settings.name,
+            settings,
         })
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.settings.name
+    }
+
+    /// What it was set up with.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Looks for its addresses now, for so long at most: what is used from the next moment on should
+    /// know them.
+    pub async fn resolve(&self, within: Duration) {
+        let found = tokio::time::timeout(within, self.addresses.update()).await;
+        if !matches!(found, Ok(Ok(()))) {
+            tracing::warn!(
+                backend = self.name(),
+                "no address of a new backend is known yet"
+            );
+        }
     }
 
     /// What resolves its names and checks its addresses; to be run as a background service.

@@ -78,6 +78,12 @@ mod refusals;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod reload_command;
+#[cfg(test)]
+mod reload_live;
+#[cfg(test)]
+mod reload_settings;
+#[cfg(test)]
 mod renewal;
 #[cfg(test)]
 mod replicas;

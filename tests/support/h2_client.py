@@ -2,12 +2,13 @@
 
 In: {"address": "ip:port", "host", "authority": PEM file or null for h2c, "certificate", "key": PEM
 files or null, "requests": [{"headers": [[name, value]], "body": text, "trailers": [[name, value]]}],
-"together": bool}. All requests go over one connection, one after another, or all at once when
-"together". Out: {"answers": [{"status", "headers", "trailers", "body", "reset": code or null}],
+"together": bool, "until": a file or null}. All requests go over one connection, one after another, or
+all at once when "together", or again and again until that file is there. Out: {"answers": [{"status", "headers", "trailers", "body", "reset": code or null}],
 "goaway": code or null, "error": text or null}.
 """
 
 import json
+import os
 import socket
 import ssl
 import sys
@@ -118,9 +119,14 @@ try:
     if given.get("together"):
         finish([send(request) for request in given["requests"]])
     else:
-        for request in given["requests"]:
-            if not finish([send(request)]):
-                break
+        until = given.get("until")
+        again = True
+        while again:
+            for request in given["requests"]:
+                if not finish([send(request)]):
+                    until = None
+                    break
+            again = until is not None and not os.path.exists(until)
 except (OSError, ProtocolError) as problem:
     error = f"{type(problem).__name__}: {problem}"
 

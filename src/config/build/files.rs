@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 use super::{Builder, Built};
 use crate::config::problem::KeyPath;
 use crate::config::settings::{NamedFile, Pem, ServerCertificate};
-use crate::config::source::{self, Contents};
+use crate::config::source::{self, Read};
 use crate::secret::{self, Secret, SecretBytes};
 use crate::tls::pkey::{PKey, Private};
 use crate::tls::x509::X509;
@@ -172,7 +172,9 @@ impl Builder<'_> {
 
     /// The contents of a file that only its owner, and its group for reading, may touch.
     fn private(&mut self, at: &KeyPath, path: &Path) -> Built<Vec<u8>> {
-        let (contents, metadata) = self.read(at, path, true)?;
+        let Read {
+            contents, metadata, ..
+        } = self.read(at, path, true)?;
         let mode = metadata.permissions().mode() & 0o777;
         if mode & TOO_OPEN != 0 {
             let path = self.resolve(path);
@@ -184,23 +186,23 @@ impl Builder<'_> {
 
     /// The contents of a file that anybody may read.
     pub(super) fn contents(&mut self, at: &KeyPath, path: &Path) -> Built<Vec<u8>> {
-        Ok(self.read(at, path, false)?.0)
+        Ok(self.read(at, path, false)?.contents)
     }
 
-    fn read(&mut self, at: &KeyPath, path: &Path, is_secret: bool) -> Built<Contents> {
+    fn read(&mut self, at: &KeyPath, path: &Path, is_secret: bool) -> Built<Read> {
         let path = self.resolve(path);
         let shown = path.display();
         let read = source::read(&path);
         self.seen.file(at, &path, &read);
         let (wrong, write) = match read {
-            Ok((contents, metadata)) => {
+            Ok(read) => {
                 self.files.push(NamedFile {
                     key: at.clone(),
-                    mode: metadata.permissions().mode() & 0o7777,
+                    mode: read.metadata.permissions().mode() & 0o7777,
                     path,
                     is_secret,
                 });
-                return Ok((contents, metadata));
+                return Ok(read);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => (
                 format!("{shown} does not exist"),

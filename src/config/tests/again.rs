@@ -11,9 +11,9 @@ impl Folder {
     }
 }
 
-fn named(now: &Seen, before: &Seen) -> Vec<String> {
-    let changed = now.needs_restart_since(before);
-    changed.iter().map(ToString::to_string).collect()
+fn named(now: &Seen, before: &Seen) -> [Vec<String>; 2] {
+    let changes = now.changes_since(before);
+    [changes.live, changes.needs_restart].map(|names| names.into_iter().collect())
 }
 
 #[test]
@@ -43,17 +43,68 @@ fn what_needs_a_restart_is_told_from_what_does_not() {
     let folder = Folder::new();
     let before = folder.seen(MINIMAL);
     folder.secret("pepper.key", b"0123456789abcdef0123456789another");
-    let live = with(
+    folder.secret("server.key", b"another");
+    let changed = with(
         MINIMAL,
         "[[key.pepper]]",
         "[key]\ncurrent_pepper = 1\n[[key.pepper]]",
     );
-    let live = with(&live, "orders-1", "orders-2");
-    assert!(named(&folder.seen(&live), &before).is_empty());
-    folder.secret("server.key", b"another");
-    let other = format!("{live}\n[self_service]\npath = \"/keys/\"\n");
-    let now = folder.seen(&other);
-    let expected = ["listener.certificate[0].key_file", "self_service.path"];
-    assert_eq!(named(&now, &before), expected);
-    assert_eq!(named(&before, &now), expected);
+    let changed = with(&changed, "orders-1", "orders-2");
+    let changed = format!(
+        "{changed}\n[self_service]\npath = \"/keys/\"\n[admin]\naddress = \"127.0.0.1:1\"\n"
+    );
+    let now = folder.seen(&changed);
+    let live = [
+        "backend[orders].signing.key_id",
+        "key.current_pepper",
+        "key.pepper[0].file",
+        "self_service.path",
+    ];
+    let needs_restart = ["admin.address", "listener.certificate[0].key_file"];
+    assert_eq!(named(&now, &before), [&live[..], &needs_restart]);
+    assert_eq!(named(&before, &now), [&live[..], &needs_restart]);
+    assert_eq!(named(&now, &now), [[""; 0]; 2]);
+}
+
+#[test]
+fn who_comes_first_in_a_list_changes_nothing_of_the_others() {
+    let folder = Folder::new();
+    let before = folder.seen(MINIMAL);
+    let route =
+        "[[route]]\nname = \"new.one\"\npath = \"/new\"\nbackend = \"orders\"\naccept = \"key\"\n";
+    let changed = with(MINIMAL, "[[route]]", &format!("{route}[[route]]"));
+    let now = folder.seen(&changed);
+    assert_eq!(named(&now, &before), [&["route[new.one] (new)"][..], &[]]);
+    assert_eq!(named(&before, &now), [&["route[new.one] (gone)"][..], &[]]);
+    let renamed = folder.seen(&changed.replace("/new", "/newer"));
+    assert_eq!(named(&renamed, &now), [&["route[new.one].path"][..], &[]]);
+}
+
+/// What was read while a volume was swapped may be of both folders.
+#[test]
+fn the_same_contents_in_another_folder_are_something_else() {
+    let folder = Folder::new();
+    let swap = |to: &str| {
+        let link = folder.path("..next");
+        std::os::unix::fs::symlink(to, &link).unwrap();
+        std::fs::rename(link, folder.path("..data")).unwrap();
+    };
+    for name in ["..one", "..two"] {
+        std::fs::create_dir(folder.path(name)).unwrap();
+        folder.secret(
+            &format!("{name}/pepper.key"),
+            b"0123456789abcdef0123456789pepper\n",
+        );
+    }
+    swap("..one");
+    std::fs::remove_file(folder.path("pepper.key")).unwrap();
+    std::os::unix::fs::symlink("..data/pepper.key", folder.path("pepper.key")).unwrap();
+    let seen = folder.seen(MINIMAL);
+    assert!(seen.is_current());
+    swap("..two");
+    assert!(!seen.is_current());
+    let now = folder.seen(MINIMAL);
+    assert_ne!(now, seen);
+    assert_eq!(named(&now, &seen), [[""; 0]; 2], "nothing that people set");
+    assert_eq!(now.files_changed_since(&seen), [folder.path("pepper.key")]);
 }

@@ -94,7 +94,7 @@ async fn read<'a>(
         certificate: *certificate,
         key: key.ok_or(MAPS_TO_NOTHING)?,
         token,
-        repeat_until: exchange.now.plus(gateway.parts.self_service.retry_window),
+        repeat_until: exchange.now.plus(exchange.live.self_service.retry_window),
     })
 }
 

@@ -50,7 +50,7 @@ pub(super) fn answer(call: &Call<'_>, now: Timestamp) -> Result<Answer, Refusal>
     let explanation = connection.explain(&parts.verifier, lineage(call, now), now);
     let links = Links {
         authority: &call.head.authority,
-        base: &parts.self_service.path,
+        base: &call.live.self_service.path,
     };
     let report = Report {
         next_step: next_step(explanation.as_ref(), &links.base_url()),

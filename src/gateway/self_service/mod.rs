@@ -7,6 +7,7 @@ mod once;
 mod rotate;
 mod whoami;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -17,7 +18,7 @@ use pingora::proxy::Session;
 use serde::Serialize;
 
 use super::limit::Credential;
-use super::{Exchange, Gateway, Refusal, problem};
+use super::{Exchange, Gateway, Live, Refusal, problem};
 use crate::clock::{self, Timestamp};
 use crate::door::Connection;
 use crate::head::{Head, Malformed};
@@ -44,6 +45,7 @@ pub(super) struct Answer {
 /// A call by somebody.
 pub(super) struct Call<'a> {
     gateway: &'a Gateway,
+    live: &'a Live,
     head: &'a Head<'a>,
     connection: &'a Connection,
 }
@@ -89,8 +91,10 @@ pub(super) async fn serve(
     body: &[u8],
     exchange: &mut Exchange,
 ) -> Result<Answer, Refusal> {
+    let live = Arc::clone(&exchange.live);
     let call = Call {
         gateway,
+        live: &live,
         head,
         connection,
     };
@@ -116,7 +120,12 @@ impl Call<'_> {
     /// Counts a call for a key, by whoever proved to hold `credential`.
     fn count(&self, credential: Credential, exchange: &Exchange) -> Result<(), Refusal> {
         let limits = &self.gateway.limits;
-        let counted = limits.key_call(credential, exchange.peer, clock::monotonic());
+        let counted = limits.key_call(
+            credential,
+            exchange.peer,
+            &self.live.self_service,
+            clock::monotonic(),
+        );
         counted.map_err(Refusal::RateLimited)
     }
 
@@ -132,16 +141,16 @@ impl Call<'_> {
         exchange: &mut Exchange,
     ) -> Result<Identity, Refusal> {
         let (gateway, now) = (self.gateway, exchange.now);
-        let (head, connection, live) = (self.head, self.connection, &exchange.live);
+        let (head, connection, live) = (self.head, self.connection, self.live);
         let caller = |freshness| gateway.caller(head, connection, live, purpose, freshness, now);
-        match self.gateway.decide_confirmed(now, caller).await? {
+        match gateway.decide_confirmed(live, now, caller).await? {
             Caller::Nobody => {
-                let asked = gateway.parts.asking.asks(Some(self.head.host()));
+                let asked = live.asking.asks(Some(self.head.host()));
                 Err(Denial::CredentialMissing(Accept::Either.when(asked)).into())
             }
             Caller::Known(identity) => {
                 exchange.note_identity(&identity);
-                let checked = gateway.check_key(head, connection, &identity, &exchange.live, now);
+                let checked = gateway.check_key(head, connection, &identity, live, now);
                 exchange.key_check = checked.await;
                 self.gateway.saw(&identity, exchange);
                 Ok(identity)

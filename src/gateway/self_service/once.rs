@@ -60,7 +60,7 @@ fn shown(
     expires_at: Option<Timestamp>,
     replaces: Option<Replaced>,
 ) -> Result<Answer, Refusal> {
-    let (authority, base) = (&call.head.authority, &call.gateway.parts.self_service.path);
+    let (authority, base) = (&call.head.authority, &call.live.self_service.path);
     json(
         201,
         &KeyOnce {

@@ -65,11 +65,11 @@ pub(super) async fn answer(
             overlap,
             expires_at: None,
             successor_used: is_successor_used(call.gateway, &of, shown.id()).await?,
-            most: parts.keys_per_client,
+            most: call.live.keys_per_client,
             retry: token.as_ref().map(|token| Retry {
                 token,
                 shown: &shown,
-                until: exchange.now.plus(parts.self_service.retry_window),
+                until: exchange.now.plus(call.live.self_service.retry_window),
             }),
         };
         let actor = Actor::Client {

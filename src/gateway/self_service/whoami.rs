@@ -117,7 +117,7 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
             client_id: identity.client(),
             key_id: identity.key(),
             proven_by: exchange.auth,
-            stage: Stage::of(true, !keys.is_empty(), seen, parts.window, exchange.now),
+            stage: Stage::of(true, !keys.is_empty(), seen, call.live.window, exchange.now),
             phase: PhaseOf::of(
                 view.phase_of(identity.client()).as_deref(),
                 identity.client(),

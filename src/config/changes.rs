@@ -1,0 +1,100 @@
+//! What has changed in a configuration, by name, and what of it a running gateway takes over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::problem::{KeyPath, Step};
+
+/// What has changed, as people name it; never what it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What a running gateway takes over.
+    pub live: BTreeSet<String>,
+    /// What only a gateway that starts takes over.
+    pub needs_restart: BTreeSet<String>,
+}
+
+/// The name of a setting: `backend[orders].signing.secret_file`. Tables of a list go by their names
+/// where they have some, so that nothing changes when one comes before them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Setting {
+    text: String,
+    /// How much of it names the table of a list.
+    element: Option<usize>,
+    /// The table at the top, and the key in it.
+    top: (String, String),
+}
+
+impl Setting {
+    /// The table called `name` at this place of a list.
+    pub(super) fn named(at: &KeyPath, name: &str) -> Self {
+        let list = at.split().map(|(list, _)| list).unwrap_or_default();
+        let text = format!("{list}[{}]", name.escape_debug());
+        Self {
+            element: Some(text.len()),
+            text,
+            top: (top(&list), String::new()),
+        }
+    }
+
+    /// What stands at `at`; `names` are those of tables around it.
+    pub(super) fn at(at: &KeyPath, names: &BTreeMap<KeyPath, Self>) -> Self {
+        let steps = at.steps();
+        let key = steps.iter().skip(1).find_map(|step| match step {
+            Step::Key(key) => Some(key.clone()),
+            Step::Index(_) => None,
+        });
+        let top = (top(at), key.unwrap_or_default());
+        // Only lists at the top have tables with names.
+        let prefix = |path: KeyPath, step: &Step| path.with(step.clone());
+        let around = steps.iter().take(2).fold(KeyPath::default(), prefix);
+        let Some(table) = names.get(&around) else {
+            return Self {
+                text: at.to_string(),
+                element: None,
+                top,
+            };
+        };
+        let rest = steps.iter().skip(2).fold(KeyPath::default(), prefix);
+        Self {
+            text: format!("{}.{rest}", table.text),
+            element: table.element,
+            top,
+        }
+    }
+
+    /// The table of a list in which it stands, when that has a name.
+    pub(super) fn element(&self) -> Option<&str> {
+        self.text.get(..self.element?)
+    }
+
+    /// Whether a running gateway takes over what is changed there.
+    pub(super) fn is_live(&self) -> bool {
+        let (table, key) = (self.top.0.as_str(), self.top.1.as_str());
+        match table {
+            "backend" | "ca" | "enrolment" | "headers" | "migration" | "observe" | "route"
+            | "self_service" => true,
+            "key" => matches!(
+                key,
+                "current_pepper" | "pepper" | "per_client" | "restore_window"
+            ),
+            "listener" => key == "client_certificates",
+            "store" => matches!(key, "record_keys" | "unsigned_records"),
+            "telemetry" => key == "log",
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn top(path: &KeyPath) -> String {
+    match path.steps().first() {
+        Some(Step::Key(table)) => table.clone(),
+        Some(Step::Index(_)) | None => String::new(),
+    }
+}
