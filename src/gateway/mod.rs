@@ -12,6 +12,7 @@ mod exchange;
 mod limit;
 mod notice;
 mod observe;
+mod overload;
 mod problem;
 mod proxy;
 mod refusal;
@@ -29,9 +30,11 @@ use tokio::sync::Semaphore;
 
 pub use code::Code;
 pub use exchange::Exchange;
+pub use overload::{Bounds, Limited, PerClient, TooMany};
 pub use refusal::Refusal;
 
 use limit::Limits;
+use overload::Overload;
 
 use crate::certificate::Verifier;
 use crate::client::{Enrolment, Renewal};
@@ -42,6 +45,7 @@ use crate::door::Connection;
 use crate::head::{Head, Malformed};
 use crate::identity::{self, Freshness, Grace, Purpose};
 use crate::key::{Format, Peppers};
+use crate::limit::Budgets;
 use crate::observe::Observations;
 use crate::policy::{self, Asking, Observing, Permit, Route, Routes};
 use crate::sign::{Names, Signer};
@@ -94,6 +98,10 @@ pub struct Parts {
     pub observations: Arc<Observations>,
     /// How long the directory is believed without a word from the store.
     pub max_stale: Duration,
+    /// What there may be at once, and how often.
+    pub bounds: Bounds,
+    /// The buckets of the clients, when each has a rate.
+    pub budgets: Option<Arc<Budgets>>,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -140,6 +148,7 @@ pub struct Gateway {
     own_counts: RouteMetrics,
     enrolments: Semaphore,
     limits: Limits,
+    overload: Overload,
     /// What leads clients to where they fetch their keys.
     link_to_keys: Option<HeaderValue>,
 }
@@ -154,6 +163,7 @@ impl Gateway {
             .map(|route| parts.metrics.route(&route.name))
             .collect();
         let limits = Limits::new(&parts.self_service, parts.first_sights);
+        let overload = Overload::new(parts.bounds.clone(), parts.budgets.clone(), &parts.metrics);
         let own_counts = parts.metrics.route("keyferry");
         Self {
             link_to_keys: notice::link_to_keys(&parts.self_service.path),
@@ -162,6 +172,7 @@ impl Gateway {
             own_counts,
             enrolments: Semaphore::new(ENROLMENTS_AT_ONCE),
             limits,
+            overload,
         }
     }
 

@@ -4,12 +4,14 @@ mod authorities;
 mod budget;
 mod echo;
 mod expiring;
+mod files;
 mod health;
 mod live;
 mod parts;
 mod reload;
 mod revocation;
 mod secrets;
+mod share;
 mod tasks;
 
 use std::io;
@@ -85,6 +87,7 @@ pub fn run(config: Config, source: Source, seen: Seen) -> Result<(), StartError>
     for address in [public, telemetry].into_iter().chain(admin) {
         free(address)?;
     }
+    files::allow(&config.limits.door);
     let observed = config.observe.as_ref().map(Observing::addresses);
     let opened = parts::open(config, (source, seen))?;
     let mut server = Server::new_with_opt_and_conf(None::<Opt>, server_conf());
@@ -105,6 +108,9 @@ pub fn run(config: Config, source: Source, seen: Seen) -> Result<(), StartError>
     server.add_service(background_service("asking", opened.asking));
     server.add_service(background_service("lessons", opened.learn));
     server.add_service(background_service("secrets", opened.secrets));
+    if let Some(budgets) = opened.budgets {
+        server.add_service(background_service("budgets", budgets));
+    }
     if let Some(snapshot) = opened.snapshot {
         server.add_service(background_service("snapshot", snapshot));
     }

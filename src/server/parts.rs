@@ -9,6 +9,7 @@ use super::health::Health;
 use super::live::{Live, Snapshots};
 use super::reload::Reload;
 use super::secrets::CountSecrets;
+use super::share::ShareBudgets;
 use super::tasks::{Commands, Follow, KeepAsking, KeepSightings, KeepSnapshot, Learn};
 use crate::certificate::Ca;
 use crate::clock;
@@ -40,6 +41,7 @@ pub(super) struct Opened {
     pub(super) asking: KeepAsking,
     pub(super) learn: Learn,
     pub(super) secrets: CountSecrets,
+    pub(super) budgets: Option<ShareBudgets>,
     pub(super) snapshot: Option<KeepSnapshot>,
     pub(super) commands: Option<Commands>,
     pub(super) reload: Reload,
@@ -77,15 +79,17 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
         .map(|backend| Backend::new(backend.upstream(), &metrics))
         .collect();
     let gateway = Arc::clone(live.gateway());
+    let budgets = config.limits.gateway.budgets();
     Ok(Opened {
         follow: Follow(Arc::clone(&directory)),
         sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, window),
         asking: KeepAsking(Arc::clone(&asking)),
         learn: Learn::new(&lessons, &store, &directory),
         secrets: live.counting(),
+        budgets: ShareBudgets::of(budgets.as_ref(), &store, &metrics),
         snapshot,
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
-        door: door(config.listener),
+        door: door(config.listener, config.limits.door),
         commands,
         lists: KeepLists(Arc::clone(&authorities)),
         reload: Reload::new(source, seen, live, &metrics),
@@ -102,10 +106,7 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
             live: gateway,
             keys_per_client: config.keys.per_client,
             enrolment: config.enrolment,
-            first_sights: FirstSights {
-                per_minute: config.first_sights.per_minute,
-                at_most: config.first_sights.at_most,
-            },
+            first_sights: first_sights(config.first_sights),
             names: config.headers.names.clone(),
             keep_ambiguous_headers: config.headers.keep_ambiguous,
             self_service: self_service(config.self_service),
@@ -113,9 +114,18 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
             observing: config.observe,
             observations: Arc::new(Observations::begin(clock::now(), header)),
             max_stale,
+            bounds: config.limits.gateway,
+            budgets,
             metrics,
         },
     })
+}
+
+fn first_sights(of: config::FirstSights) -> FirstSights {
+    FirstSights {
+        per_minute: of.per_minute,
+        at_most: of.at_most,
+    }
 }
 
 fn self_service(own: config::SelfService) -> SelfService {
@@ -188,7 +198,7 @@ async fn embedded(settings: &embedded::Settings) -> Result<Embedded, OpenError> 
     }
 }
 
-fn door(listener: config::Listener) -> door::Settings {
+fn door(listener: config::Listener, bounds: door::Bounds) -> door::Settings {
     let certificate = |certificate: config::ServerCertificate| door::ServerCertificate {
         chain_pem: certificate.chain.as_bytes().to_vec(),
         key_pem: certificate.key,
@@ -197,6 +207,7 @@ fn door(listener: config::Listener) -> door::Settings {
         client_certificates: listener.client_certificates,
         handshake_timeout: listener.handshake_timeout,
         balancers: listener.balancers,
+        bounds,
         minimum_tls: listener.minimum_tls,
         http2: listener.http2,
         certificates: listener.certificates.into_iter().map(certificate).collect(),

@@ -349,6 +349,8 @@ impl Gateway {
             [store]
             kind = "embedded"
             path = "keyferry.redb"
+            [limits]
+            exempt = ["127.0.0.0/8", "::1"]
             [telemetry]
             log = "info"
             [admin]

@@ -17,7 +17,7 @@ use pingora::proxy::Session;
 use serde::Serialize;
 
 use super::limit::Credential;
-use super::{Exchange, Gateway, Refusal, problem};
+use super::{Exchange, Gateway, Limited, Refusal, TooMany, problem};
 use crate::clock::{self, Timestamp};
 use crate::door::Connection;
 use crate::head::{Head, Malformed};
@@ -117,7 +117,12 @@ impl Call<'_> {
     fn count(&self, credential: Credential, exchange: &Exchange) -> Result<(), Refusal> {
         let limits = &self.gateway.limits;
         let counted = limits.key_call(credential, exchange.peer, clock::monotonic());
-        counted.map_err(Refusal::RateLimited)
+        counted.map_err(|after| {
+            Refusal::RateLimited(Limited {
+                what: TooMany::KeyCalls,
+                after,
+            })
+        })
     }
 
     /// Who calls; somebody must.
@@ -134,7 +139,11 @@ impl Call<'_> {
         let (gateway, now) = (self.gateway, exchange.now);
         let (head, connection, live) = (self.head, self.connection, &exchange.live);
         let caller = |freshness| gateway.caller(head, connection, live, purpose, freshness, now);
-        match self.gateway.decide_confirmed(now, caller).await? {
+        match self
+            .gateway
+            .decide_confirmed((head, exchange.peer), now, caller)
+            .await?
+        {
             Caller::Nobody => {
                 let asked = gateway.parts.asking.asks(Some(self.head.host()));
                 Err(Denial::CredentialMissing(Accept::Either.when(asked)).into())
