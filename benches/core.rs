@@ -220,6 +220,13 @@ impl World {
                 verifier: Arc::clone(&verifier),
                 format: format.clone(),
                 max_stale: LONG,
+                bounds: keyferry::gateway::Bounds {
+                    requests_at_once: u32::MAX,
+                    per_client: None,
+                    wrong_keys_per_address: u32::MAX,
+                    exempt: Vec::new(),
+                },
+                budgets: None,
                 metrics: metrics.clone(),
                 live: Arc::new(ArcSwap::new(Arc::clone(&live))),
             })
@@ -364,6 +371,14 @@ fn door(
         client_certificates: ClientCertificates::Optional,
         handshake_timeout: LONG,
         balancers: None,
+        bounds: door::Bounds {
+            connections: u32::MAX,
+            connections_per_address: u32::MAX,
+            pending: u32::MAX,
+            handshakes_per_second: u32::MAX,
+            handshakes_per_address: u32::MAX,
+            exempt: Vec::new(),
+        },
         minimum_tls: MinimumTls::Tls13,
         http2: false,
         certificates: vec![ServerCertificate {

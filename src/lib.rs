@@ -27,6 +27,7 @@ pub mod gateway;
 pub mod head;
 pub mod identity;
 pub mod key;
+pub mod limit;
 pub mod observe;
 pub mod phase;
 pub mod policy;

@@ -27,9 +27,9 @@ pub use lists::{Lists, Look};
 pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
 pub use settings::{
-    Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Keys, ListFiles, Listener,
-    Migration, NamedFile, Offline, Pem, SelfService, ServerCertificate, Shutdown, StoreSettings,
-    Telemetry,
+    Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Keys, Limits, ListFiles,
+    Listener, Migration, NamedFile, Offline, Pem, SelfService, ServerCertificate, Shutdown,
+    StoreSettings, Telemetry,
 };
 pub use source::{Reading, Seen, Source};
 
@@ -62,6 +62,8 @@ pub struct Config {
     pub self_service: SelfService,
     /// How the move is watched and steered.
     pub migration: Migration,
+    /// What there may be at once, and how often.
+    pub limits: Limits,
     /// The headers that carry the identity to backends.
     pub headers: Headers,
     /// Whose requests are only observed; none: the gateway enforces.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::problem::KeyPath;
 use crate::certificate::WhenUnknown;
-use crate::door::{ClientCertificates, MinimumTls};
+use crate::door::{self, ClientCertificates, MinimumTls};
+use crate::gateway;
 use crate::key::{Format, Peppers};
 use crate::policy::Network;
 use crate::secret::SecretBytes;
@@ -284,6 +285,15 @@ pub struct FirstSights {
 pub struct Migration {
     /// How far back a certificate counts as still in use.
     pub window: Duration,
+}
+
+/// What there may be at once, and how often.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections and handshakes.
+    pub door: door::Bounds,
+    /// Requests.
+    pub gateway: gateway::Bounds,
 }
 
 /// The headers that carry the identity to backends.

@@ -34,6 +34,8 @@ pub struct Settings {
     /// The balancers in front. With them, only they may connect, and each connection begins with a
     /// header of the PROXY protocol.
     pub balancers: Option<Vec<Network>>,
+    /// How many connections there may be.
+    pub bounds: super::Bounds,
     /// The oldest version that is spoken.
     pub minimum_tls: MinimumTls,
     /// Whether HTTP/2 is offered.

@@ -9,14 +9,16 @@
 mod acceptor;
 mod connection;
 mod failure;
+mod gate;
 pub mod hello;
 mod journal;
 mod notes;
 mod opening;
+mod pool;
 pub mod proxy_header;
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +30,11 @@ use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as TcpStream;
 use pingora::protocols::tls::server::handshake_with_callback;
 use pingora::server::ShutdownWatch;
-use prometheus::IntGauge;
 
 pub use acceptor::{AcceptorError, ClientCertificates, MinimumTls, ServerCertificate, Settings};
 pub use connection::{Connection, Tls};
 pub use failure::Failure;
+pub use gate::Bounds;
 pub use journal::{Entry, Journal, Origin, Share};
 pub use notes::Offer;
 
@@ -41,8 +43,10 @@ use crate::clock;
 use crate::policy::{Asking, Network};
 use crate::telemetry::Metrics;
 use crate::tls::ssl::{SslAcceptor, SslRef};
+use gate::{Arrival, Gate, Guest, Open, Rejected};
 use notes::Notes;
 use opening::Opening;
+use pool::Pool;
 
 /// The application of the public listener, in front of the application `A` that speaks HTTP.
 pub struct Door<A> {
@@ -57,7 +61,15 @@ pub struct Door<A> {
     proxy: Arc<A>,
     metrics: Metrics,
     journal: Arc<Journal>,
-    open: IntGauge,
+    gate: Arc<Gate>,
+    pool: Pool,
+}
+
+/// How a connection ends that does not get past the door.
+enum Ended {
+    Failed(Failed),
+    /// By the gate, which has counted it.
+    Rejected,
 }
 
 /// A handshake that did not complete.
@@ -97,24 +109,52 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             balancers: settings.balancers.clone(),
             verifier,
             proxy: Arc::new(proxy),
-            open: metrics.connections.with_label_values(&["open"]),
+            gate: Gate::new(&settings.bounds, &metrics),
+            pool: Pool::default(),
             metrics,
             journal,
         })
     }
 
-    /// The handshake within its deadline.
-    async fn handshake(&self, tcp: TcpStream, notes: &Arc<Notes>) -> Result<Stream, Failed> {
-        let handshake = notes.during(self.shake_hands(tcp, notes));
-        let done = tokio::time::timeout(self.deadline, handshake).await;
-        done.unwrap_or_else(|_| Err(Failure::TimeoutBeforeHello.into()))
+    /// The handshake within its deadline, on threads of its own, for as long as there is room.
+    async fn handshake(
+        self: &Arc<Self>,
+        tcp: TcpStream,
+        mut arrival: Arrival,
+        peer: Option<IpAddr>,
+        notes: &Arc<Notes>,
+    ) -> Result<(Stream, Open), Ended>
+    where
+        A: 'static,
+    {
+        let (door, notes) = (Arc::clone(self), Arc::clone(notes));
+        let handshake = async move {
+            let caller = || notes.caller().map_or(peer, |caller| Some(caller.ip()));
+            let displaced = arrival.displaced();
+            let shaken = notes.during(door.shake_hands(tcp, &notes, &arrival.guest));
+            let done = tokio::select! {
+                done = tokio::time::timeout(door.deadline, shaken) => done,
+                () = displaced => return Err(arrival.make_room(caller()).into()),
+            };
+            let tls = done.unwrap_or_else(|_| Err(Failure::TimeoutBeforeHello.into()))?;
+            let open = arrival.open(caller())?;
+            Ok((tls, open))
+        };
+        let done = self.pool.spawn(handshake).await;
+        done.unwrap_or_else(|_| Err(Failure::Other.into()))
     }
 
-    async fn shake_hands(&self, mut tcp: TcpStream, notes: &Notes) -> Result<Stream, Failed> {
+    async fn shake_hands(
+        &self,
+        mut tcp: TcpStream,
+        notes: &Notes,
+        guest: &Guest,
+    ) -> Result<Stream, Ended> {
         if let Some(balancers) = &self.balancers
             && let Some(caller) = proxy_header::take(&mut tcp, balancers).await?
         {
             notes.note_caller(caller);
+            guest.counts_for(&self.gate, caller.ip())?;
         }
         let name = match opening::look(&mut tcp).await {
             Ok(Opening::Tls { server_name }) => server_name,
@@ -122,14 +162,15 @@ impl<A: ServerApp + Send + Sync> Door<A> {
                 return Err(Failure::ProxyHeaderMalformed.into());
             }
             Ok(Opening::Failed(failure)) => {
-                return Err(Failed {
+                return Err(Ended::Failed(Failed {
                     failure,
                     words: String::new(),
                     tcp: Some(Box::new(tcp)),
-                });
+                }));
             }
             Err(_) => return Err(Failure::ClosedBeforeHello.into()),
         };
+        self.gate.begin(notes.caller().map(|caller| caller.ip()))?;
         let acceptor = if self.asking.load().asks(name.as_deref()) {
             &self.acceptor
         } else {
@@ -139,11 +180,11 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             Ok(tls) => Ok(Box::new(tls)),
             Err(error) => {
                 let words = failure::words(&error);
-                Err(Failed {
+                Err(Ended::Failed(Failed {
                     failure: Failure::of(&words),
                     words,
                     tcp: None,
-                })
+                }))
             }
         }
     }
@@ -179,13 +220,19 @@ impl<A: ServerApp + Send + Sync> Door<A> {
     }
 }
 
-impl From<Failure> for Failed {
+impl From<Rejected> for Ended {
+    fn from(_: Rejected) -> Self {
+        Self::Rejected
+    }
+}
+
+impl From<Failure> for Ended {
     fn from(failure: Failure) -> Self {
-        Self {
+        Self::Failed(Failed {
             failure,
             words: String::new(),
             tcp: None,
-        }
+        })
     }
 }
 
@@ -205,13 +252,12 @@ impl<A: Send + Sync> TlsAccept for Door<A> {
 }
 
 #[async_trait]
-impl<A: ServerApp + Send + Sync> ServerApp for Door<A> {
+impl<A: ServerApp + Send + Sync + 'static> ServerApp for Door<A> {
     async fn process_new(
         self: &Arc<Self>,
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let _open = Open::count(&self.open);
         let peer = stream
             .get_socket_digest()
             .and_then(|digest| digest.peer_addr()?.as_inet().copied());
@@ -219,15 +265,22 @@ impl<A: ServerApp + Send + Sync> ServerApp for Door<A> {
             tracing::error!(?peer, "the listener gave something else than a TCP stream");
             return None;
         };
+        let address = peer.map(|peer| peer.ip());
+        // A balancer stands for many; whom it is about, its header tells.
+        let counted = address.filter(|_| self.balancers.is_none());
+        let Ok(arrival) = self.gate.arrive(counted) else {
+            return None;
+        };
         let notes = Arc::new(Notes::default());
-        match self.handshake(*tcp, &notes).await {
-            Ok(tls) => {
+        match self.handshake(*tcp, arrival, address, &notes).await {
+            Ok((tls, _open)) => {
                 let mut next = Some(tls);
                 while let Some(stream) = next {
                     next = self.proxy.process_new(stream, shutdown).await;
                 }
             }
-            Err(failed) => {
+            Err(Ended::Rejected) => {}
+            Err(Ended::Failed(failed)) => {
                 self.failed(peer, &failed, &notes);
                 if let (Failure::PlainHttp, Some(tcp)) = (failed.failure, failed.tcp) {
                     opening::tell_to_use_https(*tcp).await;
@@ -239,21 +292,5 @@ impl<A: ServerApp + Send + Sync> ServerApp for Door<A> {
 
     async fn cleanup(&self) {
         self.proxy.cleanup().await;
-    }
-}
-
-/// Counts a connection for as long as it is open.
-struct Open(IntGauge);
-
-impl Open {
-    fn count(gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }

@@ -1,10 +1,12 @@
 //! What memory does not tell: ask the store once, and enrol who comes for the first time.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{FirstSights, Freshness, Gateway, Live, Refusal};
 use crate::certificate::Verified;
 use crate::clock::{self, Timestamp};
+use crate::head::Head;
 use crate::identity::Refused;
 use crate::store::{Action, Change, CommitError, Committed, Origin, RecordId};
 
@@ -16,7 +18,8 @@ const TRIES: usize = 4;
 
 impl Gateway {
     /// Decides with what is in memory; only when that knows too little, catches up with the store
-    /// and decides again, and enrols a certificate that then is still unknown.
+    /// and decides again, and enrols a certificate that then is still unknown. A wrong key is counted
+    /// for the address of this `head`.
     ///
     /// # Errors
     ///
@@ -24,13 +27,27 @@ impl Gateway {
     pub(super) async fn decide_confirmed<T>(
         &self,
         live: &Live,
+        (head, peer): (&Head<'_>, Option<IpAddr>),
         now: Timestamp,
         decide: impl Fn(Freshness) -> Result<T, Refusal> + Send + Sync,
     ) -> Result<T, Refusal> {
-        match decide(Freshness::Following) {
-            Err(Refusal::Identity(Refused::Unconfirmed)) => {}
-            decided => return decided,
-        }
+        let decided = match decide(Freshness::Following) {
+            Err(Refusal::Identity(Refused::Unconfirmed)) => {
+                self.may_ask_for(head, peer)?;
+                self.confirm(live, now, decide).await
+            }
+            decided => decided,
+        };
+        decided.map_err(|refusal| self.count_wrong_key(refusal, peer))
+    }
+
+    /// Decides once more, with all that the store knows.
+    async fn confirm<T>(
+        &self,
+        live: &Live,
+        now: Timestamp,
+        decide: impl Fn(Freshness) -> Result<T, Refusal> + Send + Sync,
+    ) -> Result<T, Refusal> {
         self.parts.directory.catch_up().await?;
         match decide(Freshness::Confirmed) {
             Err(Refusal::Identity(Refused::Unregistered(certificate)))

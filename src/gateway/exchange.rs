@@ -8,6 +8,7 @@ use pingora::http::RequestHeader;
 use uuid::Uuid;
 
 use super::Live;
+use super::overload::Turn;
 use super::refusal::Refusal;
 use crate::certificate::Reason;
 use crate::client::{ClientId, Counted};
@@ -50,6 +51,8 @@ pub struct Exchange {
     pub(super) upstream: Option<String>,
     pub(super) attempts: u32,
     pub(super) sent: Option<Instant>,
+    /// Its turn among those under way.
+    pub(super) turn: Option<Turn>,
 }
 
 /// Leave to go to a backend.
@@ -109,6 +112,7 @@ impl Exchange {
             upstream: None,
             attempts: 0,
             sent: None,
+            turn: None,
         }
     }
 

@@ -13,6 +13,7 @@ mod limit;
 mod live;
 mod notice;
 mod observe;
+mod overload;
 mod problem;
 mod proxy;
 mod refusal;
@@ -32,9 +33,11 @@ pub use code::Code;
 pub use exchange::Exchange;
 pub use live::Live;
 pub use notice::link_to_keys;
+pub use overload::{Bounds, Limited, PerClient, TooMany};
 pub use refusal::Refusal;
 
 use limit::Limits;
+use overload::Overload;
 
 use crate::certificate::Verifier;
 use crate::clock::Timestamp;
@@ -44,6 +47,7 @@ use crate::door::Connection;
 use crate::head::Head;
 use crate::identity::{self, Freshness, Grace, Purpose};
 use crate::key::Format;
+use crate::limit::Budgets;
 use crate::policy::{self, Permit};
 use crate::store::Store;
 use crate::telemetry::{Metrics, RouteMetrics};
@@ -69,6 +73,10 @@ pub struct Parts {
     pub format: Format,
     /// How long the directory is believed without a word from the store.
     pub max_stale: Duration,
+    /// What there may be at once, and how often.
+    pub bounds: Bounds,
+    /// The buckets of the clients, when each has a rate.
+    pub budgets: Option<Arc<Budgets>>,
     /// What is counted.
     pub metrics: Metrics,
     /// What is replaced while it runs.
@@ -107,18 +115,21 @@ pub struct Gateway {
     limits: Limits,
     /// Whether clients of HTTP/1.1 are told to come by another connection.
     parting: Arc<AtomicBool>,
+    overload: Overload,
 }
 
 impl Gateway {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let overload = Overload::new(parts.bounds.clone(), parts.budgets.clone(), &parts.metrics);
         Self {
             own_counts: parts.metrics.route(OWN_ROUTE),
             parts,
             enrolments: Semaphore::new(ENROLMENTS_AT_ONCE),
             limits: Limits::new(),
             parting: Arc::default(),
+            overload,
         }
     }
 

@@ -80,6 +80,12 @@ pub(super) async fn answer(
     if let Some(after) = refusal.retry_after(exchange.now) {
         head.insert_header(RETRY_AFTER, after.as_secs())?;
     }
+    if let Refusal::RateLimited(limited) = refusal
+        && let Some((policy, state)) = limited.rate_limit()
+    {
+        head.insert_header("RateLimit-Policy", policy)?;
+        head.insert_header("RateLimit", state)?;
+    }
     if let Refusal::MethodNotAllowed(allowed) = refusal {
         head.insert_header(ALLOW, *allowed)?;
     }

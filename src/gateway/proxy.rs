@@ -45,7 +45,14 @@ impl ProxyHttp for Gateway {
             // `Connection: close`; of no effect on HTTP/2.
             session.set_keepalive(None);
         }
-        match self.serve_or_admit(session, exchange).await {
+        let served = match self.overload.enter() {
+            Ok(turn) => {
+                exchange.turn = Some(turn);
+                self.serve_or_admit(session, exchange).await
+            }
+            Err(refusal) => Err(refusal),
+        };
+        match served {
             Ok(forward) => Ok(!forward),
             Err(refusal) => {
                 let answered = self.refuse(session, exchange, &refusal).await;
@@ -248,7 +255,10 @@ impl Gateway {
             };
         }
         let admit = |freshness| self.admit(&head, connection, &exchange.live, freshness, now);
-        let decided = self.decide_confirmed(&exchange.live, now, admit).await;
+        let decided = self
+            .decide_confirmed(&exchange.live, (&head, exchange.peer), now, admit)
+            .await;
+        let decided = decided.and_then(|permit| self.within_budget(permit, exchange));
         match &decided {
             Ok(permit) => {
                 exchange.route = Some(Arc::clone(permit.route()));

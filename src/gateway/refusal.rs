@@ -2,8 +2,7 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use std::time::Duration;
-
+use super::Limited;
 use crate::certificate::Rejected;
 use crate::clock::Timestamp;
 use crate::credential::Ambiguous;
@@ -59,8 +58,8 @@ pub enum Refusal {
     HandshakeRequired,
     /// A browser sent it for another site.
     CrossSite,
-    /// Too many calls for keys by the same credential, or from the same address: again after this.
-    RateLimited(Duration),
+    /// Too many of something came from one client, or from one address.
+    RateLimited(Limited),
     /// The body of a rotation says something else than an overlap.
     NotARotation,
     /// The idempotency key is none.

@@ -40,8 +40,8 @@ impl Refusal {
     /// When to try again, for what passes by itself.
     #[must_use]
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
-        if let Self::RateLimited(after) = self {
-            return Some(*after);
+        if let Self::RateLimited(limited) = self {
+            return Some(limited.retry_after());
         }
         match self.brownout() {
             Some((_, until)) => {
@@ -86,11 +86,7 @@ impl Refusal {
                     "This client has {has} keys that can be used, and may have no more. {END_ONE}"
                 )
             }
-            Self::RateLimited(after) => format!(
-                "Too many keys were asked for by this credential or from this address; try again \
-                 in {} seconds.",
-                after.as_secs()
-            ),
+            Self::RateLimited(limited) => limited.detail(),
             Self::NotARotation => NOT_A_ROTATION.to_owned(),
             Self::CertificateRequired => CERTIFICATE_REQUIRED.to_owned(),
             Self::KeyRequired => KEY_REQUIRED.to_owned(),

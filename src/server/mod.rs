@@ -5,6 +5,7 @@ mod balancers;
 mod budget;
 mod echo;
 mod expiring;
+mod files;
 mod handover;
 mod health;
 mod live;
@@ -15,6 +16,7 @@ mod reload;
 mod revocation;
 mod secrets;
 mod services;
+mod share;
 mod snapshots;
 mod staged;
 mod stages;
@@ -119,6 +121,7 @@ pub fn run(
     for address in listens.all().filter(|address| !taken.has(*address)) {
         free(address)?;
     }
+    files::allow(&config.limits.door);
     let (reloads, asked) = admin::reload::channel();
     let opened = parts::open(config, (source, seen, asked), levels)?;
     let stop = Stop::new(&ends, &opened.parts.metrics);

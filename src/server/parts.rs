@@ -13,6 +13,7 @@ use super::health::Health;
 use super::live::Live;
 use super::reload::Reload;
 use super::secrets::CountSecrets;
+use super::share::ShareBudgets;
 use super::snapshots::Snapshots;
 use super::tasks::{Commands, Follow, KeepSightings, KeepSnapshot, Learn};
 use crate::admin::reload::Asked;
@@ -50,6 +51,7 @@ pub(super) struct Beside {
     pub(super) balancers: Balancers,
     pub(super) learn: Learn,
     pub(super) secrets: CountSecrets,
+    pub(super) budgets: Option<ShareBudgets>,
     pub(super) snapshot: Option<KeepSnapshot>,
     pub(super) commands: Option<Commands>,
     pub(super) reload: Reload,
@@ -82,6 +84,7 @@ pub(super) fn open(
     let sightings = Arc::new(Sightings::default());
     let lessons = Arc::new(Lessons::default());
     let gateway = Arc::clone(live.gateway());
+    let budgets = config.limits.gateway.budgets();
     Ok(Opened {
         beside: Beside {
             follow: Follow(Arc::clone(&directory)),
@@ -90,13 +93,14 @@ pub(super) fn open(
             balancers: Balancers(live.backends()),
             learn: Learn::new(&lessons, &store, &directory),
             secrets: live.counting(),
+            budgets: ShareBudgets::of(budgets.as_ref(), &store, &metrics),
             snapshot,
             commands,
             lists: KeepLists(Arc::clone(&authorities)),
             reload: Reload::new((source, seen), live, asked, &metrics),
         },
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
-        door: door(config.listener),
+        door: door(config.listener, config.limits.door),
         parts: Parts {
             directory,
             store,
@@ -105,6 +109,8 @@ pub(super) fn open(
             verifier: Arc::clone(authorities.verifier()),
             format: config.keys.format,
             max_stale,
+            bounds: config.limits.gateway,
+            budgets,
             metrics,
             live: gateway,
         },
@@ -166,7 +172,7 @@ async fn embedded(settings: &embedded::Settings) -> Result<Embedded, OpenError> 
     }
 }
 
-fn door(listener: config::Listener) -> door::Settings {
+fn door(listener: config::Listener, bounds: door::Bounds) -> door::Settings {
     let certificate = |certificate: config::ServerCertificate| door::ServerCertificate {
         chain_pem: certificate.chain.as_bytes().to_vec(),
         key_pem: certificate.key,
@@ -175,6 +181,7 @@ fn door(listener: config::Listener) -> door::Settings {
         client_certificates: listener.client_certificates,
         handshake_timeout: listener.handshake_timeout,
         balancers: listener.balancers,
+        bounds,
         minimum_tls: listener.minimum_tls,
         http2: listener.http2,
         certificates: listener.certificates.into_iter().map(certificate).collect(),

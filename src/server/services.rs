@@ -67,6 +67,9 @@ impl Services<'_> {
         self.last("asking", KeepAsking(beside.asking));
         self.last("lessons", beside.learn);
         self.last("secrets", beside.secrets);
+        if let Some(budgets) = beside.budgets {
+            self.last("budgets", budgets);
+        }
         if let Some(snapshot) = beside.snapshot {
             self.last("snapshot", snapshot);
         }

@@ -36,6 +36,7 @@ pub use stored::Loaded;
 
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
+use crate::limit::Demand;
 
 /// The number of a change. It grows by exactly one with every change, so whoever has seen all
 /// events up to an epoch knows everything up to it, and a missing number is a lost event.
@@ -318,6 +319,17 @@ pub trait Store: Send + Sync {
     ///
     /// When the store cannot tell.
     async fn totals(&self, days: RangeInclusive<Day>) -> Result<History, StoreError>;
+
+    /// Adds to what each of these clients asks of all gateways that use the store, which fades within
+    /// [`Budgets::FADING`](crate::limit::Budgets::FADING), and gives what that is now, in the same
+    /// order; none when no other gateway uses it. What is lost of it is soon made good.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn demands(&self, _told: &[Demand]) -> Result<Option<Vec<f64>>, StoreError> {
+        Ok(None)
+    }
 
     /// How many requests the brownout of this version of a phase refused. Cheap enough to be asked
     /// every few seconds.

@@ -41,6 +41,16 @@ pub struct Metrics {
     pub handshake_failures: IntCounterVec,
     /// `keyferry_connections{state}`.
     pub connections: IntGaugeVec,
+    /// `keyferry_connections_rejected_total{reason}`.
+    pub connections_rejected: IntCounterVec,
+    /// `keyferry_limit{limit}`.
+    pub limit: IntGaugeVec,
+    /// `keyferry_requests_under_way`.
+    pub requests_under_way: IntGauge,
+    /// `keyferry_requests_limited_total{limit}`.
+    pub requests_limited: IntCounterVec,
+    /// `keyferry_budgets_shared`.
+    pub budgets_shared: IntGauge,
     /// `keyferry_upstream_duration_seconds{backend}`.
     pub upstream_seconds: HistogramVec,
     /// `keyferry_upstream_failures_total{backend}`.
@@ -154,7 +164,12 @@ impl Metrics {
             renewals: make.counters("renewals_total", "New certificates that were recognised as a known client's, by what, and what became of them.", &["rung", "outcome"])?,
             handshakes: make.counters("tls_handshakes_total", "TLS handshakes by result and version.", &["result", "version"])?,
             handshake_failures: make.counters("tls_handshake_failures_total", "TLS handshakes that failed, by reason.", &["reason"])?,
-            connections: make.gauges("connections", "Open client connections.", &["state"])?,
+            connections: make.gauges("connections", "Client connections: open, or pending while the handshake is under way.", &["state"])?,
+            connections_rejected: make.counters("connections_rejected_total", "Connections that were closed before their handshake was complete, by the limit that they exceeded.", &["reason"])?,
+            limit: make.gauges("limit", "How much of something there may be, by the setting under [limits].", &["limit"])?,
+            requests_under_way: make.register(IntGauge::with_opts(opts("requests_under_way", "Requests whose answer is not complete."))?)?,
+            requests_limited: make.counters("requests_limited_total", "Requests that were refused, by the limit that they exceeded.", &["limit"])?,
+            budgets_shared: make.register(IntGauge::with_opts(opts("budgets_shared", "Clients whose requests per second this gateway divides with others, by what the store last told."))?)?,
             upstream_seconds: make.histograms("upstream_duration_seconds", "From sending a request to a backend to the head of its answer.", &["backend"])?,
             upstream_failures: make.counters("upstream_failures_total", "Attempts that a backend did not answer.", &["backend"])?,
             keys: make.gauges("keys", "Keys that can be used, by the pepper of their digest.", &["pepper"])?,

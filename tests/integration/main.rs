@@ -64,6 +64,8 @@ mod limits;
 #[cfg(test)]
 mod observe;
 #[cfg(test)]
+mod overload;
+#[cfg(test)]
 mod peers;
 #[cfg(test)]
 mod peppers;

@@ -359,6 +359,8 @@ impl Gateway {
             path = "keyferry.redb"
             [shutdown]
             lame_duck = "1ms"
+            [limits]
+            exempt = ["127.0.0.0/8", "::1"]
             [telemetry]
             log = "info"
             [admin]

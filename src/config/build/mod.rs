@@ -8,6 +8,7 @@ mod backend;
 mod files;
 mod headers;
 mod keys;
+mod limits;
 mod listener;
 mod network;
 mod observe;
@@ -74,6 +75,7 @@ pub(super) fn config(
     let shutdown = builder.shutdown(&file.shutdown, file.store.as_ref());
     let offline = builder.offline(file.store.as_ref());
     let store = builder.store(file.store);
+    let limits = builder.limits(file.limits);
     let backends = builder.backends(file.backend, &file.route);
     builder.secrets_differ();
     let whole = || {
@@ -93,6 +95,7 @@ pub(super) fn config(
             migration: Migration {
                 window: file.migration.window.as_duration(),
             },
+            limits: limits?,
             headers: headers?,
             observe: observe?,
             shutdown: shutdown?,

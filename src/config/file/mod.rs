@@ -6,6 +6,7 @@
 
 mod headers;
 mod key;
+mod limits;
 mod listener;
 mod observe;
 mod route;
@@ -14,6 +15,7 @@ mod store;
 
 pub use headers::Headers;
 pub use key::{Enrolment, Key, Pepper};
+pub use limits::Limits;
 pub use listener::{Ca, Crl, Exception, Listener, ServerCertificate};
 pub use observe::Observe;
 pub use route::{Backend, ClientTls, HealthCheck, Route, Signing};
@@ -63,6 +65,9 @@ pub struct File {
     /// How the move from certificates to keys is watched and steered.
     #[serde(default)]
     pub migration: Migration,
+    /// What there may be at once, and how often.
+    #[serde(default)]
+    pub limits: Limits,
     /// The headers that carry the identity to backends.
     #[serde(default)]
     pub headers: Headers,

@@ -18,7 +18,7 @@ use pingora::proxy::Session;
 use serde::Serialize;
 
 use super::limit::Credential;
-use super::{Exchange, Gateway, Live, Refusal, problem};
+use super::{Exchange, Gateway, Limited, Live, Refusal, TooMany, problem};
 use crate::clock::{self, Timestamp};
 use crate::door::Connection;
 use crate::head::{Head, Malformed};
@@ -126,7 +126,12 @@ impl Call<'_> {
             &self.live.self_service,
             clock::monotonic(),
         );
-        counted.map_err(Refusal::RateLimited)
+        counted.map_err(|after| {
+            Refusal::RateLimited(Limited {
+                what: TooMany::KeyCalls,
+                after,
+            })
+        })
     }
 
     /// Who calls; somebody must.
@@ -143,7 +148,8 @@ impl Call<'_> {
         let (gateway, now) = (self.gateway, exchange.now);
         let (head, connection, live) = (self.head, self.connection, self.live);
         let caller = |freshness| gateway.caller(head, connection, live, purpose, freshness, now);
-        match gateway.decide_confirmed(live, now, caller).await? {
+        let confirmed = gateway.decide_confirmed(live, (head, exchange.peer), now, caller);
+        match confirmed.await? {
             Caller::Nobody => {
                 let asked = live.asking.asks(Some(self.head.host()));
                 Err(Denial::CredentialMissing(Accept::Either.when(asked)).into())

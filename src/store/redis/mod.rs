@@ -12,7 +12,7 @@
 //! | `kf:{kf}:alias` | hash | alias to the stored form of its record |
 //! | `kf:{kf}:owned` | sorted set | `<client id> <id>` of each record that is or was a client's own, all with score 0 |
 //!
-//! and what `activity` says of what was seen. `kf:{kf}:nobodys` is never there: what is asked of it shows
+//! and what `activity` says of what was seen, and `demands` of what is asked for. `kf:{kf}:nobodys` is never there: what is asked of it shows
 //! what a server allows.
 //!
 //! The part in braces is the hash tag: all keys share one slot of a cluster, so that a change,
@@ -21,6 +21,7 @@
 mod activity;
 mod breaker;
 mod commit;
+mod demands;
 mod dial;
 mod failure;
 mod inspect;
@@ -53,6 +54,7 @@ use super::{
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
+use crate::limit::Demand;
 use commit::Committer;
 use link::{Care, Link, Script, Session};
 
@@ -75,6 +77,7 @@ pub struct Redis {
     link: Link,
     committer: Committer,
     saw: Script,
+    demands: Script,
     reseal: Script,
     record_keys: RecordKeys,
 }
@@ -88,6 +91,7 @@ impl Redis {
             link: Link::new(settings),
             committer: Committer::new(&settings.record_keys, settings.events_kept),
             saw: Script::new(include_str!("saw.lua")),
+            demands: Script::new(include_str!("demands.lua")),
             reseal: Script::new(include_str!("reseal.lua")),
             record_keys: settings.record_keys.clone(),
         }
@@ -238,6 +242,11 @@ impl Store for Redis {
 
     async fn totals(&self, days: RangeInclusive<Day>) -> Result<History, StoreError> {
         activity::counts(&self.link, TOTAL, &days).await
+    }
+
+    async fn demands(&self, told: &[Demand]) -> Result<Option<Vec<f64>>, StoreError> {
+        let totals = demands::tell(&self.link, &self.demands, told).await?;
+        Ok(Some(totals))
     }
 
     async fn spent(&self, phase: Epoch) -> Result<u64, StoreError> {

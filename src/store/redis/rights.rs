@@ -8,7 +8,7 @@ use redis::Cmd;
 use super::dial::NOBODYS;
 
 /// What is needed of a server: the command, and how to give it for nothing. `KEY` is a key of ours.
-const SERVER: [(&str, &str); 15] = [
+const SERVER: [(&str, &str); 16] = [
     ("eval", "EVAL return(1) 0"),
     (
         "evalsha",
@@ -26,6 +26,7 @@ const SERVER: [(&str, &str); 15] = [
     ("xadd", "XADD KEY NOMKSTREAM 1-0 field 0"),
     ("xread", "XREAD COUNT 1 STREAMS KEY 0"),
     ("role", "ROLE"),
+    ("time", "TIME"),
     ("wait", "WAIT 0 1"),
 ];
 
