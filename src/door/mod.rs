@@ -11,6 +11,7 @@ mod connection;
 mod failure;
 pub mod hello;
 mod journal;
+mod line;
 mod notes;
 mod opening;
 pub mod proxy_header;
@@ -34,6 +35,7 @@ pub use acceptor::{AcceptorError, ClientCertificates, MinimumTls, ServerCertific
 pub use connection::{Connection, Tls};
 pub use failure::Failure;
 pub use journal::{Entry, Journal, Origin, Share};
+pub use line::{Closing, Lifetimes, Line, Lines, Serving};
 pub use notes::Offer;
 
 use crate::certificate::Verifier;
@@ -41,6 +43,7 @@ use crate::clock;
 use crate::policy::{Asking, Network};
 use crate::telemetry::Metrics;
 use crate::tls::ssl::{SslAcceptor, SslRef};
+use line::Wire;
 use notes::Notes;
 use opening::Opening;
 
@@ -58,6 +61,14 @@ pub struct Door<A> {
     metrics: Metrics,
     journal: Arc<Journal>,
     open: IntGauge,
+    lifetimes: Lifetimes,
+    lines: Arc<Lines>,
+}
+
+/// What a handshake that completed gave.
+struct Shaken {
+    stream: Stream,
+    line: Arc<Line>,
 }
 
 /// A handshake that did not complete.
@@ -89,6 +100,10 @@ impl<A: ServerApp + Send + Sync> Door<A> {
                 .handshake_failures
                 .with_label_values(&[failure.as_str()]);
         }
+        for closing in Closing::ALL {
+            let closed = &metrics.connections_closed;
+            closed.with_label_values(&[closing.as_str()]);
+        }
         Ok(Self {
             acceptor: acceptor::build(settings, ClientCertificates::Optional, &verifier)?,
             silent: acceptor::build(settings, ClientCertificates::Off, &verifier)?,
@@ -100,17 +115,25 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             open: metrics.connections.with_label_values(&["open"]),
             metrics,
             journal,
+            lifetimes: settings.lifetimes,
+            lines: Arc::default(),
         })
     }
 
+    /// The connections that are open.
+    #[must_use]
+    pub const fn lines(&self) -> &Arc<Lines> {
+        &self.lines
+    }
+
     /// The handshake within its deadline.
-    async fn handshake(&self, tcp: TcpStream, notes: &Arc<Notes>) -> Result<Stream, Failed> {
+    async fn handshake(&self, tcp: TcpStream, notes: &Arc<Notes>) -> Result<Shaken, Failed> {
         let handshake = notes.during(self.shake_hands(tcp, notes));
         let done = tokio::time::timeout(self.deadline, handshake).await;
         done.unwrap_or_else(|_| Err(Failure::TimeoutBeforeHello.into()))
     }
 
-    async fn shake_hands(&self, mut tcp: TcpStream, notes: &Notes) -> Result<Stream, Failed> {
+    async fn shake_hands(&self, mut tcp: TcpStream, notes: &Notes) -> Result<Shaken, Failed> {
         if let Some(balancers) = &self.balancers
             && let Some(caller) = proxy_header::take(&mut tcp, balancers).await?
         {
@@ -136,7 +159,15 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             &self.silent
         };
         match handshake_with_callback(acceptor, tcp, self).await {
-            Ok(tls) => Ok(Box::new(tls)),
+            Ok(tls) => {
+                let line = connection::line(tls.ssl_digest().as_deref());
+                let line = line.unwrap_or_else(|| Arc::new(Line::new(self.metrics.clone())));
+                let stream = Wire::new(tls, Arc::clone(&line), &self.lifetimes);
+                Ok(Shaken {
+                    stream: Box::new(stream),
+                    line,
+                })
+            }
             Err(error) => {
                 let words = failure::words(&error);
                 Err(Failed {
@@ -200,7 +231,9 @@ impl<A: Send + Sync> TlsAccept for Door<A> {
             .handshakes
             .with_label_values(&["ok", ssl.version_str()])
             .inc();
-        Some(Arc::new(Connection::of(ssl, &self.verifier, clock::now())))
+        let line = Arc::new(Line::new(self.metrics.clone()));
+        let connection = Connection::of(ssl, &self.verifier, line, clock::now());
+        Some(Arc::new(connection))
     }
 }
 
@@ -221,11 +254,17 @@ impl<A: ServerApp + Send + Sync> ServerApp for Door<A> {
         };
         let notes = Arc::new(Notes::default());
         match self.handshake(*tcp, &notes).await {
-            Ok(tls) => {
-                let mut next = Some(tls);
-                while let Some(stream) = next {
-                    next = self.proxy.process_new(stream, shutdown).await;
-                }
+            Ok(Shaken { stream, line }) => {
+                line.is_from(notes.caller().or(peer));
+                let _listed = self.lines.list(&line);
+                let age = clock::jittered(self.lifetimes.max_age);
+                line::while_young(&line, age, shutdown, |wind_up| async move {
+                    let mut next = Some(stream);
+                    while let Some(stream) = next {
+                        next = self.proxy.process_new(stream, &wind_up).await;
+                    }
+                })
+                .await;
             }
             Err(failed) => {
                 self.failed(peer, &failed, &notes);

@@ -28,6 +28,8 @@ pub enum Refusal {
     Identity(Refused),
     /// Its caller may not use the route.
     Policy(Denied),
+    /// Its body came too slowly.
+    TooSlow,
     /// What the store knows is needed and cannot be told.
     StoreUnavailable,
     /// Too much is going on.
@@ -102,6 +104,7 @@ impl Refusal {
             | Self::Token(_)
             | Self::Ambiguous(_)
             | Self::RouteNotFound
+            | Self::TooSlow
             | Self::Policy(_)
             | Self::StoreUnavailable
             | Self::Overloaded
@@ -147,6 +150,7 @@ impl Refusal {
             Self::Malformed(_)
             | Self::Token(_)
             | Self::RouteNotFound
+            | Self::TooSlow
             | Self::StoreUnavailable
             | Self::Overloaded
             | Self::BackendUnavailable

@@ -19,7 +19,7 @@ use crate::admin::reload::Asked;
 use crate::clock;
 use crate::config::{self, Config, Seen, Source, StoreSettings};
 use crate::directory::{Directory, Lessons, Sightings};
-use crate::door;
+use crate::door::{self, Lifetimes};
 use crate::gateway::Parts;
 use crate::key::Peppers;
 use crate::policy::Asking;
@@ -96,7 +96,7 @@ pub(super) fn open(
             reload: Reload::new((source, seen), live, asked, &metrics),
         },
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
-        door: door(config.listener),
+        door: door(config.listener, config.lifetimes),
         parts: Parts {
             directory,
             store,
@@ -166,7 +166,7 @@ async fn embedded(settings: &embedded::Settings) -> Result<Embedded, OpenError> 
     }
 }
 
-fn door(listener: config::Listener) -> door::Settings {
+fn door(listener: config::Listener, lifetimes: Lifetimes) -> door::Settings {
     let certificate = |certificate: config::ServerCertificate| door::ServerCertificate {
         chain_pem: certificate.chain.as_bytes().to_vec(),
         key_pem: certificate.key,
@@ -174,6 +174,7 @@ fn door(listener: config::Listener) -> door::Settings {
     door::Settings {
         client_certificates: listener.client_certificates,
         handshake_timeout: listener.handshake_timeout,
+        lifetimes,
         balancers: listener.balancers,
         minimum_tls: listener.minimum_tls,
         http2: listener.http2,

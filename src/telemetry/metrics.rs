@@ -41,6 +41,8 @@ pub struct Metrics {
     pub handshake_failures: IntCounterVec,
     /// `keyferry_connections{state}`.
     pub connections: IntGaugeVec,
+    /// `keyferry_connections_closed_total{reason}`.
+    pub connections_closed: IntCounterVec,
     /// `keyferry_upstream_duration_seconds{backend}`.
     pub upstream_seconds: HistogramVec,
     /// `keyferry_upstream_failures_total{backend}`.
@@ -155,6 +157,7 @@ impl Metrics {
             handshakes: make.counters("tls_handshakes_total", "TLS handshakes by result and version.", &["result", "version"])?,
             handshake_failures: make.counters("tls_handshake_failures_total", "TLS handshakes that failed, by reason.", &["reason"])?,
             connections: make.gauges("connections", "Open client connections.", &["state"])?,
+            connections_closed: make.counters("connections_closed_total", "Connections, and streams of HTTP/2, that the gateway ended before their client did, by reason.", &["reason"])?,
             upstream_seconds: make.histograms("upstream_duration_seconds", "From sending a request to a backend to the head of its answer.", &["backend"])?,
             upstream_failures: make.counters("upstream_failures_total", "Attempts that a backend did not answer.", &["backend"])?,
             keys: make.gauges("keys", "Keys that can be used, by the pepper of their digest.", &["pepper"])?,
