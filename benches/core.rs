@@ -26,9 +26,9 @@ use keyferry::client::{CredentialId, Enrolment, LastUse, Renewal};
 use keyferry::clock::{self, Timestamp};
 use keyferry::directory::{Directory, Lessons, Sightings};
 use keyferry::door::{
-    self, ClientCertificates, Connection, Door, Journal, MinimumTls, ServerCertificate,
+    self, ClientCertificates, Connection, Door, Journal, Lifetimes, MinimumTls, ServerCertificate,
 };
-use keyferry::gateway::{FirstSights, Gateway, Live, Parts, SelfService, link_to_keys};
+use keyferry::gateway::{App, FirstSights, Gateway, Live, Parts, Proxy, SelfService, link_to_keys};
 use keyferry::head::Head;
 use keyferry::identity::{Freshness, Identity, Proof};
 use keyferry::key::{ApiKey, Format, Pepper, Peppers};
@@ -366,10 +366,18 @@ fn door(
     directory: &Arc<Directory>,
     server: &pki::Issued,
     metrics: Metrics,
-) -> Result<Door<HttpProxy<Gateway>>> {
+) -> Result<Door<App>> {
+    let lifetimes = Lifetimes {
+        head_timeout: LONG,
+        write_timeout: LONG,
+        idle_timeout: LONG,
+        max_age: LONG,
+        body_minimum_rate: 500,
+    };
     let settings = door::Settings {
         client_certificates: ClientCertificates::Optional,
         handshake_timeout: LONG,
+        lifetimes,
         balancers: None,
         bounds: door::Bounds {
             connections: u32::MAX,
@@ -386,14 +394,17 @@ fn door(
             key_pem: Secret::new(server.key_pem()),
         }],
     };
-    let proxy = HttpProxy::new(gateway, Arc::new(ServerConf::default()));
+    let gateway = Arc::new(gateway);
+    let proxy = Proxy::new(Arc::clone(&gateway));
+    let proxy = HttpProxy::new(proxy, Arc::new(ServerConf::default()));
+    let app = App::new(proxy, gateway, lifetimes);
     let (verifier, journal) = (Arc::clone(verifier), Journal::new(clock::now()));
     let journal = Arc::new(journal);
     Ok(Door::new(
         &settings,
         verifier,
         Arc::new(ArcSwap::new(asking(directory))),
-        proxy,
+        app,
         metrics,
         journal,
     )?)
@@ -402,7 +413,7 @@ fn door(
 /// A real handshake, over a pair of sockets, and what the door makes of it. Only the door makes
 /// connections.
 async fn enter(
-    door: &Door<HttpProxy<Gateway>>,
+    door: &Door<App>,
     server: &pki::Issued,
     client: Option<&pki::Issued>,
 ) -> Result<Arc<Connection>> {

@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 use percent_encoding::{percent_decode, percent_decode_str};
 
+use crate::credential;
 use crate::key::Format;
 use crate::sign::header::CONTENT_DIGEST;
 
@@ -31,6 +32,32 @@ pub struct Head<'a> {
     /// The headers as they came.
     pub headers: &'a HeaderMap,
     canonical: Cow<'a, str>,
+}
+
+/// What is kept of a head to decide on it again, for as long as its request lasts.
+pub struct Kept {
+    method: Method,
+    authority: String,
+    path: String,
+    canonical: Option<String>,
+    /// Those that carry credentials.
+    headers: HeaderMap,
+}
+
+impl Kept {
+    /// The head, with no other headers than those that carry credentials.
+    #[must_use]
+    pub fn head(&self) -> Head<'_> {
+        let canonical = self.canonical.as_ref().unwrap_or(&self.path);
+        Head {
+            method: &self.method,
+            authority: self.authority.clone(),
+            path: &self.path,
+            query: None,
+            headers: &self.headers,
+            canonical: Cow::Borrowed(canonical),
+        }
+    }
 }
 
 /// A head that has no reading, or two.
@@ -112,6 +139,27 @@ impl<'a> Head<'a> {
             headers: &request.headers,
             canonical,
         })
+    }
+
+    /// What is needed to decide on it again.
+    #[must_use]
+    pub fn keep(&self) -> Kept {
+        let mut headers = HeaderMap::new();
+        for name in credential::HEADERS {
+            for value in self.headers.get_all(&name) {
+                headers.append(&name, value.clone());
+            }
+        }
+        Kept {
+            method: self.method.clone(),
+            authority: self.authority.clone(),
+            path: self.path.to_owned(),
+            canonical: match &self.canonical {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(canonical) => Some(canonical.clone()),
+            },
+            headers,
+        }
     }
 
     /// The host without port.

@@ -21,6 +21,7 @@ use std::path::Path;
 
 use crate::certificate::Ca;
 use crate::client::{Enrolment, Renewal};
+use crate::door::Lifetimes;
 use crate::policy::{Observing, Route};
 pub use changes::Changes;
 pub use lists::{Lists, Look};
@@ -38,6 +39,8 @@ pub use source::{Reading, Seen, Source};
 pub struct Config {
     /// Where clients connect.
     pub listener: Listener,
+    /// How long clients may take.
+    pub lifetimes: Lifetimes,
     /// Whose client certificates are accepted.
     pub cas: Vec<Ca>,
     /// Where the revocation lists of each are, in the order of `cas`.

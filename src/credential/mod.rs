@@ -12,6 +12,9 @@ use crate::key::{ApiKey, Format, Malformed};
 /// The header that carries a key beside `Authorization`.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
+/// The headers from which [`Presented::read`] takes credentials.
+pub const HEADERS: [HeaderName; 2] = [AUTHORIZATION, API_KEY];
+
 /// What a request presented.
 #[derive(Debug)]
 pub struct Presented {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::notes;
+use super::{Lifetimes, notes};
 use crate::certificate::Verifier;
 use crate::policy::Network;
 use crate::secret::SecretBytes;
@@ -31,6 +31,8 @@ pub struct Settings {
     pub client_certificates: ClientCertificates,
     /// How long a handshake may take, from the connection on.
     pub handshake_timeout: Duration,
+    /// How long a client may take once the handshake is done.
+    pub lifetimes: Lifetimes,
     /// The balancers in front. With them, only they may connect, and each connection begins with a
     /// header of the PROXY protocol.
     pub balancers: Option<Vec<Network>>,

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use pingora::protocols::tls::SslDigest;
 
+use super::Line;
 use crate::certificate::{Chain, Examined, Explanation, Lineage, Verdict, Verified, Verifier};
 use crate::clock::Timestamp;
 use crate::credential::PresentedCertificate;
@@ -16,6 +18,7 @@ pub struct Connection {
     certificate: Option<Proven>,
     resumed: bool,
     tls: Tls,
+    line: Arc<Line>,
 }
 
 /// How a connection speaks TLS.
@@ -36,7 +39,7 @@ struct Proven {
 
 impl Connection {
     /// What `ssl` proved in its handshake, or in the full one that it resumes.
-    pub(super) fn of(ssl: &SslRef, verifier: &Verifier, now: Timestamp) -> Self {
+    pub(super) fn of(ssl: &SslRef, verifier: &Verifier, line: Arc<Line>, now: Timestamp) -> Self {
         let resumed = ssl.session_reused();
         let certificate = Chain::from_ssl(ssl).map(|chain| Proven {
             verdict: ArcSwap::new(verifier.verify(&chain, now)),
@@ -53,7 +56,14 @@ impl Connection {
                     .and_then(SslCipherRef::standard_name)
                     .unwrap_or_default(),
             },
+            line,
         }
+    }
+
+    /// The connection itself, to be watched over and closed.
+    #[must_use]
+    pub const fn line(&self) -> &Arc<Line> {
+        &self.line
     }
 
     /// Whether it resumed an earlier session, so that nothing was proven anew.
@@ -119,6 +129,12 @@ impl Connection {
     }
 }
 
+/// The connection that a TLS stream with this digest is.
+pub(super) fn line(digest: Option<&SslDigest>) -> Option<Arc<Line>> {
+    let connection = digest?.extension.get::<Connection>()?;
+    Some(Arc::clone(connection.line()))
+}
+
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let certificate = self
@@ -129,6 +145,7 @@ impl fmt::Debug for Connection {
             .field("certificate", &certificate)
             .field("resumed", &self.resumed)
             .field("tls", &self.tls)
+            .field("line", &self.line)
             .finish()
     }
 }

@@ -12,6 +12,7 @@ mod failure;
 mod gate;
 pub mod hello;
 mod journal;
+mod line;
 mod notes;
 mod opening;
 mod pool;
@@ -36,6 +37,7 @@ pub use connection::{Connection, Tls};
 pub use failure::Failure;
 pub use gate::Bounds;
 pub use journal::{Entry, Journal, Origin, Share};
+pub use line::{Closing, Lifetimes, Line, Lines, Serving};
 pub use notes::Offer;
 
 use crate::certificate::Verifier;
@@ -44,6 +46,7 @@ use crate::policy::{Asking, Network};
 use crate::telemetry::Metrics;
 use crate::tls::ssl::{SslAcceptor, SslRef};
 use gate::{Arrival, Gate, Guest, Open, Rejected};
+use line::Wire;
 use notes::Notes;
 use opening::Opening;
 use pool::Pool;
@@ -63,6 +66,14 @@ pub struct Door<A> {
     journal: Arc<Journal>,
     gate: Arc<Gate>,
     pool: Pool,
+    lifetimes: Lifetimes,
+    lines: Arc<Lines>,
+}
+
+/// What a handshake that completed gave.
+struct Shaken {
+    stream: Stream,
+    line: Arc<Line>,
 }
 
 /// How a connection ends that does not get past the door.
@@ -101,6 +112,10 @@ impl<A: ServerApp + Send + Sync> Door<A> {
                 .handshake_failures
                 .with_label_values(&[failure.as_str()]);
         }
+        for closing in Closing::ALL {
+            let closed = &metrics.connections_closed;
+            closed.with_label_values(&[closing.as_str()]);
+        }
         Ok(Self {
             acceptor: acceptor::build(settings, ClientCertificates::Optional, &verifier)?,
             silent: acceptor::build(settings, ClientCertificates::Off, &verifier)?,
@@ -113,7 +128,15 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             pool: Pool::default(),
             metrics,
             journal,
+            lifetimes: settings.lifetimes,
+            lines: Arc::default(),
         })
+    }
+
+    /// The connections that are open.
+    #[must_use]
+    pub const fn lines(&self) -> &Arc<Lines> {
+        &self.lines
     }
 
     /// The handshake within its deadline, on threads of its own, for as long as there is room.
@@ -123,7 +146,7 @@ impl<A: ServerApp + Send + Sync> Door<A> {
         mut arrival: Arrival,
         peer: Option<IpAddr>,
         notes: &Arc<Notes>,
-    ) -> Result<(Stream, Open), Ended>
+    ) -> Result<(Shaken, Open), Ended>
     where
         A: 'static,
     {
@@ -131,14 +154,14 @@ impl<A: ServerApp + Send + Sync> Door<A> {
         let handshake = async move {
             let caller = || notes.caller().map_or(peer, |caller| Some(caller.ip()));
             let displaced = arrival.displaced();
-            let shaken = notes.during(door.shake_hands(tcp, &notes, &arrival.guest));
+            let shaking = notes.during(door.shake_hands(tcp, &notes, &arrival.guest));
             let done = tokio::select! {
-                done = tokio::time::timeout(door.deadline, shaken) => done,
+                done = tokio::time::timeout(door.deadline, shaking) => done,
                 () = displaced => return Err(arrival.make_room(caller()).into()),
             };
-            let tls = done.unwrap_or_else(|_| Err(Failure::TimeoutBeforeHello.into()))?;
+            let shaken = done.unwrap_or_else(|_| Err(Failure::TimeoutBeforeHello.into()))?;
             let open = arrival.open(caller())?;
-            Ok((tls, open))
+            Ok((shaken, open))
         };
         let done = self.pool.spawn(handshake).await;
         done.unwrap_or_else(|_| Err(Failure::Other.into()))
@@ -149,7 +172,7 @@ impl<A: ServerApp + Send + Sync> Door<A> {
         mut tcp: TcpStream,
         notes: &Notes,
         guest: &Guest,
-    ) -> Result<Stream, Ended> {
+    ) -> Result<Shaken, Ended> {
         if let Some(balancers) = &self.balancers
             && let Some(caller) = proxy_header::take(&mut tcp, balancers).await?
         {
@@ -177,7 +200,15 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             &self.silent
         };
         match handshake_with_callback(acceptor, tcp, self).await {
-            Ok(tls) => Ok(Box::new(tls)),
+            Ok(tls) => {
+                let line = connection::line(tls.ssl_digest().as_deref());
+                let line = line.unwrap_or_else(|| Arc::new(Line::new(self.metrics.clone())));
+                let stream = Wire::new(tls, Arc::clone(&line), &self.lifetimes);
+                Ok(Shaken {
+                    stream: Box::new(stream),
+                    line,
+                })
+            }
             Err(error) => {
                 let words = failure::words(&error);
                 Err(Ended::Failed(Failed {
@@ -247,7 +278,9 @@ impl<A: Send + Sync> TlsAccept for Door<A> {
             .handshakes
             .with_label_values(&["ok", ssl.version_str()])
             .inc();
-        Some(Arc::new(Connection::of(ssl, &self.verifier, clock::now())))
+        let line = Arc::new(Line::new(self.metrics.clone()));
+        let connection = Connection::of(ssl, &self.verifier, line, clock::now());
+        Some(Arc::new(connection))
     }
 }
 
@@ -273,11 +306,17 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Door<A> {
         };
         let notes = Arc::new(Notes::default());
         match self.handshake(*tcp, arrival, address, &notes).await {
-            Ok((tls, _open)) => {
-                let mut next = Some(tls);
-                while let Some(stream) = next {
-                    next = self.proxy.process_new(stream, shutdown).await;
-                }
+            Ok((Shaken { stream, line }, _open)) => {
+                line.is_from(notes.caller().or(peer));
+                let _listed = self.lines.list(&line);
+                let age = clock::jittered(self.lifetimes.max_age);
+                line::while_young(&line, age, shutdown, |wind_up| async move {
+                    let mut next = Some(stream);
+                    while let Some(stream) = next {
+                        next = self.proxy.process_new(stream, &wind_up).await;
+                    }
+                })
+                .await;
             }
             Err(Ended::Rejected) => {}
             Err(Ended::Failed(failed)) => {

@@ -3,15 +3,27 @@
 use std::time::Duration;
 
 use http::Method;
-use pingora::Error;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorSource, ErrorType};
 
-use super::proxy::connection;
+use super::proxy::{closing, connection};
+use super::running::Running;
 use super::{Exchange, Gateway};
 use crate::certificate::{Reason, Verified};
-use crate::door::Connection;
+use crate::door::{Closing, Connection};
 use crate::head::LONGEST_METHOD;
 use crate::telemetry::{AccessLine, Outcome};
+
+/// What its session knows of an exchange.
+struct Seen<'a> {
+    peer: String,
+    method: &'a Method,
+    status: u16,
+    closed: Option<&'static str>,
+    sent: usize,
+    received: usize,
+    connection: Option<&'a Connection>,
+}
 
 impl Gateway {
     /// Counts the request and writes its line. `error` is what kept it from being answered.
@@ -19,25 +31,60 @@ impl Gateway {
         let status = session
             .response_written()
             .map_or(0, |response| response.status.as_u16());
-        let duration = exchange.started.elapsed();
-        self.count(exchange, status, error.is_some(), duration);
+        let peer = session.client_addr().map(ToString::to_string);
         let connection = connection(session);
-        let unknown = self.accepted_unknown(exchange, connection);
-        let peer = session
-            .client_addr()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        let digest = session
-            .digest()
-            .and_then(|digest| digest.ssl_digest.as_ref());
+        let closed = closing(session).or_else(|| {
+            // Of HTTP/2, where the connection goes on.
+            let is_stuck = |error: &Error| {
+                *error.etype() == ErrorType::WriteTimedout
+                    && *error.esource() == ErrorSource::Downstream
+            };
+            error.filter(|error| is_stuck(error))?;
+            Closing::NotReading.count(&self.parts.metrics);
+            Some(Closing::NotReading)
+        });
+        let seen = Seen {
+            peer: peer.unwrap_or_default(),
+            method: &session.req_header().method,
+            status,
+            closed: closed.map(Closing::as_str),
+            sent: session.body_bytes_sent(),
+            received: session.body_bytes_read(),
+            connection,
+        };
+        self.write_account(exchange, &seen, error.is_some());
+    }
+
+    /// The same for an exchange that was cut off, of which nothing else is left.
+    pub(super) fn account_cut(&self, running: &Running) {
+        let Some((closing, exchange)) = running.cut() else {
+            return;
+        };
+        let peer = exchange.peer.map(|peer| peer.to_string());
+        let seen = Seen {
+            peer: peer.unwrap_or_default(),
+            method: running.http2.as_ref().unwrap_or(&Method::GET),
+            status: exchange.answered,
+            closed: Some(closing.as_str()),
+            sent: exchange.sent_bytes,
+            received: usize::try_from(running.received()).unwrap_or(usize::MAX),
+            connection: running.connection(),
+        };
+        self.write_account(&exchange, &seen, true);
+    }
+
+    fn write_account(&self, exchange: &Exchange, seen: &Seen<'_>, failed: bool) {
+        let duration = exchange.started.elapsed();
+        self.count(exchange, seen.status, failed, duration);
+        let unknown = self.accepted_unknown(exchange, seen.connection);
         AccessLine {
             request_id: &exchange.request_id,
-            peer: &peer,
-            method: logged_method(&session.req_header().method),
+            peer: &seen.peer,
+            method: logged_method(seen.method),
             host: &exchange.authority,
             path: &exchange.path,
             route: exchange.route.as_ref().map(|route| route.name.as_str()),
-            status,
+            status: seen.status,
             reason: exchange.refusal.as_ref().map(|(reason, _)| *reason),
             detail: exchange
                 .refusal
@@ -52,6 +99,7 @@ impl Gateway {
                     "enforced"
                 }
             }),
+            closed: seen.closed,
             would_refuse: exchange.would_refuse.as_ref().map(|(reason, _)| *reason),
             auth: exchange.auth,
             client: exchange.caller.as_ref().map(|(client, _)| client),
@@ -63,10 +111,10 @@ impl Gateway {
             upstream: exchange.upstream.as_deref(),
             attempts: exchange.attempts,
             duration,
-            sent: session.body_bytes_sent(),
-            received: session.body_bytes_read(),
-            tls: digest.map(|digest| digest.version.as_ref()),
-            resumed: connection.is_some_and(Connection::is_resumed),
+            sent: seen.sent,
+            received: seen.received,
+            tls: seen.connection.map(|connection| connection.tls().version),
+            resumed: seen.connection.is_some_and(Connection::is_resumed),
         }
         .write();
     }

@@ -39,6 +39,7 @@ pub enum Code {
     RouteNotFound,
     ResourceNotFound,
     MethodNotAllowed,
+    RequestTimeout,
     KeyAlreadyIssued,
     KeyRotated,
     TooManyKeys,
@@ -52,7 +53,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::RequestMalformed,
         Self::CredentialAmbiguous,
         Self::CredentialMissing,
@@ -81,6 +82,7 @@ impl Code {
         Self::RouteNotFound,
         Self::ResourceNotFound,
         Self::MethodNotAllowed,
+        Self::RequestTimeout,
         Self::KeyAlreadyIssued,
         Self::KeyRotated,
         Self::TooManyKeys,
@@ -124,6 +126,7 @@ impl Code {
             Self::RouteNotFound => (404, "route_not_found", "Nothing is served here"),
             Self::ResourceNotFound => (404, "resource_not_found", "No such resource"),
             Self::MethodNotAllowed => (405, "method_not_allowed", "Not with this method"),
+            Self::RequestTimeout => (408, "request_timeout", "The request came too slowly"),
             Self::KeyAlreadyIssued => (409, "key_already_issued", "The key was fetched before"),
             Self::KeyRotated => (409, "key_rotated", "The key was rotated before"),
             Self::TooManyKeys => (409, "too_many_keys", "The client has as many keys as it may have"),

@@ -10,9 +10,11 @@ use uuid::Uuid;
 use super::Live;
 use super::overload::Turn;
 use super::refusal::Refusal;
+use super::running::Running;
 use crate::certificate::Reason;
 use crate::client::{ClientId, Counted};
 use crate::clock::{self, Timestamp};
+use crate::door::Serving;
 use crate::head::Head;
 use crate::identity::{Checked, Identity, Proof};
 use crate::key::{Format, KeyId};
@@ -27,6 +29,13 @@ const LOGGED_PATH: usize = 256;
 /// What is known of a request, from its head to its access line.
 #[derive(Debug)]
 pub struct Exchange {
+    /// Whoever may end it early; none once its account is written.
+    pub(super) running: Option<Arc<Running>>,
+    /// Counted among those of its connection.
+    pub(super) serving: Option<Serving>,
+    /// The status of the answer, and so many bytes of its body.
+    pub(super) answered: u16,
+    pub(super) sent_bytes: usize,
     pub(super) started: Instant,
     pub(super) live: Arc<Live>,
     pub(super) now: Timestamp,
@@ -92,6 +101,10 @@ impl Exchange {
 
     pub(super) fn begin(live: Arc<Live>) -> Self {
         Self {
+            running: None,
+            serving: None,
+            answered: 0,
+            sent_bytes: 0,
             started: clock::monotonic(),
             live,
             now: clock::now(),
@@ -114,6 +127,13 @@ impl Exchange {
             sent: None,
             turn: None,
         }
+    }
+
+    /// The exchange that this task serves.
+    pub(super) fn of_task(live: Arc<Live>) -> Self {
+        let mut exchange = Self::begin(live);
+        exchange.running = Running::current();
+        exchange
     }
 
     /// Takes the client's `X-Request-Id` when it is well formed, else makes one.
@@ -178,6 +198,16 @@ impl Exchange {
         }
         if let Some(rejected) = refusal.rejected() {
             self.certificate_problem = Some(rejected.reason());
+        }
+    }
+}
+
+/// One that is dropped without its account was cut off.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            let nothing = Self::begin(Arc::clone(&self.live));
+            running.leave(std::mem::replace(self, nothing));
         }
     }
 }

@@ -5,6 +5,7 @@
 //! every refusal.
 
 mod account;
+mod app;
 mod check;
 mod code;
 mod enrol;
@@ -18,6 +19,7 @@ mod problem;
 mod proxy;
 mod refusal;
 mod renewal;
+mod running;
 mod seen;
 mod self_service;
 mod told;
@@ -29,15 +31,18 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
+pub use app::{App, Proxy};
 pub use code::Code;
 pub use exchange::Exchange;
 pub use live::Live;
 pub use notice::link_to_keys;
 pub use overload::{Bounds, Limited, PerClient, TooMany};
 pub use refusal::Refusal;
+pub use running::Overseer;
 
 use limit::Limits;
 use overload::Overload;
+use running::Begun;
 
 use crate::certificate::Verifier;
 use crate::clock::Timestamp;
@@ -112,6 +117,7 @@ pub struct Gateway {
     parts: Parts,
     own_counts: RouteMetrics,
     enrolments: Semaphore,
+    begun: Begun,
     limits: Limits,
     /// Whether clients of HTTP/1.1 are told to come by another connection.
     parting: Arc<AtomicBool>,
@@ -127,6 +133,7 @@ impl Gateway {
             own_counts: parts.metrics.route(OWN_ROUTE),
             parts,
             enrolments: Semaphore::new(ENROLMENTS_AT_ONCE),
+            begun: Begun::new(),
             limits: Limits::new(),
             parting: Arc::default(),
             overload,

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::Method;
 use http::header::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -13,13 +15,14 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use super::app::Proxy;
 use super::exchange::{Exchange, Leave};
 use super::notice;
 use super::problem::{self, Links};
 use super::refusal::Refusal;
-use super::{Gateway, self_service};
+use super::{Gateway, running, self_service};
 use crate::clock;
-use crate::door::Connection;
+use crate::door::{Closing, Connection};
 use crate::head::{Head, Malformed};
 use crate::upstream;
 
@@ -27,11 +30,11 @@ use crate::upstream;
 const EVERY_OTHER_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 #[async_trait]
-impl ProxyHttp for Gateway {
+impl ProxyHttp for Proxy {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange::begin(self.parts.live.load_full())
+        Exchange::of_task(self.parts.live.load_full())
     }
 
     /// Modules would compress and cache; a gateway passes on what it gets.
@@ -45,6 +48,7 @@ impl ProxyHttp for Gateway {
             // `Connection: close`; of no effect on HTTP/2.
             session.set_keepalive(None);
         }
+        self.begin(session, exchange);
         let served = match self.overload.enter() {
             Ok(turn) => {
                 exchange.turn = Some(turn);
@@ -126,13 +130,39 @@ impl ProxyHttp for Gateway {
         .or_else(|error| Error::e_explain(ErrorType::InternalError, error.to_string()))
     }
 
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        is_all: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if let Some(running) = &exchange.running {
+            running.receive(body.as_ref().map_or(0, Bytes::len), is_all);
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        let sent = body.as_ref().map_or(0, Bytes::len);
+        exchange.sent_bytes = exchange.sent_bytes.saturating_add(sent);
+        Ok(None)
+    }
+
     /// Takes out of the answer what would imitate us.
     async fn response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        running::note_answer(session, response.status, exchange);
         if let (Some(sent), Some(backend)) = (exchange.sent.take(), exchange.backend()) {
             backend.observe_answer(sent.elapsed());
         }
@@ -184,6 +214,11 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> FailToProxy {
         let refusal = match (error.esource(), error.etype()) {
+            (ErrorSource::Downstream, ErrorType::ReadError)
+                if closing(session) == Some(Closing::SlowBody) =>
+            {
+                Some(Refusal::TooSlow)
+            }
             (
                 ErrorSource::Downstream,
                 ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed,
@@ -218,6 +253,7 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         self.account(session, exchange, error);
+        exchange.running = None;
     }
 }
 
@@ -285,6 +321,7 @@ impl Gateway {
             }
             None => Leave::Permitted(decided?),
         });
+        self.look_after(&head, exchange);
         Ok(true)
     }
 
@@ -307,6 +344,11 @@ impl Gateway {
         let request = session.req_header();
         Head::read(request, request.raw_path(), &self.parts.format)
     }
+}
+
+/// Why we close the connection, if we do.
+pub(super) fn closing(session: &Session) -> Option<Closing> {
+    connection(session)?.line().closing()
 }
 
 /// The address that the connection came from.

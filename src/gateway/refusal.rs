@@ -27,6 +27,8 @@ pub enum Refusal {
     Identity(Refused),
     /// Its caller may not use the route.
     Policy(Denied),
+    /// Its body came too slowly.
+    TooSlow,
     /// What the store knows is needed and cannot be told.
     StoreUnavailable,
     /// Too much is going on.
@@ -101,6 +103,7 @@ impl Refusal {
             | Self::Token(_)
             | Self::Ambiguous(_)
             | Self::RouteNotFound
+            | Self::TooSlow
             | Self::Policy(_)
             | Self::StoreUnavailable
             | Self::Overloaded
@@ -146,6 +149,7 @@ impl Refusal {
             Self::Malformed(_)
             | Self::Token(_)
             | Self::RouteNotFound
+            | Self::TooSlow
             | Self::StoreUnavailable
             | Self::Overloaded
             | Self::BackendUnavailable

@@ -11,6 +11,7 @@ mod health;
 mod live;
 mod needed;
 mod next;
+mod oversee;
 mod parts;
 mod reload;
 mod revocation;
@@ -26,7 +27,6 @@ mod tasks;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::ListenerConfig;
@@ -45,19 +45,18 @@ use crate::certificate::TrustError;
 use crate::clock;
 use crate::config::{Config, Problems, Seen, Source};
 use crate::door::{AcceptorError, Door, Journal};
-use crate::gateway::Gateway;
+use crate::gateway::{App, Gateway, Overseer, Proxy};
 use crate::store::{embedded, local};
 use crate::telemetry::Levels;
 use crate::upstream::BackendError;
 use handover::{Give, TakeOver, Taken};
+use oversee::Oversee;
 use parts::Opened;
 use services::Services;
 use staged::Parting;
 use stages::Until;
 use stop::{LAST_WORDS, Stop};
 
-/// How long a client's connection may be idle; Pingora gives HTTP/1.1 the same.
-const IDLE: Duration = Duration::from_mins(1);
 /// How often a request is sent to a backend at most: once, and once more where that is safe.
 const ATTEMPTS: usize = 2;
 /// Why the gateway does not start.
@@ -175,15 +174,20 @@ fn add(
         opened.parts.metrics.clone(),
         Arc::clone(&opened.parts.verifier),
     );
+    let lifetimes = opened.door.lifetimes;
+    let gateway = Arc::new(Gateway::new(opened.parts).until(services.stages.parting()));
+    let overseer = Overseer::new(Arc::clone(&gateway), lifetimes);
+    services.last("overseer", Oversee(overseer));
     let mut proxy = HttpProxy::new(
-        Gateway::new(opened.parts).until(services.stages.parting()),
+        Proxy::new(Arc::clone(&gateway)),
         Arc::clone(&services.server.configuration),
     );
     proxy.handle_init_modules();
     let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(IDLE);
+    options.h2_idle_timeout = Some(lifetimes.idle_timeout);
     proxy.server_options = Some(options);
-    let door = Door::new(&opened.door, verifier, asking, proxy, metrics, journal)?;
+    let app = App::new(proxy, gateway, lifetimes);
+    let door = Door::new(&opened.door, verifier, asking, app, metrics, journal)?;
     let parting = Parting::new(door, services.stages);
     let mut gateway = Service::new("gateway".to_owned(), parting);
     gateway.add_listener(ListenerConfig::tcp(listens.public.to_string()));

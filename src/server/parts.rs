@@ -20,7 +20,7 @@ use crate::admin::reload::Asked;
 use crate::clock;
 use crate::config::{self, Config, Seen, Source, StoreSettings};
 use crate::directory::{Directory, Lessons, Sightings};
-use crate::door;
+use crate::door::{self, Lifetimes};
 use crate::gateway::Parts;
 use crate::key::Peppers;
 use crate::policy::Asking;
@@ -100,7 +100,7 @@ pub(super) fn open(
             reload: Reload::new((source, seen), live, asked, &metrics),
         },
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
-        door: door(config.listener, config.limits.door),
+        door: door(config.listener, config.limits.door, config.lifetimes),
         parts: Parts {
             directory,
             store,
@@ -172,7 +172,7 @@ async fn embedded(settings: &embedded::Settings) -> Result<Embedded, OpenError> 
     }
 }
 
-fn door(listener: config::Listener, bounds: door::Bounds) -> door::Settings {
+fn door(listener: config::Listener, bounds: door::Bounds, lifetimes: Lifetimes) -> door::Settings {
     let certificate = |certificate: config::ServerCertificate| door::ServerCertificate {
         chain_pem: certificate.chain.as_bytes().to_vec(),
         key_pem: certificate.key,
@@ -180,6 +180,7 @@ fn door(listener: config::Listener, bounds: door::Bounds) -> door::Settings {
     door::Settings {
         client_certificates: listener.client_certificates,
         handshake_timeout: listener.handshake_timeout,
+        lifetimes,
         balancers: listener.balancers,
         bounds,
         minimum_tls: listener.minimum_tls,

@@ -31,6 +31,8 @@ pub struct AccessLine<'a> {
     pub observe: Option<&'static str>,
     /// Why a request that was passed on would have been refused.
     pub would_refuse: Option<&'a str>,
+    /// Why the gateway ended it before it was over.
+    pub closed: Option<&'static str>,
     /// `certificate`, `key`, `both` or `none`.
     pub auth: &'static str,
     /// Who called.
@@ -71,6 +73,7 @@ impl AccessLine<'_> {
             detail = self.detail,
             observe = self.observe,
             would_refuse = self.would_refuse,
+            closed = self.closed,
             auth = self.auth,
             client = self.client.map(ClientId::as_str),
             key_id = self.key.map(tracing::field::display),

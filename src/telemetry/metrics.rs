@@ -51,6 +51,8 @@ pub struct Metrics {
     pub requests_limited: IntCounterVec,
     /// `keyferry_budgets_shared`.
     pub budgets_shared: IntGauge,
+    /// `keyferry_connections_closed_total{reason}`.
+    pub connections_closed: IntCounterVec,
     /// `keyferry_upstream_duration_seconds{backend}`.
     pub upstream_seconds: HistogramVec,
     /// `keyferry_upstream_failures_total{backend}`.
@@ -170,6 +172,7 @@ impl Metrics {
             requests_under_way: make.register(IntGauge::with_opts(opts("requests_under_way", "Requests whose answer is not complete."))?)?,
             requests_limited: make.counters("requests_limited_total", "Requests that were refused, by the limit that they exceeded.", &["limit"])?,
             budgets_shared: make.register(IntGauge::with_opts(opts("budgets_shared", "Clients whose requests per second this gateway divides with others, by what the store last told."))?)?,
+            connections_closed: make.counters("connections_closed_total", "Connections, and streams of HTTP/2, that the gateway ended before their client did, by reason.", &["reason"])?,
             upstream_seconds: make.histograms("upstream_duration_seconds", "From sending a request to a backend to the head of its answer.", &["backend"])?,
             upstream_failures: make.counters("upstream_failures_total", "Attempts that a backend did not answer.", &["backend"])?,
             keys: make.gauges("keys", "Keys that can be used, by the pepper of their digest.", &["pepper"])?,

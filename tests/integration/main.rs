@@ -26,6 +26,8 @@ mod claim;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod degraded;
 #[cfg(test)]
 mod demo;

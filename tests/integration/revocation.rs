@@ -14,7 +14,8 @@ use crate::support::gateway::{Builder, Gateway};
 use crate::support::list::{List, list};
 use crate::support::pki::{intermediate, leaf, root};
 use crate::support::wait_for;
-use crate::support::world::{Identity, World};
+use crate::support::wire::{Shown, Tls};
+use crate::support::world::{HOST, Identity, World};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n\r\n";
 const LIST: &str = "clients.crl";
@@ -323,6 +324,40 @@ fn v15_r3_a_new_list_holds_on_open_connections_and_resumed_sessions() {
             assert!(resumed.output.contains(REVOKED), "{resumed:#?}");
         }
     }
+}
+
+/// On what goes on: of two streams of events, the one is cut off.
+#[test]
+fn v15_a_new_list_cuts_off_the_stream_of_whoever_stands_on_it() {
+    let scene = Scene::new();
+    let gateway = scene.asking(&scene.list(&[])).start();
+    let clients = ["revoked", "other"].map(|name| scene.world.client(name));
+    let tls = Tls::trusting(&scene.world.servers.x509);
+    let [mut revoked, mut other] = clients.each_ref().map(|client| {
+        let issued = client.issued.clone();
+        let shown = Shown {
+            issued,
+            whole: true,
+        };
+        let mut wire = tls.connect(gateway.address(), Some(&shown)).unwrap();
+        wire.send(format!("GET /sse?n=2 HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes());
+        let head = wire.until(b"data: 1");
+        assert!(head.starts_with(b"HTTP/1.1 200 "), "{head:?}");
+        wire
+    });
+    put(&gateway, LIST, &scene.list(&[&clients[0]]).der());
+    let begun = clock::monotonic();
+    let (rest, whole) = revoked.rest();
+    println!("its stream is cut off after {:?}", begun.elapsed());
+    assert!(!whole && !rest.ends_with(b"0\r\n\r\n"), "{rest:?}");
+    wait_for("the access line", || {
+        let told = format!(r#""closed":"{REVOKED}""#);
+        gateway.log().contains(&told).then_some(())
+    });
+    // The attack: nobody cuts off whoever does not stand on it.
+    scene.backend.proceed();
+    scene.backend.proceed();
+    assert!(other.until(b"0\r\n\r\n").ends_with(b"0\r\n\r\n"));
 }
 
 /// As Kubernetes swaps files, and by a delta that comes to a complete list.

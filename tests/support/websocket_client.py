@@ -2,7 +2,8 @@
 
 In: {"address": "ip:port", "host", "path", "authority": PEM file or null, "certificate", "key":
 PEM files or null, "headers": [[name, value]], "messages": [text]}.
-Out: {"greeting", "messages"}, or {"status", "body"} when the upgrade was refused, or {"error"}.
+With "until_closed", it then waits until the server closes.
+Out: {"greeting", "messages", "closed": [code, reason]}, or {"status", "body"} when the upgrade was refused, or {"error"}.
 """
 
 import json
@@ -10,7 +11,7 @@ import socket
 import ssl
 import sys
 
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
 given = json.load(sys.stdin)
@@ -38,7 +39,13 @@ try:
         for message in given["messages"]:
             connection.send(message)
             answers.append(connection.recv(timeout=30))
-        print(json.dumps({"greeting": greeting, "messages": answers}))
+        told = {"greeting": greeting, "messages": answers}
+        if given.get("until_closed"):
+            try:
+                connection.recv(timeout=50)
+            except ConnectionClosed as closed:
+                told["closed"] = closed.rcvd and [closed.rcvd.code, closed.rcvd.reason]
+        print(json.dumps(told))
 except InvalidStatus as refused:
     answer = refused.response
     print(json.dumps({"status": answer.status_code, "body": answer.body.decode()}))

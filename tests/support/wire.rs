@@ -1,10 +1,10 @@
 //! A TLS client of few words: HTTP/1.1 over a connection of its own, with a certificate or without.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use openssl::ssl::{Ssl, SslConnector, SslMethod, SslStream};
+use openssl::ssl::{ShutdownState, Ssl, SslConnector, SslMethod, SslStream};
 use openssl::x509::X509;
 use serde_json::Value;
 
@@ -42,6 +42,15 @@ impl Tls {
         let mut builder = SslConnector::builder(SslMethod::tls_client()).expect("a client");
         let store = builder.cert_store_mut();
         store.add_cert(authority.clone()).expect("an authority");
+        Self(builder.build())
+    }
+
+    /// Offers HTTP/2, and nothing else.
+    pub(crate) fn http2(authority: &X509) -> Self {
+        let mut builder = SslConnector::builder(SslMethod::tls_client()).expect("a client");
+        let store = builder.cert_store_mut();
+        store.add_cert(authority.clone()).expect("an authority");
+        builder.set_alpn_protos(b"\x02h2").expect("a protocol");
         Self(builder.build())
     }
 
@@ -98,6 +107,55 @@ impl Wire {
         let sent = self.0.write_all(request.as_bytes());
         sent.map_err(|error| format!("send: {error}"))?;
         self.answer()
+    }
+
+    /// Sends bytes as they are; `false` when the other side has gone.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).is_ok()
+    }
+
+    /// What comes next; empty at the end, however it comes.
+    pub(crate) fn next(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ended = self.more(&mut bytes);
+        bytes
+    }
+
+    /// What comes next, until it holds `end`, or all there is.
+    pub(crate) fn until(&mut self, end: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while !bytes.windows(end.len()).any(|part| part == end) && self.more(&mut bytes).is_ok() {}
+        bytes
+    }
+
+    /// Everything up to the end, and whether TLS says that this is the whole of it.
+    pub(crate) fn rest(&mut self) -> (Vec<u8>, bool) {
+        let mut bytes = Vec::new();
+        let _ended = self.0.read_to_end(&mut bytes);
+        let state = self.0.get_shutdown();
+        (bytes, state.contains(ShutdownState::RECEIVED))
+    }
+
+    /// From now on, neither sending nor reading waits.
+    pub(crate) fn never_wait(&mut self) {
+        self.0.get_ref().set_nonblocking(true).expect("a socket");
+    }
+
+    /// Whether the other side said something, or has gone.
+    pub(crate) fn is_over(&mut self) -> bool {
+        let read = self.0.read(&mut [0]).map_err(|error| error.kind());
+        read != Err(ErrorKind::WouldBlock)
+    }
+
+    /// Whether nothing comes for so long, and the connection stays.
+    pub(crate) fn is_quiet_for(&mut self, time: Duration) -> bool {
+        let tcp = self.0.get_ref();
+        tcp.set_read_timeout(Some(time)).expect("a socket");
+        let read = self.0.read(&mut [0]).map_err(|error| error.kind());
+        let quiet = matches!(read, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut));
+        let tcp = self.0.get_ref();
+        tcp.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        quiet
     }
 
     fn answer(&mut self) -> Result<Answer, String> {

@@ -5,6 +5,7 @@
 
 mod admin;
 mod backend;
+mod connections;
 mod files;
 mod headers;
 mod keys;
@@ -81,6 +82,7 @@ pub(super) fn config(
     let whole = || {
         Ok::<_, Noted>(Config {
             listener: listener?,
+            lifetimes: connections::lifetimes(&file.connections),
             cas: cas?,
             lists: lists?,
             renewal,

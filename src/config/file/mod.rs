@@ -4,6 +4,7 @@
 //! that one missing key does not hide what is wrong with the others; the schema names it as
 //! required. The comments become the descriptions in the JSON Schema, for editors.
 
+mod connections;
 mod headers;
 mod key;
 mod limits;
@@ -13,6 +14,7 @@ mod route;
 mod shutdown;
 mod store;
 
+pub use connections::Connections;
 pub use headers::Headers;
 pub use key::{Enrolment, Key, Pepper};
 pub use limits::Limits;
@@ -37,6 +39,9 @@ pub struct File {
     /// Where clients connect.
     #[schemars(required)]
     pub listener: Option<Listener>,
+    /// How long clients may take, and how long their connections are kept.
+    #[serde(default)]
+    pub connections: Connections,
     /// The certificate authorities whose client certificates are accepted. At least one when
     /// `listener.client_certificates` is "optional".
     #[serde(default)]
