@@ -53,6 +53,15 @@ const TARGET: &str = "/v1/orders?limit=10";
 /// Long enough that nothing grows old while it is measured.
 const LONG: Duration = Duration::from_hours(24);
 
+/// As it is by default.
+const HTTP: keyferry::gateway::Http = keyferry::gateway::Http {
+    head: keyferry::framing::Limits {
+        bytes: 32 * 1024,
+        fields: 100,
+    },
+    transport_security: None,
+};
+
 fn main() -> Result<()> {
     let world = World::new()?;
     let mut criterion = Criterion::default().configure_from_args();
@@ -216,10 +225,7 @@ impl World {
         let metrics = Metrics::new()?;
         let gateway = || {
             Gateway::new(Parts {
-                routes: Routes::new(vec![
-                    route("/", Accept::Either),
-                    route("/open", Accept::None),
-                ]),
+                routes: Routes::new(routes()),
                 backends: Vec::new(),
                 directory: Arc::clone(&directory),
                 asking: asking(&directory),
@@ -232,6 +238,7 @@ impl World {
                 keys_per_client: 10,
                 enrolment: Enrolment::Registered,
                 names: Names::default(),
+                http: HTTP,
                 keep_ambiguous_headers: false,
                 self_service: SelfService {
                     path: "/.well-known/keyferry/".to_owned(),
@@ -341,6 +348,10 @@ async fn load(directory: &Directory) -> Result<()> {
 fn asking(directory: &Arc<Directory>) -> Arc<Asking> {
     let routes = Routes::new(Vec::new());
     Arc::new(Asking::new(Arc::clone(directory), true, &routes, &[]))
+}
+
+fn routes() -> Vec<Route> {
+    vec![route("/", Accept::Either), route("/open", Accept::None)]
 }
 
 fn door(

@@ -25,9 +25,9 @@ pub use lists::{Lists, Look};
 pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
 pub use settings::{
-    Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Keys, ListFiles, Listener,
-    Migration, NamedFile, Offline, Pem, SelfService, ServerCertificate, Shutdown, StoreSettings,
-    Telemetry,
+    Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Http, Keys, ListFiles,
+    Listener, Migration, NamedFile, Offline, Pem, SelfService, ServerCertificate, Shutdown,
+    StoreSettings, Telemetry,
 };
 pub use source::{Reading, Seen, Source};
 
@@ -62,6 +62,8 @@ pub struct Config {
     pub migration: Migration,
     /// The headers that carry the identity to backends.
     pub headers: Headers,
+    /// What clients may ask of the gateway over HTTP.
+    pub http: Http,
     /// Whose requests are only observed; none: the gateway enforces.
     pub observe: Option<Observing>,
     /// How the gateway ends.

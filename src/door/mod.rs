@@ -10,6 +10,7 @@ mod acceptor;
 mod connection;
 mod failure;
 pub mod hello;
+mod http;
 mod journal;
 mod notes;
 mod opening;
@@ -32,6 +33,7 @@ use prometheus::IntGauge;
 pub use acceptor::{AcceptorError, ClientCertificates, MinimumTls, ServerCertificate, Settings};
 pub use connection::{Connection, Tls};
 pub use failure::Failure;
+pub use http::{Http, HttpLimits, Refuse};
 pub use journal::{Entry, Journal, Origin, Share};
 pub use notes::Offer;
 

@@ -19,6 +19,7 @@ mod renewal;
 mod seen;
 mod self_service;
 mod told;
+mod unread;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -31,8 +32,10 @@ use tokio::sync::Semaphore;
 pub use code::Code;
 pub use exchange::Exchange;
 pub use refusal::Refusal;
+pub use unread::Unread;
 
 use limit::Limits;
+use notice::Standing;
 
 use crate::certificate::Verifier;
 use crate::client::{Enrolment, Renewal};
@@ -40,6 +43,7 @@ use crate::clock::Timestamp;
 use crate::credential::Presented;
 use crate::directory::{Directory, Lessons, Sightings};
 use crate::door::Connection;
+use crate::framing;
 use crate::head::{Head, Malformed};
 use crate::identity::{self, Freshness, Grace, Purpose};
 use crate::key::{Format, Peppers};
@@ -85,6 +89,8 @@ pub struct Parts {
     pub names: Names,
     /// Whether headers with `_` or `.` in their names are passed on.
     pub keep_ambiguous_headers: bool,
+    /// What is asked of requests, whatever they are for.
+    pub http: Http,
     /// The clients' own calls.
     pub self_service: SelfService,
     /// How far back a certificate counts as still in use.
@@ -108,6 +114,15 @@ pub struct Live {
     pub renewal: Vec<Renewal>,
     /// What signs requests to each of the backends; none where no route carries an identity.
     pub signers: Vec<Option<Signer>>,
+}
+
+/// What is asked of requests, and told to whoever makes them.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// How large a head may be.
+    pub head: framing::Limits,
+    /// `Strict-Transport-Security`; none when nothing is said.
+    pub transport_security: Option<HeaderValue>,
 }
 
 /// Where and how clients serve themselves.
@@ -141,8 +156,7 @@ pub struct Gateway {
     own_counts: RouteMetrics,
     enrolments: Semaphore,
     limits: Limits,
-    /// What leads clients to where they fetch their keys.
-    link_to_keys: Option<HeaderValue>,
+    standing: Standing,
     /// Whether clients of HTTP/1.1 are told to come by another connection.
     parting: Arc<AtomicBool>,
 }
@@ -159,7 +173,10 @@ impl Gateway {
         let limits = Limits::new(&parts.self_service, parts.first_sights);
         let own_counts = parts.metrics.route("keyferry");
         Self {
-            link_to_keys: notice::link_to_keys(&parts.self_service.path),
+            standing: Standing {
+                keys: notice::link_to_keys(&parts.self_service.path),
+                transport_security: parts.http.transport_security.clone(),
+            },
             parts,
             counts,
             own_counts,

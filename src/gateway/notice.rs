@@ -2,7 +2,7 @@
 //! by certificate, that this ends.
 
 use http::HeaderName;
-use http::header::{HeaderMap, HeaderValue, LINK};
+use http::header::{HeaderMap, HeaderValue, LINK, STRICT_TRANSPORT_SECURITY};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 
@@ -12,6 +12,15 @@ use crate::sign::{Names, header};
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
+
+/// What all answers say.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// Leads clients to where they fetch their keys.
+    pub(super) keys: Option<HeaderValue>,
+    /// `Strict-Transport-Security` (RFC 6797), where the operator wants it.
+    pub(super) transport_security: Option<HeaderValue>,
+}
 
 /// The link to where clients fetch their keys, below the path `base`; it is relative to what the
 /// client asked for (RFC 8288 section 3.1).
@@ -23,7 +32,7 @@ pub(super) fn link_to_keys(base: &str) -> Option<HeaderValue> {
     .ok()
 }
 
-/// Tells a client what became of the key that it sent to be checked, and one that came by
+/// Tells a client to come by TLS only, as long as the backend does not say so itself; what became of the key that it sent to be checked, and one that came by
 /// certificate alone what was announced of its phase.
 ///
 /// `Deprecation` and `Sunset` have one value each, and what a backend says of its resource would be
@@ -35,8 +44,13 @@ pub(super) fn link_to_keys(base: &str) -> Option<HeaderValue> {
 pub(super) fn tell(
     head: &mut ResponseHeader,
     exchange: &Exchange,
-    keys: Option<&HeaderValue>,
+    standing: &Standing,
 ) -> Result<()> {
+    if let Some(value) = &standing.transport_security
+        && !head.headers.contains_key(STRICT_TRANSPORT_SECURITY)
+    {
+        head.insert_header(STRICT_TRANSPORT_SECURITY, value)?;
+    }
     if let Some(checked) = exchange.key_check {
         head.insert_header(API_KEY_CHECK, checked.as_str())?;
     }
@@ -48,7 +62,7 @@ pub(super) fn tell(
     if let Some(sunset) = &notice.sunset {
         head.insert_header(SUNSET, sunset)?;
     }
-    for link in keys.into_iter().chain(&notice.guide) {
+    for link in standing.keys.iter().chain(&notice.guide) {
         head.append_header(LINK, link)?;
     }
     Ok(())

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use http::Method;
-use http::header::HeaderMap;
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::{Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
 use pingora::protocols::Digest;
@@ -94,6 +94,10 @@ impl ProxyHttp for Gateway {
             );
         };
         exchange.sent = Some(clock::monotonic());
+        if session.req_header().version < Version::HTTP_11 {
+            // Such a client knows no `100 Continue` (RFC 9110 section 10.1.1).
+            request.remove_header(&EXPECT);
+        }
         let permit = match leave {
             Leave::Permitted(permit) => permit,
             Leave::Observed(observed) => {
@@ -126,18 +130,21 @@ impl ProxyHttp for Gateway {
     /// Takes out of the answer what would imitate us.
     async fn response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
         if let (Some(sent), Some(backend)) = (exchange.sent.take(), self.backend(exchange)) {
             backend.observe_answer(sent.elapsed());
         }
+        if let Some(fault) = fault(session, response) {
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, fault).into_up());
+        }
         if exchange.is_observed() {
             return Ok(());
         }
         notice::remove_imitations(response, &self.parts.names);
-        notice::tell(response, exchange, self.link_to_keys.as_ref())?;
+        notice::tell(response, exchange, &self.standing)?;
         response.insert_header(
             self.parts.names.request_id.clone(),
             exchange.request_id.as_str(),
@@ -227,13 +234,14 @@ impl Gateway {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<bool, Refusal> {
+        if let Err(refusal) = self.limit(session.req_header()) {
+            // What comes next may be meant for a tunnel, and is no request.
+            session.set_keepalive(None);
+            return Err(refusal);
+        }
         let body = self_service::body(session, &self.parts.self_service.path).await?;
         let head = self.head(session)?;
         exchange.note_head(&head);
-        if *head.method == Method::TRACE {
-            // It would show the identity and its signature to the client (RFC 9110 section 9.3.8).
-            return Err(Refusal::MethodNotAllowed(EVERY_OTHER_METHOD));
-        }
         let connection = connection(session)
             .ok_or(Refusal::Internal("the connection was not made by the door"))?;
         let now = exchange.now;
@@ -244,7 +252,7 @@ impl Gateway {
             let mut answer =
                 self_service::serve(self, &head, resource, connection, &body, exchange).await?;
             self.served_here(exchange);
-            let told = notice::tell(&mut answer.head, exchange, self.link_to_keys.as_ref());
+            let told = notice::tell(&mut answer.head, exchange, &self.standing);
             told.map_err(|_| Refusal::Internal("an answer could not be made"))?;
             return match problem::send(session, answer.head, answer.body, &exchange.request_id)
                 .await
@@ -295,9 +303,38 @@ impl Gateway {
             authority: &exchange.authority,
             base: &self.parts.self_service.path,
         };
-        let keys = self.link_to_keys.as_ref();
         let detail = refusal.detail(&self.parts.verifier.trust());
-        problem::answer(session, (refusal, &detail), links, keys, exchange).await
+        problem::answer(session, (refusal, &detail), links, &self.standing, exchange).await
+    }
+
+    /// Refuses the methods that open tunnels or show the identity and its signature to the client (RFC
+    /// 9110 section 9.3), and what `h2` lets through over HTTP/2 and is too large or none. Heads over
+    /// HTTP/1 were read strictly as they came in.
+    fn limit(&self, request: &RequestHeader) -> Result<(), Refusal> {
+        if matches!(request.method, Method::CONNECT | Method::TRACE) {
+            return Err(Refusal::MethodNotAllowed(EVERY_OTHER_METHOD));
+        }
+        if request.version != Version::HTTP_2 {
+            return Ok(());
+        }
+        let (limits, mut size) = (self.parts.http.head, request.raw_path().len());
+        for (name, value) in &request.headers {
+            let length = name.as_str().len().saturating_add(value.len());
+            size = size.saturating_add(length);
+            let ends = [value.as_bytes().first(), value.as_bytes().last()];
+            if ends.into_iter().flatten().any(|b| b" \t".contains(b)) {
+                return Err(Malformed::Http.into());
+            }
+        }
+        if request.headers.len() > limits.fields || size > limits.bytes {
+            return Err(Malformed::TooLarge.into());
+        }
+        let lengths = request.headers.get_all(CONTENT_LENGTH).iter().count();
+        let scheme = request.uri.scheme_str();
+        if lengths > 1 || !scheme.is_none_or(|scheme| matches!(scheme, "https" | "http")) {
+            return Err(Malformed::Http.into());
+        }
+        Ok(())
     }
 
     fn head<'a>(&self, session: &'a Session) -> Result<Head<'a>, Malformed> {
@@ -310,6 +347,22 @@ impl Gateway {
         let leave = exchange.leave.as_ref()?;
         self.parts.backends.get(leave.route().backend)
     }
+}
+
+/// Why an answer of a backend cannot be passed on: others could end it elsewhere than Pingora does.
+fn fault(session: &Session, response: &ResponseHeader) -> Option<&'static str> {
+    // Pingora asks for WebSocket and nothing else, and passes on what follows as it comes.
+    let asked = session.req_header().headers.get(UPGRADE);
+    let asked = asked.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if response.status == StatusCode::SWITCHING_PROTOCOLS && !asked {
+        return Some("101 without having been asked");
+    }
+    let mut codings = response.headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if !codings.next().is_none_or(is_chunked) || codings.next().is_some() {
+        return Some("a transfer coding that is not known");
+    }
+    (response.headers.get_all(CONTENT_LENGTH).iter().count() > 1).then_some("two content lengths")
 }
 
 /// The address that the connection came from.

@@ -20,7 +20,6 @@ mod tasks;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::ListenerConfig;
@@ -38,7 +37,7 @@ use crate::admin::Admin;
 use crate::certificate::TrustError;
 use crate::clock;
 use crate::config::{Config, Problems, Seen, Source};
-use crate::door::{AcceptorError, Door, Journal};
+use crate::door::{AcceptorError, Door, Http, Journal};
 use crate::gateway::Gateway;
 use crate::policy::Observing;
 use crate::store::{embedded, local};
@@ -50,8 +49,6 @@ use staged::Parting;
 use stages::Until;
 use stop::{LAST_WORDS, Stop};
 
-/// How long a client's connection may be idle; Pingora gives HTTP/1.1 the same.
-const IDLE: Duration = Duration::from_mins(1);
 /// How often a request is sent to a backend at most: once, and once more where that is safe.
 const ATTEMPTS: usize = 2;
 /// Why the gateway does not start.
@@ -171,15 +168,16 @@ fn add(
         Arc::clone(&opened.parts.verifier),
         Arc::clone(&opened.parts.asking),
     );
-    let mut proxy = HttpProxy::new(
-        Gateway::new(opened.parts).until(services.stages.parting()),
-        Arc::clone(&services.server.configuration),
-    );
+    let gateway = Gateway::new(opened.parts).until(services.stages.parting());
+    let unread = Arc::new(gateway.unread());
+    let mut proxy = HttpProxy::new(gateway, Arc::clone(&services.server.configuration));
     proxy.handle_init_modules();
     let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(IDLE);
+    // The gateway refuses it like everything else, and so that it is counted.
+    options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
-    let door = Door::new(&opened.door, verifier, asking, proxy, metrics, journal)?;
+    let http = Http::new(proxy, opened.http, unread, metrics.clone());
+    let door = Door::new(&opened.door, verifier, asking, http, metrics, journal)?;
     let parting = Parting::new(door, services.stages);
     let mut gateway = Service::new("gateway".to_owned(), parting);
     gateway.add_listener(ListenerConfig::tcp(listens.public.to_string()));

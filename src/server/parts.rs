@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::{self, Config, Seen, Source, StoreSettings};
 use crate::directory::{Directory, Lessons, Sightings};
 use crate::door::{self, ClientCertificates};
-use crate::gateway::{FirstSights, Parts, SelfService};
+use crate::gateway::{self, FirstSights, Parts, SelfService};
 use crate::key::Peppers;
 use crate::observe::Observations;
 use crate::policy::{Asking, Routes};
@@ -35,6 +35,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Opened {
     pub(super) parts: Parts,
     pub(super) door: door::Settings,
+    pub(super) http: door::HttpLimits,
     pub(super) beside: Beside,
     pub(super) health: Health,
 }
@@ -81,7 +82,7 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
         .iter()
         .map(|backend| Backend::new(backend.upstream(), &metrics))
         .collect();
-    let gateway = Arc::clone(live.gateway());
+    let current = Arc::clone(live.gateway());
     Ok(Opened {
         beside: Beside {
             follow: Follow(Arc::clone(&directory)),
@@ -96,6 +97,7 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
         },
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
         door: door(config.listener),
+        http: config.http.limits,
         parts: Parts {
             routes,
             backends: backends?,
@@ -106,7 +108,7 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
             lessons,
             verifier: Arc::clone(authorities.verifier()),
             format: config.keys.format,
-            live: gateway,
+            live: current,
             keys_per_client: config.keys.per_client,
             enrolment: config.enrolment,
             first_sights: FirstSights {
@@ -115,6 +117,7 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
             },
             names: config.headers.names.clone(),
             keep_ambiguous_headers: config.headers.keep_ambiguous,
+            http: http(config.http),
             self_service: self_service(config.self_service),
             window,
             observing: config.observe,
@@ -123,6 +126,13 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
             metrics,
         },
     })
+}
+
+fn http(own: config::Http) -> gateway::Http {
+    gateway::Http {
+        head: own.limits.head,
+        transport_security: own.transport_security,
+    }
 }
 
 fn self_service(own: config::SelfService) -> SelfService {

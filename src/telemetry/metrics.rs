@@ -39,6 +39,8 @@ pub struct Metrics {
     pub handshakes: IntCounterVec,
     /// `keyferry_tls_handshake_failures_total{reason}`.
     pub handshake_failures: IntCounterVec,
+    /// `keyferry_http2_closed_total{reason}`.
+    pub http2_closed: IntCounterVec,
     /// `keyferry_connections{state}`.
     pub connections: IntGaugeVec,
     /// `keyferry_upstream_duration_seconds{backend}`.
@@ -154,6 +156,7 @@ impl Metrics {
             renewals: make.counters("renewals_total", "New certificates that were recognised as a known client's, by what, and what became of them.", &["rung", "outcome"])?,
             handshakes: make.counters("tls_handshakes_total", "TLS handshakes by result and version.", &["result", "version"])?,
             handshake_failures: make.counters("tls_handshake_failures_total", "TLS handshakes that failed, by reason.", &["reason"])?,
+            http2_closed: make.counters("http2_closed_total", "HTTP/2 connections that the gateway closed, by reason.", &["reason"])?,
             connections: make.gauges("connections", "Open client connections.", &["state"])?,
             upstream_seconds: make.histograms("upstream_duration_seconds", "From sending a request to a backend to the head of its answer.", &["backend"])?,
             upstream_failures: make.counters("upstream_failures_total", "Attempts that a backend did not answer.", &["backend"])?,

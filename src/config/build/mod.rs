@@ -7,6 +7,7 @@ mod admin;
 mod backend;
 mod files;
 mod headers;
+mod http;
 mod keys;
 mod listener;
 mod network;
@@ -63,6 +64,7 @@ pub(super) fn config(
     let telemetry = builder.telemetry(&file);
     let admin = builder.admin(&file);
     let headers = builder.headers(&file.headers);
+    let http = builder.http(&file.http);
     let self_service = builder.self_service(&file.self_service);
     let cas = builder.cas(&file);
     let lists = builder.lists(&file);
@@ -94,6 +96,7 @@ pub(super) fn config(
                 window: file.migration.window.as_duration(),
             },
             headers: headers?,
+            http: http?,
             observe: observe?,
             shutdown: shutdown?,
             telemetry: telemetry?,

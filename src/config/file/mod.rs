@@ -5,6 +5,7 @@
 //! required. The comments become the descriptions in the JSON Schema, for editors.
 
 mod headers;
+mod http;
 mod key;
 mod listener;
 mod observe;
@@ -13,6 +14,7 @@ mod shutdown;
 mod store;
 
 pub use headers::Headers;
+pub use http::{Http, TransportSecurity};
 pub use key::{Enrolment, Key, Pepper};
 pub use listener::{Ca, Crl, Exception, Listener, ServerCertificate};
 pub use observe::Observe;
@@ -66,6 +68,9 @@ pub struct File {
     /// The headers that carry the identity to backends.
     #[serde(default)]
     pub headers: Headers,
+    /// How large requests may be, how many there may be, and what clients are told.
+    #[serde(default)]
+    pub http: Http,
     /// With this table, requests of an existing gateway are passed on as they came, and recorded.
     pub observe: Option<Observe>,
     /// How the gateway ends on SIGTERM, and how it hands over to another.
