@@ -20,6 +20,7 @@ use super::refusal::Refusal;
 use super::{Gateway, self_service};
 use crate::clock;
 use crate::door::Connection;
+use crate::framing::Unreadable;
 use crate::head::{Head, Malformed};
 use crate::upstream;
 
@@ -189,7 +190,10 @@ impl ProxyHttp for Gateway {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
+        let unreadable = error.root_cause().downcast_ref::<std::io::Error>();
+        let unreadable = unreadable.and_then(|error| error.get_ref()?.downcast_ref::<Unreadable>());
         let refusal = match (error.esource(), error.etype()) {
+            _ if unreadable.is_some() => unreadable.map(|why| Refusal::Unreadable(*why)),
             (
                 ErrorSource::Downstream,
                 ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed,

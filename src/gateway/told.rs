@@ -137,7 +137,8 @@ const fn unreadable_code(unreadable: Unreadable) -> Code {
         | Unreadable::RequestLine
         | Unreadable::Field
         | Unreadable::Length
-        | Unreadable::TwoFramings => Code::RequestMalformed,
+        | Unreadable::TwoFramings
+        | Unreadable::Chunk => Code::RequestMalformed,
     }
 }
 

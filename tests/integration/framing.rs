@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::support::backend::Backend;
+use crate::support::curl::Curl;
 use crate::support::gateway::Gateway;
 use crate::support::s_client::Transcript;
 use crate::support::wait_for;
@@ -321,6 +322,11 @@ fn h8_a_bad_chunk_ends_the_request() {
         "fffffffffffffffff\r\nx\r\n0\r\n\r\n",
         "1\r\nx\r\n0\r\nA: b\n\r\n",
         "1 1\r\nx\r\n0\r\n\r\n",
+        "1 \r\nx\r\n0\r\n\r\n",
+        "\r\n\r\n",
+        ";a\r\n\r\n",
+        "1;a\nb\r\nx\r\n0\r\n\r\n",
+        "1\r\nx\r\n0\r\nno trailer\r\n\r\n",
     ] {
         let bytes = post("Transfer-Encoding: chunked", &format!("{body}{SMUGGLED}"));
         let answer = setting.send(&bytes);
@@ -333,9 +339,39 @@ fn h8_a_bad_chunk_ends_the_request() {
             .any(|r| r.target == "/smuggled");
         assert!(!smuggled, "{body:?}");
     }
+    // Also when it comes after much that was good, and the backend has begun to read.
+    let begun = format!("{:x}\r\n{}\r\n", 70_000, "x".repeat(70_000));
+    let late = post(
+        "Transfer-Encoding: chunked",
+        &format!("{begun};a\r\n\r\n{SMUGGLED}"),
+    );
+    let answer = setting.send(&late);
+    assert_eq!(answer.status(), Some(400), "{answer:#?}");
+    assert!(answer.output.contains("the chunked coding"), "{answer:#?}");
+
+    // The control: good ones, and the connection goes on after them.
     let fields = "Transfer-Encoding: chunked\r\nConnection: close";
     let good = setting.send(&post(fields, "1;a=b\r\nx\r\n0\r\nA: b\r\n\r\n"));
     assert_eq!(good.status(), Some(200));
+    let upload = || {
+        let curl = setting
+            .gateway
+            .curl("/")
+            .certificate(&setting.alice)
+            .http1();
+        curl.header("Transfer-Encoding: chunked")
+            .body("x".repeat(100_000))
+    };
+    let seen = setting.backend.requests().len();
+    for answer in Curl::send_on_one_connection([upload(), upload(), upload()]) {
+        let answer = answer.expect_status(200);
+        assert_eq!(answer.header("connection"), "keep-alive");
+    }
+    let requests = setting.backend.requests().split_off(seen);
+    assert!(
+        requests.iter().all(|r| r.body_bytes == 100_000),
+        "{requests:#?}"
+    );
 }
 
 /// H8 (CVE-2026-2833, CVE-2026-2835, CVE-2026-2836): whatever comes behind a request before it was
@@ -439,7 +475,7 @@ fn h10_a_head_that_is_too_large_is_told_so() {
     setting.expect_refusal(&long, 431, "head_too_large");
     assert!((setting.refused("head_too_large") - 4.0).abs() < 0.5);
 
-    let large = |curl: crate::support::curl::Curl| curl.certificate(&setting.alice).http2();
+    let large = |curl: Curl| curl.certificate(&setting.alice).http2();
     let header = format!("App: {}", "x".repeat(33_000));
     let answer = large(setting.gateway.curl("/").header(&header)).send();
     answer.expect_refusal(431, "head_too_large");
@@ -465,7 +501,7 @@ fn a_connection_makes_as_many_requests_as_it_may() {
             let curl = gateway.curl("/").certificate(&alice);
             if http2 { curl.http2() } else { curl.http1() }
         });
-        let answers = crate::support::curl::Curl::send_on_one_connection(curls);
+        let answers = Curl::send_on_one_connection(curls);
         assert_eq!(answers.len(), 7);
         for (at, answer) in answers.into_iter().enumerate() {
             let answer = answer.expect_status(200);

@@ -10,8 +10,9 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::chunked::Chunked;
 use super::{Http, IDLE, peer};
-use crate::framing::{Reader, Unreadable};
+use crate::framing::{Chunks, Reader, Unreadable};
 
 /// As much as Pingora begins with; most heads fit.
 const USUAL_HEAD: usize = 4096;
@@ -39,11 +40,15 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
                 head = tokio::time::timeout(IDLE, self.head(&mut stream, &mut bytes)) => head,
                 _ = stopping.wait_for(|stops| *stops) => return,
             };
-            match head.unwrap_or(Err(NoRequest::Gone)) {
-                Ok(()) => {}
+            let is_chunked = match head.unwrap_or(Err(NoRequest::Gone)) {
+                Ok(None) => false,
+                Ok(Some(chunks)) => {
+                    stream = Chunked::over(stream, chunks);
+                    true
+                }
                 Err(NoRequest::Gone) => return farewell(stream).await,
                 Err(NoRequest::Unreadable(why)) => return self.turn_away(stream, why).await,
-            }
+            };
             let mut session = ServerSession::new_http1(stream);
             match settings {
                 None => {
@@ -57,12 +62,25 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
             let Some((reused, kept)) = done.map(ReusedHttpStream::consume) else {
                 return;
             };
-            (stream, settings) = (reused, kept);
+            settings = kept;
+            stream = if is_chunked {
+                let Some(stream) = Chunked::within(reused) else {
+                    return;
+                };
+                stream
+            } else {
+                reused
+            };
         }
     }
 
-    /// Reads until the head of a request is whole, and perhaps beyond it.
-    async fn head(&self, stream: &mut Stream, bytes: &mut BytesMut) -> Result<(), NoRequest> {
+    /// Reads until the head of a request is whole, and perhaps beyond it. Gives what follows its body,
+    /// when that comes in chunks.
+    async fn head(
+        &self,
+        stream: &mut Stream,
+        bytes: &mut BytesMut,
+    ) -> Result<Option<Chunks>, NoRequest> {
         let mut reader = Reader::new(self.limits.head);
         loop {
             match stream.read_buf(bytes).await {
@@ -70,7 +88,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
                 Ok(_) => {}
             }
             match reader.more(bytes) {
-                Ok(Some(_)) => return Ok(()),
+                Ok(Some(head)) if head.chunked => {
+                    let mut chunks = Chunks::default();
+                    let body = bytes.get(head.end..).unwrap_or_default();
+                    chunks.more(body).map_err(NoRequest::Unreadable)?;
+                    return Ok(Some(chunks));
+                }
+                Ok(Some(_)) => return Ok(None),
                 Ok(None) => {}
                 Err(why) => return Err(NoRequest::Unreadable(why)),
             }

@@ -4,6 +4,7 @@
 //! after reading more freely than HTTP allows. So the head of each request over HTTP/1 is read here
 //! first, and connections over HTTP/2 are driven here, where it is known why they end.
 
+mod chunked;
 mod http1;
 mod http2;
 

@@ -3,6 +3,10 @@
 //!
 //! Pingora reads more freely than that, and no longer tells what it saw: `docs/HTTP.md` lists where.
 
+mod chunks;
+
+pub use chunks::Chunks;
+
 use memchr::memchr;
 
 /// No body has more bytes than a number of so many digits says.
@@ -58,6 +62,9 @@ pub enum Unreadable {
     /// A coding beside, or instead of, `chunked`.
     #[error("only the transfer coding 'chunked' is known here (RFC 9112 section 6.1)")]
     Coding,
+    /// A chunk that others would end elsewhere.
+    #[error("the body breaks a rule of the chunked coding (RFC 9112 section 7.1)")]
+    Chunk,
     /// Too many bytes.
     #[error("the head of the request is too large; send fewer and shorter header lines")]
     TooLong,
@@ -240,8 +247,11 @@ fn only_chunked(value: &[u8]) -> Result<(), Unreadable> {
 
 /// RFC 9110 section 5.6.2.
 fn is_token(bytes: &[u8]) -> bool {
-    let is_part = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
-    !bytes.is_empty() && bytes.iter().all(is_part)
+    !bytes.is_empty() && bytes.iter().all(|b| is_token_byte(*b))
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
