@@ -53,6 +53,15 @@ const TARGET: &str = "/v1/orders?limit=10";
 /// Long enough that nothing grows old while it is measured.
 const LONG: Duration = Duration::from_hours(24);
 
+/// As it is by default.
+const HTTP: keyferry::gateway::Http = keyferry::gateway::Http {
+    head: keyferry::framing::Limits {
+        bytes: 32 * 1024,
+        fields: 100,
+    },
+    transport_security: None,
+};
+
 fn main() -> Result<()> {
     let world = World::new()?;
     let mut criterion = Criterion::default().configure_from_args();
@@ -219,6 +228,7 @@ impl World {
                 lessons: Arc::new(Lessons::default()),
                 verifier: Arc::clone(&verifier),
                 format: format.clone(),
+                head: HTTP.head,
                 max_stale: LONG,
                 bounds: keyferry::gateway::Bounds {
                     requests_at_once: u32::MAX,
@@ -358,6 +368,10 @@ async fn load(directory: &Directory) -> Result<()> {
 fn asking(directory: &Arc<Directory>) -> Arc<Asking> {
     let routes = Routes::new(Vec::new());
     Arc::new(Asking::new(Arc::clone(directory), true, &routes, &[]))
+}
+
+fn routes() -> Vec<Route> {
+    vec![route("/", Accept::Either), route("/open", Accept::None)]
 }
 
 fn door(

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{HOST, HeaderValue};
+use http::header::{EXPECT, HOST, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use percent_encoding::{percent_decode, percent_decode_str};
@@ -90,6 +90,12 @@ pub enum Malformed {
         "the URL carries an API key, and URLs end up in logs; send it as 'Authorization: Bearer', and rotate this one"
     )]
     KeyInUrl,
+    /// Something else than `100-continue` is expected.
+    #[error("only 'Expect: 100-continue' is known here (RFC 9110 section 10.1.1)")]
+    Expectation,
+    /// More header lines, or longer ones, than are taken.
+    #[error("the request has too many header lines, or too long ones; send fewer and shorter ones")]
+    TooLarge,
     /// Another route for a backend that reads the path more freely.
     #[error(
         "the path can be read as that of another route; send it without '//', ';' and needless percent-encoding"
@@ -124,6 +130,10 @@ impl<'a> Head<'a> {
         }
         if request.method.as_str().len() > LONGEST_METHOD || !covered_is_text(&request.headers) {
             return Err(Malformed::Http);
+        }
+        let expects = request.headers.get_all(EXPECT).iter();
+        if !{ expects }.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+            return Err(Malformed::Expectation);
         }
         if canonical.bytes().any(|b| b.is_ascii_control()) {
             return Err(Malformed::ControlCharacter);

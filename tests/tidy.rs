@@ -11,11 +11,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stages that only compute: no sockets, no files, no clock, no log.
-const CORE: [&str; 11] = [
+const CORE: [&str; 12] = [
     "certificate",
     "client",
     "credential",
     "foresight",
+    "framing",
     "identity",
     "key",
     "limit",

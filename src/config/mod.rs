@@ -28,7 +28,7 @@ pub use lists::{Lists, Look};
 pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
 pub use settings::{
-    Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Keys, Limits, ListFiles,
+    Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Http, Keys, Limits, ListFiles,
     Listener, Migration, NamedFile, Offline, Pem, SelfService, ServerCertificate, Shutdown,
     StoreSettings, Telemetry,
 };
@@ -69,6 +69,8 @@ pub struct Config {
     pub limits: Limits,
     /// The headers that carry the identity to backends.
     pub headers: Headers,
+    /// What clients may ask of the gateway over HTTP.
+    pub http: Http,
     /// Whose requests are only observed; none: the gateway enforces.
     pub observe: Option<Observing>,
     /// How the gateway ends.

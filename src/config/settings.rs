@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::problem::KeyPath;
 use crate::certificate::WhenUnknown;
-use crate::door::{self, ClientCertificates, MinimumTls};
+use crate::door::{self, ClientCertificates, HttpLimits, MinimumTls};
 use crate::gateway;
 use crate::key::{Format, Peppers};
 use crate::policy::Network;
@@ -314,6 +316,15 @@ pub struct Shutdown {
     pub drain_timeout: Duration,
     /// Where another can take over; its folder exists.
     pub upgrade_socket: Option<PathBuf>,
+}
+
+/// What clients may ask of the gateway, and are told.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// How large requests may be, and how many.
+    pub limits: HttpLimits,
+    /// `Strict-Transport-Security`; none when nothing is said.
+    pub transport_security: Option<HeaderValue>,
 }
 
 /// Metrics, health and logs.

@@ -11,6 +11,7 @@ mod connection;
 mod failure;
 mod gate;
 pub mod hello;
+mod http;
 mod journal;
 mod line;
 mod notes;
@@ -36,6 +37,7 @@ pub use acceptor::{AcceptorError, ClientCertificates, MinimumTls, ServerCertific
 pub use connection::{Connection, Tls};
 pub use failure::Failure;
 pub use gate::Bounds;
+pub use http::{Http, HttpLimits, Refuse};
 pub use journal::{Entry, Journal, Origin, Share};
 pub use line::{Closing, Lifetimes, Line, Lines, Serving};
 pub use notes::Offer;

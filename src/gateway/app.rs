@@ -77,7 +77,6 @@ impl HttpServerApp for App {
                 return None;
             }
             if running.http2.is_none() {
-                line.await_head();
                 let idle = self.lifetimes.idle_timeout.as_secs();
                 session.set_keepalive(Some(idle.max(1)));
             } else {

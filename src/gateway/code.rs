@@ -43,17 +43,21 @@ pub enum Code {
     KeyAlreadyIssued,
     KeyRotated,
     TooManyKeys,
+    ExpectationUnknown,
     RateLimited,
+    HeadTooLarge,
     InternalError,
+    TransferCodingUnknown,
     CertificateRevocationUnknown,
     StoreUnavailable,
     BackendUnavailable,
     Overloaded,
+    HttpVersionUnknown,
 }
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 42] = [
         Self::RequestMalformed,
         Self::CredentialAmbiguous,
         Self::CredentialMissing,
@@ -86,12 +90,16 @@ impl Code {
         Self::KeyAlreadyIssued,
         Self::KeyRotated,
         Self::TooManyKeys,
+        Self::ExpectationUnknown,
         Self::RateLimited,
+        Self::HeadTooLarge,
         Self::InternalError,
+        Self::TransferCodingUnknown,
         Self::CertificateRevocationUnknown,
         Self::StoreUnavailable,
         Self::BackendUnavailable,
         Self::Overloaded,
+        Self::HttpVersionUnknown,
     ];
 
     /// Status, code and title.
@@ -130,12 +138,16 @@ impl Code {
             Self::KeyAlreadyIssued => (409, "key_already_issued", "The key was fetched before"),
             Self::KeyRotated => (409, "key_rotated", "The key was rotated before"),
             Self::TooManyKeys => (409, "too_many_keys", "The client has as many keys as it may have"),
+            Self::ExpectationUnknown => (417, "expectation_unknown", "What the request expects is not known here"),
             Self::RateLimited => (429, "rate_limited", "Too many requests"),
+            Self::HeadTooLarge => (431, "head_too_large", "The head of the request is too large"),
             Self::InternalError => (500, "internal_error", "The gateway failed"),
+            Self::TransferCodingUnknown => (501, "transfer_coding_unknown", "The transfer coding is not known here"),
             Self::CertificateRevocationUnknown => (503, "certificate_revocation_unknown", "Revocation cannot be checked now"),
             Self::StoreUnavailable => (503, "store_unavailable", "The credential cannot be checked now"),
             Self::BackendUnavailable => (503, "backend_unavailable", "The service does not answer"),
             Self::Overloaded => (503, "overloaded", "Too many requests at once"),
+            Self::HttpVersionUnknown => (505, "http_version_unknown", "This version of HTTP is not spoken here"),
         }
     }
 

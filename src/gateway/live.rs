@@ -45,6 +45,8 @@ pub struct Live {
     pub self_service: SelfService,
     /// What leads clients to where they fetch their keys.
     pub link_to_keys: Option<HeaderValue>,
+    /// `Strict-Transport-Security` (RFC 6797), where the operator wants it.
+    pub transport_security: Option<HeaderValue>,
     /// How far back a certificate counts as still in use.
     pub window: Duration,
     /// Whose requests are only observed; none: it enforces.

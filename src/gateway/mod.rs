@@ -23,6 +23,7 @@ mod running;
 mod seen;
 mod self_service;
 mod told;
+mod unread;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -39,6 +40,7 @@ pub use notice::link_to_keys;
 pub use overload::{Bounds, Limited, PerClient, TooMany};
 pub use refusal::Refusal;
 pub use running::Overseer;
+pub use unread::Unread;
 
 use limit::Limits;
 use overload::Overload;
@@ -49,6 +51,7 @@ use crate::clock::Timestamp;
 use crate::credential::Presented;
 use crate::directory::{Directory, Lessons, Sightings};
 use crate::door::Connection;
+use crate::framing;
 use crate::head::Head;
 use crate::identity::{self, Freshness, Grace, Purpose};
 use crate::key::Format;
@@ -76,6 +79,8 @@ pub struct Parts {
     pub verifier: Arc<Verifier>,
     /// How keys begin.
     pub format: Format,
+    /// How large the head of a request may be.
+    pub head: framing::Limits,
     /// How long the directory is believed without a word from the store.
     pub max_stale: Duration,
     /// What there may be at once, and how often.

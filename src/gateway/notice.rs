@@ -2,7 +2,7 @@
 //! by certificate, that this ends.
 
 use http::HeaderName;
-use http::header::{HeaderMap, HeaderValue, LINK};
+use http::header::{HeaderMap, HeaderValue, LINK, STRICT_TRANSPORT_SECURITY};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 
@@ -24,7 +24,7 @@ pub fn link_to_keys(base: &str) -> Option<HeaderValue> {
     .ok()
 }
 
-/// Tells a client what became of the key that it sent to be checked, and one that came by
+/// Tells a client to come by TLS only, as long as the backend does not say so itself; what became of the key that it sent to be checked, and one that came by
 /// certificate alone what was announced of its phase.
 ///
 /// `Deprecation` and `Sunset` have one value each, and what a backend says of its resource would be
@@ -34,6 +34,11 @@ pub fn link_to_keys(base: &str) -> Option<HeaderValue> {
 ///
 /// When the head takes no more headers.
 pub(super) fn tell(head: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
+    if let Some(value) = &exchange.live.transport_security
+        && !head.headers.contains_key(STRICT_TRANSPORT_SECURITY)
+    {
+        head.insert_header(STRICT_TRANSPORT_SECURITY, value)?;
+    }
     if let Some(checked) = exchange.key_check {
         head.insert_header(API_KEY_CHECK, checked.as_str())?;
     }

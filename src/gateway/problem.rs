@@ -9,7 +9,8 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde::Serialize;
 
-use super::{Code, Exchange, Refusal, notice};
+use super::notice;
+use super::{Code, Exchange, Refusal};
 use crate::identity::Refused;
 use crate::policy::{Accept, Denial, Denied};
 
@@ -51,26 +52,11 @@ pub(super) async fn answer(
     exchange: &Exchange,
 ) -> pingora::Result<()> {
     let code = refusal.code();
-    let problem = Problem {
-        r#type: format!("{}problems/{}", links.base_url(), code.as_str()),
-        title: code.title(),
-        status: code.status(),
-        detail,
-        reason: code.as_str(),
-        request_id: &exchange.request_id,
-        problems: refusal
-            .rejected()
-            .map(|rejected| rejected.problems().iter().collect())
-            .unwrap_or_default(),
-        next_step: next_step(refusal, links),
-    };
+    let problem = Problem::of(refusal, detail, links, &exchange.request_id);
     let (body, content_type) = if prefers_text(&session.req_header().headers) {
         (problem.to_text(), "text/plain; charset=utf-8")
     } else {
-        (
-            serde_json::to_string(&problem).unwrap_or_default(),
-            "application/problem+json",
-        )
+        (problem.to_json(), "application/problem+json")
     };
     let mut head = ResponseHeader::build(code.status(), Some(8))?;
     head.insert_header(CONTENT_TYPE, content_type)?;
@@ -134,7 +120,38 @@ impl Links<'_> {
     }
 }
 
-impl Problem<'_> {
+/// The document of a `refusal` where there is no request that it answers.
+pub(super) fn document(
+    refusal: &Refusal,
+    detail: &str,
+    links: Links<'_>,
+    request_id: &str,
+) -> String {
+    Problem::of(refusal, detail, links, request_id).to_json()
+}
+
+impl<'a> Problem<'a> {
+    fn of(refusal: &'a Refusal, detail: &'a str, links: Links<'_>, request_id: &'a str) -> Self {
+        let code = refusal.code();
+        Self {
+            r#type: format!("{}problems/{}", links.base_url(), code.as_str()),
+            title: code.title(),
+            status: code.status(),
+            detail,
+            reason: code.as_str(),
+            request_id,
+            problems: refusal
+                .rejected()
+                .map(|rejected| rejected.problems().iter().collect())
+                .unwrap_or_default(),
+            next_step: next_step(refusal, links),
+        }
+    }
+
+    fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
     fn to_text(&self) -> String {
         let Self {
             title,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Method;
-use http::header::HeaderMap;
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::{Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
 use pingora::protocols::Digest;
@@ -23,6 +23,7 @@ use super::refusal::Refusal;
 use super::{Gateway, running, self_service};
 use crate::clock;
 use crate::door::{Closing, Connection};
+use crate::framing::Unreadable;
 use crate::head::{Head, Malformed};
 use crate::upstream;
 
@@ -101,6 +102,10 @@ impl ProxyHttp for Proxy {
             );
         };
         exchange.sent = Some(clock::monotonic());
+        if session.req_header().version < Version::HTTP_11 {
+            // Such a client knows no `100 Continue` (RFC 9110 section 10.1.1).
+            request.remove_header(&EXPECT);
+        }
         let permit = match leave {
             Leave::Permitted(permit) => permit,
             Leave::Observed(observed) => {
@@ -166,6 +171,9 @@ impl ProxyHttp for Proxy {
         if let (Some(sent), Some(backend)) = (exchange.sent.take(), exchange.backend()) {
             backend.observe_answer(sent.elapsed());
         }
+        if let Some(fault) = fault(session, response) {
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, fault).into_up());
+        }
         if exchange.is_observed() {
             return Ok(());
         }
@@ -213,12 +221,15 @@ impl ProxyHttp for Proxy {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
+        let unreadable = error.root_cause().downcast_ref::<std::io::Error>();
+        let unreadable = unreadable.and_then(|error| error.get_ref()?.downcast_ref::<Unreadable>());
         let refusal = match (error.esource(), error.etype()) {
             (ErrorSource::Downstream, ErrorType::ReadError)
                 if closing(session) == Some(Closing::SlowBody) =>
             {
                 Some(Refusal::TooSlow)
             }
+            _ if unreadable.is_some() => unreadable.map(|why| Refusal::Unreadable(*why)),
             (
                 ErrorSource::Downstream,
                 ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed,
@@ -264,13 +275,14 @@ impl Gateway {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<bool, Refusal> {
+        if let Err(refusal) = self.limit(session.req_header()) {
+            // What comes next may be meant for a tunnel, and is no request.
+            session.set_keepalive(None);
+            return Err(refusal);
+        }
         let body = self_service::body(session, &exchange.live.self_service.path).await?;
         let head = self.head(session)?;
         exchange.note_head(&head);
-        if *head.method == Method::TRACE {
-            // It would show the identity and its signature to the client (RFC 9110 section 9.3.8).
-            return Err(Refusal::MethodNotAllowed(EVERY_OTHER_METHOD));
-        }
         let connection = connection(session)
             .ok_or(Refusal::Internal("the connection was not made by the door"))?;
         let now = exchange.now;
@@ -340,6 +352,36 @@ impl Gateway {
         problem::answer(session, (refusal, &detail), links, exchange).await
     }
 
+    /// Refuses the methods that open tunnels or show the identity and its signature to the client (RFC
+    /// 9110 section 9.3), and what `h2` lets through over HTTP/2 and is too large or none. Heads over
+    /// HTTP/1 were read strictly as they came in.
+    fn limit(&self, request: &RequestHeader) -> Result<(), Refusal> {
+        if matches!(request.method, Method::CONNECT | Method::TRACE) {
+            return Err(Refusal::MethodNotAllowed(EVERY_OTHER_METHOD));
+        }
+        if request.version != Version::HTTP_2 {
+            return Ok(());
+        }
+        let (limits, mut size) = (self.parts.head, request.raw_path().len());
+        for (name, value) in &request.headers {
+            let length = name.as_str().len().saturating_add(value.len());
+            size = size.saturating_add(length);
+            let ends = [value.as_bytes().first(), value.as_bytes().last()];
+            if ends.into_iter().flatten().any(|b| b" \t".contains(b)) {
+                return Err(Malformed::Http.into());
+            }
+        }
+        if request.headers.len() > limits.fields || size > limits.bytes {
+            return Err(Malformed::TooLarge.into());
+        }
+        let lengths = request.headers.get_all(CONTENT_LENGTH).iter().count();
+        let scheme = request.uri.scheme_str();
+        if lengths > 1 || !scheme.is_none_or(|scheme| matches!(scheme, "https" | "http")) {
+            return Err(Malformed::Http.into());
+        }
+        Ok(())
+    }
+
     fn head<'a>(&self, session: &'a Session) -> Result<Head<'a>, Malformed> {
         let request = session.req_header();
         Head::read(request, request.raw_path(), &self.parts.format)
@@ -349,6 +391,22 @@ impl Gateway {
 /// Why we close the connection, if we do.
 pub(super) fn closing(session: &Session) -> Option<Closing> {
     connection(session)?.line().closing()
+}
+
+/// Why an answer of a backend cannot be passed on: others could end it elsewhere than Pingora does.
+fn fault(session: &Session, response: &ResponseHeader) -> Option<&'static str> {
+    // Pingora asks for WebSocket and nothing else, and passes on what follows as it comes.
+    let asked = session.req_header().headers.get(UPGRADE);
+    let asked = asked.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if response.status == StatusCode::SWITCHING_PROTOCOLS && !asked {
+        return Some("101 without having been asked");
+    }
+    let mut codings = response.headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if !codings.next().is_none_or(is_chunked) || codings.next().is_some() {
+        return Some("a transfer coding that is not known");
+    }
+    (response.headers.get_all(CONTENT_LENGTH).iter().count() > 1).then_some("two content lengths")
 }
 
 /// The address that the connection came from.

@@ -7,6 +7,7 @@ use crate::certificate::Rejected;
 use crate::clock::Timestamp;
 use crate::credential::Ambiguous;
 use crate::directory::Unavailable;
+use crate::framing::Unreadable;
 use crate::head::Malformed;
 use crate::identity::Identity;
 use crate::identity::Refused;
@@ -19,6 +20,8 @@ use crate::store::Epoch;
 pub enum Refusal {
     /// Its head has no single reading.
     Malformed(Malformed),
+    /// What came before any request could be read.
+    Unreadable(Unreadable),
     /// It carries two keys.
     Ambiguous(Ambiguous),
     /// No route serves it.
@@ -100,6 +103,7 @@ impl Refusal {
             Self::Internal(what) => Some((*what).to_owned()),
             Self::Identity(Refused::Unconfirmed | Refused::KeyMalformed(_))
             | Self::Malformed(_)
+            | Self::Unreadable(_)
             | Self::Token(_)
             | Self::Ambiguous(_)
             | Self::RouteNotFound
@@ -147,6 +151,7 @@ impl Refusal {
             },
             Self::Ambiguous(_) => "key",
             Self::Malformed(_)
+            | Self::Unreadable(_)
             | Self::Token(_)
             | Self::RouteNotFound
             | Self::TooSlow
@@ -227,6 +232,7 @@ macro_rules! gather {
 
 gather! {
     Malformed => Malformed,
+    Unreadable => Unreadable,
     Ambiguous => Ambiguous,
     Refused => Identity,
     Denied => Policy,

@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::{Code, Refusal};
 use crate::certificate::{Rejected, Trust};
 use crate::clock::Timestamp;
+use crate::framing::Unreadable;
+use crate::head::Malformed;
 use crate::identity::Refused;
 use crate::policy::{Accept, Denial};
 
@@ -15,7 +17,10 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
+            Self::Malformed(Malformed::Expectation) => Code::ExpectationUnknown,
+            Self::Malformed(Malformed::TooLarge) => Code::HeadTooLarge,
             Self::Malformed(_) | Self::Token(_) | Self::NotARotation => Code::RequestMalformed,
+            Self::Unreadable(unreadable) => unreadable_code(*unreadable),
             Self::Ambiguous(_) => Code::CredentialAmbiguous,
             Self::RouteNotFound => Code::RouteNotFound,
             Self::TooSlow => Code::RequestTimeout,
@@ -59,6 +64,7 @@ impl Refusal {
     pub fn detail(&self, trust: &Trust) -> String {
         match self {
             Self::Malformed(malformed) => sentence(malformed),
+            Self::Unreadable(unreadable) => sentence(unreadable),
             Self::Token(malformed) => sentence(malformed),
             Self::Ambiguous(ambiguous) => sentence(ambiguous),
             Self::RouteNotFound => "No route serves this host and path.".to_owned(),
@@ -119,6 +125,20 @@ const HANDSHAKE_REQUIRED: &str = "This connection resumed an earlier TLS session
     without resumption and repeat the request.";
 const INTERNAL: &str =
     "Something went wrong in the gateway; the request id finds it in the operator's log.";
+
+const fn unreadable_code(unreadable: Unreadable) -> Code {
+    match unreadable {
+        Unreadable::TooLong | Unreadable::TooMany => Code::HeadTooLarge,
+        Unreadable::Coding => Code::TransferCodingUnknown,
+        Unreadable::Version => Code::HttpVersionUnknown,
+        Unreadable::Line
+        | Unreadable::RequestLine
+        | Unreadable::Field
+        | Unreadable::Length
+        | Unreadable::TwoFramings
+        | Unreadable::Chunk => Code::RequestMalformed,
+    }
+}
 
 fn identity_code(refused: &Refused) -> Code {
     match refused {
@@ -232,7 +252,7 @@ fn policy_detail(denial: &Denial, trust: &Trust) -> String {
 }
 
 /// An error's text as a sentence.
-fn sentence(error: &impl std::fmt::Display) -> String {
+pub(super) fn sentence(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();
     let mut chars = text.chars();
     let first = chars.next().map(char::to_uppercase);

@@ -44,7 +44,7 @@ use crate::admin::{self, Admin};
 use crate::certificate::TrustError;
 use crate::clock;
 use crate::config::{Config, Problems, Seen, Source};
-use crate::door::{AcceptorError, Door, Journal};
+use crate::door::{AcceptorError, Door, Http, Journal};
 use crate::gateway::{App, Gateway, Overseer, Proxy};
 use crate::store::{embedded, local};
 use crate::telemetry::Levels;
@@ -176,6 +176,7 @@ fn add(
     );
     let lifetimes = opened.door.lifetimes;
     let gateway = Arc::new(Gateway::new(opened.parts).until(services.stages.parting()));
+    let unread = Arc::new(gateway.unread());
     let overseer = Overseer::new(Arc::clone(&gateway), lifetimes);
     services.last("overseer", Oversee(overseer));
     let mut proxy = HttpProxy::new(
@@ -184,10 +185,17 @@ fn add(
     );
     proxy.handle_init_modules();
     let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(lifetimes.idle_timeout);
+    // The gateway refuses it like everything else, and so that it is counted.
+    options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
     let app = App::new(proxy, gateway, lifetimes);
-    let door = Door::new(&opened.door, verifier, asking, app, metrics, journal)?;
+    let http = Http::new(
+        app,
+        (opened.http, lifetimes.idle_timeout),
+        unread,
+        metrics.clone(),
+    );
+    let door = Door::new(&opened.door, verifier, asking, http, metrics, journal)?;
     let parting = Parting::new(door, services.stages);
     let mut gateway = Service::new("gateway".to_owned(), parting);
     gateway.add_listener(ListenerConfig::tcp(listens.public.to_string()));

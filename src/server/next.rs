@@ -62,6 +62,7 @@ pub(super) fn parts(
         },
         names: names.clone(),
         keep_ambiguous_headers: config.headers.keep_ambiguous,
+        transport_security: config.http.transport_security.clone(),
         link_to_keys: link_to_keys(&config.self_service.path),
         self_service: self_service(&config.self_service),
         window: config.migration.window,

@@ -39,6 +39,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Opened {
     pub(super) parts: Parts,
     pub(super) door: door::Settings,
+    pub(super) http: door::HttpLimits,
     pub(super) beside: Beside,
     pub(super) health: Health,
 }
@@ -85,6 +86,7 @@ pub(super) fn open(
     let lessons = Arc::new(Lessons::default());
     let gateway = Arc::clone(live.gateway());
     let budgets = config.limits.gateway.budgets();
+    let http = config.http.limits;
     Ok(Opened {
         beside: Beside {
             follow: Follow(Arc::clone(&directory)),
@@ -101,6 +103,7 @@ pub(super) fn open(
         },
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
         door: door(config.listener, config.limits.door, config.lifetimes),
+        http,
         parts: Parts {
             directory,
             store,
@@ -108,6 +111,7 @@ pub(super) fn open(
             lessons,
             verifier: Arc::clone(authorities.verifier()),
             format: config.keys.format,
+            head: http.head,
             max_stale,
             bounds: config.limits.gateway,
             budgets,

@@ -113,6 +113,15 @@ pub fn is_misleading(name: &str) -> bool {
         || begins(name, MISLEADING_PREFIX)
 }
 
+/// Whether `name` looks like one that frames the body to backends that fold names, and is not that one.
+#[must_use]
+pub fn is_disguised_framing(name: &str) -> bool {
+    let is_disguise = |real: &&str| folds_to(name, real) && !name.eq_ignore_ascii_case(real);
+    ["content-length", "transfer-encoding"]
+        .iter()
+        .any(is_disguise)
+}
+
 fn begins(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len())
         .is_some_and(|start| folds_to(start, prefix))

@@ -39,6 +39,8 @@ pub struct Metrics {
     pub handshakes: IntCounterVec,
     /// `keyferry_tls_handshake_failures_total{reason}`.
     pub handshake_failures: IntCounterVec,
+    /// `keyferry_http2_closed_total{reason}`.
+    pub http2_closed: IntCounterVec,
     /// `keyferry_connections{state}`.
     pub connections: IntGaugeVec,
     /// `keyferry_connections_rejected_total{reason}`.
@@ -173,6 +175,7 @@ impl Metrics {
             requests_limited: make.counters("requests_limited_total", "Requests that were refused, by the limit that they exceeded.", &["limit"])?,
             budgets_shared: make.register(IntGauge::with_opts(opts("budgets_shared", "Clients whose requests per second this gateway divides with others, by what the store last told."))?)?,
             connections_closed: make.counters("connections_closed_total", "Connections, and streams of HTTP/2, that the gateway ended before their client did, by reason.", &["reason"])?,
+            http2_closed: make.counters("http2_closed_total", "HTTP/2 connections that the gateway closed, by reason.", &["reason"])?,
             upstream_seconds: make.histograms("upstream_duration_seconds", "From sending a request to a backend to the head of its answer.", &["backend"])?,
             upstream_failures: make.counters("upstream_failures_total", "Attempts that a backend did not answer.", &["backend"])?,
             keys: make.gauges("keys", "Keys that can be used, by the pepper of their digest.", &["pepper"])?,

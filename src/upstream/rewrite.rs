@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use uuid::Uuid;
 
@@ -57,6 +57,7 @@ pub fn rewrite(
     now: Timestamp,
 ) -> Result<(), CannotSend> {
     strip(request, rules);
+    join_cookies(request);
 
     let target = match head.query {
         Some(query) => format!("{}?{query}", head.path),
@@ -100,6 +101,24 @@ pub fn rewrite(
 /// everywhere: nobody behind us needs it.
 pub fn pass_on(request: &mut RequestHeader, _: &Observed, format: &Format) {
     remove(request, |name, value| carries_key(name, value, format));
+    join_cookies(request);
+}
+
+/// Makes one header of the pieces in which clients send cookies over HTTP/2; over HTTP/1, backends
+/// know only one (RFC 9113 section 8.2.3).
+fn join_cookies(request: &mut RequestHeader) {
+    let pieces: Vec<&[u8]> = request
+        .headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if pieces.len() > 1
+        && let Ok(whole) = HeaderValue::from_bytes(&pieces.join(&b"; "[..]))
+    {
+        // What was one header is one again: it cannot be too many.
+        let _ = request.insert_header(COOKIE, whole);
+    }
 }
 
 /// Removes every header that could be taken for an identity, and every one that carries a key.
@@ -107,6 +126,7 @@ fn strip(request: &mut RequestHeader, rules: &Rules<'_>) {
     remove(request, |name, value| {
         header::is_reserved(name.as_str(), rules.names)
             || header::is_misleading(name.as_str())
+            || header::is_disguised_framing(name.as_str())
             || (!rules.keep_ambiguous && header::is_ambiguous(name.as_str()))
             || carries_key(name, value, rules.format)
     });

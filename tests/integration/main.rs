@@ -44,6 +44,8 @@ mod foresight;
 #[cfg(test)]
 mod forgery;
 #[cfg(test)]
+mod framing;
+#[cfg(test)]
 mod grace;
 #[cfg(test)]
 mod harness;
@@ -51,6 +53,8 @@ mod harness;
 mod headers;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod http2;
 #[cfg(test)]
 mod imported;
 #[cfg(test)]

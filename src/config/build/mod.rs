@@ -8,6 +8,7 @@ mod backend;
 mod connections;
 mod files;
 mod headers;
+mod http;
 mod keys;
 mod limits;
 mod listener;
@@ -65,6 +66,7 @@ pub(super) fn config(
     let telemetry = builder.telemetry(&file);
     let admin = builder.admin(&file);
     let headers = builder.headers(&file.headers);
+    let http = builder.http(&file.http);
     let self_service = builder.self_service(&file.self_service);
     let cas = builder.cas(&file);
     let lists = builder.lists(&file);
@@ -99,6 +101,7 @@ pub(super) fn config(
             },
             limits: limits?,
             headers: headers?,
+            http: http?,
             observe: observe?,
             shutdown: shutdown?,
             telemetry: telemetry?,

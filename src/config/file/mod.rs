@@ -6,6 +6,7 @@
 
 mod connections;
 mod headers;
+mod http;
 mod key;
 mod limits;
 mod listener;
@@ -16,6 +17,7 @@ mod store;
 
 pub use connections::Connections;
 pub use headers::Headers;
+pub use http::{Http, TransportSecurity};
 pub use key::{Enrolment, Key, Pepper};
 pub use limits::Limits;
 pub use listener::{Ca, Crl, Exception, Listener, ServerCertificate};
@@ -76,6 +78,9 @@ pub struct File {
     /// The headers that carry the identity to backends.
     #[serde(default)]
     pub headers: Headers,
+    /// How large requests may be, how many there may be, and what clients are told.
+    #[serde(default)]
+    pub http: Http,
     /// With this table, requests of an existing gateway are passed on as they came, and recorded.
     pub observe: Option<Observe>,
     /// How the gateway ends on SIGTERM, and how it hands over to another.
