@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 use percent_encoding::{percent_decode, percent_decode_str};
 
+use crate::front::Unreadable;
 use crate::key::Format;
 use crate::sign::header::CONTENT_DIGEST;
 
@@ -68,6 +69,9 @@ pub enum Malformed {
         "the path can be read as that of another route; send it without '//', ';' and needless percent-encoding"
     )]
     AmbiguousPath,
+    /// A certificate that a front forwards, and that has not one reading.
+    #[error("{0}")]
+    Forwarded(Unreadable),
 }
 
 impl<'a> Head<'a> {

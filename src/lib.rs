@@ -23,6 +23,7 @@ pub mod credential;
 pub mod directory;
 pub mod door;
 pub mod foresight;
+pub mod front;
 pub mod gateway;
 pub mod head;
 pub mod identity;

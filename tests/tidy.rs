@@ -11,11 +11,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stages that only compute: no sockets, no files, no clock, no log.
-const CORE: [&str; 10] = [
+const CORE: [&str; 11] = [
     "certificate",
     "client",
     "credential",
     "foresight",
+    "front",
     "identity",
     "key",
     "observe",
@@ -38,7 +39,7 @@ const ORDER: [&[&str]; 7] = [
     &["directory", "foresight", "observe"],
     &["identity"],
     &["policy"],
-    &["sign"],
+    &["sign", "front"],
     &["door", "gateway", "upstream", "telemetry"],
     &["admin"],
 ];

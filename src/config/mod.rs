@@ -17,9 +17,11 @@ mod typed;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::certificate::Ca;
 use crate::client::{Enrolment, Renewal};
+use crate::front::Fronts;
 use crate::policy::{Observing, Route};
 pub use lists::{Lists, Look};
 pub use period::Period;
@@ -63,6 +65,8 @@ pub struct Config {
     pub headers: Headers,
     /// Whose requests are only observed; none: the gateway enforces.
     pub observe: Option<Observing>,
+    /// Who is believed to forward the certificates of clients.
+    pub fronts: Arc<Fronts>,
     /// Metrics, health and logs.
     pub telemetry: Telemetry,
     /// Where the operator's questions are answered, a loopback address; none when nowhere.

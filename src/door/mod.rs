@@ -23,20 +23,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora::apps::ServerApp;
 use pingora::listeners::TlsAccept;
-use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as TcpStream;
 use pingora::protocols::tls::server::handshake_with_callback;
+use pingora::protocols::{GetSocketDigest as _, Stream};
 use pingora::server::ShutdownWatch;
 use prometheus::IntGauge;
 
 pub use acceptor::{AcceptorError, ClientCertificates, MinimumTls, ServerCertificate, Settings};
-pub use connection::{Connection, Tls};
+pub use connection::{Connection, Through, Tls};
 pub use failure::Failure;
 pub use journal::{Entry, Journal, Origin, Share};
 pub use notes::Offer;
 
 use crate::certificate::Verifier;
 use crate::clock;
+use crate::front::Fronts;
 use crate::policy::{Asking, Network};
 use crate::telemetry::Metrics;
 use crate::tls::ssl::{SslAcceptor, SslRef};
@@ -52,6 +53,7 @@ pub struct Door<A> {
     asking: Arc<Asking>,
     deadline: Duration,
     balancers: Option<Vec<Network>>,
+    fronts: Arc<Fronts>,
     verifier: Arc<Verifier>,
     proxy: Arc<A>,
     metrics: Metrics,
@@ -94,6 +96,7 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             asking,
             deadline: settings.handshake_timeout,
             balancers: settings.balancers.clone(),
+            fronts: Arc::clone(&settings.fronts),
             verifier,
             proxy: Arc::new(proxy),
             open: metrics.connections.with_label_values(&["open"]),
@@ -110,10 +113,8 @@ impl<A: ServerApp + Send + Sync> Door<A> {
     }
 
     async fn shake_hands(&self, mut tcp: TcpStream, notes: &Notes) -> Result<Stream, Failed> {
-        if let Some(balancers) = &self.balancers
-            && let Some(caller) = proxy_header::take(&mut tcp, balancers).await?
-        {
-            notes.note_caller(caller);
+        if let Some(balancers) = &self.balancers {
+            proxy_header::take(&mut tcp, balancers, notes).await?;
         }
         let name = match opening::look(&mut tcp).await {
             Ok(Opening::Tls { server_name }) => server_name,
@@ -129,7 +130,10 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             }
             Err(_) => return Err(Failure::ClosedBeforeHello.into()),
         };
-        let acceptor = if self.asking.asks(name.as_deref()) {
+        let digest = tcp.get_socket_digest();
+        let peer = digest.and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        let is_front = self.fronts.asks([notes.balancer(), peer]);
+        let acceptor = if is_front || self.asking.asks(name.as_deref()) {
             &self.acceptor
         } else {
             &self.silent

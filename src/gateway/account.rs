@@ -10,6 +10,7 @@ use pingora::proxy::Session;
 use super::proxy::connection;
 use super::{Exchange, Gateway};
 use crate::certificate::{Reason, Verified};
+use crate::credential::Assurance;
 use crate::door::Connection;
 use crate::head::LONGEST_METHOD;
 use crate::telemetry::{AccessLine, Outcome};
@@ -23,7 +24,8 @@ impl Gateway {
         let duration = exchange.started.elapsed();
         self.count(exchange, status, error.is_some(), duration);
         let connection = connection(session);
-        let unknown = self.accepted_unknown(exchange, connection);
+        let clients = exchange.behind_front.as_ref().or(connection);
+        let unknown = self.accepted_unknown(exchange, clients);
         let peer = session
             .client_addr()
             .map(ToString::to_string)
@@ -55,6 +57,12 @@ impl Gateway {
             }),
             would_refuse: exchange.would_refuse.as_ref().map(|(reason, _)| *reason),
             auth: exchange.auth,
+            assurance: exchange.assurance.map(Assurance::as_str),
+            front: exchange.front.as_deref(),
+            client_address: exchange
+                .peer
+                .filter(|_| exchange.front.is_some())
+                .map(|address| address.to_string()),
             client: exchange.caller.as_ref().map(|(client, _)| client),
             key: exchange.caller.as_ref().map(|(_, key)| *key),
             certificate_problem: exchange

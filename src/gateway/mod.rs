@@ -9,6 +9,7 @@ mod check;
 mod code;
 mod enrol;
 mod exchange;
+mod front;
 mod limit;
 mod notice;
 mod observe;
@@ -39,6 +40,7 @@ use crate::clock::Timestamp;
 use crate::credential::Presented;
 use crate::directory::{Directory, Lessons, Sightings};
 use crate::door::Connection;
+use crate::front::Fronts;
 use crate::head::{Head, Malformed};
 use crate::identity::{self, Freshness, Grace, Purpose};
 use crate::key::{Format, Peppers};
@@ -101,6 +103,8 @@ pub struct Parts {
 /// The parts that are replaced while the gateway runs. A request keeps those with which it began.
 #[derive(Debug)]
 pub struct Live {
+    /// Who is believed to forward the certificates of clients.
+    pub fronts: Arc<Fronts>,
     /// What key digests are made with.
     pub peppers: Peppers,
     /// What becomes of new certificates of known clients, by authority.

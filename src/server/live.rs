@@ -259,6 +259,7 @@ fn parts(config: &Config, backends: &[String], names: &Names) -> gateway::Live {
         key.map(|key| Signer::new(key, names.clone()))
     };
     gateway::Live {
+        fronts: Arc::clone(&config.fronts),
         peppers: config.keys.peppers.clone(),
         renewal: config.renewal.clone(),
         signers: backends.iter().map(signer).collect(),

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::config::{self, Config, Seen, Source, StoreSettings};
 use crate::directory::{Directory, Lessons, Sightings};
 use crate::door::{self, ClientCertificates};
+use crate::front::Fronts;
 use crate::gateway::{FirstSights, Parts, SelfService};
 use crate::key::Peppers;
 use crate::observe::Observations;
@@ -85,7 +86,7 @@ pub(super) fn open(config: Config, (source, seen): (Source, Seen)) -> Result<Ope
         secrets: live.counting(),
         snapshot,
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
-        door: door(config.listener),
+        door: door(config.listener, config.fronts),
         commands,
         lists: KeepLists(Arc::clone(&authorities)),
         reload: Reload::new(source, seen, live, &metrics),
@@ -188,7 +189,7 @@ async fn embedded(settings: &embedded::Settings) -> Result<Embedded, OpenError> 
     }
 }
 
-fn door(listener: config::Listener) -> door::Settings {
+fn door(listener: config::Listener, fronts: Arc<Fronts>) -> door::Settings {
     let certificate = |certificate: config::ServerCertificate| door::ServerCertificate {
         chain_pem: certificate.chain.as_bytes().to_vec(),
         key_pem: certificate.key,
@@ -197,6 +198,7 @@ fn door(listener: config::Listener) -> door::Settings {
         client_certificates: listener.client_certificates,
         handshake_timeout: listener.handshake_timeout,
         balancers: listener.balancers,
+        fronts,
         minimum_tls: listener.minimum_tls,
         http2: listener.http2,
         certificates: listener.certificates.into_iter().map(certificate).collect(),

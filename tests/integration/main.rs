@@ -42,6 +42,8 @@ mod foresight;
 #[cfg(test)]
 mod forgery;
 #[cfg(test)]
+mod fronts;
+#[cfg(test)]
 mod grace;
 #[cfg(test)]
 mod harness;

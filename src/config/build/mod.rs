@@ -6,6 +6,7 @@
 mod admin;
 mod backend;
 mod files;
+mod front;
 mod headers;
 mod keys;
 mod listener;
@@ -65,6 +66,7 @@ pub(super) fn config(
     let self_service = builder.self_service(&file.self_service);
     let cas = builder.cas(&file);
     let lists = builder.lists(&file);
+    let fronts = builder.fronts(file.front, &cas);
     let observe = builder.observe(file.observe);
     let renewal = file.ca.iter().map(|ca| ca.renewal).collect();
     let listener = builder.listener(file.listener);
@@ -93,6 +95,7 @@ pub(super) fn config(
             },
             headers: headers?,
             observe: observe?,
+            fronts: fronts?,
             telemetry: telemetry?,
             admin: admin?,
             files: std::mem::take(&mut builder.files),

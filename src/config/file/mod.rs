@@ -4,6 +4,7 @@
 //! that one missing key does not hide what is wrong with the others; the schema names it as
 //! required. The comments become the descriptions in the JSON Schema, for editors.
 
+mod front;
 mod headers;
 mod key;
 mod listener;
@@ -11,6 +12,7 @@ mod observe;
 mod route;
 mod store;
 
+pub use front::{Front, FrontCertificate, FrontFormat};
 pub use headers::Headers;
 pub use key::{Enrolment, Key, Pepper};
 pub use listener::{Ca, Crl, Exception, Listener, ServerCertificate};
@@ -66,6 +68,9 @@ pub struct File {
     pub headers: Headers,
     /// With this table, requests of an existing gateway are passed on as they came, and recorded.
     pub observe: Option<Observe>,
+    /// Proxies in front that end the clients' TLS and forward their certificates.
+    #[serde(default)]
+    pub front: Vec<Front>,
     /// Metrics, health and logs.
     #[serde(default)]
     pub telemetry: Telemetry,

@@ -153,3 +153,94 @@ fn nobody_believes_proxy_headers_by_accident() {
         )
     );
 }
+
+#[test]
+fn p1_a_front_must_show_something_that_no_client_has() {
+    let folder = Folder::new();
+    let fronts = crate::pki::root("fronts").self_signed();
+    folder.write("fronts-ca.pem", &fronts.pem());
+    folder.secret("front.secret", b"0123456789abcdef0123456789front!\n");
+    folder.secret(
+        "odd.secret",
+        "0123456789abcdef 0123456789abcdef ö".as_bytes(),
+    );
+    let told = |shows: &str, more: &str| {
+        let front = "[[front]]\nname = \"edge\"\nfrom = [\"10.0.0.5\"]\nformat = \"nginx\"\n";
+        let said = folder.problems(&format!("{MINIMAL}\n{front}{shows}\n{more}"));
+        let plain = said
+            .lines()
+            .map(|line| line.split_once(": ").map_or(line, |(_, said)| said));
+        plain.collect::<Vec<_>>().join("\n")
+    };
+    let named = r#"certificate = { ca_file = "fronts-ca.pem", names = ["edge.internal"] }"#;
+    let pinned = format!(
+        "certificate = {{ sha256 = [\"{}\"] }}",
+        "AB:".repeat(31) + "AB"
+    );
+    let secret = r#"secret_files = ["front.secret"]"#;
+    for shows in [named, &pinned, secret] {
+        assert_eq!(told(shows, ""), "");
+    }
+    for (shows, more, expected) in [
+        (
+            "",
+            "",
+            "front[0]: nothing shows that a request is this front's",
+        ),
+        (
+            secret,
+            named,
+            "front[0].secret_files: a front shows a certificate or a secret, not either",
+        ),
+        (
+            r#"secret_files = ["odd.secret"]"#,
+            "",
+            "front[0].secret_files[0]: the secret cannot stand in a header",
+        ),
+        (
+            r#"certificate = { ca_file = "clients-ca.pem", names = ["a"] }"#,
+            "",
+            "front[0].certificate.ca_file: it holds an authority of the ca \"clients\"",
+        ),
+        (
+            r#"certificate = { ca_file = "fronts-ca.pem" }"#,
+            "",
+            "front[0].certificate.names: missing",
+        ),
+        (
+            r#"certificate = { sha256 = ["ab"] }"#,
+            "",
+            "front[0].certificate.sha256: \"ab\" is not a SHA-256 fingerprint",
+        ),
+        (
+            r#"certificate = {}"#,
+            "",
+            "front[0].certificate.sha256: missing",
+        ),
+        (
+            named,
+            "signed = true",
+            "front[0].signed: no secret signs a certificate of this front's",
+        ),
+        (
+            secret,
+            "header = \"X-Certificate\"",
+            "front[0].header: \"X-Certificate\" is not taken away from what clients send",
+        ),
+        (
+            secret,
+            "header = \"X_SSL_Client_Cert\"",
+            "front[0].header: \"X_SSL_Client_Cert\" is not taken away",
+        ),
+        (
+            secret,
+            "client_address_header = \"X-Key-Id\"",
+            "front[0].client_address_header: \"X-Key-Id\" is not a header for addresses",
+        ),
+    ] {
+        let said = told(shows, more);
+        assert!(said.starts_with(expected) && !said.contains('\n'), "{said}");
+    }
+    let signed = "signed = true\nheader = \"X-SSL-Client-Cert\"";
+    assert_eq!(told(secret, signed), "");
+}
