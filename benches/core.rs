@@ -28,6 +28,7 @@ use keyferry::directory::{Directory, Lessons, Sightings};
 use keyferry::door::{
     self, ClientCertificates, Connection, Door, Journal, MinimumTls, ServerCertificate,
 };
+use keyferry::front::Fronts;
 use keyferry::gateway::{FirstSights, Gateway, Live, Parts, SelfService};
 use keyferry::head::Head;
 use keyferry::identity::{Freshness, Identity, Proof};
@@ -188,16 +189,21 @@ struct World {
     _folder: TempDir,
 }
 
+fn live() -> Live {
+    Live {
+        fronts: Arc::new(Fronts::new(Vec::new())),
+        renewal: vec![Renewal::default()],
+        peppers: Peppers::new(Pepper::new(1, &Secret::new(vec![7; 32])), []),
+        signers: Vec::new(),
+    }
+}
+
 impl World {
     fn new() -> Result<Self> {
         let runtime = Runtime::new()?;
         let folder = TempDir::new()?;
         let format = Format::new("kf", "live")?;
-        let live = Arc::new(Live {
-            renewal: vec![Renewal::default()],
-            peppers: Peppers::new(Pepper::new(1, &Secret::new(vec![7; 32])), []),
-            signers: Vec::new(),
-        });
+        let live = Arc::new(live());
         let now = clock::now();
 
         let authority = pki::root("Clients Root").self_signed();
@@ -351,6 +357,7 @@ fn door(
     metrics: Metrics,
 ) -> Result<Door<HttpProxy<Gateway>>> {
     let settings = door::Settings {
+        fronts: Arc::new(Fronts::new(Vec::new())),
         client_certificates: ClientCertificates::Optional,
         handshake_timeout: LONG,
         balancers: None,

@@ -67,7 +67,7 @@ pub enum Shows {
 
 /// All fronts, and the certificates that they forwarded lately.
 pub struct Fronts {
-    fronts: Vec<Front>,
+    all: Vec<Front>,
     good: Cache<[u8; 32], Arc<Sent>>,
     bad: Cache<[u8; 32], Arc<Sent>>,
 }
@@ -103,7 +103,7 @@ impl Fronts {
         Self {
             good: Cache::new(room(MOST_GOOD)),
             bad: Cache::new(room(MOST_BAD)),
-            fronts,
+            all: fronts,
         }
     }
 
@@ -111,13 +111,13 @@ impl Fronts {
     #[must_use]
     pub fn asks(&self, addresses: [Option<IpAddr>; 2]) -> bool {
         let by_secret = |front: &&Front| matches!(front.shows, Shows::Secret(_) | Shows::Signed(_));
-        let mut asked = self.fronts.iter().filter(|front| !by_secret(front));
+        let mut asked = self.all.iter().filter(|front| !by_secret(front));
         asked.any(|front| addresses.into_iter().flatten().any(|a| front.is_at(a)))
     }
 
     /// The authorities of the fronts' own certificates.
     pub fn authorities(&self) -> impl Iterator<Item = Arc<Trust>> {
-        self.fronts.iter().filter_map(|front| match &front.shows {
+        self.all.iter().filter_map(|front| match &front.shows {
             Shows::Named(verifier, _) => Some(verifier.trust()),
             Shows::Pinned(_) | Shows::Secret(_) | Shows::Signed(_) => None,
         })
@@ -125,7 +125,7 @@ impl Fronts {
 
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.fronts.iter().map(|front| front.name.as_str())
+        self.all.iter().map(|front| front.name.as_str())
     }
 
     /// Who brought the request that arrives so.
@@ -133,7 +133,7 @@ impl Fronts {
     pub fn brought(&self, arrival: Arrival<'_>, now: Timestamp) -> Brought<'_> {
         let addresses = || arrival.addresses.into_iter().flatten();
         let is_at = |front: &&Front| addresses().any(|address| front.is_at(address));
-        let mut at = self.fronts.iter().filter(is_at);
+        let mut at = self.all.iter().filter(is_at);
         let found = at.clone().find(|front| front.is_shown(arrival, now));
         match found {
             Some(front) => Brought::By(front),
@@ -202,7 +202,10 @@ impl Front {
     /// be the client's own words.
     #[must_use]
     pub fn client_address(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        let last = headers.get_all(self.client_address.as_ref()?).iter().last();
+        let last = headers
+            .get_all(self.client_address.as_ref()?)
+            .iter()
+            .next_back();
         let last = last?.to_str().ok()?.rsplit(',').next()?.trim();
         let address = last.parse::<IpAddr>();
         address
@@ -219,7 +222,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue
 
 impl std::fmt::Debug for Fronts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names = self.fronts.iter().map(|front| &front.name);
+        let names = self.all.iter().map(|front| &front.name);
         f.debug_list().entries(names).finish()
     }
 }

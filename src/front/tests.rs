@@ -148,7 +148,6 @@ fn p3_what_has_two_readings_or_none_is_refused() {
     let (own, chain) = (sequence(&der(&leaf)), sequence(&der(&below)));
     let trailing = sequence(&[&der(&leaf)[..], b"\0"].concat());
     let cut = sequence(&der(&leaf)[..100]);
-    let key = String::from_utf8(leaf.key_pem()).unwrap();
     let not_bytes = format::NOT_BYTES;
     let base64 = STANDARD.encode(der(&leaf));
     for (cert, chain, expected) in [
@@ -179,6 +178,13 @@ fn p3_what_has_two_readings_or_none_is_refused() {
         ("x-amzn-mtls-clientcert-leaf", &both),
     ];
     assert_eq!(read(&Format::Alb, &both), Err(Unreadable::Twice));
+}
+
+#[test]
+fn p3_what_is_more_or_less_than_certificates_in_pem_is_refused() {
+    let (leaf, _) = chain();
+    let key = String::from_utf8(leaf.key_pem()).unwrap();
+    let base64 = STANDARD.encode(der(&leaf));
     let long = "a".repeat(64 * 1024 + 1);
     let text = pem(&leaf);
     let not_pem = pem::NOT_PEM;
@@ -199,7 +205,7 @@ fn p3_what_has_two_readings_or_none_is_refused() {
             escaped(&text.replace("CERTIFICATE", "X509 CRL"), MOST),
             not_pem,
         ),
-        (escaped(&text[..text.len() - 30], MOST), not_pem),
+        (escaped(text.get(30..).unwrap(), MOST), not_pem),
         (escaped(&text.replacen('M', "!", 1), MOST), not_pem),
         ("%zz".to_owned(), not_pem),
         ("%ff%fe".to_owned(), not_pem),
@@ -217,7 +223,7 @@ fn p3_what_has_two_readings_or_none_is_refused() {
         format!("{base64},"),
         format!(",{base64}"),
         escaped(&text, MOST),
-        base64[1..].to_owned(),
+        base64.get(1..).unwrap().to_owned(),
     ] {
         assert!(traefik(&value).is_err(), "{value}");
     }

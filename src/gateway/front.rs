@@ -5,8 +5,22 @@ use std::borrow::Cow;
 
 use super::{Exchange, Gateway, Refusal};
 use crate::door::Connection;
-use crate::front::{Arrival, Brought};
+use crate::front::{Arrival, Brought, Fronts};
 use crate::head::{Head, Malformed};
+use crate::telemetry::Metrics;
+
+/// What a front forwarded, for counting.
+const RESULTS: [&str; 4] = ["certificate", "no_certificate", "malformed", STRANGER];
+const STRANGER: &str = "not_authenticated";
+
+/// Shows what is counted of the `fronts` from the beginning.
+pub(super) fn begin_counting(fronts: &Fronts, metrics: &Metrics) {
+    for name in fronts.names() {
+        for result in RESULTS {
+            metrics.fronts.with_label_values(&[name, result]);
+        }
+    }
+}
 
 impl Gateway {
     /// The connection as the client of this one request has it. Of a front that proves to be one it
@@ -37,10 +51,10 @@ impl Gateway {
         let front = match live.fronts.brought(arrival, now) {
             Brought::ByNone => return Ok(Cow::Borrowed(connection)),
             Brought::ByStranger(front) => {
-                count(&front.name, "not_authenticated");
+                count(&front.name, STRANGER);
                 tracing::warn!(front = front.name, peer = ?exchange.peer, "somebody at the address of a front forwards a certificate and does not prove to be the front");
                 // Should it be the front after all, its own certificate is still nobody's.
-                return Ok(Cow::Owned(connection.forwarding(None, false)));
+                return Ok(noted(connection.forwarding(None, false), exchange));
             }
             Brought::By(front) => front,
         };
@@ -60,8 +74,13 @@ impl Gateway {
             exchange.peer = Some(address);
         }
         let certificate = forwarded.map_err(Malformed::Forwarded)?;
-        Ok(Cow::Owned(
-            connection.forwarding(certificate, front.may_claim),
-        ))
+        let own = connection.forwarding(certificate, front.may_claim);
+        Ok(noted(own, exchange))
     }
+}
+
+/// The connection, noted for the account of the request.
+fn noted<'a>(own: Connection, exchange: &mut Exchange) -> Cow<'a, Connection> {
+    exchange.behind_front = Some(own.clone());
+    Cow::Owned(own)
 }

@@ -159,6 +159,7 @@ impl Gateway {
             .collect();
         let limits = Limits::new(&parts.self_service, parts.first_sights);
         let own_counts = parts.metrics.route("keyferry");
+        front::begin_counting(&parts.live.load().fronts, &parts.metrics);
         Self {
             link_to_keys: notice::link_to_keys(&parts.self_service.path),
             parts,

@@ -47,7 +47,7 @@ impl Builder<'_> {
     ) -> Built<Front> {
         let name = self.name(at, typed.name, names);
         let from = self.networks(&at.key("from"), typed.from, &FRONT);
-        let format = self.front_format(at, typed.format, typed.header);
+        let format = self.front_format(at, typed.format, typed.header.as_deref());
         let shows = match (typed.certificate, typed.secret_files) {
             (Some(typed), None) => self.front_certificate(&at.key("certificate"), typed, clients),
             (None, Some(files)) => {
@@ -97,14 +97,14 @@ impl Builder<'_> {
         &mut self,
         at: &KeyPath,
         typed: Option<FrontFormat>,
-        header: Option<String>,
+        header: Option<&str>,
     ) -> Built<Format> {
         let write = r#"write format = "rfc9440", "xfcc", "alb", "nginx", "traefik" or "proxy-v2""#;
         let format = self.required(&at.key("format"), typed, write)?;
         let at = at.key("header");
         let fixed = match format {
             FrontFormat::Nginx => {
-                return self.certificate_header(&at, header.as_deref().unwrap_or(NGINX));
+                return self.certificate_header(&at, header.unwrap_or(NGINX));
             }
             FrontFormat::Rfc9440 => Format::Rfc9440,
             FrontFormat::Xfcc => Format::Xfcc,

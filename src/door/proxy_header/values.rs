@@ -38,25 +38,27 @@ pub(super) fn read<'a>(mut values: &'a [u8], header: &[u8]) -> Result<Option<&'a
         }
         values = rest;
     }
-    tls.map_or(Ok(None), |tls| certificate(tls).ok_or(MALFORMED))
+    tls.map_or(Ok(None), certificate)
 }
 
-/// The certificate by a whole value about TLS; `None` when that is broken.
-fn certificate(tls: &[u8]) -> Option<Option<&[u8]>> {
-    let ([client, verify @ ..], mut values) = tls.split_first_chunk::<5>()?;
+/// The certificate by a whole value about TLS.
+fn certificate(tls: &[u8]) -> Result<Option<&[u8]>, Failure> {
+    let ([client, verify @ ..], mut values) = tls.split_first_chunk::<5>().ok_or(MALFORMED)?;
     let mut certificate = None;
     while !values.is_empty() {
-        let (kind, value, rest) = next(values)?;
+        let (kind, value, rest) = next(values).ok_or(MALFORMED)?;
         let is_good = match kind {
             FIRST_TEXT..=LAST_TEXT => is_text(value),
             CERTIFICATE => certificate.replace(value).is_none(),
             _ => true,
         };
-        is_good.then_some(())?;
+        if !is_good {
+            return Err(MALFORMED);
+        }
         values = rest;
     }
     let is_proven = client & PROVEN == PROVEN && *verify == [0; 4];
-    Some(certificate.filter(|_| is_proven))
+    Ok(certificate.filter(|_| is_proven))
 }
 
 /// The type of the first value, the value, and what follows it.
