@@ -708,6 +708,32 @@ fn many_clients_on_one_connection_are_each_judged_by_their_own_header() {
     expect_own(count);
 }
 
+#[test]
+fn what_the_operator_decides_holds_for_forwarded_certificates_at_once() {
+    let scene = Scene::new();
+    let gateway = scene.behind("rfc9440", Table::new()).start();
+    let (alice, late) = (
+        client_cert(&scene.world.client("alice")),
+        client_cert(&scene.world.client_like(leaf("late").dates(-86_400, -60))),
+    );
+    let send = |header: &String| scene.as_edge(&gateway, "/", [header]).send();
+    let (id, _) = scene.seen(scene.as_edge(&gateway, "/", [&alice]));
+    send(&late).expect_refusal(401, "certificate_expired");
+
+    // A phase, with its notice.
+    let announce = ["phase", "announce", "--client", &id];
+    gateway.cli(&announce).expect_success();
+    wait_for("the notice", || {
+        let answer = send(&alice).expect_status(200);
+        let is_told = answer.headers.iter().any(|(name, _)| name == "deprecation");
+        is_told.then_some(())
+    });
+    // And what ends a client, though its certificate is remembered as good.
+    gateway.cli(&["client", "disable", &id]).expect_success();
+    wait_for("the refusal", || (send(&alice).status == 403).then_some(()));
+    send(&alice).expect_refusal(403, "client_disabled");
+}
+
 /// What requests with these header lines are answered, sent all at once on one connection of HTTP/2.
 fn at_once<'a>(
     scene: &Scene,
