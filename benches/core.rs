@@ -28,6 +28,7 @@ use keyferry::directory::{Directory, Lessons, Sightings};
 use keyferry::door::{
     self, ClientCertificates, Connection, Door, Journal, Lifetimes, MinimumTls, ServerCertificate,
 };
+use keyferry::front::Fronts;
 use keyferry::gateway::{App, FirstSights, Gateway, Live, Parts, Proxy, SelfService, link_to_keys};
 use keyferry::head::Head;
 use keyferry::identity::{Freshness, Identity, Proof};
@@ -54,12 +55,9 @@ const TARGET: &str = "/v1/orders?limit=10";
 const LONG: Duration = Duration::from_hours(24);
 
 /// As it is by default.
-const HTTP: keyferry::gateway::Http = keyferry::gateway::Http {
-    head: keyferry::framing::Limits {
-        bytes: 32 * 1024,
-        fields: 100,
-    },
-    transport_security: None,
+const HEAD: keyferry::framing::Limits = keyferry::framing::Limits {
+    bytes: 32 * 1024,
+    fields: 100,
 };
 
 fn main() -> Result<()> {
@@ -228,7 +226,7 @@ impl World {
                 lessons: Arc::new(Lessons::default()),
                 verifier: Arc::clone(&verifier),
                 format: format.clone(),
-                head: HTTP.head,
+                head: HEAD,
                 max_stale: LONG,
                 bounds: keyferry::gateway::Bounds {
                     requests_at_once: u32::MAX,
@@ -286,6 +284,8 @@ fn live(peppers: Peppers, directory: &Arc<Directory>, metrics: &Metrics, now: Ti
         routes,
         backends: Vec::new(),
         signers: Vec::new(),
+        fronts: Arc::new(Fronts::new(Vec::new())),
+        transport_security: None,
         asking: asking(directory),
         peppers,
         keys_per_client: 10,
@@ -370,10 +370,6 @@ fn asking(directory: &Arc<Directory>) -> Arc<Asking> {
     Arc::new(Asking::new(Arc::clone(directory), true, &routes, &[]))
 }
 
-fn routes() -> Vec<Route> {
-    vec![route("/", Accept::Either), route("/open", Accept::None)]
-}
-
 fn door(
     gateway: Gateway,
     verifier: &Arc<Verifier>,
@@ -389,6 +385,7 @@ fn door(
         body_minimum_rate: 500,
     };
     let settings = door::Settings {
+        fronts: Arc::new(Fronts::new(Vec::new())),
         client_certificates: ClientCertificates::Optional,
         handshake_timeout: LONG,
         lifetimes,

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method};
 use percent_encoding::{percent_decode, percent_decode_str};
 
 use crate::credential;
+use crate::front::Unreadable;
 use crate::key::Format;
 use crate::sign::header::CONTENT_DIGEST;
 
@@ -101,6 +102,9 @@ pub enum Malformed {
         "the path can be read as that of another route; send it without '//', ';' and needless percent-encoding"
     )]
     AmbiguousPath,
+    /// A certificate that a front forwards, and that has not one reading.
+    #[error("{0}")]
+    Forwarded(Unreadable),
 }
 
 impl<'a> Head<'a> {

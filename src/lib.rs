@@ -24,6 +24,7 @@ pub mod directory;
 pub mod door;
 pub mod foresight;
 pub mod framing;
+pub mod front;
 pub mod gateway;
 pub mod head;
 pub mod identity;

@@ -11,12 +11,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stages that only compute: no sockets, no files, no clock, no log.
-const CORE: [&str; 12] = [
+const CORE: [&str; 13] = [
     "certificate",
     "client",
     "credential",
     "foresight",
     "framing",
+    "front",
     "identity",
     "key",
     "limit",
@@ -40,7 +41,7 @@ const ORDER: [&[&str]; 7] = [
     &["directory", "foresight", "observe"],
     &["identity"],
     &["policy"],
-    &["sign"],
+    &["sign", "front"],
     &["door", "gateway", "upstream", "telemetry"],
     &["admin"],
 ];

@@ -120,6 +120,14 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Whether `der` is one value, as a certificate is, and nothing else: what would follow it OpenSSL
+/// does not look at.
+#[must_use]
+pub fn is_one_value(der: &[u8]) -> bool {
+    let mut reader = Reader(der);
+    reader.expect(tag::SEQUENCE).is_ok() && reader.is_empty()
+}
+
 /// A time in one of the two forms that RFC 5280 section 4.1.2.5 allows: seconds present, `Z`.
 pub(super) fn time(tlv: Tlv<'_>) -> Result<Timestamp, NotDer> {
     let text = std::str::from_utf8(tlv.content).map_err(|_| NotDer)?;

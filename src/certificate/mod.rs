@@ -32,6 +32,7 @@ mod verifier;
 pub use alias::{Alias, AliasRecord, AliasState, NotAnAlias, NotAnnounced, announce, withdraw};
 pub use chain::Chain;
 pub use change::{AlreadyMapped, NotGiven, approve, give, remove, take_over};
+pub use der::is_one_value;
 pub use explanation::{
     Check, CheckOutcome, Checked, Explanation, Judgement, Lineage, Origin, Shown, ShownFacts,
 };

@@ -78,6 +78,11 @@ impl Setting {
                 key,
                 "current_pepper" | "pepper" | "per_client" | "restore_window"
             ),
+            "front" => matches!(
+                key,
+                "secret_files" | "signed" | "may_claim" | "client_address_header"
+            ),
+            "http" => key == "strict_transport_security",
             "listener" => key == "client_certificates",
             "store" => matches!(key, "record_keys" | "unsigned_records"),
             "telemetry" => key == "log",

@@ -18,10 +18,12 @@ mod typed;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::certificate::Ca;
 use crate::client::{Enrolment, Renewal};
 use crate::door::Lifetimes;
+use crate::front::Fronts;
 use crate::policy::{Observing, Route};
 pub use changes::Changes;
 pub use lists::{Lists, Look};
@@ -75,6 +77,8 @@ pub struct Config {
     pub observe: Option<Observing>,
     /// How the gateway ends.
     pub shutdown: Shutdown,
+    /// Who is believed to forward the certificates of clients.
+    pub fronts: Arc<Fronts>,
     /// Metrics, health and logs.
     pub telemetry: Telemetry,
     /// Where the operator's questions are answered, a loopback address; none when nowhere.

@@ -3,6 +3,10 @@
 //! "Presented nothing" and "presented something bad" are different values, so that the second can
 //! never pass for the first.
 
+mod sent;
+
+pub use sent::Sent;
+
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
@@ -33,17 +37,40 @@ pub enum PresentedKey {
     Key(ApiKey),
 }
 
-/// The certificate that the connection proved to hold.
+/// The certificate that a client showed.
 #[derive(Debug)]
 pub enum PresentedCertificate {
     /// None.
     Absent,
     /// One that is good now.
-    Verified(Verified),
+    Verified(Verified, Assurance),
     /// One with which nothing is wrong but that it has ended.
-    Lapsed(Box<Lapsed>),
+    Lapsed(Box<Lapsed>, Assurance),
     /// One that is not.
     Rejected(Box<Rejected>),
+}
+
+/// How it is known that whoever shows a certificate holds its private key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assurance {
+    /// It was proven to us in the TLS handshake.
+    Proven,
+    /// A front says that it was proven there.
+    Asserted {
+        /// Whether its word is enough to be given a key.
+        may_claim: bool,
+    },
+}
+
+impl Assurance {
+    /// The word for it in logs and answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::Asserted { .. } => "asserted",
+        }
+    }
 }
 
 /// Two credentials of the same kind, so that it depends on the reader which one counts.
@@ -52,7 +79,7 @@ pub enum PresentedCertificate {
 pub struct Ambiguous;
 
 impl Presented {
-    /// Reads the credentials of a request from its headers and from what its connection proved.
+    /// Reads the credentials of a request: the key from its headers; beside it stands `certificate`.
     ///
     /// A bearer token that does not begin with the brand of `format` belongs to the application
     /// and is no credential here.

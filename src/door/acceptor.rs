@@ -1,6 +1,7 @@
 //! How TLS is spoken: versions, certificates by server name, and the request for the client's.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Lifetimes, notes};
 use crate::certificate::Verifier;
+use crate::front::Fronts;
 use crate::policy::Network;
 use crate::secret::SecretBytes;
 use crate::tls::error::ErrorStack;
@@ -38,6 +40,8 @@ pub struct Settings {
     pub balancers: Option<Vec<Network>>,
     /// How many connections there may be.
     pub bounds: super::Bounds,
+    /// Who forwards the certificates of clients, and is asked for its own.
+    pub fronts: Arc<Fronts>,
     /// The oldest version that is spoken.
     pub minimum_tls: MinimumTls,
     /// Whether HTTP/2 is offered.
@@ -189,8 +193,10 @@ fn context(
             true
         });
         let mut authorities = Stack::new()?;
-        for name in verifier.trust().subjects() {
-            authorities.push(name)?;
+        for trust in settings.fronts.authorities().chain([verifier.trust()]) {
+            for name in trust.subjects() {
+                authorities.push(name)?;
+            }
         }
         context.set_client_ca_list(authorities);
     }

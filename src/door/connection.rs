@@ -1,24 +1,26 @@
 //! What the handshake proved, for as long as the connection lasts.
 
-use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
 use pingora::protocols::tls::SslDigest;
 
-use super::Line;
-use crate::certificate::{Chain, Examined, Explanation, Lineage, Verdict, Verified, Verifier};
+use super::{Line, notes};
+use crate::certificate::{Chain, Explanation, Lineage, Verified, Verifier};
 use crate::clock::Timestamp;
-use crate::credential::PresentedCertificate;
+use crate::credential::{Assurance, PresentedCertificate, Sent};
 use crate::tls::ssl::{SslCipherRef, SslRef};
 
 /// A connection that passed the door. It remembers which certificate was proven, and what was
 /// thought of it last; every request asks again.
+#[derive(Clone, Debug)]
 pub struct Connection {
-    certificate: Option<Proven>,
+    certificate: Option<Arc<Sent>>,
+    assurance: Assurance,
     resumed: bool,
     tls: Tls,
     line: Arc<Line>,
+    through: Option<Arc<Through>>,
 }
 
 /// How a connection speaks TLS.
@@ -30,26 +32,24 @@ pub struct Tls {
     pub cipher: &'static str,
 }
 
-struct Proven {
-    chain: Chain,
-    verdict: ArcSwap<Verdict>,
-    /// Kept once somebody asked: anybody may, as often as they like.
-    examined: ArcSwapOption<Examined>,
+/// The balancer that a connection came through, by its header of the PROXY protocol.
+#[derive(Clone, Debug)]
+pub struct Through {
+    /// Its own address.
+    pub address: IpAddr,
+    /// The certificate that, by its word, its client proved to it just now: DER, not looked at yet.
+    pub certificate: Option<Vec<u8>>,
 }
 
 impl Connection {
     /// What `ssl` proved in its handshake, or in the full one that it resumes.
     pub(super) fn of(ssl: &SslRef, verifier: &Verifier, line: Arc<Line>, now: Timestamp) -> Self {
-        let resumed = ssl.session_reused();
-        let certificate = Chain::from_ssl(ssl).map(|chain| Proven {
-            verdict: ArcSwap::new(verifier.verify(&chain, now)),
-            examined: ArcSwapOption::empty(),
-            chain,
-        });
+        let certificate = Chain::from_ssl(ssl).map(|chain| Sent::new(chain, verifier, now));
         let cipher = ssl.current_cipher();
         Self {
-            certificate,
-            resumed,
+            certificate: certificate.map(Arc::new),
+            assurance: Assurance::Proven,
+            resumed: ssl.session_reused(),
             tls: Tls {
                 version: ssl.version_str(),
                 cipher: cipher
@@ -57,13 +57,44 @@ impl Connection {
                     .unwrap_or_default(),
             },
             line,
+            through: notes::through(),
         }
+    }
+
+    /// The connection of a front, as one request of the front's client sees it: with the client's
+    /// `certificate`, if the front forwarded one, and never with the front's own.
+    #[must_use]
+    pub fn forwarding(&self, certificate: Option<Arc<Sent>>, may_claim: bool) -> Self {
+        Self {
+            certificate,
+            assurance: Assurance::Asserted { may_claim },
+            resumed: false,
+            ..self.clone()
+        }
+    }
+
+    /// The certificate that came on it, whatever is thought of it.
+    #[must_use]
+    pub fn sent(&self) -> Option<&Sent> {
+        self.certificate.as_deref()
+    }
+
+    /// The balancer that it came through, when it told so.
+    #[must_use]
+    pub fn through(&self) -> Option<&Through> {
+        self.through.as_deref()
     }
 
     /// The connection itself, to be watched over and closed.
     #[must_use]
     pub const fn line(&self) -> &Arc<Line> {
         &self.line
+    }
+
+    /// How it is known that its certificate is its client's.
+    #[must_use]
+    pub const fn assurance(&self) -> Assurance {
+        self.assurance
     }
 
     /// Whether it resumed an earlier session, so that nothing was proven anew.
@@ -87,45 +118,22 @@ impl Connection {
         lineage: Lineage,
         now: Timestamp,
     ) -> Option<Explanation> {
-        let proven = self.certificate.as_ref()?;
-        let verdict = self.verdict(verifier, now)?;
-        let known = proven.examined.load_full();
-        let known = known.filter(|examined| examined.is_of(&verdict));
-        let examined = known.unwrap_or_else(|| {
-            let examined = Arc::new(verifier.examine(verdict, &proven.chain, now));
-            proven.examined.store(Some(Arc::clone(&examined)));
-            examined
-        });
-        Some(verifier.explain_examined(&proven.chain, &examined, lineage, now))
+        Some(self.sent()?.explain(verifier, lineage, now))
     }
 
     /// What a request on this connection presents at `now`, by the trust of now.
     #[must_use]
     pub fn certificate(&self, verifier: &Verifier, now: Timestamp) -> PresentedCertificate {
-        let Some(verdict) = self.verdict(verifier, now) else {
-            return PresentedCertificate::Absent;
-        };
-        match (verdict.at(now), verdict.lapsed(now)) {
-            (Ok(good), _) => PresentedCertificate::Verified(good),
-            (Err(_), Some(lapsed)) => PresentedCertificate::Lapsed(Box::new(lapsed)),
-            (Err(rejected), None) => PresentedCertificate::Rejected(Box::new(rejected)),
+        match self.sent() {
+            Some(sent) => sent.presented(verifier, self.assurance, now),
+            None => PresentedCertificate::Absent,
         }
     }
 
     /// The certificate, when it is good.
     #[must_use]
     pub fn verified(&self, verifier: &Verifier, now: Timestamp) -> Option<Verified> {
-        self.verdict(verifier, now)?.at(now).ok()
-    }
-
-    fn verdict(&self, verifier: &Verifier, now: Timestamp) -> Option<Arc<Verdict>> {
-        let proven = self.certificate.as_ref()?;
-        let last = proven.verdict.load();
-        let current = verifier.current(&last, &proven.chain, now);
-        if !Arc::ptr_eq(&last, &current) {
-            proven.verdict.store(Arc::clone(&current));
-        }
-        Some(current)
+        self.sent()?.verified(verifier, now)
     }
 }
 
@@ -133,19 +141,4 @@ impl Connection {
 pub(super) fn line(digest: Option<&SslDigest>) -> Option<Arc<Line>> {
     let connection = digest?.extension.get::<Connection>()?;
     Some(Arc::clone(connection.line()))
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let certificate = self
-            .certificate
-            .as_ref()
-            .map(|proven| proven.chain.fingerprint());
-        f.debug_struct("Connection")
-            .field("certificate", &certificate)
-            .field("resumed", &self.resumed)
-            .field("tls", &self.tls)
-            .field("line", &self.line)
-            .finish()
-    }
 }

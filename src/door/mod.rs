@@ -28,13 +28,13 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::apps::ServerApp;
 use pingora::listeners::TlsAccept;
-use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as TcpStream;
 use pingora::protocols::tls::server::handshake_with_callback;
+use pingora::protocols::{GetSocketDigest as _, Stream};
 use pingora::server::ShutdownWatch;
 
 pub use acceptor::{AcceptorError, ClientCertificates, MinimumTls, ServerCertificate, Settings};
-pub use connection::{Connection, Tls};
+pub use connection::{Connection, Through, Tls};
 pub use failure::Failure;
 pub use gate::Bounds;
 pub use http::{Http, HttpLimits, Refuse};
@@ -44,6 +44,7 @@ pub use notes::Offer;
 
 use crate::certificate::Verifier;
 use crate::clock;
+use crate::front::Fronts;
 use crate::policy::{Asking, Network};
 use crate::telemetry::Metrics;
 use crate::tls::ssl::{SslAcceptor, SslRef};
@@ -62,6 +63,7 @@ pub struct Door<A> {
     asking: Arc<ArcSwap<Asking>>,
     deadline: Duration,
     balancers: Option<Vec<Network>>,
+    fronts: Arc<Fronts>,
     verifier: Arc<Verifier>,
     proxy: Arc<A>,
     metrics: Metrics,
@@ -124,6 +126,7 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             asking,
             deadline: settings.handshake_timeout,
             balancers: settings.balancers.clone(),
+            fronts: Arc::clone(&settings.fronts),
             verifier,
             proxy: Arc::new(proxy),
             gate: Gate::new(&settings.bounds, &metrics),
@@ -175,11 +178,11 @@ impl<A: ServerApp + Send + Sync> Door<A> {
         notes: &Notes,
         guest: &Guest,
     ) -> Result<Shaken, Ended> {
-        if let Some(balancers) = &self.balancers
-            && let Some(caller) = proxy_header::take(&mut tcp, balancers).await?
-        {
-            notes.note_caller(caller);
-            guest.counts_for(&self.gate, caller.ip())?;
+        if let Some(balancers) = &self.balancers {
+            proxy_header::take(&mut tcp, balancers, notes).await?;
+            if let Some(caller) = notes.caller() {
+                guest.counts_for(&self.gate, caller.ip())?;
+            }
         }
         let name = match opening::look(&mut tcp).await {
             Ok(Opening::Tls { server_name }) => server_name,
@@ -196,7 +199,10 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             Err(_) => return Err(Failure::ClosedBeforeHello.into()),
         };
         self.gate.begin(notes.caller().map(|caller| caller.ip()))?;
-        let acceptor = if self.asking.load().asks(name.as_deref()) {
+        let digest = tcp.get_socket_digest();
+        let peer = digest.and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        let is_front = self.fronts.asks([notes.balancer(), peer]);
+        let acceptor = if is_front || self.asking.load().asks(name.as_deref()) {
             &self.acceptor
         } else {
             &self.silent

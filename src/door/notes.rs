@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::connection::Through;
 use crate::text::escaped;
 use crate::tls::ssl::{SslRef, SslVersion};
 
@@ -28,6 +29,7 @@ pub(super) struct Notes {
     hello: OnceLock<(Option<SslVersion>, Vec<u8>)>,
     server_name: OnceLock<String>,
     caller: OnceLock<SocketAddr>,
+    through: OnceLock<Arc<Through>>,
 }
 
 /// What is known of a client whose handshake failed.
@@ -56,6 +58,16 @@ impl Notes {
     /// The balancer in front says that it is `caller` who calls.
     pub(super) fn note_caller(&self, caller: SocketAddr) {
         self.caller.get_or_init(|| caller);
+    }
+
+    /// It came through this balancer.
+    pub(super) fn note_through(&self, through: Through) {
+        self.through.get_or_init(|| Arc::new(through));
+    }
+
+    /// The address of the balancer that it came through.
+    pub(super) fn balancer(&self) -> Option<IpAddr> {
+        self.through.get().map(|through| through.address)
     }
 
     /// Who calls, when a balancer in front said so.
@@ -103,6 +115,11 @@ pub(super) fn note_hello(ssl: &SslRef) {
             (ssl.client_hello_legacy_version(), first.to_vec())
         });
     });
+}
+
+/// The balancer that the connection came through whose handshake is driven.
+pub(super) fn through() -> Option<Arc<Through>> {
+    NOTES.try_with(|notes| notes.through.get().cloned()).ok()?
 }
 
 /// Called by OpenSSL when the client asks for the server `name`.

@@ -10,6 +10,7 @@ use super::proxy::{closing, connection};
 use super::running::Running;
 use super::{Exchange, Gateway};
 use crate::certificate::{Reason, Verified};
+use crate::credential::Assurance;
 use crate::door::{Closing, Connection};
 use crate::head::LONGEST_METHOD;
 use crate::telemetry::{AccessLine, Outcome};
@@ -76,7 +77,8 @@ impl Gateway {
     fn write_account(&self, exchange: &Exchange, seen: &Seen<'_>, failed: bool) {
         let duration = exchange.started.elapsed();
         self.count(exchange, seen.status, failed, duration);
-        let unknown = self.accepted_unknown(exchange, seen.connection);
+        let clients = exchange.behind_front.as_ref().or(seen.connection);
+        let unknown = self.accepted_unknown(exchange, clients);
         AccessLine {
             request_id: &exchange.request_id,
             peer: &seen.peer,
@@ -102,6 +104,12 @@ impl Gateway {
             closed: seen.closed,
             would_refuse: exchange.would_refuse.as_ref().map(|(reason, _)| *reason),
             auth: exchange.auth,
+            assurance: exchange.assurance.map(Assurance::as_str),
+            front: exchange.front.as_deref(),
+            client_address: exchange
+                .peer
+                .filter(|_| exchange.front.is_some())
+                .map(|address| address.to_string()),
             client: exchange.caller.as_ref().map(|(client, _)| client),
             key: exchange.caller.as_ref().map(|(_, key)| *key),
             certificate_problem: exchange

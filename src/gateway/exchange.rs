@@ -14,7 +14,8 @@ use super::running::Running;
 use crate::certificate::Reason;
 use crate::client::{ClientId, Counted};
 use crate::clock::{self, Timestamp};
-use crate::door::Serving;
+use crate::credential::Assurance;
+use crate::door::{Connection, Serving};
 use crate::head::Head;
 use crate::identity::{Checked, Identity, Proof};
 use crate::key::{Format, KeyId};
@@ -40,7 +41,13 @@ pub struct Exchange {
     pub(super) live: Arc<Live>,
     pub(super) now: Timestamp,
     pub(super) request_id: String,
-    /// The address that it came from.
+    /// The front that brought it.
+    pub(super) front: Option<String>,
+    /// The connection as its client has it, when that is not the client's own.
+    pub(super) behind_front: Option<Connection>,
+    /// How it is known that the client holds the key of its certificate.
+    pub(super) assurance: Option<Assurance>,
+    /// The address that it came from; of a front's client where the front tells it.
     pub(super) peer: Option<IpAddr>,
     pub(super) authority: String,
     pub(super) path: String,
@@ -109,6 +116,9 @@ impl Exchange {
             live,
             now: clock::now(),
             request_id: String::new(),
+            front: None,
+            behind_front: None,
+            assurance: None,
             peer: None,
             authority: String::new(),
             path: String::new(),
@@ -162,6 +172,7 @@ impl Exchange {
     pub(super) fn note_identity(&mut self, identity: &Identity) {
         self.caller = Some((identity.client().clone(), identity.key()));
         self.certificate_problem = identity.rejected_beside();
+        self.assurance = identity.assurance();
         self.phase = identity.phase().cloned();
         let (auth, counted) = match identity.proof() {
             Proof::Certificate(_) => ("certificate", Counted::ByCertificate),

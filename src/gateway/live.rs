@@ -7,6 +7,7 @@ use http::HeaderValue;
 
 use super::{FirstSights, Refusal, SelfService};
 use crate::client::{Enrolment, Renewal};
+use crate::front::Fronts;
 use crate::head::{Head, Malformed};
 use crate::key::Peppers;
 use crate::observe::Observations;
@@ -27,6 +28,8 @@ pub struct Live {
     pub signers: Vec<Option<Signer>>,
     /// Where clients are asked for certificates.
     pub asking: Arc<Asking>,
+    /// Who is believed to forward the certificates of clients.
+    pub fronts: Arc<Fronts>,
     /// What key digests are made with.
     pub peppers: Peppers,
     /// How many keys of one client can be used at the same time.

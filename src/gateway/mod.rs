@@ -10,6 +10,7 @@ mod check;
 mod code;
 mod enrol;
 mod exchange;
+mod front;
 mod limit;
 mod live;
 mod notice;
@@ -134,6 +135,7 @@ impl Gateway {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let overload = Overload::new(parts.bounds.clone(), parts.budgets.clone(), &parts.metrics);
+        front::begin_counting(&parts.live.load().fronts, &parts.metrics);
         Self {
             own_counts: parts.metrics.route(OWN_ROUTE),
             parts,

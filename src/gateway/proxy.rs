@@ -285,6 +285,7 @@ impl Gateway {
         exchange.note_head(&head);
         let connection = connection(session)
             .ok_or(Refusal::Internal("the connection was not made by the door"))?;
+        let connection = &*self.clients(&head, connection, exchange)?;
         let now = exchange.now;
         if let Some(resource) = head
             .path

@@ -57,6 +57,8 @@ pub enum Refusal {
     TooManyKeys(usize),
     /// Only a certificate that was proven on this connection may do this.
     CertificateRequired,
+    /// The certificate was forwarded by a front, whose word is not enough for this.
+    CertificateAsserted,
     /// Only a key may do this.
     KeyRequired,
     /// The certificate must be proven anew, in a full handshake.
@@ -100,6 +102,7 @@ impl Refusal {
             Self::Identity(
                 Refused::ApprovalPending(fingerprint) | Refused::Superseded(fingerprint),
             ) => Some(fingerprint.to_string()),
+            Self::Malformed(Malformed::Forwarded(why)) => Some(why.to_string()),
             Self::Internal(what) => Some((*what).to_owned()),
             Self::Identity(Refused::Unconfirmed | Refused::KeyMalformed(_))
             | Self::Malformed(_)
@@ -121,6 +124,7 @@ impl Refusal {
             | Self::NotARotation
             | Self::RateLimited(_)
             | Self::CertificateRequired
+            | Self::CertificateAsserted
             | Self::KeyRequired
             | Self::HandshakeRequired
             | Self::CrossSite => None,
@@ -167,6 +171,7 @@ impl Refusal {
             | Self::NotARotation
             | Self::RateLimited(_)
             | Self::CertificateRequired
+            | Self::CertificateAsserted
             | Self::KeyRequired
             | Self::HandshakeRequired
             | Self::CrossSite

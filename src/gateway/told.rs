@@ -35,7 +35,7 @@ impl Refusal {
             Self::KeyRotated(_) => Code::KeyRotated,
             Self::TooManyKeys(_) => Code::TooManyKeys,
             Self::RateLimited(_) => Code::RateLimited,
-            Self::CertificateRequired => Code::CertificateRequired,
+            Self::CertificateRequired | Self::CertificateAsserted => Code::CertificateRequired,
             Self::KeyRequired => Code::KeyRequired,
             Self::HandshakeRequired => Code::HandshakeRequired,
             Self::CrossSite => Code::CrossSiteRequest,
@@ -97,6 +97,7 @@ impl Refusal {
             Self::RateLimited(limited) => limited.detail(),
             Self::NotARotation => NOT_A_ROTATION.to_owned(),
             Self::CertificateRequired => CERTIFICATE_REQUIRED.to_owned(),
+            Self::CertificateAsserted => CERTIFICATE_ASSERTED.to_owned(),
             Self::KeyRequired => KEY_REQUIRED.to_owned(),
             Self::HandshakeRequired => HANDSHAKE_REQUIRED.to_owned(),
             Self::CrossSite => "A browser sent this request on behalf of another site.".to_owned(),
@@ -120,6 +121,9 @@ const NOT_A_ROTATION: &str = "Send no body, or {\"overlap\":\"24h\"} with one of
     and 30d: how long the old key stays good.";
 const CERTIFICATE_REQUIRED: &str =
     "A key is fetched with the client certificate; this connection proved none.";
+const CERTIFICATE_ASSERTED: &str = "Your certificate came by a proxy in front, and a key is given \
+    only to who proves one to the gateway itself. Call the gateway directly, or ask the operator \
+    for a key.";
 const KEY_REQUIRED: &str = "A key is rotated and revoked with a key; a certificate alone does not do. The operator can, too.";
 const HANDSHAKE_REQUIRED: &str = "This connection resumed an earlier TLS session; connect again \
     without resumption and repeat the request.";

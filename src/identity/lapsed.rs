@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Identity, Lookup, Refused};
 use crate::certificate::{Lapsed, Mapping};
 use crate::client::CredentialId;
+use crate::credential::Assurance;
 use crate::directory::Sightings;
 
 /// What the operator allows a certificate that has ended, beside what its client's phase allows.
@@ -31,7 +32,12 @@ impl Lookup<'_> {
     /// Whom a lapsed certificate identifies: the newest of its client's, when the client's phase
     /// accepts it still; or, for a claim, when the operator allows that and the certificate was
     /// used while it was valid. Everybody else is told that it has ended.
-    pub(super) fn by_lapsed(&self, lapsed: &Lapsed, grace: Grace<'_>) -> Result<Identity, Refused> {
+    pub(super) fn by_lapsed(
+        &self,
+        lapsed: &Lapsed,
+        assurance: Assurance,
+        grace: Grace<'_>,
+    ) -> Result<Identity, Refused> {
         let fingerprint = lapsed.fingerprint();
         let rejected = || Refused::CertificateRejected(Box::new(lapsed.rejected().clone()));
         let is_newest = self.view.is_newest(fingerprint);
@@ -51,7 +57,11 @@ impl Lookup<'_> {
         if !accepted && !may_claim {
             return Err(rejected());
         }
-        let identity = self.mapped((client, key), (*fingerprint, lapsed.ca()), rejected)?;
+        let identity = self.mapped(
+            (client, key),
+            ((*fingerprint, assurance), lapsed.ca()),
+            rejected,
+        )?;
         if accepted || grace.purpose == Purpose::Claim {
             return Ok(Identity {
                 lapsed: true,

@@ -2,16 +2,18 @@
 
 mod check;
 mod lapsed;
+mod proof;
 
 pub use check::{Checked, check};
 pub use lapsed::{Grace, Purpose};
+pub use proof::Proof;
 
 use std::sync::Arc;
 
 use crate::certificate::{CaIndex, Fingerprint, Mapping, Reason, Rejected, Verified};
-use crate::client::{ClientId, Seen};
+use crate::client::ClientId;
 use crate::clock::Timestamp;
-use crate::credential::{Presented, PresentedCertificate, PresentedKey};
+use crate::credential::{Assurance, Presented, PresentedCertificate, PresentedKey};
 use crate::directory::View;
 use crate::key::{ApiKey, Digest, KeyFault, KeyId, Malformed, Peppers, Scope};
 use crate::phase::InForce;
@@ -31,39 +33,12 @@ pub struct Identity {
     key: KeyId,
     scopes: Vec<Scope>,
     proof: Proof,
-    certificate: Option<Fingerprint>,
+    certificate: Option<(Fingerprint, Assurance)>,
     unlearned: Option<Box<Verified>>,
     renewed: Option<Box<Digest>>,
     beside: Option<Reason>,
     lapsed: bool,
     phase: Option<Arc<InForce>>,
-}
-
-/// How an identity was proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proof {
-    /// By a certificate of this authority.
-    Certificate(CaIndex),
-    /// By a key.
-    Key,
-    /// By a certificate of this authority and by a key of the same client.
-    Both(CaIndex),
-}
-
-impl Proof {
-    /// What was seen of a client that proved itself so at `now`.
-    #[must_use]
-    pub const fn seen(self, now: Timestamp) -> Seen {
-        let (by_certificate, by_key) = match self {
-            Self::Certificate(_) => (Some(now), None),
-            Self::Key => (None, Some(now)),
-            Self::Both(_) => (Some(now), Some(now)),
-        };
-        Seen {
-            by_certificate,
-            by_key,
-        }
-    }
 }
 
 impl Identity {
@@ -93,8 +68,16 @@ impl Identity {
 
     /// The certificate, good and its own, that it was proven by, alone or beside a key.
     #[must_use]
-    pub const fn certificate(&self) -> Option<&Fingerprint> {
-        self.certificate.as_ref()
+    pub fn certificate(&self) -> Option<&Fingerprint> {
+        self.certificate
+            .as_ref()
+            .map(|(certificate, _)| certificate)
+    }
+
+    /// How it is known that the client holds the key of that certificate.
+    #[must_use]
+    pub fn assurance(&self) -> Option<Assurance> {
+        self.certificate.map(|(_, assurance)| assurance)
     }
 
     /// The same certificate, while what it says or who issued it is not recorded yet.
@@ -211,16 +194,16 @@ pub fn resolve(
     match (by_key, presented.certificate()) {
         (None, PresentedCertificate::Absent) => Ok(Caller::Nobody),
         (Some(identity), PresentedCertificate::Absent) => Ok(Caller::Known(identity)),
-        (None, PresentedCertificate::Verified(certificate)) => {
-            lookup.by_certificate(certificate).map(Caller::Known)
+        (None, PresentedCertificate::Verified(good, by)) => {
+            lookup.by_certificate(good, *by).map(Caller::Known)
         }
         (None, PresentedCertificate::Rejected(rejected)) => {
             Err(Refused::CertificateRejected(rejected.clone()))
         }
-        (None, PresentedCertificate::Lapsed(lapsed)) => {
-            lookup.by_lapsed(lapsed, grace).map(Caller::Known)
+        (None, PresentedCertificate::Lapsed(lapsed, by)) => {
+            lookup.by_lapsed(lapsed, *by, grace).map(Caller::Known)
         }
-        (Some(identity), PresentedCertificate::Lapsed(lapsed)) => Ok(Caller::Known(Identity {
+        (Some(identity), PresentedCertificate::Lapsed(lapsed, _)) => Ok(Caller::Known(Identity {
             beside: Some(lapsed.rejected().reason()),
             ..identity
         })),
@@ -228,8 +211,8 @@ pub fn resolve(
             beside: Some(rejected.reason()),
             ..identity
         })),
-        (Some(identity), PresentedCertificate::Verified(certificate)) => {
-            lookup.both(identity, certificate).map(Caller::Known)
+        (Some(identity), PresentedCertificate::Verified(good, by)) => {
+            lookup.both(identity, good, *by).map(Caller::Known)
         }
     }
 }
@@ -274,7 +257,11 @@ impl Lookup<'_> {
         })
     }
 
-    fn by_certificate(&self, certificate: &Verified) -> Result<Identity, Refused> {
+    fn by_certificate(
+        &self,
+        certificate: &Verified,
+        assurance: Assurance,
+    ) -> Result<Identity, Refused> {
         let unregistered = || Refused::Unregistered(certificate.clone());
         let Some((mapping, is_learned)) = self.view.identified(certificate.fingerprint()) else {
             let id = RecordId::Certificate(*certificate.fingerprint());
@@ -285,8 +272,8 @@ impl Lookup<'_> {
             Mapping::Superseded { .. } => Err(Refused::Superseded(*certificate.fingerprint())),
             Mapping::Pending => Err(Refused::ApprovalPending(*certificate.fingerprint())),
             Mapping::Mapped { client, key } => {
-                let proven = (*certificate.fingerprint(), certificate.ca());
-                let identity = self.mapped((client, key), proven, unregistered)?;
+                let shown = ((*certificate.fingerprint(), assurance), certificate.ca());
+                let identity = self.mapped((client, key), shown, unregistered)?;
                 Ok(Identity {
                     unlearned: to_learn(certificate, is_learned),
                     ..identity
@@ -299,7 +286,7 @@ impl Lookup<'_> {
     fn mapped(
         &self,
         (client, key): (ClientId, KeyId),
-        (certificate, ca): (Fingerprint, CaIndex),
+        (certificate, ca): ((Fingerprint, Assurance), CaIndex),
         otherwise: impl FnOnce() -> Refused,
     ) -> Result<Identity, Refused> {
         let entry = self.view.key(&key);
@@ -323,14 +310,19 @@ impl Lookup<'_> {
 
     /// A good key and a good certificate. A certificate that nobody was given adds nothing; one of
     /// another client refuses both.
-    fn both(&self, identity: Identity, certificate: &Verified) -> Result<Identity, Refused> {
+    fn both(
+        &self,
+        identity: Identity,
+        certificate: &Verified,
+        assurance: Assurance,
+    ) -> Result<Identity, Refused> {
         let Some((mapping, is_learned)) = self.view.identified(certificate.fingerprint()) else {
             return Ok(identity);
         };
         match mapping {
             Mapping::Mapped { client, .. } if client == identity.client => Ok(Identity {
                 proof: Proof::Both(certificate.ca()),
-                certificate: Some(*certificate.fingerprint()),
+                certificate: Some((*certificate.fingerprint(), assurance)),
                 unlearned: to_learn(certificate, is_learned),
                 ..identity
             }),

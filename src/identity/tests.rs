@@ -95,8 +95,10 @@ impl World {
             let chain = Chain::new(&issued.x509, issued.intermediates.clone());
             let verdict = self.verifier.verify(&chain, NOW);
             match (verdict.at(NOW), verdict.lapsed(NOW)) {
-                (Ok(good), _) => PresentedCertificate::Verified(good),
-                (Err(_), Some(lapsed)) => PresentedCertificate::Lapsed(Box::new(lapsed)),
+                (Ok(good), _) => PresentedCertificate::Verified(good, Assurance::Proven),
+                (Err(_), Some(lapsed)) => {
+                    PresentedCertificate::Lapsed(Box::new(lapsed), Assurance::Proven)
+                }
                 (Err(bad), None) => PresentedCertificate::Rejected(Box::new(bad)),
             }
         });

@@ -52,6 +52,7 @@ pub(super) fn parts(
         routes,
         backends,
         signers: config.backends.iter().map(signer).collect(),
+        fronts: Arc::clone(&config.fronts),
         peppers: config.keys.peppers.clone(),
         keys_per_client: config.keys.per_client,
         enrolment: config.enrolment,

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::config::{self, Config, Seen, Source, StoreSettings};
 use crate::directory::{Directory, Lessons, Sightings};
 use crate::door::{self, Lifetimes};
+use crate::front::Fronts;
 use crate::gateway::Parts;
 use crate::key::Peppers;
 use crate::policy::Asking;
@@ -102,7 +103,12 @@ pub(super) fn open(
             reload: Reload::new((source, seen), live, asked, &metrics),
         },
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
-        door: door(config.listener, config.limits.door, config.lifetimes),
+        door: door(
+            config.listener,
+            config.limits.door,
+            config.lifetimes,
+            config.fronts,
+        ),
         http,
         parts: Parts {
             directory,
@@ -176,7 +182,12 @@ async fn embedded(settings: &embedded::Settings) -> Result<Embedded, OpenError> 
     }
 }
 
-fn door(listener: config::Listener, bounds: door::Bounds, lifetimes: Lifetimes) -> door::Settings {
+fn door(
+    listener: config::Listener,
+    bounds: door::Bounds,
+    lifetimes: Lifetimes,
+    fronts: Arc<Fronts>,
+) -> door::Settings {
     let certificate = |certificate: config::ServerCertificate| door::ServerCertificate {
         chain_pem: certificate.chain.as_bytes().to_vec(),
         key_pem: certificate.key,
@@ -187,6 +198,7 @@ fn door(listener: config::Listener, bounds: door::Bounds, lifetimes: Lifetimes) 
         lifetimes,
         balancers: listener.balancers,
         bounds,
+        fronts,
         minimum_tls: listener.minimum_tls,
         http2: listener.http2,
         certificates: listener.certificates.into_iter().map(certificate).collect(),

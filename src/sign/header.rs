@@ -35,7 +35,9 @@ impl Default for Names {
 
 /// Headers that a backend could take for an identity, whole names. `X-Request-Id` is not among
 /// them: a client's own is passed on.
-pub const RESERVED: [&str; 22] = [
+pub const RESERVED: [&str; 24] = [
+    "x-front-secret",
+    "x-front-signature",
     "remote-user",
     "x-remote-user",
     "x-client-dn",

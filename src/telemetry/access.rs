@@ -35,6 +35,13 @@ pub struct AccessLine<'a> {
     pub closed: Option<&'static str>,
     /// `certificate`, `key`, `both` or `none`.
     pub auth: &'static str,
+    /// How it is known that the client holds the key of its certificate: `proven`, or `asserted` by a
+    /// front.
+    pub assurance: Option<&'static str>,
+    /// The front that brought the request.
+    pub front: Option<&'a str>,
+    /// The client's address behind a front, as far as the front tells it.
+    pub client_address: Option<String>,
     /// Who called.
     pub client: Option<&'a ClientId>,
     /// The key id that the backend saw.
@@ -75,6 +82,9 @@ impl AccessLine<'_> {
             would_refuse = self.would_refuse,
             closed = self.closed,
             auth = self.auth,
+            assurance = self.assurance,
+            front = self.front,
+            client_address = self.client_address,
             client = self.client.map(ClientId::as_str),
             key_id = self.key.map(tracing::field::display),
             certificate_problem = self.certificate_problem,

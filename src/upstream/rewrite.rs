@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::credential;
+use crate::front::FRONT_SECRET;
 use crate::head::Head;
 use crate::key::Format;
 use crate::policy::{Observed, Permit};
@@ -97,10 +98,12 @@ pub fn rewrite(
 }
 
 /// Lets `request` go on as it came, to a backend that an existing gateway speaks for: nothing that
-/// could be an identity is taken away, and nothing is added. Only a key of ours goes no further, as
-/// everywhere: nobody behind us needs it.
+/// could be an identity is taken away, and nothing is added. Only a key of ours, and the secret of a
+/// front, go no further, as everywhere: nobody behind us needs them.
 pub fn pass_on(request: &mut RequestHeader, _: &Observed, format: &Format) {
-    remove(request, |name, value| carries_key(name, value, format));
+    remove(request, |name, value| {
+        *name == FRONT_SECRET || carries_key(name, value, format)
+    });
     join_cookies(request);
 }
 

@@ -46,6 +46,8 @@ mod forgery;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod fronts;
+#[cfg(test)]
 mod grace;
 #[cfg(test)]
 mod harness;

@@ -25,6 +25,7 @@ for part in "$@"; do
     lacks curl curl --version
     lacks openssl openssl version
     lacks haproxy haproxy -v
+    lacks nginx nginx -v
     lacks redis-server redis-server --version
     lacks faketime faketime --version
     lacks python3 python3 --version

@@ -13,6 +13,7 @@ pub(crate) mod clients;
 pub(crate) mod curl;
 pub(crate) mod deploy;
 pub(crate) mod dice;
+pub(crate) mod front;
 pub(crate) mod gateway;
 pub(crate) mod key;
 pub(crate) mod list;

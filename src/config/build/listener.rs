@@ -125,7 +125,7 @@ impl Builder<'_> {
     }
 
     /// Notes what the verifier of certificates will not take.
-    fn trust(&mut self, at: &KeyPath, what: &str, cas: Vec<Ca>) -> Built<()> {
+    pub(super) fn trust(&mut self, at: &KeyPath, what: &str, cas: Vec<Ca>) -> Built<()> {
         let Err(error) = Trust::new(0, cas) else {
             return Ok(());
         };

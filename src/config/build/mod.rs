@@ -7,6 +7,7 @@ mod admin;
 mod backend;
 mod connections;
 mod files;
+mod front;
 mod headers;
 mod http;
 mod keys;
@@ -70,6 +71,7 @@ pub(super) fn config(
     let self_service = builder.self_service(&file.self_service);
     let cas = builder.cas(&file);
     let lists = builder.lists(&file);
+    let fronts = builder.fronts(file.front, &cas);
     let observe = builder.observe(file.observe);
     let renewal = file.ca.iter().map(|ca| ca.renewal).collect();
     let listener = builder.listener(file.listener);
@@ -104,6 +106,7 @@ pub(super) fn config(
             http: http?,
             observe: observe?,
             shutdown: shutdown?,
+            fronts: fronts?,
             telemetry: telemetry?,
             admin: admin?,
             files: std::mem::take(&mut builder.files),

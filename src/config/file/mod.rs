@@ -5,6 +5,7 @@
 //! required. The comments become the descriptions in the JSON Schema, for editors.
 
 mod connections;
+mod front;
 mod headers;
 mod http;
 mod key;
@@ -16,6 +17,7 @@ mod shutdown;
 mod store;
 
 pub use connections::Connections;
+pub use front::{Front, FrontCertificate, FrontFormat};
 pub use headers::Headers;
 pub use http::{Http, TransportSecurity};
 pub use key::{Enrolment, Key, Pepper};
@@ -86,6 +88,9 @@ pub struct File {
     /// How the gateway ends on SIGTERM, and how it hands over to another.
     #[serde(default)]
     pub shutdown: Shutdown,
+    /// Proxies in front that end the clients' TLS and forward their certificates.
+    #[serde(default)]
+    pub front: Vec<Front>,
     /// Metrics, health and logs.
     #[serde(default)]
     pub telemetry: Telemetry,

@@ -10,6 +10,7 @@ use super::{Config, Problems};
 use crate::pki;
 
 mod again;
+mod fronts;
 mod golden;
 mod overrides;
 mod redis;

@@ -4,6 +4,8 @@
 //! the crate `ppp` takes ports such as `+80`, and leaves checksums to whoever calls it. What follows
 //! the header is put back to the byte, since the handshake begins there.
 
+mod values;
+
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd as _;
 
@@ -12,7 +14,9 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::{GetSocketDigest as _, SocketDigest};
 use tokio::io::AsyncReadExt as _;
 
+use super::connection::Through;
 use super::failure::Failure;
+use super::notes::Notes;
 use crate::policy::Network;
 
 /// How version 1 begins.
@@ -29,25 +33,28 @@ const LONGEST_REST: usize = 4080;
 const LONGEST: usize = 4096;
 /// How much room there is at first: enough for nearly all.
 const USUAL: usize = 256;
-/// The type of the value that is a checksum (section 2.2.4).
-const CHECKSUM: u8 = 0x03;
 
 const MALFORMED: Failure = Failure::ProxyHeaderMalformed;
 
 /// A whole header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct Header<'a> {
     /// How many bytes it has.
     pub length: usize,
     /// None when the balancer calls for itself, or does not know who calls.
     pub caller: Option<SocketAddr>,
+    /// The certificate that the caller proved to the balancer just now.
+    pub certificate: Option<&'a [u8]>,
 }
 
 /// None when it takes more bytes to say.
-pub type Reading = Result<Option<Header>, Failure>;
+pub type Reading<'a> = Result<Option<Header<'a>>, Failure>;
+
+/// Who calls, and the values that follow.
+type Named<'a> = (Option<SocketAddr>, &'a [u8]);
 
 /// Takes the header off the beginning of `tcp`, which must come from one of the `balancers`. From
-/// then on `tcp` comes from whom the header names, for everybody who asks.
+/// then on `tcp` comes from whom the header names, for everybody who asks, and `notes` have both.
 ///
 /// # Errors
 ///
@@ -55,12 +62,12 @@ pub type Reading = Result<Option<Header>, Failure>;
 pub(super) async fn take(
     tcp: &mut Stream,
     balancers: &[Network],
-) -> Result<Option<SocketAddr>, Failure> {
+    notes: &Notes,
+) -> Result<(), Failure> {
     let digest = tcp.get_socket_digest();
     let peer = digest.and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-    if !peer.is_some_and(|peer| balancers.iter().any(|network| network.contains(peer))) {
-        return Err(Failure::ProxyUnlisted);
-    }
+    let is_listed = |peer: &IpAddr| balancers.iter().any(|network| network.contains(*peer));
+    let address = peer.filter(is_listed).ok_or(Failure::ProxyUnlisted)?;
     let mut bytes = Vec::with_capacity(USUAL);
     let header = loop {
         if let Some(header) = read(&bytes)? {
@@ -73,13 +80,18 @@ pub(super) async fn take(
         }
     };
     tcp.rewind(bytes.get(header.length..).unwrap_or_default());
+    notes.note_through(Through {
+        address,
+        certificate: header.certificate.map(<[u8]>::to_vec),
+    });
     if let Some(caller) = header.caller {
+        notes.note_caller(caller);
         let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
         // A new one has no address yet, so there is none to keep.
         let _ = digest.peer_addr.set(Some(caller.into()));
         tcp.set_socket_digest(digest);
     }
-    Ok(header.caller)
+    Ok(())
 }
 
 /// The header that `bytes` begin with.
@@ -87,7 +99,7 @@ pub(super) async fn take(
 /// # Errors
 ///
 /// When they begin with none, or with one that is broken.
-pub fn read(bytes: &[u8]) -> Reading {
+pub fn read(bytes: &[u8]) -> Reading<'_> {
     if bytes.starts_with(TEXT) {
         text(bytes)
     } else if bytes.starts_with(BINARY) {
@@ -100,7 +112,7 @@ pub fn read(bytes: &[u8]) -> Reading {
 }
 
 /// Version 1: `PROXY TCP4 192.0.2.1 192.0.2.2 4711 443\r\n`.
-fn text(bytes: &[u8]) -> Reading {
+fn text(bytes: &[u8]) -> Reading<'_> {
     let most = bytes.get(..LONGEST_TEXT).unwrap_or(bytes);
     let Some(end) = most.windows(2).position(|pair| pair == b"\r\n") else {
         return if most.len() < LONGEST_TEXT {
@@ -121,7 +133,11 @@ fn text(bytes: &[u8]) -> Reading {
         _ => return Err(MALFORMED),
     };
     let length = end.saturating_add(2);
-    Ok(Some(Header { length, caller }))
+    Ok(Some(Header {
+        length,
+        caller,
+        certificate: None,
+    }))
 }
 
 fn endpoint(family: &str, address: &str, port: &str) -> Option<SocketAddr> {
@@ -137,7 +153,7 @@ fn endpoint(family: &str, address: &str, port: &str) -> Option<SocketAddr> {
 }
 
 /// Version 2: a command, a family, and a length; then addresses and values.
-fn binary(bytes: &[u8]) -> Reading {
+fn binary(bytes: &[u8]) -> Reading<'_> {
     let Some(([.., command, family, high, low], rest)) = bytes.split_first_chunk::<BINARY_HEAD>()
     else {
         return Ok(None);
@@ -152,33 +168,36 @@ fn binary(bytes: &[u8]) -> Reading {
     let length = BINARY_HEAD.saturating_add(length);
     let whole = bytes.get(..length).unwrap_or_default();
     // The upper half is the version.
-    let caller = match command {
-        0x21 => proxied(*family, whole, rest)?,
+    let (caller, certificate) = match command {
+        0x21 => {
+            let (caller, values) = proxied(*family, rest)?;
+            (caller, values::read(values, whole)?)
+        }
         // Of a connection of the balancer's own, what else stands there is to be ignored.
-        0x20 => None,
+        0x20 => (None, None),
         _ => return Err(MALFORMED),
     };
-    Ok(Some(Header { length, caller }))
+    Ok(Some(Header {
+        length,
+        caller,
+        certificate,
+    }))
 }
 
-/// Who calls, by the `rest` of a `whole` header.
-fn proxied(family: u8, whole: &[u8], rest: &[u8]) -> Result<Option<SocketAddr>, Failure> {
-    let (caller, values) = match family {
-        0x00 => (None, rest),
-        0x11 => source::<4>(rest).ok_or(MALFORMED)?,
-        0x21 => source::<16>(rest).ok_or(MALFORMED)?,
+/// Who calls, by the `rest` of a header.
+fn proxied(family: u8, rest: &[u8]) -> Result<Named<'_>, Failure> {
+    match family {
+        0x00 => Some((None, rest)),
+        0x11 => source::<4>(rest),
+        0x21 => source::<16>(rest),
         // Datagrams and Unix sockets do not come to a listener of TCP.
-        _ => return Err(MALFORMED),
-    };
-    if are_whole(values, whole) {
-        Ok(caller)
-    } else {
-        Err(MALFORMED)
+        _ => None,
     }
+    .ok_or(MALFORMED)
 }
 
 /// The first of two addresses of `N` bytes, with its port, and what follows both.
-fn source<const N: usize>(bytes: &[u8]) -> Option<(Option<SocketAddr>, &[u8])>
+fn source<const N: usize>(bytes: &[u8]) -> Option<Named<'_>>
 where
     [u8; N]: Into<IpAddr>,
 {
@@ -187,49 +206,6 @@ where
     let ([high, low, _, _], values) = bytes.split_first_chunk::<4>()?;
     let port = u16::from_be_bytes([*high, *low]);
     Some((Some(SocketAddr::from((*source, port))), values))
-}
-
-/// Whether the `values` at the end of a header fill it exactly, and its checksum is right if it has
-/// one.
-fn are_whole(mut values: &[u8], header: &[u8]) -> bool {
-    let mut checked = false;
-    while !values.is_empty() {
-        let Some(([kind, high, low], rest)) = values.split_first_chunk::<3>() else {
-            return false;
-        };
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        let Some((value, rest)) = rest.split_at_checked(length) else {
-            return false;
-        };
-        // A second one would only be work.
-        if *kind == CHECKSUM
-            && (std::mem::replace(&mut checked, true) || !is_sum(value, header, rest))
-        {
-            return false;
-        }
-        values = rest;
-    }
-    true
-}
-
-/// Whether `sum`, which stands before `rest` in `header`, is the checksum of it. For that, it counts
-/// as four bytes of zero.
-fn is_sum(sum: &[u8], header: &[u8], rest: &[u8]) -> bool {
-    let before = header.len().saturating_sub(rest.len()).saturating_sub(4);
-    let before = header.iter().take(before);
-    let bytes = before.chain(&[0; 4]).chain(rest).copied();
-    sum == crc32c(bytes).to_be_bytes()
-}
-
-/// The checksum of Castagnoli (RFC 9260 appendix A).
-fn crc32c(bytes: impl Iterator<Item = u8>) -> u32 {
-    let shift = |sum: u32, _| {
-        let flip = if sum & 1 == 1 { 0x82f6_3b78 } else { 0 };
-        (sum >> 1) ^ flip
-    };
-    !bytes.fold(u32::MAX, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(byte), shift)
-    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::values::{CHECKSUM, TLS, crc32c};
 use super::*;
 
 const V4: &[u8] = &[203, 0, 113, 9, 192, 0, 2, 2, 0x12, 0x67, 0x01, 0xbb];
@@ -52,7 +53,7 @@ fn good() -> Vec<(Vec<u8>, Option<&'static str>)> {
         (header(0x21, 0x11, V4), v4),
         (header(0x21, 0x21, &v6()), v6_text),
         (
-            header(0x21, 0x11, &[V4, &value(0x20, &[1; 300])].concat()),
+            header(0x21, 0x11, &[V4, &value(0xe0, &[1; 300])].concat()),
             v4,
         ),
         (summed(), v4),
@@ -69,7 +70,12 @@ fn a_header_names_who_calls() {
         let caller = caller.map(|text| text.parse().unwrap());
         let length = bytes.len();
         let shown = String::from_utf8_lossy(&bytes).into_owned();
-        assert_eq!(read(&bytes), Ok(Some(Header { length, caller })), "{shown}");
+        let expected = Header {
+            length,
+            caller,
+            certificate: None,
+        };
+        assert_eq!(read(&bytes), Ok(Some(expected)), "{shown}");
     }
 }
 
@@ -162,6 +168,68 @@ fn p5_broken_binary_is_refused() {
     assert_eq!(BINARY_HEAD + LONGEST_REST, LONGEST);
 }
 
+/// What a balancer tells of its client's TLS.
+fn tls(client: u8, verify: u32, values: &[u8]) -> Vec<u8> {
+    let value = value(
+        TLS,
+        &[&[client], &verify.to_be_bytes()[..], values].concat(),
+    );
+    header(0x21, 0x11, &[V4, &value].concat())
+}
+
+#[test]
+fn p5_only_what_was_proven_on_this_connection_and_verified_is_a_certificate() {
+    let names = [value(0x21, b"TLSv1.3"), value(0x22, "Zoë".as_bytes())].concat();
+    let values = [names, value(0x28, b"der")].concat();
+    let told = |client, verify| {
+        let bytes = tls(client, verify, &values);
+        let header = read(&bytes).unwrap().unwrap();
+        header.certificate.map(<[u8]>::to_vec)
+    };
+    assert_eq!(told(0x03, 0), Some(b"der".to_vec()));
+    assert_eq!(told(0x07, 0), Some(b"der".to_vec()));
+    // Not verified, on no TLS, not at all, or only in the session that is resumed.
+    for (client, verify) in [(0x07, 1), (0x07, u32::MAX), (0x06, 0), (0x01, 0), (0x05, 0)] {
+        assert_eq!(told(client, verify), None, "{client} {verify}");
+    }
+    assert_eq!(read(&tls(0x07, 0, &[])).unwrap().unwrap().certificate, None);
+}
+
+#[test]
+fn p5_what_a_balancer_tells_of_tls_must_be_whole_and_end_no_line() {
+    assert!(read(&tls(0x07, 0, &value(0x22, b"alice"))).is_ok());
+    for name in [
+        &b"a\rb"[..],
+        b"a\nX-Key-Id: b",
+        b"a\0",
+        b"a\x7f",
+        b"\xff",
+        "a\u{85}".as_bytes(),
+    ] {
+        for kind in 0x21..=0x27 {
+            let bytes = tls(0x07, 0, &value(kind, name));
+            assert_eq!(read(&bytes), Err(MALFORMED), "{name:?}");
+        }
+        for kind in [0x01, 0x02, 0x30] {
+            let bytes = header(0x21, 0x11, &[V4, &value(kind, name)].concat());
+            assert_eq!(read(&bytes), Err(MALFORMED), "{name:?}");
+        }
+    }
+    let certificate = value(0x28, b"der");
+    let own = tls(0x07, 0, &certificate);
+    let overrun = [&own[..own.len() - 4], &[5][..], &own[own.len() - 3..]].concat();
+    let one = value(TLS, &[0x07, 0, 0, 0, 0]);
+    for bytes in [
+        header(0x21, 0x11, &[V4, &value(TLS, &[0x07, 0, 0, 0])].concat()),
+        header(0x21, 0x11, &[V4, &one, &one].concat()),
+        tls(0x07, 0, &certificate.repeat(2)),
+        tls(0x07, 0, &[0x28, 0]),
+        overrun,
+    ] {
+        assert_eq!(read(&bytes), Err(MALFORMED), "{bytes:?}");
+    }
+}
+
 #[test]
 fn the_checksum_is_the_known_one() {
     // RFC 3720 appendix B.4, and the usual check value.
@@ -178,7 +246,8 @@ proptest! {
     ) {
         prop_assert_eq!(read(&bytes[..cut.index(bytes.len())]), Ok(None));
         let length = bytes.len();
-        let found = read(&[bytes, behind].concat()).unwrap().unwrap();
+        let whole = [bytes, behind].concat();
+        let found = read(&whole).unwrap().unwrap();
         prop_assert_eq!(found.length, length);
         prop_assert_eq!(found.caller, caller.map(|text| text.parse().unwrap()));
     }

@@ -41,6 +41,8 @@ pub(super) struct Running {
     is_noted: AtomicBool,
     /// What was asked for and by what right, when that can change.
     asked: OnceLock<Kept>,
+    /// The connection as the client of a front has it, behind one.
+    behind_front: OnceLock<Connection>,
     /// Since when its client has to send a body.
     body_from: OnceLock<Instant>,
     /// Nothing is waited for from the client any more, or it may take its time.
@@ -63,6 +65,7 @@ impl Running {
             http2,
             is_noted: AtomicBool::new(false),
             asked: OnceLock::new(),
+            behind_front: OnceLock::new(),
             body_from: OnceLock::new(),
             has_body: AtomicBool::new(false),
             flows: AtomicBool::new(false),
@@ -99,9 +102,17 @@ impl Running {
         CURRENT.try_with(Arc::clone).ok()
     }
 
-    /// What was admitted once is asked for again while it lasts.
-    pub(super) fn ask_again(&self, head: Kept) {
+    /// What was admitted once is asked for again while it lasts, by the client of a front as such.
+    pub(super) fn ask_again(&self, head: Kept, behind_front: Option<&Connection>) {
+        if let Some(connection) = behind_front {
+            let _ = self.behind_front.set(connection.clone());
+        }
         let _ = self.asked.set(head);
+    }
+
+    /// The connection as whoever asked has it.
+    pub(super) fn clients(&self) -> Option<&Connection> {
+        self.behind_front.get().or_else(|| self.connection())
     }
 
     /// The client has to send a body, from now on.

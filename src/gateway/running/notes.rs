@@ -41,7 +41,7 @@ impl Gateway {
             && permit.identity().is_some()
             && let Some(running) = &exchange.running
         {
-            running.ask_again(head.keep());
+            running.ask_again(head.keep(), exchange.behind_front.as_ref());
             self.begun.note(exchange.started, running);
         }
     }

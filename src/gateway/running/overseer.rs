@@ -106,7 +106,7 @@ impl Overseer {
         let live = self.gateway.parts.live.load();
         let admitted =
             self.gateway
-                .admit(&head, running.connection()?, &live, freshness, clock::now());
+                .admit(&head, running.clients()?, &live, freshness, clock::now());
         let code = admitted.err()?.code();
         (code != Code::StoreUnavailable).then_some(code)
     }

@@ -2,6 +2,7 @@
 
 use super::{Answer, Call, TRIES, once};
 use crate::certificate::{CertificateRecord, Fingerprint, Mapping};
+use crate::credential::Assurance;
 use crate::gateway::limit::Credential;
 use crate::gateway::{Exchange, Gateway, Refusal};
 use crate::identity::{Identity, Purpose, Refused};
@@ -15,6 +16,9 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
     let parts = &call.gateway.parts;
     let certificate = identity.certificate().copied();
     let certificate = certificate.ok_or(Refusal::CertificateRequired)?;
+    if identity.assurance() == Some(Assurance::Asserted { may_claim: false }) {
+        return Err(Refusal::CertificateAsserted);
+    }
     if call.connection.is_resumed() {
         return Err(Refusal::HandshakeRequired);
     }

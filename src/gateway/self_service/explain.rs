@@ -42,6 +42,9 @@ struct ConnectionOf {
     tls_version: &'static str,
     cipher: &'static str,
     resumed: bool,
+    /// How it is known that the client holds the key of the certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assurance: Option<&'static str>,
 }
 
 pub(super) fn answer(call: &Call<'_>, now: Timestamp) -> Result<Answer, Refusal> {
@@ -59,6 +62,7 @@ pub(super) fn answer(call: &Call<'_>, now: Timestamp) -> Result<Answer, Refusal>
             tls_version: connection.tls().version,
             cipher: connection.tls().cipher,
             resumed: connection.is_resumed(),
+            assurance: connection.sent().map(|_| connection.assurance().as_str()),
         },
         server_time: now.to_string(),
     };
@@ -133,15 +137,21 @@ impl Report {
             tls_version,
             cipher,
             resumed,
+            assurance,
         } = connection;
         let resumed = if *resumed {
             "resumed"
         } else {
             "full handshake"
         };
+        let by_a_front = if *assurance == Some("asserted") {
+            ", that of a proxy in front, which forwarded the certificate"
+        } else {
+            ""
+        };
         let _ = write!(
             text,
-            "\nconnection  {tls_version}, {cipher}, {resumed}\nserver time {server_time}\n\n\
+            "\nconnection  {tls_version}, {cipher}, {resumed}{by_a_front}\nserver time {server_time}\n\n\
              next step: {next_step}\n"
         );
         text

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Answer, Call, days_left, json};
 use crate::client::{ClientId, Stage};
 use crate::clock::Timestamp;
+use crate::credential::Assurance;
 use crate::directory::Sightings;
 use crate::gateway::{Exchange, Refusal};
 use crate::key::{KeyId, Scope};
@@ -15,6 +16,9 @@ struct WhoAmI<'a> {
     client_id: &'a ClientId,
     key_id: KeyId,
     proven_by: &'static str,
+    /// How it is known that the client holds the key of its certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assurance: Option<&'static str>,
     stage: Stage,
     phase: PhaseOf,
     scopes: &'a [Scope],
@@ -117,6 +121,7 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
             client_id: identity.client(),
             key_id: identity.key(),
             proven_by: exchange.auth,
+            assurance: identity.assurance().map(Assurance::as_str),
             stage: Stage::of(true, !keys.is_empty(), seen, call.live.window, exchange.now),
             phase: PhaseOf::of(
                 view.phase_of(identity.client()).as_deref(),
