@@ -78,7 +78,7 @@ impl Setting {
                 key,
                 "current_pepper" | "pepper" | "per_client" | "restore_window"
             ),
-            "listener" => key == "client_certificates",
+            "listener" => key != "address",
             "store" => matches!(key, "record_keys" | "unsigned_records"),
             "telemetry" => key == "log",
             _ => false,

@@ -10,12 +10,14 @@ use super::Line;
 use crate::certificate::{Chain, Examined, Explanation, Lineage, Verdict, Verified, Verifier};
 use crate::clock::Timestamp;
 use crate::credential::PresentedCertificate;
+use crate::policy::ClientCertificates;
 use crate::tls::ssl::{SslCipherRef, SslRef};
 
 /// A connection that passed the door. It remembers which certificate was proven, and what was
 /// thought of it last; every request asks again.
 pub struct Connection {
     certificate: Option<Proven>,
+    policy: ClientCertificates,
     resumed: bool,
     tls: Tls,
     line: Arc<Line>,
@@ -38,8 +40,14 @@ struct Proven {
 }
 
 impl Connection {
-    /// What `ssl` proved in its handshake, or in the full one that it resumes.
-    pub(super) fn of(ssl: &SslRef, verifier: &Verifier, line: Arc<Line>, now: Timestamp) -> Self {
+    /// What `ssl` proved in its handshake under `policy`, or in the full one that it resumes.
+    pub(super) fn of(
+        ssl: &SslRef,
+        policy: ClientCertificates,
+        verifier: &Verifier,
+        line: Arc<Line>,
+        now: Timestamp,
+    ) -> Self {
         let resumed = ssl.session_reused();
         let certificate = Chain::from_ssl(ssl).map(|chain| Proven {
             verdict: ArcSwap::new(verifier.verify(&chain, now)),
@@ -49,6 +57,7 @@ impl Connection {
         let cipher = ssl.current_cipher();
         Self {
             certificate,
+            policy,
             resumed,
             tls: Tls {
                 version: ssl.version_str(),
@@ -64,6 +73,18 @@ impl Connection {
     #[must_use]
     pub const fn line(&self) -> &Arc<Line> {
         &self.line
+    }
+
+    /// Whether a certificate was shown under another policy than `own`, that of a request's host.
+    #[must_use]
+    pub fn is_misdirected(&self, own: ClientCertificates) -> bool {
+        self.certificate.is_some() && self.policy != own
+    }
+
+    /// Whether nothing may be told of a certificate but the code of what is wrong with it.
+    #[must_use]
+    pub fn is_terse(&self) -> bool {
+        self.policy != ClientCertificates::Explain
     }
 
     /// Whether it resumed an earlier session, so that nothing was proven anew.
@@ -143,6 +164,7 @@ impl fmt::Debug for Connection {
             .map(|proven| proven.chain.fingerprint());
         f.debug_struct("Connection")
             .field("certificate", &certificate)
+            .field("policy", &self.policy)
             .field("resumed", &self.resumed)
             .field("tls", &self.tls)
             .field("line", &self.line)

@@ -68,6 +68,8 @@ mod learning;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod listener;
+#[cfg(test)]
 mod observe;
 #[cfg(test)]
 mod overload;
@@ -98,6 +100,8 @@ mod replicas;
 #[cfg(test)]
 mod restore;
 #[cfg(test)]
+mod resumption;
+#[cfg(test)]
 mod revocation;
 #[cfg(test)]
 mod rotation;
@@ -105,6 +109,8 @@ mod rotation;
 mod sealed;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod server_names;
 #[cfg(test)]
 mod several;
 #[cfg(test)]
