@@ -147,6 +147,11 @@ bench-compare: build-tools ## Keyferry and HAProxy at the same job, in turns (AR
 	python3 benches/compare/compare.py $(ARGUMENTS)
 
 # As it is built for the tests: what takes time here is optimised there too, or is waiting.
+.PHONY: tls-scan
+tls-scan: build-tools ## testssl.sh and sslyze against a listener with default settings (docs/TLS.md has the findings)
+	cargo build --locked
+	tests/tls-scan.sh
+
 .PHONY: bench-revocation
 bench-revocation: build-tools ## how soon three gateways on one Redis heed a revocation (ARGUMENTS=300 in each setting)
 	cargo bench --locked --profile dev --bench revocation -- $(ARGUMENTS)

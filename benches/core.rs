@@ -26,7 +26,7 @@ use keyferry::client::{CredentialId, Enrolment, LastUse, Renewal};
 use keyferry::clock::{self, Timestamp};
 use keyferry::directory::{Directory, Lessons, Sightings};
 use keyferry::door::{
-    self, ClientCertificates, Connection, Door, Journal, Lifetimes, MinimumTls, ServerCertificate,
+    self, Connection, Door, Journal, Lifetimes, MinimumTls, ServerCertificate, Terms,
 };
 use keyferry::front::Fronts;
 use keyferry::gateway::{App, FirstSights, Gateway, Live, Parts, Proxy, SelfService, link_to_keys};
@@ -34,14 +34,15 @@ use keyferry::head::Head;
 use keyferry::identity::{Freshness, Identity, Proof};
 use keyferry::key::{ApiKey, Format, Pepper, Peppers};
 use keyferry::observe::Observations;
-use keyferry::policy::{Accept, Asking, HostPattern, Permit, Route, Routes};
+use keyferry::policy::{
+    Accept, Asking, ClientCertificates, HostPattern, Permit, Route, Routes, ServerNames,
+};
 use keyferry::secret::Secret;
 use keyferry::sign::{self, Message, Names, Signer, SigningKey};
 use keyferry::store::Store;
 use keyferry::store::embedded::Embedded;
 use keyferry::telemetry::Metrics;
 use openssl::ssl::{SslAcceptor, SslConnector, SslMethod, SslVerifyMode};
-use pingora::listeners::TlsAccept as _;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use tempfile::TempDir;
@@ -244,8 +245,8 @@ impl World {
         Ok(Self {
             gateway: gateway(),
             identities,
-            with_certificate: runtime.block_on(enter(&door, &server, Some(&client)))?,
-            without_certificate: runtime.block_on(enter(&door, &server, None))?,
+            with_certificate: enter(&door, &server, Some(&client))?,
+            without_certificate: enter(&door, &server, None)?,
             format,
             live,
             now,
@@ -367,7 +368,11 @@ async fn load(directory: &Directory) -> Result<()> {
 
 fn asking(directory: &Arc<Directory>) -> Arc<Asking> {
     let routes = Routes::new(Vec::new());
-    Arc::new(Asking::new(Arc::clone(directory), true, &routes, &[]))
+    Arc::new(Asking::new(Arc::clone(directory), names(), &routes, &[]))
+}
+
+fn names() -> ServerNames {
+    ServerNames::new(ClientCertificates::Explain, std::iter::empty().collect())
 }
 
 fn door(
@@ -384,20 +389,21 @@ fn door(
         max_age: LONG,
         body_minimum_rate: 500,
     };
+    let bounds = door::Bounds {
+        connections: u32::MAX,
+        connections_per_address: u32::MAX,
+        pending: u32::MAX,
+        handshakes_per_second: u32::MAX,
+        handshakes_per_address: u32::MAX,
+        exempt: Vec::new(),
+    };
     let settings = door::Settings {
         fronts: Arc::new(Fronts::new(Vec::new())),
-        client_certificates: ClientCertificates::Optional,
+        names: names(),
+        ca_names: true,
+        ticket_key: None,
         handshake_timeout: LONG,
-        lifetimes,
         balancers: None,
-        bounds: door::Bounds {
-            connections: u32::MAX,
-            connections_per_address: u32::MAX,
-            pending: u32::MAX,
-            handshakes_per_second: u32::MAX,
-            handshakes_per_address: u32::MAX,
-            exempt: Vec::new(),
-        },
         minimum_tls: MinimumTls::Tls13,
         http2: false,
         certificates: vec![ServerCertificate {
@@ -409,21 +415,22 @@ fn door(
     let proxy = Proxy::new(Arc::clone(&gateway));
     let proxy = HttpProxy::new(proxy, Arc::new(ServerConf::default()));
     let app = App::new(proxy, gateway, lifetimes);
-    let (verifier, journal) = (Arc::clone(verifier), Journal::new(clock::now()));
-    let journal = Arc::new(journal);
+    let (verifier, now) = (Arc::clone(verifier), clock::now());
+    let terms = Terms::new(settings, Arc::clone(&verifier), metrics.clone(), now)?;
     Ok(Door::new(
-        &settings,
+        Arc::new(terms),
+        (&bounds, lifetimes),
         verifier,
         Arc::new(ArcSwap::new(asking(directory))),
         app,
         metrics,
-        journal,
-    )?)
+        Arc::new(Journal::new(now)),
+    ))
 }
 
 /// A real handshake, over a pair of sockets, and what the door makes of it. Only the door makes
 /// connections.
-async fn enter(
+fn enter(
     door: &Door<App>,
     server: &pki::Issued,
     client: Option<&pki::Issued>,
@@ -447,8 +454,6 @@ async fn enter(
         acceptor.accept(near)
     });
     let accepted = accepted.map_err(|error| anyhow!("no handshake: {error}"))?;
-    let known = door.handshake_complete_callback(accepted.ssl()).await;
-    known
-        .and_then(|connection| connection.downcast().ok())
-        .context("the door made no connection")
+    let policy = ClientCertificates::Explain;
+    Ok(Arc::new(door.passed(accepted.ssl(), policy)))
 }

@@ -93,14 +93,37 @@ fn pingora_is_named_only_at_the_edge() {
         "src/telemetry/",
         "src/admin/",
         "src/server/",
-        "src/tls.rs",
+        "src/tls/",
     ];
     for file in sources().filter(|file| !file.is_under(&allowed)) {
         assert!(
             !named(&file.text),
-            "{}: names pingora; only door, gateway, upstream, telemetry, admin, server and tls.rs may. \
+            "{}: names pingora; only door, gateway, upstream, telemetry, admin, server and tls may. \
              Give it a type of our own",
             file.path
+        );
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_one_small_file() {
+    const ONE: &str = "src/tls/raw.rs";
+    let is_unsafe = |text: &str| code(text).any(|line| has_word(line, "unsafe"));
+    assert!(is_unsafe("unsafe { f() }") && !is_unsafe("// unsafe\n#![deny(unsafe_code)]"));
+    assert!(
+        read("Cargo.toml").contains(r#"unsafe_code = "deny""#),
+        "Cargo.toml must keep unsafe_code = \"deny\""
+    );
+    for file in sources().filter(|file| is_unsafe(&file.text)) {
+        assert_eq!(
+            file.path, ONE,
+            "unsafe code is for what the bindings of OpenSSL lack, and nothing else"
+        );
+        let blocks = file.text.matches("unsafe {").count();
+        let reasons = file.text.matches("// SAFETY: ").count();
+        assert!(
+            blocks <= 7 && reasons >= blocks - 1,
+            "{ONE}: {blocks} blocks of unsafe code, {reasons} reasons why they are safe"
         );
     }
 }

@@ -113,10 +113,18 @@ pub fn certificate(data: &[u8]) {
 
 /// The beginning of a connection: no more is asked for than a hello can have.
 pub fn client_hello(data: &[u8]) {
-    let whole = hello::read(data);
+    let whole = hello::Reader::default().read(data);
     if whole == hello::Reading::Unfinished {
         assert!(data.len() < hello::LONGEST);
     }
+    // In pieces it reads as at once.
+    let mut reader = hello::Reader::default();
+    let mut pieces = (0..=data.len()).step_by(7).chain([data.len()]);
+    let known = pieces.find_map(|end| {
+        let reading = reader.read(data.get(..end).unwrap_or_default());
+        (reading != hello::Reading::Unfinished).then_some(reading)
+    });
+    assert_eq!(known.unwrap_or(hello::Reading::Unfinished), whole);
 }
 
 /// A configuration: it is right, or every problem is told in words.

@@ -81,6 +81,7 @@ pub struct Trust {
     pub(super) authorities: Vec<Authority>,
     /// Every moment at which an anchor or a list begins or ends to be valid, in order.
     pub(super) changes: Vec<Timestamp>,
+    content: Fingerprint,
 }
 
 impl Trust {
@@ -133,6 +134,7 @@ impl Trust {
         changes.dedup();
         Ok(Self {
             generation,
+            content: content_of(&authorities),
             authorities,
             changes,
         })
@@ -170,6 +172,13 @@ impl Trust {
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// A hash of whom it trusts and how far, without revocation lists: the same wherever the same
+    /// was written.
+    #[must_use]
+    pub const fn content(&self) -> &Fingerprint {
+        &self.content
     }
 
     /// The name of a certificate authority, as the operator wrote it.
@@ -222,6 +231,28 @@ impl Trust {
     pub(super) fn all_accepted(&self) -> String {
         listed(self.anchors())
     }
+}
+
+fn content_of(authorities: &[Authority]) -> Fingerprint {
+    // Those that were taken away have no certificate, and their order means nothing.
+    let mut all: Vec<_> = authorities.iter().map(content).collect();
+    all.retain(|one| !one.is_empty());
+    all.sort_unstable();
+    Fingerprint::of(&all.concat())
+}
+
+fn content(authority: &Authority) -> Vec<u8> {
+    let mut all = Vec::new();
+    if !authority.anchors.is_empty() {
+        let exceptions = [authority.allow_missing_client_auth, authority.allow_weak];
+        all.extend(exceptions.map(u8::from));
+        all.extend(authority.max_depth.to_be_bytes());
+        all.extend(authority.anchors.len().to_be_bytes());
+        for anchor in &authority.anchors {
+            all.extend(anchor.fingerprint.as_bytes());
+        }
+    }
+    all
 }
 
 fn listed<'a>(anchors: impl Iterator<Item = &'a Link>) -> String {

@@ -72,18 +72,14 @@ impl Setting {
     pub(super) fn is_live(&self) -> bool {
         let (table, key) = (self.top.0.as_str(), self.top.1.as_str());
         match table {
-            "backend" | "ca" | "enrolment" | "headers" | "migration" | "observe" | "route"
-            | "self_service" => true,
+            "backend" | "ca" | "enrolment" | "front" | "headers" | "migration" | "observe"
+            | "route" | "self_service" => true,
             "key" => matches!(
                 key,
                 "current_pepper" | "pepper" | "per_client" | "restore_window"
             ),
-            "front" => matches!(
-                key,
-                "secret_files" | "signed" | "may_claim" | "client_address_header"
-            ),
             "http" => key == "strict_transport_security",
-            "listener" => key == "client_certificates",
+            "listener" => key != "address",
             "store" => matches!(key, "record_keys" | "unsigned_records"),
             "telemetry" => key == "log",
             _ => false,

@@ -9,10 +9,10 @@ use http::HeaderValue;
 
 use super::problem::KeyPath;
 use crate::certificate::WhenUnknown;
-use crate::door::{self, ClientCertificates, HttpLimits, MinimumTls};
+use crate::door::{self, HttpLimits, MinimumTls};
 use crate::gateway;
 use crate::key::{Format, Peppers};
-use crate::policy::Network;
+use crate::policy::{Network, ServerNames};
 use crate::secret::SecretBytes;
 use crate::sign::{Names, SigningKey};
 use crate::store::{RecordKeys, embedded, redis};
@@ -57,8 +57,10 @@ impl ListFiles {
 pub struct Listener {
     /// Where it listens.
     pub address: SocketAddr,
-    /// Whether clients are asked for a certificate.
-    pub client_certificates: ClientCertificates,
+    /// What becomes of clients' certificates, by the server name that they ask for.
+    pub names: ServerNames,
+    /// Whether clients are shown the names of the authorities in `[[ca]]`.
+    pub ca_names: bool,
     /// How long the TLS handshake may take.
     pub handshake_timeout: Duration,
     /// The balancers in front, which begin every connection with a header of the PROXY protocol.
@@ -69,6 +71,8 @@ pub struct Listener {
     pub http2: bool,
     /// At least one; the first is the default.
     pub certificates: Vec<ServerCertificate>,
+    /// The secret of session tickets that replicas share; none: each process has its own.
+    pub ticket_key: Option<SecretBytes>,
 }
 
 /// A certificate and its key, which fit each other.

@@ -9,6 +9,7 @@ use super::{Line, notes};
 use crate::certificate::{Chain, Explanation, Lineage, Verified, Verifier};
 use crate::clock::Timestamp;
 use crate::credential::{Assurance, PresentedCertificate, Sent};
+use crate::policy::ClientCertificates;
 use crate::tls::ssl::{SslCipherRef, SslRef};
 
 /// A connection that passed the door. It remembers which certificate was proven, and what was
@@ -17,6 +18,7 @@ use crate::tls::ssl::{SslCipherRef, SslRef};
 pub struct Connection {
     certificate: Option<Arc<Sent>>,
     assurance: Assurance,
+    policy: ClientCertificates,
     resumed: bool,
     tls: Tls,
     line: Arc<Line>,
@@ -42,13 +44,20 @@ pub struct Through {
 }
 
 impl Connection {
-    /// What `ssl` proved in its handshake, or in the full one that it resumes.
-    pub(super) fn of(ssl: &SslRef, verifier: &Verifier, line: Arc<Line>, now: Timestamp) -> Self {
+    /// What `ssl` proved in its handshake under `policy`, or in the full one that it resumes.
+    pub(super) fn of(
+        ssl: &SslRef,
+        policy: ClientCertificates,
+        verifier: &Verifier,
+        line: Arc<Line>,
+        now: Timestamp,
+    ) -> Self {
         let certificate = Chain::from_ssl(ssl).map(|chain| Sent::new(chain, verifier, now));
         let cipher = ssl.current_cipher();
         Self {
             certificate: certificate.map(Arc::new),
             assurance: Assurance::Proven,
+            policy,
             resumed: ssl.session_reused(),
             tls: Tls {
                 version: ssl.version_str(),
@@ -95,6 +104,19 @@ impl Connection {
     #[must_use]
     pub const fn assurance(&self) -> Assurance {
         self.assurance
+    }
+
+    /// Whether a certificate was shown under another policy than `own`, that of a request's host. What
+    /// a front forwards was shown to the front.
+    #[must_use]
+    pub fn is_misdirected(&self, own: ClientCertificates) -> bool {
+        self.assurance == Assurance::Proven && self.certificate.is_some() && self.policy != own
+    }
+
+    /// Whether nothing may be told of a certificate but the code of what is wrong with it.
+    #[must_use]
+    pub fn is_terse(&self) -> bool {
+        self.policy != ClientCertificates::Explain
     }
 
     /// Whether it resumed an earlier session, so that nothing was proven anew.

@@ -31,6 +31,10 @@ pub enum Failure {
     ProxyUnlisted,
     /// Something else than TLS.
     NotTls,
+    /// A `ClientHello` that is too long, or whose server name can be read in two ways.
+    HelloUnclear,
+    /// A certificate that is not good, where such a one ends the handshake.
+    CertificateRejected,
     /// The client does not trust our certificate.
     ServerDistrusted,
     /// For the client, our certificate has expired.
@@ -84,7 +88,7 @@ const REASONS: [(&str, Failure); 27] = [
 
 impl Failure {
     /// Every one there is.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::NoSharedCipher,
         Self::VersionTooOld,
         Self::PlainHttp,
@@ -93,6 +97,8 @@ impl Failure {
         Self::ProxyHeaderMalformed,
         Self::ProxyUnlisted,
         Self::NotTls,
+        Self::HelloUnclear,
+        Self::CertificateRejected,
         Self::ServerDistrusted,
         Self::ServerExpired,
         Self::BadSignature,
@@ -134,6 +140,8 @@ impl Failure {
             Self::ProxyHeaderMalformed => "proxy_header_malformed",
             Self::ProxyUnlisted => "proxy_unlisted",
             Self::NotTls => "not_tls",
+            Self::HelloUnclear => "hello_unclear",
+            Self::CertificateRejected => "client_certificate_rejected",
             Self::ServerDistrusted => "server_certificate_distrusted",
             Self::ServerExpired => "server_certificate_expired",
             Self::BadSignature => "bad_signature",
@@ -180,6 +188,14 @@ impl Failure {
                 "the connection comes from an address that listener.proxy_protocol_from does not name"
             }
             Self::NotTls => "what came is not TLS",
+            Self::HelloUnclear => {
+                "the ClientHello is longer than any, or written so that its server name could be \
+                 read in two ways"
+            }
+            Self::CertificateRejected => {
+                "the client's certificate is not good, and its server name has client_certificates \
+                 = \"reject-connection\""
+            }
             Self::ServerDistrusted => "the client does not trust the gateway's own certificate",
             Self::ServerExpired => "for the client, the gateway's own certificate has expired",
             Self::BadSignature => {
@@ -230,6 +246,13 @@ impl Failure {
             Self::ProxyUnlisted => {
                 "if it is a balancer, name its address in listener.proxy_protocol_from; otherwise \
                  somebody calls past the balancer"
+            }
+            Self::HelloUnclear => {
+                "nothing, unless a client complains: no known library writes one like this"
+            }
+            Self::CertificateRejected => {
+                "look the code up in docs/PROBLEMS.md; to have the client told all of it, set \
+                 client_certificates = \"explain\" for the name"
             }
             Self::NotTls => "find out what else than an HTTPS client talks to this port",
             Self::ServerDistrusted => {

@@ -1,12 +1,14 @@
 //! The server name in a `ClientHello`, read before OpenSSL is asked: only by the name it is known
-//! whether the client is asked for its certificate, and OpenSSL looks for a session to resume
-//! before it tells the name.
+//! what becomes of the client's certificate, and OpenSSL looks for a session to resume before it
+//! tells the name.
 //!
-//! OpenSSL reads the name once more, for everything else. Whoever makes the two differ decides about
-//! nothing but whether he himself is asked.
+//! OpenSSL reads the name once more; whoever makes the two differ gets no further.
 
-/// The longest beginning of a connection that is looked at; a usual `ClientHello` has 2 KiB.
-pub const LONGEST: usize = 16 * 1024;
+/// The longest beginning of a connection that is looked at; a usual `ClientHello` has 2 KiB, and it
+/// may come in many records.
+pub const LONGEST: usize = 96 * 1024;
+/// The longest `ClientHello`: as long as its extensions can be (RFC 8446 section 4.1.2).
+const LONGEST_HELLO: usize = 68 * 1024;
 
 /// What the beginning of a connection tells of the name.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,49 +17,78 @@ pub enum Reading {
     Unfinished,
     /// The name in lower case; none when there is none, or nothing that can be read.
     Known(Option<String>),
+    /// It is too long, or written as nobody writes it, so that OpenSSL could read another name.
+    Unclear,
 }
 
-/// Reads `bytes`, the beginning of a connection (RFC 8446 sections 4.1.2 and 5.1, RFC 6066
-/// section 3).
-#[must_use]
-pub fn read(bytes: &[u8]) -> Reading {
-    match handshake(bytes) {
-        Ok(Some(hello)) => Reading::Known(server_name(&hello)),
-        Ok(None) if bytes.len() < LONGEST => Reading::Unfinished,
-        Ok(None) | Err(NotAHello) => Reading::Known(None),
-    }
+/// Reads the beginning of a connection (RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section 3), each
+/// record once.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// How many bytes of records were read.
+    read: usize,
+    /// What they hold.
+    message: Vec<u8>,
 }
 
+/// It is none, and OpenSSL will say so.
 struct NotAHello;
 
-/// The body of the handshake message that begins in the records `bytes`; none while it is not whole.
-fn handshake(bytes: &[u8]) -> Result<Option<Vec<u8>>, NotAHello> {
-    const HANDSHAKE: usize = 22;
-    const CLIENT_HELLO: usize = 1;
-    let mut records = Bytes(bytes);
-    let mut message = Vec::new();
-    loop {
-        let mut body = Bytes(&message);
-        if let (Some(kind), Some(length)) = (body.number(1), body.number(3)) {
-            if kind != CLIENT_HELLO {
-                return Err(NotAHello);
+impl Reader {
+    /// What is known once `bytes` have come, all since the connection began.
+    pub fn read(&mut self, bytes: &[u8]) -> Reading {
+        loop {
+            match self.hello() {
+                Ok(Some(hello)) if hello.len() > LONGEST_HELLO => return Reading::Unclear,
+                Ok(Some(hello)) => return Reading::Known(server_name(hello)),
+                Ok(None) => {}
+                Err(NotAHello) => return Reading::Known(None),
             }
-            if let Some(hello) = body.take(length) {
-                return Ok(Some(hello.to_vec()));
+            match record(bytes.get(self.read..).unwrap_or_default()) {
+                Ok(Some([])) => return Reading::Unclear,
+                Ok(_) if self.read >= LONGEST => return Reading::Unclear,
+                Ok(Some(part)) => {
+                    let length = part.len().saturating_add(RECORD_HEADER);
+                    self.read = self.read.saturating_add(length);
+                    self.message.extend_from_slice(part);
+                }
+                Ok(None) if bytes.len() < LONGEST => return Reading::Unfinished,
+                Ok(None) => return Reading::Unclear,
+                Err(NotAHello) => return Reading::Known(None),
             }
-        }
-        let header = [records.number(1), records.number(1), records.number(1)];
-        if header[0].is_some_and(|kind| kind != HANDSHAKE)
-            || header[1].is_some_and(|major| major != 3)
-        {
-            return Err(NotAHello);
-        }
-        match records.vector(2) {
-            Some(Bytes([])) => return Err(NotAHello),
-            Some(Bytes(part)) => message.extend_from_slice(part),
-            None => return Ok(None),
         }
     }
+
+    /// The body of the `ClientHello`; none while it is not whole.
+    fn hello(&self) -> Result<Option<&[u8]>, NotAHello> {
+        const CLIENT_HELLO: usize = 1;
+        let mut body = Bytes(&self.message);
+        match body.number(1) {
+            Some(CLIENT_HELLO) => Ok(body.vector(3).map(|Bytes(hello)| hello)),
+            Some(_) => Err(NotAHello),
+            None => Ok(None),
+        }
+    }
+}
+
+const RECORD_HEADER: usize = 5;
+
+/// What the first record of `bytes` holds of the handshake; none while it is not whole.
+fn record(bytes: &[u8]) -> Result<Option<&[u8]>, NotAHello> {
+    const HANDSHAKE: usize = 22;
+    let mut record = Bytes(bytes);
+    let header = [record.number(1), record.number(1), record.number(1)];
+    if header[0].is_some_and(|kind| kind != HANDSHAKE) || header[1].is_some_and(|major| major != 3)
+    {
+        return Err(NotAHello);
+    }
+    Ok(record.vector(2).map(|Bytes(part)| part))
+}
+
+/// A server name in the one form by which names are compared; none for an empty one.
+pub(super) fn normal(name: &str) -> Option<String> {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    Some(name).filter(|name| !name.is_empty())
 }
 
 /// The name that the `ClientHello` with this body asks for.
@@ -78,8 +109,7 @@ fn server_name(hello: &[u8]) -> Option<String> {
             let mut names = extension.vector(2)?;
             let kind = names.number(1)?;
             let name = std::str::from_utf8(names.vector(2)?.0).ok()?;
-            let name = name.trim_end_matches('.').to_ascii_lowercase();
-            return Some(name).filter(|name| kind == HOST_NAME && !name.is_empty());
+            return normal(name).filter(|_| kind == HOST_NAME);
         }
     }
 }
@@ -156,6 +186,10 @@ mod tests {
         }
     }
 
+    fn read(bytes: &[u8]) -> Reading {
+        Reader::default().read(bytes)
+    }
+
     fn known(name: &str) -> Reading {
         Reading::Known(Some(name.to_owned()))
     }
@@ -168,6 +202,12 @@ mod tests {
             assert_eq!(read(&bytes[..length]), Reading::Unfinished, "{length}");
         }
         assert_eq!(read(&hello(None)), Reading::Known(None));
+        // However it comes.
+        let mut reader = Reader::default();
+        for length in 0..bytes.len() {
+            assert_eq!(reader.read(&bytes[..length]), Reading::Unfinished);
+        }
+        assert_eq!(reader.read(&bytes), known("api.example.com"));
     }
 
     #[test]
@@ -188,18 +228,23 @@ mod tests {
         for bytes in [
             &b"GET /"[..],
             b"\x16\x02",
-            b"\x16\x03\x01\x00\x00",
             b"\x16\x03\x01\x00\x04\x02\x00\x00\x01",
             b"\x17\x03\x03",
         ] {
             assert_eq!(read(bytes), Reading::Known(None), "{bytes:?}");
         }
-        // It says that more comes than anybody waits for.
-        let mut endless = b"\x16\x03\x01\x40\x00\x01\xff\xff\xff".to_vec();
-        endless.resize(LONGEST - 1, 0);
+    }
+
+    #[test]
+    fn r11_more_than_a_hello_can_have_is_not_waited_for() {
+        let record = [&b"\x16\x03\x01\x00\xfb\x01"[..], &[0xff; 250]].concat();
+        let mut endless = record.repeat(LONGEST / record.len());
+        assert_eq!(endless.len(), LONGEST);
+        assert_eq!(read(&endless), Reading::Unclear);
+        endless.pop();
         assert_eq!(read(&endless), Reading::Unfinished);
-        endless.push(0);
-        assert_eq!(read(&endless), Reading::Known(None));
+        // OpenSSL passes over some of these.
+        assert_eq!(read(b"\x16\x03\x01\x00\x00"), Reading::Unclear);
     }
 
     proptest! {

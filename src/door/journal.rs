@@ -17,7 +17,7 @@ use super::notes::Offer;
 use crate::clock::Timestamp;
 
 /// How many addresses are kept of each reason: with all reasons, somewhat less than 4,096.
-const SHARE: usize = 240;
+const SHARE: usize = 212;
 /// How many of them at least are for addresses that failed once: those that fail again and again do
 /// not keep a newcomer out, nor do newcomers push more of them out than that.
 const NEWCOMERS: usize = SHARE / 4;

@@ -18,11 +18,13 @@ mod notes;
 mod opening;
 mod pool;
 pub mod proxy_header;
+mod settings;
+mod terms;
+mod ticket;
 
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -33,7 +35,7 @@ use pingora::protocols::tls::server::handshake_with_callback;
 use pingora::protocols::{GetSocketDigest as _, Stream};
 use pingora::server::ShutdownWatch;
 
-pub use acceptor::{AcceptorError, ClientCertificates, MinimumTls, ServerCertificate, Settings};
+pub use acceptor::AcceptorError;
 pub use connection::{Connection, Through, Tls};
 pub use failure::Failure;
 pub use gate::Bounds;
@@ -41,13 +43,14 @@ pub use http::{Http, HttpLimits, Refuse};
 pub use journal::{Entry, Journal, Origin, Share};
 pub use line::{Closing, Lifetimes, Line, Lines, Serving};
 pub use notes::Offer;
+pub use settings::{MinimumTls, ServerCertificate, Settings};
+pub use terms::{Prepared, Terms};
 
 use crate::certificate::Verifier;
 use crate::clock;
-use crate::front::Fronts;
-use crate::policy::{Asking, Network};
+use crate::policy::{Asking, ClientCertificates};
 use crate::telemetry::Metrics;
-use crate::tls::ssl::{SslAcceptor, SslRef};
+use crate::tls::ssl::SslRef;
 use gate::{Arrival, Gate, Guest, Open, Rejected};
 use line::Wire;
 use notes::Notes;
@@ -56,14 +59,8 @@ use pool::Pool;
 
 /// The application of the public listener, in front of the application `A` that speaks HTTP.
 pub struct Door<A> {
-    /// Asks clients for their certificates.
-    acceptor: SslAcceptor,
-    /// Does not.
-    silent: SslAcceptor,
+    terms: Arc<Terms>,
     asking: Arc<ArcSwap<Asking>>,
-    deadline: Duration,
-    balancers: Option<Vec<Network>>,
-    fronts: Arc<Fronts>,
     verifier: Arc<Verifier>,
     proxy: Arc<A>,
     metrics: Metrics,
@@ -97,20 +94,18 @@ struct Failed {
 }
 
 impl<A: ServerApp + Send + Sync> Door<A> {
-    /// A door with `settings`, in front of `proxy`. Whom it asks for a certificate, `asking` says at
-    /// each handshake. What fails is noted in `journal`.
-    ///
-    /// # Errors
-    ///
-    /// [`AcceptorError`] when the server's certificates cannot be used.
+    /// A door that shakes hands by `terms`, in front of `proxy`. Where nobody is left to be asked for
+    /// a certificate, `asking` says at each handshake. What fails is noted in `journal`.
+    #[must_use]
     pub fn new(
-        settings: &Settings,
+        terms: Arc<Terms>,
+        (bounds, lifetimes): (&Bounds, Lifetimes),
         verifier: Arc<Verifier>,
         asking: Arc<ArcSwap<Asking>>,
         proxy: A,
         metrics: Metrics,
         journal: Arc<Journal>,
-    ) -> Result<Self, AcceptorError> {
+    ) -> Self {
         for failure in Failure::ALL {
             metrics
                 .handshake_failures
@@ -120,22 +115,18 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             let closed = &metrics.connections_closed;
             closed.with_label_values(&[closing.as_str()]);
         }
-        Ok(Self {
-            acceptor: acceptor::build(settings, ClientCertificates::Optional, &verifier)?,
-            silent: acceptor::build(settings, ClientCertificates::Off, &verifier)?,
+        Self {
+            terms,
             asking,
-            deadline: settings.handshake_timeout,
-            balancers: settings.balancers.clone(),
-            fronts: Arc::clone(&settings.fronts),
             verifier,
             proxy: Arc::new(proxy),
-            gate: Gate::new(&settings.bounds, &metrics),
+            gate: Gate::new(bounds, &metrics),
             pool: Pool::default(),
             metrics,
             journal,
-            lifetimes: settings.lifetimes,
+            lifetimes,
             lines: Arc::default(),
-        })
+        }
     }
 
     /// The connections that are open.
@@ -148,6 +139,7 @@ impl<A: ServerApp + Send + Sync> Door<A> {
     async fn handshake(
         self: &Arc<Self>,
         tcp: TcpStream,
+        terms: Arc<Prepared>,
         mut arrival: Arrival,
         peer: Option<IpAddr>,
         notes: &Arc<Notes>,
@@ -159,9 +151,9 @@ impl<A: ServerApp + Send + Sync> Door<A> {
         let handshake = async move {
             let caller = || notes.caller().map_or(peer, |caller| Some(caller.ip()));
             let displaced = arrival.displaced();
-            let shaking = notes.during(door.shake_hands(tcp, &notes, &arrival.guest));
+            let shaking = notes.during(door.shake_hands(tcp, &terms, &notes, &arrival.guest));
             let done = tokio::select! {
-                done = tokio::time::timeout(door.deadline, shaking) => done,
+                done = tokio::time::timeout(terms.deadline(), shaking) => done,
                 () = displaced => return Err(arrival.make_room(caller()).into()),
             };
             let shaken = done.unwrap_or_else(|_| Err(Failure::TimeoutBeforeHello.into()))?;
@@ -175,10 +167,12 @@ impl<A: ServerApp + Send + Sync> Door<A> {
     async fn shake_hands(
         &self,
         mut tcp: TcpStream,
+        terms: &Prepared,
         notes: &Notes,
         guest: &Guest,
     ) -> Result<Shaken, Ended> {
-        if let Some(balancers) = &self.balancers {
+        let balancers = terms.balancers();
+        if let Some(balancers) = balancers {
             proxy_header::take(&mut tcp, balancers, notes).await?;
             if let Some(caller) = notes.caller() {
                 guest.counts_for(&self.gate, caller.ip())?;
@@ -186,7 +180,7 @@ impl<A: ServerApp + Send + Sync> Door<A> {
         }
         let name = match opening::look(&mut tcp).await {
             Ok(Opening::Tls { server_name }) => server_name,
-            Ok(Opening::Failed(Failure::ProxyHeader)) if self.balancers.is_some() => {
+            Ok(Opening::Failed(Failure::ProxyHeader)) if balancers.is_some() => {
                 return Err(Failure::ProxyHeaderMalformed.into());
             }
             Ok(Opening::Failed(failure)) => {
@@ -201,13 +195,23 @@ impl<A: ServerApp + Send + Sync> Door<A> {
         self.gate.begin(notes.caller().map(|caller| caller.ip()))?;
         let digest = tcp.get_socket_digest();
         let peer = digest.and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-        let is_front = self.fronts.asks([notes.balancer(), peer]);
-        let acceptor = if is_front || self.asking.load().asks(name.as_deref()) {
-            &self.acceptor
-        } else {
-            &self.silent
+        let is_front = terms.fronts().asks([notes.balancer(), peer]);
+        let name = name.as_deref();
+        notes.note_server_name(name);
+        let passing = Passing {
+            policy: terms.names().policy(name),
+            door: self,
         };
-        match handshake_with_callback(acceptor, tcp, self).await {
+        let policy = if is_front {
+            // Whatever the name: its certificate is no client's, and is looked at by each request.
+            ClientCertificates::Explain
+        } else if self.asking.load().asks(name) {
+            passing.policy
+        } else {
+            ClientCertificates::NeverAsk
+        };
+        let acceptor = terms.acceptor(name, policy).ok_or(Failure::Other)?;
+        match handshake_with_callback(acceptor, tcp, &passing).await {
             Ok(tls) => {
                 let line = connection::line(tls.ssl_digest().as_deref());
                 let line = line.unwrap_or_else(|| Arc::new(Line::new(self.metrics.clone())));
@@ -219,8 +223,10 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             }
             Err(error) => {
                 let words = failure::words(&error);
+                let refused = notes.refused();
+                let (failure, words) = refused.unwrap_or_else(|| (Failure::of(&words), words));
                 Err(Ended::Failed(Failed {
-                    failure: Failure::of(&words),
+                    failure,
                     words,
                     tcp: None,
                 }))
@@ -243,12 +249,17 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             .with_label_values(&[failure.as_str()])
             .inc();
         let (words, offer) = (failed.words.as_str(), notes.offer());
+        let (openssl, certificate) = match failure {
+            Failure::CertificateRejected => ("", words),
+            _ => (words, ""),
+        };
         tracing::info!(
             peer = peer.map(tracing::field::display),
             reason = failure.as_str(),
             meaning = failure.meaning(),
             remedy = failure.remedy(),
-            openssl = Some(words).filter(|words| !words.is_empty()),
+            openssl = Some(openssl).filter(|words| !words.is_empty()),
+            certificate = Some(certificate).filter(|words| !words.is_empty()),
             server_name = offer.server_name,
             "TLS handshake failed"
         );
@@ -275,20 +286,32 @@ impl From<Failure> for Ended {
     }
 }
 
+impl<A> Door<A> {
+    /// What comes of a handshake that is done, under this policy for the client's certificate.
+    pub fn passed(&self, ssl: &SslRef, policy: ClientCertificates) -> Connection {
+        let version = ssl.version_str();
+        let done = &self.metrics.handshakes;
+        done.with_label_values(&["ok", version]).inc();
+        let line = Arc::new(Line::new(self.metrics.clone()));
+        Connection::of(ssl, policy, &self.verifier, line, clock::now())
+    }
+}
+
+/// A handshake under way.
+struct Passing<'a, A> {
+    /// What the configuration says for the name that the client asks for.
+    policy: ClientCertificates,
+    door: &'a Door<A>,
+}
+
 #[async_trait]
-impl<A: Send + Sync> TlsAccept for Door<A> {
+impl<A: Send + Sync> TlsAccept for Passing<'_, A> {
     /// Runs once the peer has proven to hold the key of the certificate that it sent.
     async fn handshake_complete_callback(
         &self,
         ssl: &SslRef,
     ) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.metrics
-            .handshakes
-            .with_label_values(&["ok", ssl.version_str()])
-            .inc();
-        let line = Arc::new(Line::new(self.metrics.clone()));
-        let connection = Connection::of(ssl, &self.verifier, line, clock::now());
-        Some(Arc::new(connection))
+        Some(Arc::new(self.door.passed(ssl, self.policy)))
     }
 }
 
@@ -308,12 +331,13 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Door<A> {
         };
         let address = peer.map(|peer| peer.ip());
         // A balancer stands for many; whom it is about, its header tells.
-        let counted = address.filter(|_| self.balancers.is_none());
+        let terms = self.terms.current();
+        let counted = address.filter(|_| terms.balancers().is_none());
         let Ok(arrival) = self.gate.arrive(counted) else {
             return None;
         };
         let notes = Arc::new(Notes::default());
-        match self.handshake(*tcp, arrival, address, &notes).await {
+        match self.handshake(*tcp, terms, arrival, address, &notes).await {
             Ok((Shaken { stream, line }, _open)) => {
                 line.is_from(notes.caller().or(peer));
                 let _listed = self.lines.list(&line);

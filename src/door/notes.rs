@@ -11,6 +11,8 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 use super::connection::Through;
+use super::failure::Failure;
+use super::hello::normal;
 use crate::text::escaped;
 use crate::tls::ssl::{SslRef, SslVersion};
 
@@ -27,9 +29,11 @@ tokio::task_local! {
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     hello: OnceLock<(Option<SslVersion>, Vec<u8>)>,
-    server_name: OnceLock<String>,
+    /// The name by which the acceptor was chosen.
+    server_name: OnceLock<Option<String>>,
     caller: OnceLock<SocketAddr>,
     through: OnceLock<Arc<Through>>,
+    refused: OnceLock<(Failure, String)>,
 }
 
 /// What is known of a client whose handshake failed.
@@ -53,6 +57,16 @@ impl Notes {
         handshake: F,
     ) -> impl Future<Output = F::Output> {
         NOTES.scope(Arc::clone(self), handshake)
+    }
+
+    /// The client asks for this server name.
+    pub(super) fn note_server_name(&self, name: Option<&str>) {
+        self.server_name.get_or_init(|| name.map(str::to_owned));
+    }
+
+    /// Why a callback refused the handshake, and in which words.
+    pub(super) fn refused(&self) -> Option<(Failure, String)> {
+        self.refused.get().cloned()
     }
 
     /// The balancer in front says that it is `caller` who calls.
@@ -88,7 +102,12 @@ impl Notes {
         };
         let number = |pair: &[u8]| format!("0x{}", hex::encode_upper(pair));
         Offer {
-            server_name: self.server_name.get().cloned(),
+            server_name: self
+                .server_name
+                .get()
+                .cloned()
+                .flatten()
+                .map(|name| escaped(&name, NAME)),
             tls: version.map(|version| {
                 Cow::Borrowed(match version {
                     SslVersion::TLS1 => "1.0",
@@ -122,10 +141,16 @@ pub(super) fn through() -> Option<Arc<Through>> {
     NOTES.try_with(|notes| notes.through.get().cloned()).ok()?
 }
 
-/// Called by OpenSSL when the client asks for the server `name`.
-pub(super) fn note_server_name(name: &str) {
+/// Whether OpenSSL reads the same server name as was read before it was asked.
+pub(super) fn is_noted(name: Option<&str>) -> bool {
+    let noted = NOTES.try_with(|notes| notes.server_name.get().cloned());
+    noted.is_ok_and(|noted| noted.flatten() == name.and_then(normal))
+}
+
+/// A callback refuses the handshake.
+pub(super) fn note_refused(failure: Failure, words: impl FnOnce() -> String) {
     let _ = NOTES.try_with(|notes| {
-        notes.server_name.get_or_init(|| escaped(name, NAME));
+        notes.refused.get_or_init(|| (failure, words()));
     });
 }
 
@@ -133,18 +158,36 @@ pub(super) fn note_server_name(name: &str) {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_server_name_is_noted_escaped_and_cut() {
-        let noted = async |name: &str| {
-            let notes = Arc::new(Notes::default());
-            notes.during(async { note_server_name(name) }).await;
+    #[test]
+    fn a_server_name_is_noted_escaped_and_cut() {
+        let noted = |name: &str| {
+            let notes = Notes::default();
+            notes.note_server_name(Some(name));
             notes.offer().server_name.unwrap()
         };
-        assert_eq!(noted("api.example.com").await, "api.example.com");
+        assert_eq!(noted("api.example.com"), "api.example.com");
         assert_eq!(
-            noted("a\u{85}\u{9b}2J\u{202e}\u{2028}\u{200b}\n").await,
-            r"a\u{85}\u{9b}2J\u{202e}\u{2028}\u{200b}\n"
+            noted("a\u{85}\u{9b}2j\u{202e}\u{2028}\u{200b}\n"),
+            r"a\u{85}\u{9b}2j\u{202e}\u{2028}\u{200b}\n"
         );
-        assert_eq!(noted(&"a".repeat(10_000)).await.len(), NAME);
+        assert_eq!(noted(&"a".repeat(10_000)).len(), NAME);
+    }
+
+    #[tokio::test]
+    async fn r11_a_name_that_openssl_reads_otherwise_is_noticed() {
+        for (before, by_openssl, is_same) in [
+            (Some("a.example"), Some("A.example."), true),
+            (None, None, true),
+            (None, Some("."), true),
+            (Some("a.example"), Some("b.example"), false),
+            (Some("a.example"), None, false),
+            (None, Some("a.example"), false),
+        ] {
+            let notes = Arc::new(Notes::default());
+            notes.note_server_name(before);
+            let found = notes.during(async { is_noted(by_openssl) }).await;
+            assert_eq!(found, is_same, "{before:?} {by_openssl:?}");
+        }
+        assert!(!is_noted(None), "outside a handshake");
     }
 }

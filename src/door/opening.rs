@@ -8,7 +8,7 @@ use pingora::protocols::l4::stream::Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::failure::Failure;
-use super::hello::{self, Reading};
+use super::hello::{Reader, Reading};
 
 /// How something that is not TLS begins: methods of HTTP with the space after them, the preface of
 /// HTTP/2 (RFC 9113 section 3.4), and the two forms of the PROXY protocol.
@@ -58,16 +58,17 @@ pub(super) enum Opening {
 ///
 /// When the connection breaks.
 pub(super) async fn look(tcp: &mut Stream) -> io::Result<Opening> {
-    let mut bytes = Vec::with_capacity(USUAL);
+    let (mut bytes, mut hello) = (Vec::with_capacity(USUAL), Reader::default());
     let opening = loop {
         let is_over = tcp.read_buf(&mut bytes).await? == 0;
         let server_name = match judge(&bytes) {
             Judgement::Known(failure) => break Opening::Failed(failure),
             Judgement::Unsure => Reading::Unfinished,
-            Judgement::Unknown => hello::read(&bytes),
+            Judgement::Unknown => hello.read(&bytes),
         };
         match server_name {
             Reading::Known(server_name) => break Opening::Tls { server_name },
+            Reading::Unclear => break Opening::Failed(Failure::HelloUnclear),
             Reading::Unfinished if is_over => break Opening::Tls { server_name: None },
             Reading::Unfinished => {}
         }

@@ -44,6 +44,7 @@ pub enum Code {
     KeyRotated,
     TooManyKeys,
     ExpectationUnknown,
+    AuthorityMismatch,
     RateLimited,
     HeadTooLarge,
     InternalError,
@@ -57,7 +58,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::RequestMalformed,
         Self::CredentialAmbiguous,
         Self::CredentialMissing,
@@ -91,6 +92,7 @@ impl Code {
         Self::KeyRotated,
         Self::TooManyKeys,
         Self::ExpectationUnknown,
+        Self::AuthorityMismatch,
         Self::RateLimited,
         Self::HeadTooLarge,
         Self::InternalError,
@@ -139,6 +141,7 @@ impl Code {
             Self::KeyRotated => (409, "key_rotated", "The key was rotated before"),
             Self::TooManyKeys => (409, "too_many_keys", "The client has as many keys as it may have"),
             Self::ExpectationUnknown => (417, "expectation_unknown", "What the request expects is not known here"),
+            Self::AuthorityMismatch => (421, "authority_mismatch", "The connection was made for another host"),
             Self::RateLimited => (429, "rate_limited", "Too many requests"),
             Self::HeadTooLarge => (431, "head_too_large", "The head of the request is too large"),
             Self::InternalError => (500, "internal_error", "The gateway failed"),

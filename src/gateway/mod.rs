@@ -180,7 +180,8 @@ impl Gateway {
         Ok(policy::decide(route, caller, asked, sightings, now)?)
     }
 
-    /// Who calls, by what the request and its connection present.
+    /// Who calls, by what the request and its connection present. A certificate counts only at hosts
+    /// that treat it as the one that it was shown to (RFC 9110 section 7.4).
     fn caller(
         &self,
         head: &Head<'_>,
@@ -199,6 +200,9 @@ impl Gateway {
         } = &self.parts;
         if !directory.is_loaded() || directory.age() > *max_stale {
             return Err(Refusal::StoreUnavailable);
+        }
+        if connection.is_misdirected(live.asking.policy(Some(head.host()))) {
+            return Err(Refusal::AuthorityMismatch);
         }
         let certificate = connection.certificate(verifier, now);
         let presented = Presented::read(head.headers, certificate, format)?;

@@ -40,14 +40,14 @@ pub(super) struct Links<'a> {
     pub(super) base: &'a str,
 }
 
-/// Answers the client with `refusal` and its detail.
+/// Answers the client with `refusal` and its detail, without which only the code is told.
 ///
 /// # Errors
 ///
 /// When the client is gone.
 pub(super) async fn answer(
     session: &mut Session,
-    (refusal, detail): (&Refusal, &str),
+    (refusal, detail): (&Refusal, Option<&str>),
     links: Links<'_>,
     exchange: &Exchange,
 ) -> pingora::Result<()> {
@@ -127,21 +127,27 @@ pub(super) fn document(
     links: Links<'_>,
     request_id: &str,
 ) -> String {
-    Problem::of(refusal, detail, links, request_id).to_json()
+    Problem::of(refusal, Some(detail), links, request_id).to_json()
 }
 
 impl<'a> Problem<'a> {
-    fn of(refusal: &'a Refusal, detail: &'a str, links: Links<'_>, request_id: &'a str) -> Self {
+    fn of(
+        refusal: &'a Refusal,
+        detail: Option<&'a str>,
+        links: Links<'_>,
+        request_id: &'a str,
+    ) -> Self {
         let code = refusal.code();
         Self {
             r#type: format!("{}problems/{}", links.base_url(), code.as_str()),
             title: code.title(),
             status: code.status(),
-            detail,
+            detail: detail.unwrap_or_else(|| code.title()),
             reason: code.as_str(),
             request_id,
             problems: refusal
                 .rejected()
+                .filter(|_| detail.is_some())
                 .map(|rejected| rejected.problems().iter().collect())
                 .unwrap_or_default(),
             next_step: next_step(refusal, links),

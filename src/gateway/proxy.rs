@@ -349,8 +349,13 @@ impl Gateway {
             authority: &exchange.authority,
             base: &exchange.live.self_service.path,
         };
-        let detail = refusal.detail(&self.parts.verifier.trust());
-        problem::answer(session, (refusal, &detail), links, exchange).await
+        let is_terse = connection(session).is_some_and(Connection::is_terse);
+        let detail = if is_terse && refusal.tells_of_a_certificate() {
+            None
+        } else {
+            Some(refusal.detail(&self.parts.verifier.trust()))
+        };
+        problem::answer(session, (refusal, detail.as_deref()), links, exchange).await
     }
 
     /// Refuses the methods that open tunnels or show the identity and its signature to the client (RFC

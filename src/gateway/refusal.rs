@@ -28,6 +28,9 @@ pub enum Refusal {
     RouteNotFound,
     /// What it presented identifies nobody.
     Identity(Refused),
+    /// Its certificate was shown on a connection for another host, where certificates are treated
+    /// otherwise.
+    AuthorityMismatch,
     /// Its caller may not use the route.
     Policy(Denied),
     /// Its body came too slowly.
@@ -111,6 +114,7 @@ impl Refusal {
             | Self::Ambiguous(_)
             | Self::RouteNotFound
             | Self::TooSlow
+            | Self::AuthorityMismatch
             | Self::Policy(_)
             | Self::StoreUnavailable
             | Self::Overloaded
@@ -153,6 +157,7 @@ impl Refusal {
                 Denial::ScopeMissing(_) => "key",
                 Denial::CredentialMissing(_) => "none",
             },
+            Self::AuthorityMismatch => "certificate",
             Self::Ambiguous(_) => "key",
             Self::Malformed(_)
             | Self::Unreadable(_)
@@ -199,6 +204,13 @@ impl Refusal {
         } else {
             None
         }
+    }
+
+    /// Whether it says what is wrong with a certificate, or which others would do.
+    #[must_use]
+    pub fn tells_of_a_certificate(&self) -> bool {
+        let of_another = |denied: &Denied| matches!(denied.why, Denial::CertificateAuthority(_));
+        self.rejected().is_some() || matches!(self, Self::Policy(denied) if of_another(denied))
     }
 
     /// The certificate that it is about, for the client that proved to hold it.

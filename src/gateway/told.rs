@@ -34,6 +34,7 @@ impl Refusal {
             Self::KeyAlreadyIssued(_) | Self::KeyEnded { .. } => Code::KeyAlreadyIssued,
             Self::KeyRotated(_) => Code::KeyRotated,
             Self::TooManyKeys(_) => Code::TooManyKeys,
+            Self::AuthorityMismatch => Code::AuthorityMismatch,
             Self::RateLimited(_) => Code::RateLimited,
             Self::CertificateRequired | Self::CertificateAsserted => Code::CertificateRequired,
             Self::KeyRequired => Code::KeyRequired,
@@ -94,6 +95,7 @@ impl Refusal {
                     "This client has {has} keys that can be used, and may have no more. {END_ONE}"
                 )
             }
+            Self::AuthorityMismatch => AUTHORITY_MISMATCH.to_owned(),
             Self::RateLimited(limited) => limited.detail(),
             Self::NotARotation => NOT_A_ROTATION.to_owned(),
             Self::CertificateRequired => CERTIFICATE_REQUIRED.to_owned(),
@@ -117,6 +119,9 @@ const ROTATED: &str = "When nobody has it, ask the operator for another \
     (keyferry key rotate).";
 const END_ONE: &str = "Revoke one that nobody uses any more (GET keys, then DELETE keys/<key id>), \
     wait until one ends, or rotate with {\"overlap\":\"0\"}, which ends this key at once.";
+const AUTHORITY_MISMATCH: &str = "The certificate was shown on a connection whose TLS server name is \
+    another than this request's host, and certificates are treated otherwise there. Connect to this \
+    host under its own name, or leave the certificate out and send an API key.";
 const NOT_A_ROTATION: &str = "Send no body, or {\"overlap\":\"24h\"} with one of 0, 1h, 24h, 7d \
     and 30d: how long the old key stays good.";
 const CERTIFICATE_REQUIRED: &str =

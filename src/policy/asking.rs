@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::{Accept, HostPattern, Routes};
+use super::{Accept, ClientCertificates, HostPattern, Routes, ServerNames};
 use crate::directory::{Directory, Left};
 
 /// Says at each handshake whether the client is asked for its certificate: unless it is known that
@@ -16,7 +16,7 @@ use crate::directory::{Directory, Left};
 /// [worked out](Self::work_out) anew.
 pub struct Asking {
     directory: Arc<Directory>,
-    is_on: bool,
+    names: ServerNames,
     hosts: Hosts,
     found: ArcSwap<Found>,
 }
@@ -48,18 +48,18 @@ pub struct Silent {
 }
 
 impl Asking {
-    /// Asks, if it `is_on`, for what `routes` accept. `authorities` are the names of all that are
-    /// trusted, in the order that routes refer to.
+    /// Asks, at those `names` that are for it, for what `routes` accept. `authorities` are the names
+    /// of all that are trusted, in the order that routes refer to.
     #[must_use]
     pub fn new(
         directory: Arc<Directory>,
-        is_on: bool,
+        names: ServerNames,
         routes: &Routes,
         authorities: &[Box<str>],
     ) -> Self {
         Self {
             directory,
-            is_on,
+            names,
             hosts: Hosts::of(routes, authorities),
             found: ArcSwap::default(),
         }
@@ -72,7 +72,14 @@ impl Asking {
         let found = self.found.load();
         let is_silent = |host| found.silent.hosts.contains(host);
         let nobody = found.silent.everywhere || host.is_some_and(is_silent);
-        self.is_on && !(nobody && found.population == self.directory.population())
+        let is_known = nobody && found.population == self.directory.population();
+        self.policy(host).asks() && !is_known
+    }
+
+    /// What becomes of the certificate of a client that names this host, likewise.
+    #[must_use]
+    pub fn policy(&self, host: Option<&str>) -> ClientCertificates {
+        self.names.policy(host)
     }
 
     /// Works out anew where nobody is left, when something has changed since the last time; gives it
@@ -242,11 +249,12 @@ mod tests {
         let store = Embedded::open(&folder.path().join("keyferry.redb")).unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let directory = Arc::new(Directory::new(Arc::clone(&store)));
-        let asking = |is_on| {
-            let routes = Routes::default();
-            Asking::new(Arc::clone(&directory), is_on, &routes, &[])
+        let asking = |policy| {
+            let names = ServerNames::new(policy, [].into_iter().collect());
+            Asking::new(Arc::clone(&directory), names, &Routes::default(), &[])
         };
-        let (off, asking) = (asking(false), asking(true));
+        let off = asking(ClientCertificates::NeverAsk);
+        let asking = asking(ClientCertificates::Explain);
         let now = Timestamp::from_unix(1_795_418_999);
         let commit = async |change: Change| {
             let epoch = store.commit(&change).await.unwrap().epoch;

@@ -4,6 +4,7 @@ mod asking;
 mod network;
 mod observe;
 mod route;
+mod server_name;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ pub use asking::{Asking, Silent};
 pub use network::{Network, NotANetwork};
 pub use observe::{Observed, Observing, observe};
 pub use route::{Accept, HostPattern, NotAHost, Route, Routes};
+pub use server_name::{ByName, ClientCertificates, NamePattern, NotAName, ServerNames};
 
 use crate::certificate::CaIndex;
 use crate::clock::Timestamp;

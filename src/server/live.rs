@@ -6,18 +6,22 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
+use super::StartError;
 use super::authorities::{self, Authorities};
+use super::door::{refresh, settings};
 use super::needed::{NotTaken, expect_peppers, expect_record_keys};
 use super::next;
 use super::secrets::CountSecrets;
 use super::snapshots::Snapshots;
+use crate::clock;
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::door::{self, Terms};
 use crate::gateway;
 use crate::policy::{Asking, Observing};
 use crate::store::{RecordKeys, Store};
 use crate::telemetry::{Filter, Levels, Metrics};
-use crate::upstream::{Backend, BackendError};
+use crate::upstream::Backend;
 
 /// What is replaced, and where it is used.
 pub(super) struct Live {
@@ -26,6 +30,8 @@ pub(super) struct Live {
     authorities: Arc<Authorities>,
     /// Whom handshakes ask for certificates: as in `gateway`.
     asking: Arc<ArcSwap<Asking>>,
+    /// How hands are shaken.
+    terms: Arc<Terms>,
     /// Those whose addresses are looked after: as in `gateway`.
     backends: watch::Sender<Vec<Arc<Backend>>>,
     /// Those of the store.
@@ -41,6 +47,7 @@ pub(super) struct Live {
 pub(super) struct Prepared<'a> {
     authorities: authorities::Next<'a>,
     gateway: gateway::Live,
+    terms: door::Prepared,
     record_keys: RecordKeys,
     filter: Filter,
 }
@@ -55,10 +62,13 @@ impl Live {
         authorities: &Arc<Authorities>,
         (store, directory): (&Arc<dyn Store>, &Arc<Directory>),
         (levels, metrics): (Levels, &Metrics),
-    ) -> Result<Self, BackendError> {
+    ) -> Result<Self, StartError> {
         let parts = next::parts(config, None, directory, metrics)?;
+        let (settings, judge) = (settings(config), authorities.verifier());
+        let terms = Terms::new(settings, Arc::clone(judge), metrics.clone(), clock::now())?;
         let live = Self {
             asking: Arc::new(ArcSwap::new(Arc::clone(&parts.asking))),
+            terms: Arc::new(terms),
             backends: watch::Sender::new(parts.backends.clone()),
             gateway: Arc::new(ArcSwap::from_pointee(parts)),
             authorities: Arc::clone(authorities),
@@ -82,6 +92,11 @@ impl Live {
     /// Whom handshakes ask for certificates.
     pub(super) const fn asking(&self) -> &Arc<ArcSwap<Asking>> {
         &self.asking
+    }
+
+    /// How hands are shaken.
+    pub(super) const fn terms(&self) -> &Arc<Terms> {
+        &self.terms
     }
 
     /// The backends that are in use, now and from now on.
@@ -115,6 +130,8 @@ impl Live {
     pub(super) async fn prepare(&self, mut config: Config) -> Result<Prepared<'_>, NotTaken> {
         let filter = Filter::read(&config.telemetry.log)?;
         let running = self.gateway.load_full();
+        let terms = settings(&config);
+        let terms = self.terms.prepare(terms, clock::now())?;
         let record_keys = config.store.record_keys().clone();
         expect_record_keys(&self.record_keys, &record_keys, self.store.as_ref()).await?;
         expect_peppers(&running.peppers, &config.keys.peppers, &self.directory).await?;
@@ -129,6 +146,7 @@ impl Live {
         Ok(Prepared {
             authorities,
             gateway,
+            terms,
             record_keys,
             filter,
         })
@@ -140,6 +158,7 @@ impl Live {
         let Prepared {
             authorities,
             gateway,
+            terms,
             record_keys,
             filter,
         } = prepared;
@@ -157,6 +176,8 @@ impl Live {
         // In this order: whom a new authority issued to is treated as it says.
         self.gateway.store(Arc::clone(&gateway));
         authorities.trust();
+        self.terms.commit(terms);
+        refresh(&self.terms);
         self.levels.set(filter);
         next::forget(&before, &gateway, &self.metrics);
         self.tell_of_observing(before.observing.as_ref());

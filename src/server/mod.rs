@@ -3,6 +3,7 @@
 mod authorities;
 mod balancers;
 mod budget;
+mod door;
 mod echo;
 mod expiring;
 mod files;
@@ -174,7 +175,7 @@ fn add(
         opened.parts.metrics.clone(),
         Arc::clone(&opened.parts.verifier),
     );
-    let lifetimes = opened.door.lifetimes;
+    let (bounds, lifetimes) = opened.limits;
     let gateway = Arc::new(Gateway::new(opened.parts).until(services.stages.parting()));
     let unread = Arc::new(gateway.unread());
     let overseer = Overseer::new(Arc::clone(&gateway), lifetimes);
@@ -195,7 +196,16 @@ fn add(
         unread,
         metrics.clone(),
     );
-    let door = Door::new(&opened.door, verifier, asking, http, metrics, journal)?;
+    let limits = (&bounds, lifetimes);
+    let door = Door::new(
+        opened.terms,
+        limits,
+        verifier,
+        asking,
+        http,
+        metrics,
+        journal,
+    );
     let parting = Parting::new(door, services.stages);
     let mut gateway = Service::new("gateway".to_owned(), parting);
     gateway.add_listener(ListenerConfig::tcp(listens.public.to_string()));

@@ -4,6 +4,7 @@ use super::authorities::NotTrusted;
 use crate::admin::reload::Outcome;
 use crate::clock;
 use crate::directory::Directory;
+use crate::door::AcceptorError;
 use crate::key::Peppers;
 use crate::store::{RecordKeys, Reseal, Resealed, Store};
 use crate::telemetry::LogError;
@@ -38,6 +39,9 @@ pub(super) enum NotTaken {
         "a secret is gone or has become another, and whether it is needed cannot be told now: {0}"
     )]
     CannotTell(String),
+    /// The listener could not speak TLS.
+    #[error(transparent)]
+    Tls(#[from] AcceptorError),
     /// A backend cannot be talked to.
     #[error(transparent)]
     Backend(#[from] BackendError),

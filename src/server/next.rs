@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::clock;
 use crate::config::{self, Backend as BackendConfig, Config};
 use crate::directory::Directory;
-use crate::door::ClientCertificates;
 use crate::gateway::{self, FirstSights, SelfService, link_to_keys};
 use crate::observe::Observations;
 use crate::policy::{Asking, Observing, Routes};
@@ -37,7 +36,7 @@ pub(super) fn parts(
     let routes = Routes::new(config.routes.clone());
     let authorities = config.cas.iter().map(|ca| ca.name.as_str().into());
     let authorities: Vec<_> = authorities.collect();
-    let asks = config.listener.client_certificates == ClientCertificates::Optional;
+    let server_names = config.listener.names.clone();
     Ok(gateway::Live {
         counts: routes
             .iter()
@@ -45,7 +44,7 @@ pub(super) fn parts(
             .collect(),
         asking: Arc::new(Asking::new(
             Arc::clone(directory),
-            asks,
+            server_names,
             &routes,
             &authorities,
         )),

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::StartError;
 use super::authorities::{Authorities, KeepLists};
 use super::balancers::Balancers;
+use super::door::KeepTerms;
 use super::health::Health;
 use super::live::Live;
 use super::reload::Reload;
@@ -18,10 +19,9 @@ use super::snapshots::Snapshots;
 use super::tasks::{Commands, Follow, KeepSightings, KeepSnapshot, Learn};
 use crate::admin::reload::Asked;
 use crate::clock;
-use crate::config::{self, Config, Seen, Source, StoreSettings};
+use crate::config::{Config, Seen, Source, StoreSettings};
 use crate::directory::{Directory, Lessons, Sightings};
-use crate::door::{self, Lifetimes};
-use crate::front::Fronts;
+use crate::door::{Bounds, HttpLimits, Lifetimes, Terms};
 use crate::gateway::Parts;
 use crate::key::Peppers;
 use crate::policy::Asking;
@@ -39,8 +39,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Everything that runs.
 pub(super) struct Opened {
     pub(super) parts: Parts,
-    pub(super) door: door::Settings,
-    pub(super) http: door::HttpLimits,
+    pub(super) terms: Arc<Terms>,
+    /// Of connections, and of the time they may take.
+    pub(super) limits: (Bounds, Lifetimes),
+    pub(super) http: HttpLimits,
     pub(super) beside: Beside,
     pub(super) health: Health,
 }
@@ -52,6 +54,7 @@ pub(super) struct Beside {
     pub(super) asking: Arc<ArcSwap<Asking>>,
     pub(super) balancers: Balancers,
     pub(super) learn: Learn,
+    pub(super) terms: KeepTerms,
     pub(super) secrets: CountSecrets,
     pub(super) budgets: Option<ShareBudgets>,
     pub(super) snapshot: Option<KeepSnapshot>,
@@ -85,7 +88,7 @@ pub(super) fn open(
     });
     let sightings = Arc::new(Sightings::default());
     let lessons = Arc::new(Lessons::default());
-    let gateway = Arc::clone(live.gateway());
+    let (gateway, terms) = (Arc::clone(live.gateway()), Arc::clone(live.terms()));
     let budgets = config.limits.gateway.budgets();
     let http = config.http.limits;
     Ok(Opened {
@@ -95,6 +98,7 @@ pub(super) fn open(
             asking: Arc::clone(live.asking()),
             balancers: Balancers(live.backends()),
             learn: Learn::new(&lessons, &store, &directory),
+            terms: KeepTerms(Arc::clone(&terms)),
             secrets: live.counting(),
             budgets: ShareBudgets::of(budgets.as_ref(), &store, &metrics),
             snapshot,
@@ -103,12 +107,8 @@ pub(super) fn open(
             reload: Reload::new((source, seen), live, asked, &metrics),
         },
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
-        door: door(
-            config.listener,
-            config.limits.door,
-            config.lifetimes,
-            config.fronts,
-        ),
+        terms,
+        limits: (config.limits.door, config.lifetimes),
         http,
         parts: Parts {
             directory,
@@ -179,29 +179,6 @@ async fn embedded(settings: &embedded::Settings) -> Result<Embedded, OpenError> 
             }
             opened => return opened,
         }
-    }
-}
-
-fn door(
-    listener: config::Listener,
-    bounds: door::Bounds,
-    lifetimes: Lifetimes,
-    fronts: Arc<Fronts>,
-) -> door::Settings {
-    let certificate = |certificate: config::ServerCertificate| door::ServerCertificate {
-        chain_pem: certificate.chain.as_bytes().to_vec(),
-        key_pem: certificate.key,
-    };
-    door::Settings {
-        client_certificates: listener.client_certificates,
-        handshake_timeout: listener.handshake_timeout,
-        lifetimes,
-        balancers: listener.balancers,
-        bounds,
-        fronts,
-        minimum_tls: listener.minimum_tls,
-        http2: listener.http2,
-        certificates: listener.certificates.into_iter().map(certificate).collect(),
     }
 }
 

@@ -66,6 +66,7 @@ impl Services<'_> {
         self.last("sightings", beside.sightings);
         self.last("asking", KeepAsking(beside.asking));
         self.last("lessons", beside.learn);
+        self.last("terms", beside.terms);
         self.last("secrets", beside.secrets);
         if let Some(budgets) = beside.budgets {
             self.last("budgets", budgets);

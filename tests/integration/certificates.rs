@@ -371,7 +371,10 @@ fn v11_a_certificate_that_ends_while_it_is_in_use_is_refused_at_the_next_request
 
     let resumed = scene.gateway.s_client().certificate(&brief);
     let resumed = resumed.resume_session(&session).send(REQUEST);
-    assert!(resumed.was_resumed(), "{resumed:#?}");
+    assert!(
+        !resumed.was_resumed(),
+        "a certificate that is not good is proven anew: {resumed:#?}"
+    );
     assert_eq!(resumed.status(), Some(401), "{resumed:#?}");
     assert!(resumed.output.contains("certificate_expired"));
 }

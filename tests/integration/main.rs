@@ -70,6 +70,8 @@ mod learning;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod listener;
+#[cfg(test)]
 mod observe;
 #[cfg(test)]
 mod overload;
@@ -100,6 +102,8 @@ mod replicas;
 #[cfg(test)]
 mod restore;
 #[cfg(test)]
+mod resumption;
+#[cfg(test)]
 mod revocation;
 #[cfg(test)]
 mod rotation;
@@ -107,6 +111,8 @@ mod rotation;
 mod sealed;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod server_names;
 #[cfg(test)]
 mod several;
 #[cfg(test)]

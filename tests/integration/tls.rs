@@ -201,11 +201,23 @@ fn r8_a_ticket_of_another_gateway_is_not_taken() {
     }
 }
 
-/// Sends its first record, the `ClientHello`, as many small ones, each in a packet of its own.
+/// Sends its `ClientHello` as many small records, each in a packet of its own.
 #[derive(Debug)]
-struct Fragmenting {
+pub(super) struct Fragmenting {
     tcp: TcpStream,
-    begun: bool,
+    whole: bool,
+    size: usize,
+}
+
+impl Fragmenting {
+    /// Records of so many bytes.
+    pub(super) const fn new(tcp: TcpStream, size: usize) -> Self {
+        Self {
+            tcp,
+            whole: false,
+            size,
+        }
+    }
 }
 
 impl Read for Fragmenting {
@@ -216,14 +228,25 @@ impl Read for Fragmenting {
 
 impl Write for Fragmenting {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.begun {
+        // Only a first ClientHello says TLS 1.0 (RFC 8446 section 5.1).
+        if self.whole || !bytes.starts_with(&[0x16, 3, 1]) {
             return self.tcp.write(bytes);
         }
-        self.begun = true;
-        for part in bytes[5..].chunks(7) {
-            let length = u8::try_from(part.len()).expect("a small part");
-            let record = [&[0x16, 3, 1, 0, length], part].concat();
-            self.tcp.write_all(&record)?;
+        let mut records = bytes;
+        let mut message = Vec::new();
+        while let Some((header, rest)) = records.split_first_chunk::<5>() {
+            let length = u16::from_be_bytes([header[3], header[4]]);
+            let (part, rest) = rest.split_at(length.into());
+            message.extend_from_slice(part);
+            records = rest;
+        }
+        for part in message.chunks(self.size) {
+            let length = u16::try_from(part.len()).expect("a small part");
+            let record = [&[0x16, 3, 1], &length.to_be_bytes()[..], part].concat();
+            // It may be refused on the way.
+            if self.tcp.write_all(&record).is_err() {
+                break;
+            }
         }
         Ok(bytes.len())
     }
@@ -256,8 +279,8 @@ fn r11_a_client_hello_in_many_records_is_judged_like_one_in_one() {
         let tcp = TcpStream::connect(gateway.address()).unwrap();
         tcp.set_nodelay(true).unwrap();
         let stream = Fragmenting {
-            tcp,
-            begun: !fragment,
+            whole: !fragment,
+            ..Fragmenting::new(tcp, 7)
         };
         let mut tls = connector
             .build()

@@ -62,7 +62,9 @@ impl Call {
         self
     }
 
-    /// All that `client` prints: curl, openssl, Python, Node or Java.
+    /// All that `client` prints: curl, openssl, Python, Node or Java. The last three also come
+    /// again: four connections one after the other, each resuming the session before, of whose
+    /// answers they print the statuses.
     #[track_caller]
     pub(crate) fn print_by(&self, client: &str) -> String {
         let mut command = Command::new("timeout");
@@ -74,6 +76,9 @@ impl Call {
             "Python" => self.script(&mut command, "target/venv/bin/python", "client.py"),
             "Node" => self.script(&mut command, "node", "client.mjs"),
             "Java" => self.script(&mut command, "java", "Client.java"),
+            "Python again" => self.script(&mut command, "target/venv/bin/python", "again.py"),
+            "Node again" => self.script(&mut command, "node", "again.mjs"),
+            "Java again" => self.script(&mut command, "java", "Again.java"),
             other => panic!("there is no client {other}"),
         }
         let mut child = command

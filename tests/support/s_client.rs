@@ -27,11 +27,22 @@ pub(crate) struct Transcript {
 
 impl SClient {
     pub(crate) fn to(address: SocketAddr, server_name: &str) -> Self {
+        let mut client = Self::without_name(address);
+        client.command.args(["-servername", server_name]);
+        client
+    }
+
+    /// Asks for no server name.
+    pub(crate) fn nameless(address: SocketAddr) -> Self {
+        Self::without_name(address).option("-noservername")
+    }
+
+    fn without_name(address: SocketAddr) -> Self {
         // coreutils' timeout ends s_client when the server does not.
         let mut command = Command::new("timeout");
         command.args([LIMIT, "openssl", "s_client", "-connect"]);
         command.arg(address.to_string());
-        command.args(["-servername", server_name, "-ign_eof"]);
+        command.arg("-ign_eof");
         Self { command }
     }
 

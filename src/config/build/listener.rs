@@ -9,7 +9,7 @@ use crate::certificate::{Ca, Trust};
 use crate::config::file::{self, Exception, File};
 use crate::config::problem::KeyPath;
 use crate::config::settings::{ListFiles, Listener, SelfService, Telemetry};
-use crate::door::ClientCertificates;
+use crate::policy::{ByName, ClientCertificates, NamePattern, NotAName, ServerNames};
 
 /// Longer chains are not found in practice, and every certificate costs a signature to check.
 const DEEPEST: u8 = 16;
@@ -32,11 +32,17 @@ impl Builder<'_> {
         };
         let write =
             r#"write client_certificates = "optional", or "off" when only keys are accepted"#;
-        let client_certificates = self.required(
+        let names = self.server_names(&at.key("server_name"), &typed.server_name);
+        let other = self.required(
             &at.key("client_certificates"),
             typed.client_certificates,
             write,
         );
+        let ticket_key = typed
+            .ticket_key_file
+            .as_deref()
+            .map(|path| self.secret(&at.key("ticket_key_file"), path))
+            .transpose();
         let balancers = typed
             .proxy_protocol_from
             .map(|from| self.networks(&at.key("proxy_protocol_from"), from, &BALANCERS))
@@ -57,19 +63,65 @@ impl Builder<'_> {
         });
         Ok(Listener {
             address: address?,
-            client_certificates: client_certificates?,
+            names: ServerNames::new(other?, names?),
+            ca_names: typed.ca_names,
             handshake_timeout: typed.handshake_timeout.as_duration(),
             balancers: balancers?,
             minimum_tls: typed.minimum_tls,
             http2: typed.http2,
             certificates: certificates?,
+            ticket_key: ticket_key?,
         })
+    }
+
+    fn server_names(
+        &mut self,
+        at: &KeyPath,
+        typed: &[file::ServerName],
+    ) -> Built<ByName<ClientCertificates>> {
+        let mut seen = Vec::new();
+        let all_of = |(index, typed): (usize, &file::ServerName)| {
+            let at = at.index(index);
+            let write = r#"write names = ["api.example.com"]"#;
+            let names = self.some(&at.key("names"), typed.names.clone(), write);
+            let write = r#"write client_certificates = "explain", "terse", "reject-connection" or "never-ask""#;
+            let at_policy = at.key("client_certificates");
+            let policy = self.required(&at_policy, typed.client_certificates, write);
+            let names =
+                names.and_then(|names| self.patterns(&at.key("names"), &names, &mut seen))?;
+            let policy = policy?;
+            Ok(names.into_iter().map(move |name| (name, policy)))
+        };
+        Ok(all(typed.iter().enumerate().map(all_of))?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+
+    fn patterns(
+        &mut self,
+        at: &KeyPath,
+        names: &[String],
+        seen: &mut Vec<NamePattern>,
+    ) -> Built<Vec<NamePattern>> {
+        all(names.iter().enumerate().map(|(index, text)| {
+            let name: NamePattern = text.parse().map_err(|error: NotAName| {
+                let wrong = format!("{text:?} is not a server name");
+                self.problem_in(at, index, wrong, error.to_string())
+            })?;
+            if seen.contains(&name) {
+                let wrong = format!("{text:?} is listed already");
+                let write = "list each name once".to_owned();
+                return Err(self.problem_in(at, index, wrong, write));
+            }
+            seen.push(name.clone());
+            Ok(name)
+        }))
     }
 
     pub(super) fn cas(&mut self, file: &File) -> Built<Vec<Ca>> {
         let at = KeyPath::top("ca");
-        let asked = file.listener.as_ref().and_then(|l| l.client_certificates);
-        if asked == Some(ClientCertificates::Optional) && file.ca.is_empty() {
+        if file.listener.as_ref().is_some_and(asks_somewhere) && file.ca.is_empty() {
             let write = r#"write a table [[ca]] with name and file, or listener.client_certificates = "off""#;
             self.required(&at, None, write)?;
         }
@@ -208,4 +260,14 @@ impl Builder<'_> {
             self.problem(at, wrong, write)
         })
     }
+}
+
+/// Whether clients are asked for certificates at some server name, as far as it can be told.
+pub(super) fn asks_somewhere(listener: &file::Listener) -> bool {
+    let named = listener
+        .server_name
+        .iter()
+        .map(|name| name.client_certificates);
+    let mut all = [listener.client_certificates].into_iter().chain(named);
+    all.any(|policy| policy.is_some_and(ClientCertificates::asks))
 }

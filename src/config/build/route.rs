@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
+use super::listener::asks_somewhere;
 use super::{Builder, Built, Noted, all, text};
 use crate::certificate::CaIndex;
 use crate::config::file::{self, File};
 use crate::config::problem::{KeyPath, Place};
 use crate::config::typed::one_of;
-use crate::door::ClientCertificates;
 use crate::key::{NotAScope, Scope};
 use crate::policy::{Accept, HostPattern, Route};
 
@@ -164,8 +164,11 @@ impl Builder<'_> {
     fn accept(&mut self, at: &KeyPath, typed: &file::Route, file: &File) -> Built<Accept> {
         let write = r#"write accept = "certificate", "key", "either" or "none""#;
         let accept = self.required(at, typed.accept, write)?;
-        let asked = file.listener.as_ref().and_then(|l| l.client_certificates);
-        if accept == Accept::Certificate && asked == Some(ClientCertificates::Off) {
+        let listener = file.listener.as_ref();
+        let is_off = |listener: &file::Listener| {
+            listener.client_certificates.is_some() && !asks_somewhere(listener)
+        };
+        if accept == Accept::Certificate && listener.is_some_and(is_off) {
             let wrong = r#"no client can present a certificate while listener.client_certificates is "off""#;
             self.problem(at, wrong, r#"write "key" here, or "optional" there"#);
         }

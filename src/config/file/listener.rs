@@ -8,7 +8,8 @@ use serde::Deserialize;
 use crate::certificate::WhenUnknown;
 use crate::client::Renewal;
 use crate::config::period::Period;
-use crate::door::{ClientCertificates, MinimumTls};
+use crate::door::MinimumTls;
+use crate::policy::ClientCertificates;
 
 /// Where clients connect.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -18,9 +19,19 @@ pub struct Listener {
     /// IP address and port, for instance `0.0.0.0:8443` or `[::]:8443`.
     #[schemars(required)]
     pub address: Option<String>,
-    /// Whether clients are asked for a certificate in the handshake.
+    /// Whether clients are asked for a certificate in the handshake, and what becomes of one that
+    /// is not good, at every server name that `server_name` does not list: "optional" (they are
+    /// asked, and a bad one is explained; "explain" is the same), "terse", "reject-connection", or
+    /// "off" (they are not asked; "never-ask" is the same). docs/TLS.md tells what each does.
     #[schemars(required)]
     pub client_certificates: Option<ClientCertificates>,
+    /// What holds instead at some server names.
+    #[serde(default)]
+    pub server_name: Vec<ServerName>,
+    /// Whether the handshake tells clients the names of the authorities in `[[ca]]`, by which those
+    /// with several certificates choose one. Hundreds of them are too much for some clients.
+    #[serde(default = "yes")]
+    pub ca_names: bool,
     /// How long a client may take for the TLS handshake.
     #[serde(default = "Period::seconds::<10>")]
     pub handshake_timeout: Period,
@@ -39,6 +50,24 @@ pub struct Listener {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub certificate: Vec<ServerCertificate>,
+    /// The secret by which replicas take each other's session tickets, at least 32 bytes. Without
+    /// it each process has keys of its own, and a client's first connection to another replica
+    /// takes a full handshake.
+    pub ticket_key_file: Option<PathBuf>,
+}
+
+/// What becomes of clients' certificates at some server names.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerName {
+    /// The names that clients ask for (SNI), such as `api.example.com` or `*.example.com`. A
+    /// request by certificate must be for a host of the same policy.
+    #[schemars(required, length(min = 1))]
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// As `listener.client_certificates`.
+    #[schemars(required)]
+    pub client_certificates: Option<ClientCertificates>,
 }
 
 /// A certificate of the server.

@@ -22,7 +22,7 @@ pub use headers::Headers;
 pub use http::{Http, TransportSecurity};
 pub use key::{Enrolment, Key, Pepper};
 pub use limits::Limits;
-pub use listener::{Ca, Crl, Exception, Listener, ServerCertificate};
+pub use listener::{Ca, Crl, Exception, Listener, ServerCertificate, ServerName};
 pub use observe::Observe;
 pub use route::{Backend, ClientTls, HealthCheck, Route, Signing};
 pub use shutdown::Shutdown;

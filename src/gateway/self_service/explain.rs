@@ -50,6 +50,9 @@ struct ConnectionOf {
 pub(super) fn answer(call: &Call<'_>, now: Timestamp) -> Result<Answer, Refusal> {
     let parts = &call.gateway.parts;
     let connection = call.connection;
+    if connection.is_terse() {
+        return Err(Refusal::ResourceNotFound);
+    }
     let explanation = connection.explain(&parts.verifier, lineage(call, now), now);
     let links = Links {
         authority: &call.head.authority,

@@ -7,5 +7,8 @@ pub use pingora::tls::*;
 
 // What Pingora's own list leaves out; the very same library.
 pub use openssl::{
-    asn1, bn, cipher, cipher_ctx, cms, derive, ec, ecdsa, md, pkey_ctx, rsa, sign, stack, symm,
+    asn1, bn, cipher, cipher_ctx, cms, derive, ec, ecdsa, ex_data, md, pkey_ctx, rsa, sign, stack,
+    symm,
 };
+
+pub mod raw;
