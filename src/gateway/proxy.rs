@@ -350,11 +350,7 @@ impl Gateway {
             base: &exchange.live.self_service.path,
         };
         let is_terse = connection(session).is_some_and(Connection::is_terse);
-        let detail = if is_terse && refusal.tells_of_a_certificate() {
-            None
-        } else {
-            Some(refusal.detail(&self.parts.verifier.trust()))
-        };
+        let detail = refusal.told(is_terse, &self.parts.verifier.trust());
         problem::answer(session, (refusal, detail.as_deref()), links, exchange).await
     }
 

@@ -207,8 +207,7 @@ impl Refusal {
     }
 
     /// Whether it says what is wrong with a certificate, or which others would do.
-    #[must_use]
-    pub fn tells_of_a_certificate(&self) -> bool {
+    pub(super) fn tells_of_a_certificate(&self) -> bool {
         let of_another = |denied: &Denied| matches!(denied.why, Denial::CertificateAuthority(_));
         self.rejected().is_some() || matches!(self, Self::Policy(denied) if of_another(denied))
     }

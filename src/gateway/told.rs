@@ -59,6 +59,12 @@ impl Refusal {
         }
     }
 
+    /// The detail that a client is told: none, where that is to be `terse` about certificates.
+    pub(super) fn told(&self, terse: bool, trust: &Trust) -> Option<String> {
+        let is_withheld = terse && self.tells_of_a_certificate();
+        (!is_withheld).then(|| self.detail(trust))
+    }
+
     /// One sentence or more for a human: what is wrong and what to do. Issuers that are accepted go
     /// by their names in `trust`.
     #[must_use]

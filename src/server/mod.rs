@@ -139,7 +139,7 @@ pub fn run(
     if let Some(path) = ends.upgrade_socket {
         services.listening(Give::new(path, &stages), Until::Closed);
     }
-    add(&mut services, opened, &listens, reloads)?;
+    add(&mut services, opened, &listens, reloads);
     let Listens {
         public,
         telemetry,
@@ -160,7 +160,7 @@ fn add(
     opened: Opened,
     listens: &Listens,
     reloads: admin::reload::Reloads,
-) -> Result<(), AcceptorError> {
+) {
     let asking = Arc::clone(&opened.beside.asking);
     services.beside(opened.beside);
     services.small("telemetry", opened.health, listens.telemetry);
@@ -211,7 +211,6 @@ fn add(
     gateway.add_listener(ListenerConfig::tcp(listens.public.to_string()));
     // It answers at once; until the directory is loaded, credentials get 503.
     services.listening(gateway, Until::Closed);
-    Ok(())
 }
 
 /// Where the gateway listens.

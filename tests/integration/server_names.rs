@@ -465,7 +465,8 @@ fn where_a_bad_certificate_ends_the_handshake_good_ones_and_keys_are_served() {
         let answer = connect
             .resume_session(&session)
             .send(&get(STRICT, "/", None));
-        (answer.status() != Some(200)).then_some(answer)
+        // It may end between a handshake and its request.
+        answer.status().is_none().then_some(answer)
     });
     assert!(
         ended.errors.contains("alert certificate expired"),
