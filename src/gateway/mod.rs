@@ -23,6 +23,7 @@ mod renewal;
 mod running;
 mod seen;
 mod self_service;
+mod strict;
 mod told;
 mod unread;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use http::{Method, StatusCode, Version};
+use http::Version;
+use http::header::{EXPECT, HeaderMap};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
 use pingora::protocols::Digest;
@@ -20,15 +20,12 @@ use super::exchange::{Exchange, Leave};
 use super::notice;
 use super::problem::{self, Links};
 use super::refusal::Refusal;
-use super::{Gateway, running, self_service};
+use super::{Gateway, running, self_service, strict};
 use crate::clock;
 use crate::door::{Closing, Connection};
 use crate::framing::Unreadable;
 use crate::head::{Head, Malformed};
 use crate::upstream;
-
-/// What `Allow` names when only CONNECT and TRACE are not (RFC 9110 section 9.1, RFC 5789).
-const EVERY_OTHER_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 #[async_trait]
 impl ProxyHttp for Proxy {
@@ -171,7 +168,7 @@ impl ProxyHttp for Proxy {
         if let (Some(sent), Some(backend)) = (exchange.sent.take(), exchange.backend()) {
             backend.observe_answer(sent.elapsed());
         }
-        if let Some(fault) = fault(session, response) {
+        if let Some(fault) = strict::answer(session.req_header(), response) {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, fault).into_up());
         }
         if exchange.is_observed() {
@@ -275,7 +272,7 @@ impl Gateway {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<bool, Refusal> {
-        if let Err(refusal) = self.limit(session.req_header()) {
+        if let Err(refusal) = strict::request(session.req_header(), self.parts.head) {
             // What comes next may be meant for a tunnel, and is no request.
             session.set_keepalive(None);
             return Err(refusal);
@@ -354,36 +351,6 @@ impl Gateway {
         problem::answer(session, (refusal, detail.as_deref()), links, exchange).await
     }
 
-    /// Refuses the methods that open tunnels or show the identity and its signature to the client (RFC
-    /// 9110 section 9.3), and what `h2` lets through over HTTP/2 and is too large or none. Heads over
-    /// HTTP/1 were read strictly as they came in.
-    fn limit(&self, request: &RequestHeader) -> Result<(), Refusal> {
-        if matches!(request.method, Method::CONNECT | Method::TRACE) {
-            return Err(Refusal::MethodNotAllowed(EVERY_OTHER_METHOD));
-        }
-        if request.version != Version::HTTP_2 {
-            return Ok(());
-        }
-        let (limits, mut size) = (self.parts.head, request.raw_path().len());
-        for (name, value) in &request.headers {
-            let length = name.as_str().len().saturating_add(value.len());
-            size = size.saturating_add(length);
-            let ends = [value.as_bytes().first(), value.as_bytes().last()];
-            if ends.into_iter().flatten().any(|b| b" \t".contains(b)) {
-                return Err(Malformed::Http.into());
-            }
-        }
-        if request.headers.len() > limits.fields || size > limits.bytes {
-            return Err(Malformed::TooLarge.into());
-        }
-        let lengths = request.headers.get_all(CONTENT_LENGTH).iter().count();
-        let scheme = request.uri.scheme_str();
-        if lengths > 1 || !scheme.is_none_or(|scheme| matches!(scheme, "https" | "http")) {
-            return Err(Malformed::Http.into());
-        }
-        Ok(())
-    }
-
     fn head<'a>(&self, session: &'a Session) -> Result<Head<'a>, Malformed> {
         let request = session.req_header();
         Head::read(request, request.raw_path(), &self.parts.format)
@@ -393,22 +360,6 @@ impl Gateway {
 /// Why we close the connection, if we do.
 pub(super) fn closing(session: &Session) -> Option<Closing> {
     connection(session)?.line().closing()
-}
-
-/// Why an answer of a backend cannot be passed on: others could end it elsewhere than Pingora does.
-fn fault(session: &Session, response: &ResponseHeader) -> Option<&'static str> {
-    // Pingora asks for WebSocket and nothing else, and passes on what follows as it comes.
-    let asked = session.req_header().headers.get(UPGRADE);
-    let asked = asked.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    if response.status == StatusCode::SWITCHING_PROTOCOLS && !asked {
-        return Some("101 without having been asked");
-    }
-    let mut codings = response.headers.get_all(TRANSFER_ENCODING).iter();
-    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if !codings.next().is_none_or(is_chunked) || codings.next().is_some() {
-        return Some("a transfer coding that is not known");
-    }
-    (response.headers.get_all(CONTENT_LENGTH).iter().count() > 1).then_some("two content lengths")
 }
 
 /// The address that the connection came from.

@@ -1,0 +1,62 @@
+//! What HTTP forbids and Pingora passes on, in both directions. Heads over HTTP/1 were read strictly as
+//! they came in ([`crate::framing`]).
+
+use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::{Method, StatusCode, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use super::refusal::Refusal;
+use crate::framing::Limits;
+use crate::head::Malformed;
+
+/// What `Allow` names when only CONNECT and TRACE are not (RFC 9110 section 9.1, RFC 5789).
+const EVERY_OTHER_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// Refuses the methods that open tunnels or show the identity and its signature to the client (RFC 9110
+/// section 9.3), and what `h2` lets through over HTTP/2 and is too large or none.
+///
+/// # Errors
+///
+/// [`Refusal`].
+pub(super) fn request(request: &RequestHeader, limits: Limits) -> Result<(), Refusal> {
+    if matches!(request.method, Method::CONNECT | Method::TRACE) {
+        return Err(Refusal::MethodNotAllowed(EVERY_OTHER_METHOD));
+    }
+    if request.version != Version::HTTP_2 {
+        return Ok(());
+    }
+    let mut size = request.raw_path().len();
+    for (name, value) in &request.headers {
+        let length = name.as_str().len().saturating_add(value.len());
+        size = size.saturating_add(length);
+        let ends = [value.as_bytes().first(), value.as_bytes().last()];
+        if ends.into_iter().flatten().any(|b| b" \t".contains(b)) {
+            return Err(Malformed::Http.into());
+        }
+    }
+    if request.headers.len() > limits.fields || size > limits.bytes {
+        return Err(Malformed::TooLarge.into());
+    }
+    let lengths = request.headers.get_all(CONTENT_LENGTH).iter().count();
+    let scheme = request.uri.scheme_str();
+    if lengths > 1 || !scheme.is_none_or(|scheme| matches!(scheme, "https" | "http")) {
+        return Err(Malformed::Http.into());
+    }
+    Ok(())
+}
+
+/// Why the answer of a backend cannot be passed on: others could end it elsewhere than Pingora does.
+pub(super) fn answer(request: &RequestHeader, response: &ResponseHeader) -> Option<&'static str> {
+    // Pingora asks for WebSocket and nothing else, and passes on what follows as it comes.
+    let asked = request.headers.get(UPGRADE);
+    let asked = asked.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if response.status == StatusCode::SWITCHING_PROTOCOLS && !asked {
+        return Some("101 without having been asked");
+    }
+    let mut codings = response.headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if !codings.next().is_none_or(is_chunked) || codings.next().is_some() {
+        return Some("a transfer coding that is not known");
+    }
+    (response.headers.get_all(CONTENT_LENGTH).iter().count() > 1).then_some("two content lengths")
+}
