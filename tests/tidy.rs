@@ -285,16 +285,20 @@ fn links_in_the_documents_lead_to_files() {
 /// docs/ARCHITECTURE.md names the tests that keep each invariant; a test that was renamed or deleted
 /// would leave an invariant that nobody keeps.
 #[test]
-fn the_invariants_name_tests_that_exist() {
+fn the_invariants_and_the_threat_model_name_tests_that_exist() {
     let architecture = read("docs/ARCHITECTURE.md");
     let (_, table) = architecture.split_once("## Invariants").expect("a section");
     let (table, _) = table.split_once("\n## ").expect("a section after it");
-    let named = table.lines().filter_map(|line| line.split('|').nth(2));
-    let named: Vec<_> = named
+    let invariants = table.lines().filter_map(|line| line.split('|').nth(2));
+    let threats = read("docs/THREAT_MODEL.md");
+    let threats = threats.lines().filter_map(|line| line.split('|').nth(3));
+    let named: Vec<_> = invariants
+        .chain(threats)
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
-        .filter(|name| name.chars().all(is_word) && name.contains('_') && *name != "compile_fail")
+        .filter(|name| name.chars().all(is_word) && name.contains('_'))
+        .filter(|name| !["compile_fail", "verify_slice"].contains(name))
         .collect();
-    assert!(named.len() > 10, "the table was not read: {named:?}");
+    assert!(named.len() > 200, "the tables were not read: {named:?}");
     let all: String = files()
         .filter(|file| file.is_a("rs"))
         .map(|file| file.text)
@@ -302,8 +306,29 @@ fn the_invariants_name_tests_that_exist() {
     for name in named {
         assert!(
             all.contains(&format!("fn {name}(")),
-            "docs/ARCHITECTURE.md: there is no test {name}; name the one that keeps the invariant"
+            "there is no test {name}; name the one that keeps the invariant or shows the defence"
         );
+    }
+}
+
+#[test]
+fn the_threat_model_has_every_case() {
+    let page = read("docs/THREAT_MODEL.md");
+    let cases = [
+        ('V', 24),
+        ('R', 18),
+        ('H', 14),
+        ('S', 12),
+        ('K', 17),
+        ('C', 12),
+        ('P', 7),
+        ('O', 13),
+    ];
+    for (group, last) in cases {
+        for number in 1..=last {
+            let row = format!("\n| {group}{number} | ");
+            assert_eq!(page.matches(&row).count(), 1, "{group}{number}");
+        }
     }
 }
 

@@ -7,26 +7,38 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Uri};
 use keyferry::certificate::{
-    self, Ca, Chain, Handed, Lineage, ListFile, Revocation, Trust, Verifier, WhenUnknown,
+    self, Ca, Chain, Fingerprint, Handed, Lineage, ListFile, Revocation, Trust, Verifier,
+    WhenUnknown,
 };
 use keyferry::clock::Timestamp;
 use keyferry::config::Source;
 use keyferry::credential::{Presented, PresentedCertificate, PresentedKey};
 use keyferry::directory::Snapshot;
 use keyferry::door::{hello, proxy_header};
+use keyferry::framing;
+use keyferry::front::{self, Arrival, Brought, Front, Fronts, Shows};
 use keyferry::head::Head;
+use keyferry::identity::Freshness;
 use keyferry::key::{ApiKey, Format, KeyId, Pepper, Peppers};
 use keyferry::secret::Secret;
-use keyferry::sign::{self, Message, Names, SigningKey};
+use keyferry::sign::{self, Message, Names, Signer, SigningKey};
 use keyferry::store::backup::{Backup, Line, Secrets};
 use keyferry::store::{RecordKeys, Versioned};
+use keyferry::upstream::{Rules, rewrite};
+use pingora::http::RequestHeader;
 use tempfile::NamedTempFile;
 
+#[path = "../../benches/compare/identities.rs"]
+mod identities;
 #[path = "../../tests/support/pki.rs"]
 mod pki;
+#[path = "../../benches/core/world.rs"]
+mod world;
 
 static FORMAT: LazyLock<Format> = LazyLock::new(|| Format::new("kf", "live").expect("a format"));
 static PEPPERS: LazyLock<Peppers> =
@@ -40,12 +52,15 @@ static GOOD: LazyLock<pki::Issued> = LazyLock::new(|| pki::leaf("client-1").sign
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 14] = [
+    ("admit", admit),
     ("api_key", api_key),
     ("backup", backup),
     ("certificate", certificate),
     ("client_hello", client_hello),
     ("config", config),
+    ("forwarded", forwarded),
+    ("framing", framing),
     ("head", head),
     ("proxy_header", proxy_header),
     ("record", record),
@@ -60,7 +75,11 @@ pub const TARGETS: [Target; 11] = [
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let key = ApiKey::generate(KeyId::generate(), &FORMAT).expect("chance");
     let der = GOOD.x509.to_der().expect("a certificate");
+    let certificate = BASE64_STANDARD.encode(&der);
     vec![
+        ("forwarded", format!("a:{certificate}:").into_bytes()),
+        ("forwarded", format!("bCert=\"{certificate}\"").into_bytes()),
+        ("forwarded", format!("e{certificate}").into_bytes()),
         ("api_key", key.reveal().as_bytes().to_vec()),
         ("certificate", der),
         ("certificate", GOOD.chain_pem()),
@@ -141,8 +160,8 @@ pub fn config(data: &[u8]) {
     }
 }
 
-/// The head of a request, and the credentials in it. Lines as on the wire, with any bytes.
-pub fn head(data: &[u8]) {
+/// A request out of lines as on the wire, with any bytes; and its target.
+fn request(data: &[u8]) -> (Parts, Vec<u8>) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let first = lines.next().unwrap_or_default();
     let mut words = first.splitn(2, |byte| *byte == b' ');
@@ -159,12 +178,17 @@ pub fn head(data: &[u8]) {
             request.headers_mut().append(name, value);
         }
     }
-    let (request, ()) = request.into_parts();
-    if let Ok(head) = Head::read(&request, target, &FORMAT) {
+    (request.into_parts().0, target.to_vec())
+}
+
+/// The head of a request, and the credentials in it.
+pub fn head(data: &[u8]) {
+    let (request, target) = request(data);
+    if let Ok(head) = Head::read(&request, &target, &FORMAT) {
         assert!(head.path.starts_with('/') && head.canonical_path().starts_with('/'));
         let mut segments = head.canonical_path().split('/');
         assert!(segments.all(|segment| segment != "." && segment != ".."));
-        assert!(!FORMAT.occurs_in(target));
+        assert!(!FORMAT.occurs_in(&target));
         assert_eq!(head.host(), head.host().to_ascii_lowercase());
     }
     let presented = Presented::read(&request.headers, PresentedCertificate::Absent, &FORMAT);
@@ -172,6 +196,140 @@ pub fn head(data: &[u8]) {
         && request.headers.contains_key("x-api-key")
     {
         assert!(!matches!(presented.key(), PresentedKey::Absent));
+    }
+}
+
+/// The whole decision about a request, and what its backend would get. The word `KEY` stands for the
+/// key of a client, which is made at run time; a first byte `C` for its certificate.
+pub fn admit(data: &[u8]) {
+    static WORLD: LazyLock<world::World> =
+        LazyLock::new(|| world::World::new().expect("a gateway"));
+    static SIGNER: LazyLock<Signer> = LazyLock::new(|| {
+        let key = SigningKey::new("orders", &Secret::new(vec![9; 32])).expect("a key");
+        Signer::new(key, Names::default())
+    });
+    let client = WORLD.first().expect("a client");
+    let key = client.key.reveal();
+    let (connection, data) = match data.strip_prefix(b"C") {
+        Some(rest) => (&WORLD.with_certificate, rest),
+        None => (&WORLD.without_certificate, data),
+    };
+    let text = String::from_utf8_lossy(data).replace("KEY", key);
+    let (request, target) = request(text.as_bytes());
+    let Ok(head) = Head::read(&request, &target, &WORLD.format) else {
+        return;
+    };
+    let (live, now) = (&WORLD.live, WORLD.now);
+    let admitted = WORLD
+        .gateway
+        .admit(&head, connection, live, Freshness::Following, now);
+    let Ok(permit) = admitted else { return };
+    let by_key = text.contains(key);
+    if let Some(identity) = permit.identity() {
+        assert_eq!(*identity.client(), client.client);
+        assert!(by_key || Arc::ptr_eq(connection, &WORLD.with_certificate));
+    }
+    let mut sent =
+        RequestHeader::build(head.method.clone(), head.path.as_bytes(), None).expect("a request");
+    for (name, value) in &request.headers {
+        let _ = sent.append_header(name.clone(), value);
+    }
+    let rules = Rules {
+        names: &live.names,
+        format: &WORLD.format,
+        keep_ambiguous: false,
+        peer: None,
+    };
+    let id = "0197f3c2-a1b2-7c3d-8e4f-5a6b7c8d9e10";
+    if rewrite(&mut sent, &head, &permit, Some(&SIGNER), &rules, id, now).is_err() {
+        return;
+    }
+    for name in ["x-key-id", "x-client-id", "signature", "signature-input"] {
+        let there = sent.headers.get_all(name).iter().count();
+        assert_eq!(there, usize::from(permit.identity().is_some()), "{name}");
+    }
+    let mut values = sent.headers.values();
+    assert!(values.all(|value| !WORLD.format.occurs_in(value.as_bytes())));
+}
+
+/// Where a request over HTTP/1 ends: however its bytes come in, it is read the same.
+pub fn framing(data: &[u8]) {
+    const LIMITS: framing::Limits = framing::Limits {
+        bytes: 4096,
+        fields: 32,
+    };
+    let at_once = framing::Reader::new(LIMITS).more(data);
+    let mut reader = framing::Reader::new(LIMITS);
+    let bit_by_bit = (1..=data.len()).map(|end| reader.more(data.get(..end).unwrap_or_default()));
+    let mut said = bit_by_bit.skip_while(|said| matches!(said, Ok(None)));
+    match (at_once, said.next()) {
+        (Ok(Some(whole)), Some(Ok(Some(same)))) => {
+            assert_eq!((whole.end, whole.chunked), (same.end, same.chunked));
+            assert!(whole.end <= data.len() && whole.end <= LIMITS.bytes);
+            let body = data.get(whole.end..).unwrap_or_default();
+            let at_once = framing::Chunks::default().more(body).is_ok();
+            let mut chunks = framing::Chunks::default();
+            let bit_by_bit = body.iter().all(|byte| chunks.more(&[*byte]).is_ok());
+            assert_eq!(at_once, bit_by_bit);
+        }
+        (Ok(None), None) | (Err(_), Some(Err(_))) => {}
+        (at_once, other) => panic!("{at_once:?} and {other:?}"),
+    }
+}
+
+/// What a front forwards, in the format that the first byte names. Only the certificate that was
+/// issued is good.
+pub fn forwarded(data: &[u8]) {
+    static FRONTS: LazyLock<Vec<(Fronts, &'static str)>> = LazyLock::new(|| {
+        let pem = HeaderName::from_static("x-ssl-client-cert");
+        let formats = [
+            (front::Format::Rfc9440, "client-cert"),
+            (front::Format::Xfcc, "x-forwarded-client-cert"),
+            (front::Format::Alb, "x-amzn-mtls-clientcert"),
+            (front::Format::Pem(pem), "x-ssl-client-cert"),
+            (front::Format::Traefik, "x-forwarded-tls-client-cert"),
+        ];
+        let fronts = formats.map(|(format, header)| {
+            let front = Front {
+                name: "edge".to_owned(),
+                from: vec!["192.0.2.0/24".parse().expect("a network")],
+                shows: Shows::Secret(vec![Secret::new(b"a secret of the front".to_vec())]),
+                format,
+                may_claim: false,
+                client_address: None,
+            };
+            (Fronts::new(vec![front]), header)
+        });
+        fronts.into()
+    });
+    let Some((first, value)) = data.split_first() else {
+        return;
+    };
+    let number = usize::from(*first).wrapping_sub(usize::from(b'a'));
+    let (fronts, header) = FRONTS.get(number).unwrap_or(&FRONTS[0]);
+    let mut request = Request::get("/").header("host", "api.example.com");
+    request = request.header("x-front-secret", "a secret of the front");
+    for value in value.split(|byte| *byte == b'\n') {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            request = request.header(*header, value);
+        }
+    }
+    let (request, ()) = request.body(()).expect("a request").into_parts();
+    let head = Head::read(&request, b"/", &FORMAT).expect("a head");
+    let arrival = Arrival {
+        addresses: ["192.0.2.1".parse().ok(), None],
+        sent: None,
+        told: None,
+        head: &head,
+    };
+    let now = Timestamp::from_unix(pki::now());
+    let Brought::By(front) = fronts.brought(arrival, now) else {
+        panic!("it shows the secret");
+    };
+    if let Ok(Some(sent)) = fronts.forwarded(front, arrival, &VERIFIER, now) {
+        let good = Fingerprint::of(&GOOD.x509.to_der().expect("a certificate"));
+        let is_good = sent.verified(&VERIFIER, now).is_some();
+        assert!(!is_good || *sent.chain().fingerprint() == good);
     }
 }
 

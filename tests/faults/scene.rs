@@ -21,7 +21,7 @@ pub(crate) const LONG: &str = "2m";
 /// Authorities, a backend, and where servers of Redis are started from.
 pub(crate) struct Scene {
     pub(crate) world: World,
-    backend: Backend,
+    pub(crate) backend: Backend,
     runtime: Runtime,
 }
 

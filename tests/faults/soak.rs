@@ -42,8 +42,9 @@ fn time() -> Duration {
     Duration::from_secs(told.unwrap_or(QUICK))
 }
 
-/// One thing after the other, until the time is over. Who is known never has to wait; whoever is
-/// refused was revoked or never known ([`Load`] judges every answer).
+/// One thing after the other, until the time is over. Who is known never has to wait, over HTTP/1.1 and
+/// HTTP/2, on kept connections and new ones; whoever is refused was revoked or never known ([`Load`]
+/// judges every answer).
 #[test]
 fn nothing_grows_and_nobody_good_is_refused_whatever_goes_on() {
     let quiet = [
@@ -60,8 +61,10 @@ fn nothing_grows_and_nobody_good_is_refused_whatever_goes_on() {
     let tls = Tls::trusting(&scene.world.servers.x509);
     let (begun, time) = (clock::monotonic(), time());
     let mut held = Vec::new();
-    let load = Load::new(&scene.world, [&one, &other], &|_| true);
-    load.run(|load| {
+    let known = scene.world.client("known");
+    one.curl("/").certificate(&known).send().expect_status(200);
+    let calls = Load::new(&scene.world, [&one, &other], &|_| true);
+    let story = |load: &Load<'_>| {
         load.fault(|| ());
         for turn in 0.. {
             match turn % 4 {
@@ -79,12 +82,25 @@ fn nothing_grows_and_nobody_good_is_refused_whatever_goes_on() {
             load.until("somebody new to be let in", 2, comes);
             load.rounds();
             held.push(Held::by(&one, begun.elapsed()));
+            scene.backend.forget();
             if begun.elapsed() > time {
                 break;
             }
         }
         load.lift("it was over", || ());
+    };
+    let here = (&known, &scene.backend);
+    let outcomes = crate::support::load::load(&scene.world, one.address(), here, false, || {
+        calls.run(story);
     });
+    for (kind, outcome) in outcomes {
+        println!("{kind}: {outcome:?}");
+        assert!(
+            outcome.failures.is_empty(),
+            "{kind}: {:#?}",
+            outcome.failures
+        );
+    }
     expect_no_growth(&held);
 }
 

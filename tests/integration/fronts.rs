@@ -420,7 +420,7 @@ fn p1_a_front_that_signs_is_believed_for_what_it_signed_and_for_a_minute() {
         sign(SECRET, now(), "GET", &host, "/x", value),
         sign(SECRET, now(), "GET", &host, "/x?y=1", ""),
         good.replace("X-Front-Signature: ", "X-Front-Signature: +"),
-        good.trim_end_matches(|last| last != ' ').to_owned(),
+        good.rsplit_once(' ').unwrap().0.to_owned(),
         format!("X-Front-Secret: {SECRET}"),
     ] {
         ask(&signature)

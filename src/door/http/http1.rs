@@ -40,10 +40,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
             if let Some(line) = &line {
                 line.await_head();
             }
+            let stops = async {
+                let _ = stopping.wait_for(|stops| *stops).await;
+                // An old one is told with its next answer; closed now, that would be lost on the way.
+                if line.as_ref().is_some_and(|line| line.is_old()) {
+                    std::future::pending().await
+                }
+            };
             let head = tokio::select! {
                 biased;
                 head = tokio::time::timeout(self.idle, self.head(&mut stream, &mut bytes)) => head,
-                _ = stopping.wait_for(|stops| *stops) => return,
+                () = stops => return,
             };
             let is_chunked = match head.unwrap_or(Err(NoRequest::Gone)) {
                 Ok(None) => false,

@@ -26,6 +26,7 @@ pub(in crate::door) async fn while_young<F: Future>(
         let mut stop = stop.clone();
         tokio::select! {
             () = tokio::time::sleep(age) => {
+                line.old.store(true, Ordering::Relaxed);
                 let _ = wind_up.send(true);
                 tokio::time::sleep(NOTICE).await;
                 line.over.store(true, Ordering::Relaxed);

@@ -50,6 +50,8 @@ pub struct Line {
     turn: AtomicU32,
     /// From the answer 101 on, WebSocket is spoken.
     upgraded: AtomicBool,
+    /// It has served long enough: one more request is answered, and told that it was the last.
+    old: AtomicBool,
     /// No more requests are taken.
     over: AtomicBool,
     /// How many requests are served now.
@@ -66,6 +68,7 @@ impl Line {
         Self {
             turn: AtomicU32::new(0),
             upgraded: AtomicBool::new(false),
+            old: AtomicBool::new(false),
             over: AtomicBool::new(false),
             serving: AtomicU32::new(0),
             closing: OnceLock::new(),
@@ -123,6 +126,11 @@ impl Line {
     /// The answer that goes out next is 101.
     pub fn upgrade(&self) {
         self.upgraded.store(true, Ordering::Release);
+    }
+
+    /// Whether it winds up for its age, and not since the gateway stops.
+    pub(super) fn is_old(&self) -> bool {
+        self.old.load(Ordering::Relaxed)
     }
 
     /// Whether it takes no more requests.
