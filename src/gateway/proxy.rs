@@ -273,6 +273,9 @@ impl Gateway {
         exchange: &mut Exchange,
     ) -> Result<bool, Refusal> {
         if let Err(refusal) = strict::request(session.req_header(), self.parts.head) {
+            if let Ok(head) = self.head(session) {
+                exchange.note_head(&head);
+            }
             // What comes next may be meant for a tunnel, and is no request.
             session.set_keepalive(None);
             return Err(refusal);

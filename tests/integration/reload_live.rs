@@ -199,7 +199,11 @@ fn lead_to(gateway: &Gateway, name: &str, (at, authority): (&Backend, &Issued), 
 #[test]
 fn o8_three_swaps_of_routes_backends_and_authorities_under_load_fail_no_request() {
     let (world, first) = (World::new(), Backend::start());
-    let gateway = Gateway::builder(&world).echo(&first).mounted().start();
+    let gateway = Gateway::builder(&world)
+        .set("http.requests_per_connection", 1_000_000)
+        .echo(&first)
+        .mounted()
+        .start();
     let key = gateway.claim_key(&world.client("alice"));
     let bob = world.client("bob");
     let load = Load::start(&gateway, &world);
