@@ -225,7 +225,7 @@ fn k4_and_k5_what_is_not_the_whole_key_to_the_letter_is_malformed() {
             ask.expect_refusal(401, "credential_missing");
         }
         let longer = format!("kf_live_{}", "A".repeat(64 * 1024));
-        let refused = scene.by_header(&longer).send();
+        let refused = scene.by_header(&longer).http1().send();
         refused.expect_refusal(431, "head_too_large");
         // Bytes that no header may have never become a credential.
         for bad in ["\0", "\u{1}", "\r", "\u{7f}"] {
