@@ -44,7 +44,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
                 let _ = stopping.wait_for(|stops| *stops).await;
                 // An old one is told with its next answer; closed now, that would be lost on the way.
                 if line.as_ref().is_some_and(|line| line.is_old()) {
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
             };
             let head = tokio::select! {
