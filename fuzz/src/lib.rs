@@ -323,10 +323,10 @@ pub fn forwarded(data: &[u8]) {
         head: &head,
     };
     let now = Timestamp::from_unix(pki::now());
-    let Brought::By(front) = fronts.brought(arrival, now) else {
+    let Brought::By(believed) = fronts.brought(arrival, now) else {
         panic!("it shows the secret");
     };
-    if let Ok(Some(sent)) = fronts.forwarded(front, arrival, &VERIFIER, now) {
+    if let Ok(Some(sent)) = fronts.forwarded(believed.front(), arrival, &VERIFIER, now) {
         let good = Fingerprint::of(&GOOD.x509.to_der().expect("a certificate"));
         let is_good = sent.verified(&VERIFIER, now).is_some();
         assert!(!is_good || *sent.chain().fingerprint() == good);

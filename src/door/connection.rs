@@ -71,13 +71,29 @@ impl Connection {
     }
 
     /// The connection of a front, as one request of the front's client sees it: with the client's
-    /// `certificate`, if the front forwarded one, and never with the front's own.
+    /// `certificate`, if the front forwarded one, and never with the front's own. It goes by the
+    /// `policy` of the request's host: the name of the connection is between the front and us.
     #[must_use]
-    pub fn forwarding(&self, certificate: Option<Arc<Sent>>, may_claim: bool) -> Self {
+    pub fn forwarding(
+        &self,
+        certificate: Option<Arc<Sent>>,
+        may_claim: bool,
+        policy: ClientCertificates,
+    ) -> Self {
         Self {
             certificate,
             assurance: Assurance::Asserted { may_claim },
+            policy,
             resumed: false,
+            ..self.clone()
+        }
+    }
+
+    /// The same without its certificate.
+    #[must_use]
+    pub fn without_certificate(&self) -> Self {
+        Self {
+            certificate: None,
             ..self.clone()
         }
     }
@@ -111,6 +127,12 @@ impl Connection {
     #[must_use]
     pub fn is_misdirected(&self, own: ClientCertificates) -> bool {
         self.assurance == Assurance::Proven && self.certificate.is_some() && self.policy != own
+    }
+
+    /// Whether a certificate came where none is asked for but a front's: then it is no client's.
+    #[must_use]
+    pub fn is_unasked(&self) -> bool {
+        self.certificate.is_some() && !self.policy.asks()
     }
 
     /// Whether nothing may be told of a certificate but the code of what is wrong with it.

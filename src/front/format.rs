@@ -139,6 +139,12 @@ impl<'a> Forwarded<'a> {
         )
     }
 
+    /// How many bytes it has.
+    pub(super) fn length(&self) -> u64 {
+        let (first, second) = self.parts();
+        first.len().saturating_add(second.len()) as u64
+    }
+
     /// Tells apart whatever is read differently.
     pub(super) fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();

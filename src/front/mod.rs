@@ -14,8 +14,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use subtle::{Choice, ConstantTimeEq as _};
+use subtle::ConstantTimeEq as _;
 
 pub use format::{Format, Unreadable};
 pub use signed::FRONT_SIGNATURE;
@@ -34,6 +35,16 @@ pub const FRONT_SECRET: HeaderName = HeaderName::from_static("x-front-secret");
 /// a flood of bad ones cannot push out the good.
 const MOST_GOOD: usize = 4096;
 const MOST_BAD: usize = 256;
+/// How long a header usually is with a certificate and one intermediate. Clients may send others
+/// along, that differ each time: memory is bounded by all their lengths.
+const USUAL: usize = 4096;
+
+/// Certificates that were forwarded, by all that was, and how long that was.
+type Forwarded = Cache<[u8; 32], (Arc<Sent>, u64), Length>;
+
+/// What is longer takes more room.
+#[derive(Clone)]
+struct Length;
 
 /// A front.
 pub struct Front {
@@ -67,9 +78,9 @@ pub enum Shows {
 
 /// All fronts, and the certificates that they forwarded lately.
 pub struct Fronts {
-    all: Vec<Front>,
-    good: Cache<[u8; 32], Arc<Sent>>,
-    bad: Cache<[u8; 32], Arc<Sent>>,
+    all: Vec<Arc<Front>>,
+    good: Forwarded,
+    bad: Forwarded,
 }
 
 /// Where a request came from, for fronts.
@@ -85,14 +96,23 @@ pub struct Arrival<'a> {
     pub head: &'a Head<'a>,
 }
 
+/// A front that was believed: to be asked again whether it still would be.
+#[derive(Clone)]
+pub struct Believed {
+    front: Arc<Front>,
+    addresses: [Option<IpAddr>; 2],
+    /// Which of its secrets it showed, where it shows one.
+    secret: usize,
+}
+
 /// Who brought a request.
 pub enum Brought<'a> {
     /// No front.
     ByNone,
     /// Somebody at the address of this front who forwards a certificate, and does not prove to be it.
     ByStranger(&'a Front),
-    /// This front.
-    By(&'a Front),
+    /// A front.
+    By(Believed),
 }
 
 impl Fronts {
@@ -101,18 +121,19 @@ impl Fronts {
     pub fn new(fronts: Vec<Front>) -> Self {
         let room = |most| if fronts.is_empty() { 0 } else { most };
         Self {
-            good: Cache::new(room(MOST_GOOD)),
-            bad: Cache::new(room(MOST_BAD)),
-            all: fronts,
+            good: remembering(room(MOST_GOOD)),
+            bad: remembering(room(MOST_BAD)),
+            all: fronts.into_iter().map(Arc::new).collect(),
         }
     }
 
     /// Whether a front at one of these addresses shows a certificate, and so has to be asked for it.
     #[must_use]
     pub fn asks(&self, addresses: [Option<IpAddr>; 2]) -> bool {
-        let by_secret = |front: &&Front| matches!(front.shows, Shows::Secret(_) | Shows::Signed(_));
+        let by_secret =
+            |front: &&Arc<Front>| matches!(front.shows, Shows::Secret(_) | Shows::Signed(_));
         let mut asked = self.all.iter().filter(|front| !by_secret(front));
-        asked.any(|front| addresses.into_iter().flatten().any(|a| front.is_at(a)))
+        asked.any(|front| front.is_at(addresses))
     }
 
     /// The authorities of the fronts' own certificates.
@@ -131,16 +152,39 @@ impl Fronts {
     /// Who brought the request that arrives so.
     #[must_use]
     pub fn brought(&self, arrival: Arrival<'_>, now: Timestamp) -> Brought<'_> {
-        let addresses = || arrival.addresses.into_iter().flatten();
-        let is_at = |front: &&Front| addresses().any(|address| front.is_at(address));
-        let mut at = self.all.iter().filter(is_at);
-        let found = at.clone().find(|front| front.is_shown(arrival, now));
+        let addresses = arrival.addresses;
+        let mut at = self.all.iter().filter(|front| front.is_at(addresses));
+        let found = at.clone().find_map(|front| {
+            Some(Believed {
+                secret: front.shown(arrival, now)?,
+                front: Arc::clone(front),
+                addresses,
+            })
+        });
         match found {
             Some(front) => Brought::By(front),
             None => at
                 .find(|front| front.format.carries(arrival.head.headers, arrival.told))
-                .map_or(Brought::ByNone, Brought::ByStranger),
+                .map_or(Brought::ByNone, |front| Brought::ByStranger(front)),
         }
+    }
+
+    /// Whether a front that was believed, and whose connection has this certificate, still would be:
+    /// whatever it forwarded goes with it.
+    #[must_use]
+    pub fn still_believe(&self, believed: &Believed, sent: Option<&Sent>, now: Timestamp) -> bool {
+        let is_same = |front: &&Arc<Front>| {
+            front.name == believed.front.name && front.is_at(believed.addresses)
+        };
+        let mut same = self.all.iter().filter(is_same);
+        same.any(|front| match front.shows.secrets() {
+            Some(secrets) => {
+                let shown = believed.front.shows.secrets();
+                let shown = shown.and_then(|shown| shown.get(believed.secret));
+                shown.is_some_and(|shown| secrets.iter().any(|s| s.expose() == shown.expose()))
+            }
+            None => front.shows.is_certificate(sent, now),
+        })
     }
 
     /// The certificate that `front` forwards for its client; none when it forwards none.
@@ -159,41 +203,35 @@ impl Fronts {
             return Ok(None);
         };
         let key = forwarded.digest();
-        if let Some(sent) = self.good.get(&key).or_else(|| self.bad.get(&key)) {
+        if let Some((sent, _)) = self.good.get(&key).or_else(|| self.bad.get(&key)) {
             return Ok(Some(sent));
         }
         let (leaf, others) = forwarded.read()?;
         let sent = Arc::new(Sent::new(Chain::from_der(&leaf, &others), verifier, now));
         let is_good = sent.verified(verifier, now).is_some();
         let remembered = if is_good { &self.good } else { &self.bad };
-        remembered.insert(key, Arc::clone(&sent));
+        remembered.insert(key, (Arc::clone(&sent), forwarded.length()));
         Ok(Some(sent))
     }
 }
 
 impl Front {
-    fn is_at(&self, address: IpAddr) -> bool {
-        self.from.iter().any(|network| network.contains(address))
+    fn is_at(&self, addresses: [Option<IpAddr>; 2]) -> bool {
+        let mut addresses = addresses.into_iter().flatten();
+        addresses.any(|address| self.from.iter().any(|network| network.contains(address)))
     }
 
-    fn is_shown(&self, arrival: Arrival<'_>, now: Timestamp) -> bool {
+    /// By which of its secrets it is shown to be the front; 0 when it is by its certificate.
+    fn shown(&self, arrival: Arrival<'_>, now: Timestamp) -> Option<usize> {
         match &self.shows {
-            Shows::Named(verifier, names) => arrival.sent.is_some_and(|sent| {
-                let verdict = verifier.verify(sent.chain(), now);
-                verdict.at(now).is_ok_and(|good| {
-                    let own = &good.facts().alternative_names;
-                    names.iter().any(|name| own.contains(name))
-                })
-            }),
-            Shows::Pinned(pinned) => arrival
-                .sent
-                .is_some_and(|sent| pinned.contains(sent.chain().fingerprint())),
-            Shows::Signed(secrets) => signed::is_signed(arrival.head, &self.format, secrets, now),
+            Shows::Named(..) | Shows::Pinned(_) => {
+                let is_shown = self.shows.is_certificate(arrival.sent, now);
+                is_shown.then_some(0)
+            }
+            Shows::Signed(secrets) => signed::signed_by(arrival.head, &self.format, secrets, now),
             Shows::Secret(secrets) => {
-                only(arrival.head.headers, &FRONT_SECRET).is_some_and(|shown| {
-                    let right = secrets.iter().map(|s| s.expose().ct_eq(shown.as_bytes()));
-                    right.fold(Choice::from(0), |any, one| any | one).into()
-                })
+                let shown = only(arrival.head.headers, &FRONT_SECRET)?.as_bytes();
+                secrets.iter().position(|s| s.expose().ct_eq(shown).into())
             }
         }
     }
@@ -212,6 +250,63 @@ impl Front {
             .or_else(|_| last.parse::<SocketAddr>().map(|socket| socket.ip()))
             .ok()
             .map(|address| address.to_canonical())
+    }
+}
+
+impl Shows {
+    /// The secrets, unless it shows a certificate.
+    fn secrets(&self) -> Option<&[SecretBytes]> {
+        match self {
+            Self::Secret(secrets) | Self::Signed(secrets) => Some(secrets),
+            Self::Named(..) | Self::Pinned(_) => None,
+        }
+    }
+
+    /// Whether the certificate of a connection shows it.
+    fn is_certificate(&self, sent: Option<&Sent>, now: Timestamp) -> bool {
+        sent.is_some_and(|sent| match self {
+            Self::Named(verifier, names) => {
+                let verdict = verifier.verify(sent.chain(), now);
+                verdict.at(now).is_ok_and(|good| {
+                    let own = &good.facts().alternative_names;
+                    names.iter().any(|name| own.contains(name))
+                })
+            }
+            Self::Pinned(pinned) => pinned.contains(sent.chain().fingerprint()),
+            Self::Secret(_) | Self::Signed(_) => false,
+        })
+    }
+}
+
+impl Believed {
+    /// The front.
+    #[must_use]
+    pub fn front(&self) -> &Front {
+        &self.front
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.front.name
+    }
+}
+
+impl std::fmt::Debug for Believed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Room for what so many usual headers forward.
+fn remembering(most: usize) -> Forwarded {
+    let bytes = u64::try_from(most.saturating_mul(USUAL)).unwrap_or(u64::MAX);
+    Cache::with_weighter(most, bytes, Length)
+}
+
+impl Weighter<[u8; 32], (Arc<Sent>, u64)> for Length {
+    fn weight(&self, _: &[u8; 32], (_, length): &(Arc<Sent>, u64)) -> u64 {
+        *length
     }
 }
 

@@ -20,23 +20,20 @@ const VERSION: &str = "front.v1";
 /// it again.
 const WITHIN: u64 = 60;
 
-/// Whether one of the `secrets` signed this request with its certificate in this `format`, just now.
-pub(super) fn is_signed(
+/// Which of the `secrets` signed this request with its certificate in this `format`, just now.
+pub(super) fn signed_by(
     head: &Head<'_>,
     format: &Format,
     secrets: &[SecretBytes],
     now: Timestamp,
-) -> bool {
+) -> Option<usize> {
     let shown = only(head.headers, &FRONT_SIGNATURE).and_then(|value| value.to_str().ok());
-    let Some((created, mac)) = shown.and_then(|shown| shown.split_once(' ')) else {
-        return false;
-    };
+    let (created, mac) = shown?.split_once(' ')?;
     let is_plain = created.bytes().all(|b| b.is_ascii_digit());
     let at = created.parse::<i64>().ok().filter(|_| is_plain);
     let is_recent = at.is_some_and(|at| now.as_unix().abs_diff(at) <= WITHIN);
-    let (Ok(mac), Ok(forwarded)) = (hex::decode(mac), format.find(head.headers, None)) else {
-        return false;
-    };
+    let mac = hex::decode(mac).ok().filter(|_| is_recent)?;
+    let forwarded = format.find(head.headers, None).ok()?;
     let (first, second) = forwarded.map(|found| found.parts()).unwrap_or_default();
     let (mark, query): (&[u8], &[u8]) = match head.query {
         Some(query) => (b"?", query.as_bytes()),
@@ -51,7 +48,8 @@ pub(super) fn is_signed(
         &[first],
         &[second],
     ];
-    is_recent && secrets.iter().any(|secret| is_mac(&mac, secret, &lines))
+    let signed = |secret| is_mac(&mac, secret, &lines);
+    secrets.iter().position(signed)
 }
 
 /// Whether `mac` is that of the `lines`, each with a line feed behind it: no part can hold one.

@@ -296,6 +296,29 @@ fn p4_the_element_of_the_front_is_the_last_and_nothing_before_reaches_into_it() 
 }
 
 #[test]
+fn o13_certificates_with_much_beside_them_take_no_more_room_than_usual_ones() {
+    let fronts = Fronts::new(vec![front(Shows::Secret(Vec::new()))]);
+    let verifier = Verifier::new(Trust::new(0, Vec::new()).unwrap());
+    let chain = Chain::from_der(&der(&pki::leaf("alice").self_signed()), &[]);
+    let sent = Arc::new(Sent::new(chain, &verifier, Timestamp::from_unix(0)));
+    let remember = |length: u64| {
+        for number in 0..10_000_u32 {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&number.to_be_bytes());
+            fronts.good.insert(key, (Arc::clone(&sent), length));
+        }
+        (fronts.good.len(), fronts.good.weight())
+    };
+    let (number, weight) = remember(1500);
+    assert!((2000..=10_000).contains(&number), "{number} of {weight}");
+    let (number, weight) = remember(48 * 1024);
+    assert!(
+        number <= 341 && weight <= 16 * 1024 * 1024,
+        "{number} of {weight}"
+    );
+}
+
+#[test]
 fn p6_of_the_addresses_the_last_is_the_clients() {
     let mut front = front(Shows::Secret(Vec::new()));
     let address = |front: &Front, values: &[&str]| {

@@ -12,6 +12,7 @@ use super::{Exchange, Gateway};
 use crate::certificate::{Reason, Verified};
 use crate::credential::Assurance;
 use crate::door::{Closing, Connection};
+use crate::front::Believed;
 use crate::head::LONGEST_METHOD;
 use crate::telemetry::{AccessLine, Outcome};
 
@@ -61,7 +62,7 @@ impl Gateway {
         let Some((closing, exchange)) = running.cut() else {
             return;
         };
-        let peer = exchange.peer.map(|peer| peer.to_string());
+        let peer = exchange.connected.map(|peer| peer.to_string());
         let seen = Seen {
             peer: peer.unwrap_or_default(),
             method: running.http2.as_ref().unwrap_or(&Method::GET),
@@ -105,7 +106,7 @@ impl Gateway {
             would_refuse: exchange.would_refuse.as_ref().map(|(reason, _)| *reason),
             auth: exchange.auth,
             assurance: exchange.assurance.map(Assurance::as_str),
-            front: exchange.front.as_deref(),
+            front: exchange.front.as_ref().map(Believed::name),
             client_address: exchange
                 .peer
                 .filter(|_| exchange.front.is_some())

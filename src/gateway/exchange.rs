@@ -16,6 +16,7 @@ use crate::client::{ClientId, Counted};
 use crate::clock::{self, Timestamp};
 use crate::credential::Assurance;
 use crate::door::{Connection, Serving};
+use crate::front::Believed;
 use crate::head::Head;
 use crate::identity::{Checked, Identity, Proof};
 use crate::key::{Format, KeyId};
@@ -42,12 +43,14 @@ pub struct Exchange {
     pub(super) now: Timestamp,
     pub(super) request_id: String,
     /// The front that brought it.
-    pub(super) front: Option<String>,
+    pub(super) front: Option<Believed>,
     /// The connection as its client has it, when that is not the client's own.
     pub(super) behind_front: Option<Connection>,
     /// How it is known that the client holds the key of its certificate.
     pub(super) assurance: Option<Assurance>,
-    /// The address that it came from; of a front's client where the front tells it.
+    /// The address that its connection came from.
+    pub(super) connected: Option<IpAddr>,
+    /// The same; of a front's client where the front tells it.
     pub(super) peer: Option<IpAddr>,
     pub(super) authority: String,
     pub(super) path: String,
@@ -119,6 +122,7 @@ impl Exchange {
             front: None,
             behind_front: None,
             assurance: None,
+            connected: None,
             peer: None,
             authority: String::new(),
             path: String::new(),

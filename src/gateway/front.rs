@@ -14,10 +14,22 @@ const RESULTS: [&str; 4] = ["certificate", "no_certificate", "malformed", STRANG
 const STRANGER: &str = "not_authenticated";
 
 /// Shows what is counted of the `fronts` from the beginning.
-pub(super) fn begin_counting(fronts: &Fronts, metrics: &Metrics) {
+pub fn begin_counting(fronts: &Fronts, metrics: &Metrics) {
     for name in fronts.names() {
         for result in RESULTS {
             metrics.fronts.with_label_values(&[name, result]);
+        }
+    }
+}
+
+/// Forgets the series of those that were there `before` and are no more.
+pub fn forget_fronts(before: &Fronts, now: &Fronts, metrics: &Metrics) {
+    for gone in before
+        .names()
+        .filter(|name| now.names().all(|known| known != *name))
+    {
+        for result in RESULTS {
+            let _ = metrics.fronts.remove_label_values(&[gone, result]);
         }
     }
 }
@@ -38,7 +50,7 @@ impl Gateway {
     ) -> Result<Cow<'a, Connection>, Refusal> {
         let through = connection.through();
         let arrival = Arrival {
-            addresses: [through.map(|through| through.address), exchange.peer],
+            addresses: [through.map(|through| through.address), exchange.connected],
             sent: connection.sent(),
             told: through.and_then(|through| through.certificate.as_deref()),
             head,
@@ -48,16 +60,20 @@ impl Gateway {
         let count = |name: &str, result| {
             metrics.fronts.with_label_values(&[name, result]).inc();
         };
-        let front = match live.fronts.brought(arrival, now) {
+        let policy = live.asking.policy(Some(head.host()));
+        let without = || connection.forwarding(None, false, policy);
+        let believed = match live.fronts.brought(arrival, now) {
+            Brought::ByNone if connection.is_unasked() => return Ok(noted(without(), exchange)),
             Brought::ByNone => return Ok(Cow::Borrowed(connection)),
             Brought::ByStranger(front) => {
                 count(&front.name, STRANGER);
                 tracing::warn!(front = front.name, peer = ?exchange.peer, "somebody at the address of a front forwards a certificate and does not prove to be the front");
                 // Should it be the front after all, its own certificate is still nobody's.
-                return Ok(noted(connection.forwarding(None, false), exchange));
+                return Ok(noted(without(), exchange));
             }
-            Brought::By(front) => front,
+            Brought::By(believed) => believed,
         };
+        let front = believed.front();
         let forwarded = live
             .fronts
             .forwarded(front, arrival, &self.parts.verifier, now);
@@ -69,12 +85,13 @@ impl Gateway {
                 Err(_) => "malformed",
             },
         );
-        exchange.front = Some(front.name.clone());
         if let Some(address) = front.client_address(head.headers) {
             exchange.peer = Some(address);
         }
+        let may_claim = front.may_claim;
+        exchange.front = Some(believed);
         let certificate = forwarded.map_err(Malformed::Forwarded)?;
-        let own = connection.forwarding(certificate, front.may_claim);
+        let own = connection.forwarding(certificate, may_claim, policy);
         Ok(noted(own, exchange))
     }
 }

@@ -37,6 +37,7 @@ use tokio::sync::Semaphore;
 pub use app::{App, Proxy};
 pub use code::Code;
 pub use exchange::Exchange;
+pub use front::{begin_counting, forget_fronts};
 pub use live::Live;
 pub use notice::link_to_keys;
 pub use overload::{Bounds, Limited, PerClient, TooMany};
@@ -136,7 +137,6 @@ impl Gateway {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let overload = Overload::new(parts.bounds.clone(), parts.budgets.clone(), &parts.metrics);
-        front::begin_counting(&parts.live.load().fronts, &parts.metrics);
         Self {
             own_counts: parts.metrics.route(OWN_ROUTE),
             parts,

@@ -15,7 +15,7 @@ impl Exchange {
     /// do not come from the existing gateway, and where no single route serves the request.
     pub(super) fn observed(&self, head: &Head<'_>) -> Option<Observed> {
         let observing = self.live.observing.as_ref()?;
-        policy::observe(observing, self.live.route(head).ok()?, self.peer)
+        policy::observe(observing, self.live.route(head).ok()?, self.connected)
     }
 }
 

@@ -41,7 +41,8 @@ impl ProxyHttp for Proxy {
     /// Decides. Gives `true` when the client was answered here.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         exchange.identify(session.req_header(), &self.parts.format);
-        exchange.peer = peer(session);
+        exchange.connected = peer(session);
+        exchange.peer = exchange.connected;
         if self.parting.load(Ordering::Relaxed) {
             // `Connection: close`; of no effect on HTTP/2.
             session.set_keepalive(None);
@@ -349,7 +350,9 @@ impl Gateway {
             authority: &exchange.authority,
             base: &exchange.live.self_service.path,
         };
-        let is_terse = connection(session).is_some_and(Connection::is_terse);
+        let clients = exchange.behind_front.as_ref();
+        let clients = clients.or_else(|| connection(session));
+        let is_terse = clients.is_some_and(Connection::is_terse);
         let detail = refusal.told(is_terse, &self.parts.verifier.trust());
         problem::answer(session, (refusal, detail.as_deref()), links, exchange).await
     }

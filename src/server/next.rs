@@ -37,6 +37,7 @@ pub(super) fn parts(
     let authorities = config.cas.iter().map(|ca| ca.name.as_str().into());
     let authorities: Vec<_> = authorities.collect();
     let server_names = config.listener.names.clone();
+    gateway::begin_counting(&config.fronts, metrics);
     Ok(gateway::Live {
         counts: routes
             .iter()
@@ -83,7 +84,7 @@ pub(super) async fn resolve(next: &gateway::Live, running: &gateway::Live) {
     looks.join_all().await;
 }
 
-/// Forgets the series of routes and backends that are no more.
+/// Forgets the series of routes, fronts and backends that are no more.
 pub(super) fn forget(before: &gateway::Live, now: &gateway::Live, metrics: &Metrics) {
     for route in before.routes.iter() {
         let is_there = now.routes.iter().any(|known| known.name == route.name);
@@ -91,6 +92,7 @@ pub(super) fn forget(before: &gateway::Live, now: &gateway::Live, metrics: &Metr
             metrics.forget_route(&route.name);
         }
     }
+    gateway::forget_fronts(&before.fronts, &now.fronts, metrics);
     for backend in &before.backends {
         if !now
             .backends

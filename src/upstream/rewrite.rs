@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::credential;
-use crate::front::FRONT_SECRET;
+use crate::front::{FRONT_SECRET, FRONT_SIGNATURE};
 use crate::head::Head;
 use crate::key::Format;
 use crate::policy::{Observed, Permit};
@@ -98,11 +98,11 @@ pub fn rewrite(
 }
 
 /// Lets `request` go on as it came, to a backend that an existing gateway speaks for: nothing that
-/// could be an identity is taken away, and nothing is added. Only a key of ours, and the secret of a
+/// could be an identity is taken away, and nothing is added. Only a key of ours, and what shows a
 /// front, go no further, as everywhere: nobody behind us needs them.
 pub fn pass_on(request: &mut RequestHeader, _: &Observed, format: &Format) {
     remove(request, |name, value| {
-        *name == FRONT_SECRET || carries_key(name, value, format)
+        [FRONT_SECRET, FRONT_SIGNATURE].contains(name) || carries_key(name, value, format)
     });
     join_cookies(request);
 }

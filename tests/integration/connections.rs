@@ -26,7 +26,7 @@ fn shown(client: &Identity) -> Shown {
     }
 }
 
-fn dial(world: &World, gateway: &Gateway, client: Option<&Identity>) -> Wire {
+pub(crate) fn dial(world: &World, gateway: &Gateway, client: Option<&Identity>) -> Wire {
     let tls = Tls::trusting(&world.servers.x509);
     let shown = client.map(shown);
     tls.connect(gateway.address(), shown.as_ref()).unwrap()
@@ -276,7 +276,7 @@ fn r16_an_old_connection_is_wound_up() {
 }
 
 /// A WebSocket, opened by hand.
-fn websocket(mut wire: Wire, credential: &str) -> Wire {
+pub(crate) fn websocket(mut wire: Wire, credential: &str) -> Wire {
     let head = format!(
         "GET /live HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{credential}\r\n"
@@ -288,7 +288,7 @@ fn websocket(mut wire: Wire, credential: &str) -> Wire {
 }
 
 /// The status and reason of the close frame with which it ends.
-fn goodbye(wire: &mut Wire) -> (u16, String) {
+pub(crate) fn goodbye(wire: &mut Wire) -> (u16, String) {
     let (rest, _) = wire.rest();
     let at = rest.windows(2).rposition(|two| two[0] == 0x88);
     let frame = &rest[at.expect("a close frame")..];

@@ -14,13 +14,15 @@ use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use serde_json::json;
 use toml::{Table, Value, toml};
 
+use super::connections::{dial, goodbye, websocket};
 use crate::support::backend::Backend;
 use crate::support::curl::Curl;
 use crate::support::front::{Front, Kind};
 use crate::support::gateway::{Builder, Gateway};
 use crate::support::pki::{Issued, leaf, now, root, server};
-use crate::support::python::run;
+use crate::support::python::{Server, run};
 use crate::support::wait_for;
+use crate::support::wire::Wire;
 use crate::support::world::{HOST, Identity, World};
 
 const WHOAMI: &str = "/.well-known/keyferry/whoami";
@@ -464,6 +466,28 @@ fn a_secret_is_replaced_while_clients_call_through_the_front() {
 }
 
 #[test]
+fn a_front_comes_and_goes_while_the_gateway_runs() {
+    let scene = Scene::new();
+    let gateway = scene.behind("rfc9440", Table::new()).start();
+    let alice = client_cert(&scene.world.client("alice"));
+    let status = || scene.as_edge(&gateway, "/", [&alice]).send().status;
+    assert_eq!(
+        (status(), gateway.metrics().contains("front=\"edge\"")),
+        (200, true)
+    );
+    let file = gateway.config_file();
+    let with_it = std::fs::read_to_string(&file).unwrap();
+    let mut without = with_it.parse::<Table>().unwrap();
+    without.remove("front");
+    std::fs::write(&file, without.to_string()).unwrap();
+    wait_for("it to go", || (status() == 401).then_some(()));
+    assert!(!gateway.metrics().contains("front=\"edge\""));
+    std::fs::write(&file, with_it).unwrap();
+    wait_for("it to come", || (status() == 200).then_some(()));
+    assert!(result(&gateway, "certificate") >= 1);
+}
+
+#[test]
 fn p3_what_has_two_readings_or_none_is_refused_with_a_sentence() {
     let scene = Scene::new();
     let gateway = scene.behind("rfc9440", Table::new()).start();
@@ -587,6 +611,135 @@ fn p6_an_address_counts_only_where_the_front_is_to_tell_it() {
         .header("X-Forwarded-For: 203.0.113.9");
     scene.seen(ask);
     assert_eq!(scene.backend.last().header("x-forwarded-for"), "127.0.0.1");
+}
+
+/// An existing gateway is known by the address that it connects from, and by nothing that a front
+/// tells: whose requests are passed on as they came, the backend believes.
+#[test]
+fn p6_an_address_that_a_front_tells_makes_nobody_the_existing_gateway() {
+    let scene = Scene::new();
+    let alice = scene.world.client("alice");
+    let observed = |existing: &str, told: &str| {
+        let front = scene.behind(
+            "rfc9440",
+            toml! { client_address_header = "X-Forwarded-For" },
+        );
+        let gateway = front.set("observe.from", vec![existing]).start();
+        let lines = [
+            client_cert(&alice),
+            format!("X-Forwarded-For: {told}"),
+            format!("X-Front-Secret: {SECRET}"),
+            "X-Front-Signature: 1 00".to_owned(),
+            "X-Client-Id: of-the-existing".to_owned(),
+            "X-Request-Id: p6".to_owned(),
+        ];
+        let answer = scene.as_edge(&gateway, "/", lines).send();
+        answer.expect_status(200);
+        let last = scene.backend.last();
+        assert_eq!(last.all("x-front-secret"), [""; 0]);
+        assert_eq!(last.all("x-front-signature"), [""; 0]);
+        let is_passed = last.header("x-client-id") == "of-the-existing";
+        (is_passed, gateway.access_line("p6")["observe"].clone())
+    };
+    // The control, and the same of a client elsewhere.
+    assert_eq!(observed("127.0.0.1", "127.0.0.1"), (true, json!("passed")));
+    assert_eq!(observed("127.0.0.1", "192.0.2.1"), (true, json!("passed")));
+    // The attack: a client of a front that is not the existing gateway.
+    let other = observed("192.0.2.1", "192.0.2.1");
+    assert_eq!(other, (false, json!("enforced")));
+}
+
+/// What stands for the name that a front calls by is not what stands for its client's host.
+#[test]
+fn p2_what_is_told_of_a_forwarded_certificate_the_requests_host_says() {
+    let scene = Scene::new();
+    let host_of = |name: &str, policy: &str| {
+        let names = with(Table::new(), "names", vec![name]);
+        with(names, "client_certificates", policy)
+    };
+    let hosts = vec![
+        host_of("terse.example.com", "terse"),
+        host_of("strict.example.com", "reject-connection"),
+    ];
+    let gateway = scene.behind("rfc9440", Table::new());
+    let gateway = gateway.set("listener.server_name", hosts).start();
+    let stranger = scene.world.files(root("Stranger").self_signed());
+    for (name, host, is_told) in [
+        (HOST, HOST, true),
+        (HOST, "terse.example.com", false),
+        (HOST, "strict.example.com", false),
+        ("terse.example.com", HOST, true),
+        ("strict.example.com", HOST, true),
+        ("terse.example.com", "terse.example.com", false),
+    ] {
+        let ask = |path: &str| {
+            let ask = gateway.curl_at(name, path).certificate(&scene.edge);
+            let ask = ask.header(&client_cert(&stranger));
+            let ask = ask.header(&format!("Host: {host}"));
+            // Our own certificate is for HOST alone.
+            ask.option("--insecure").send()
+        };
+        let refused = ask("/").expect_refusal(401, "certificate_untrusted");
+        let problems = refused.json()["problems"].is_array();
+        assert_eq!(problems, is_told, "{name} {host}: {}", refused.text());
+        let status = if is_told { 200 } else { 404 };
+        ask("/.well-known/keyferry/explain").expect_status(status);
+    }
+}
+
+/// A front has to be asked whatever the name is; others at its address are then asked, too.
+#[test]
+fn p1_at_a_name_that_asks_nobody_only_a_front_shows_a_certificate() {
+    let scene = Scene::new();
+    let gateway = scene.behind("rfc9440", Table::new());
+    let gateway = gateway.set("listener.client_certificates", "never-ask");
+    let gateway = gateway.start();
+    let alice = scene.world.client("alice");
+    scene.seen(scene.as_edge(&gateway, "/", [client_cert(&alice)]));
+    let answer = gateway.curl("/").certificate(&alice).send();
+    answer.expect_refusal(401, "credential_missing");
+    let elsewhere = gateway.curl("/").certificate(&alice);
+    let elsewhere = elsewhere.option("--interface").option("127.0.0.2").send();
+    elsewhere.expect_refusal(401, "credential_missing");
+}
+
+/// R16, K8: by what the front forwarded with it, and by the front that did; never by the front's own
+/// certificate, which is no client's.
+#[test]
+fn r16_a_websocket_behind_a_front_ends_with_its_client_and_with_its_front() {
+    let scene = Scene::new();
+    let server = Server::start("websocket_server.py");
+    let front = scene.front("rfc9440", toml! { secret_files = ["a.secret", "b.secret"] });
+    let gateway = front
+        .file("a.secret", SECRET)
+        .file("b.secret", SECRET.replace('0', "e"))
+        .backend_like("live", server.address(), toml! { protocol = "http1" })
+        .route("/live", "live", "either")
+        .start();
+    let (alice, bob, carol) = (
+        scene.world.client("alice"),
+        scene.world.client("bob"),
+        scene.world.client("carol"),
+    );
+    let open = |client: &Identity, secret: &str| {
+        let lines = format!("{}\r\nX-Front-Secret: {secret}\r\n", client_cert(client));
+        websocket(dial(&scene.world, &gateway, None), &lines)
+    };
+    let mut alices = open(&alice, SECRET);
+    let mut bobs = open(&bob, SECRET);
+    let mut carols = open(&carol, &SECRET.replace('0', "e"));
+    let who = gateway.curl(WHOAMI).certificate(&alice).send().json();
+    let id = who["client_id"].as_str().unwrap();
+    gateway.cli(&["client", "disable", id]).expect_success();
+    assert_eq!(goodbye(&mut alices), (1008, "client_disabled".to_owned()));
+    let goes_on = |wire: &mut Wire| {
+        wire.send(b"\x81\x81\0\0\0\0x");
+        assert!(wire.until(b"\x81\x01x").ends_with(b"\x81\x01x"));
+    };
+    goes_on(&mut bobs);
+    std::fs::write(gateway.path("a.secret"), SECRET.replace('0', "d")).unwrap();
+    assert_eq!(goodbye(&mut bobs), (1008, "credential_missing".to_owned()));
+    goes_on(&mut carols);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::support::curl::{Answer, Curl};
 use crate::support::gateway::{Builder, Gateway};
 use crate::support::list::{List, list};
 use crate::support::pki::{intermediate, leaf, root};
+use crate::support::s_client::SClient;
 use crate::support::wait_for;
 use crate::support::wire::{Shown, Tls};
 use crate::support::world::{HOST, Identity, World};
@@ -607,4 +608,62 @@ fn authorities_come_and_go_and_change_places_and_routes_go_on_meaning_the_same()
         "{}",
         gateway.log()
     );
+}
+
+/// R3, V15: where a bad certificate ends the handshake, a session is no way around a list.
+#[test]
+fn r3_a_revoked_certificate_ends_the_handshake_and_its_session_too() {
+    let scene = Scene::new();
+    let [alice, bob] =
+        ["alice", "bob"].map(|name| (scene.world.client(name), scene.world.path(name)));
+    let gateway = scene.asking(&scene.list(&[]));
+    let gateway = gateway.set("listener.client_certificates", "reject-connection");
+    let gateway = gateway.start();
+    for (version, is_resumed) in [("1.2", true), ("1.3", true), ("1.3", false)] {
+        let connect = |(who, _): &(Identity, PathBuf)| {
+            let connect = SClient::to(gateway.address(), HOST).certificate(who);
+            connect.tls(version)
+        };
+        let shown = |who: &(Identity, PathBuf)| {
+            let connect = connect(who);
+            let connect = if is_resumed {
+                connect.resume_session(&who.1)
+            } else {
+                connect
+            };
+            connect.send(REQUEST)
+        };
+        put(&gateway, LIST, &scene.list(&[]).der());
+        wait_for("both to be served", || {
+            let begun = [&alice, &bob].map(|who| connect(who).keep_session(&who.1).send(REQUEST));
+            begun
+                .iter()
+                .all(|one| one.status() == Some(200))
+                .then_some(())
+        });
+        for who in [&alice, &bob] {
+            let control = shown(who);
+            assert_eq!(
+                (control.status(), control.was_resumed()),
+                (Some(200), is_resumed),
+                "{control:#?}"
+            );
+        }
+        put(&gateway, LIST, &scene.list(&[&alice.0]).der());
+        let refused = wait_for("the list", || {
+            let answer = shown(&alice);
+            (answer.status() != Some(200)).then_some(answer)
+        });
+        assert_eq!(refused.status(), None, "{version}: {refused:#?}");
+        assert!(
+            refused.errors.contains("alert certificate revoked"),
+            "{version}: {refused:#?}"
+        );
+        let other = shown(&bob);
+        assert_eq!(
+            (other.status(), other.was_resumed()),
+            (Some(200), is_resumed),
+            "{other:#?}"
+        );
+    }
 }

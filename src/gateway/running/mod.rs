@@ -6,6 +6,7 @@
 mod notes;
 mod overseer;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -20,7 +21,9 @@ pub(super) use notes::note_answer;
 pub use overseer::Overseer;
 
 use super::Exchange;
+use crate::clock::Timestamp;
 use crate::door::{Closing, Connection};
+use crate::front::{Believed, Fronts};
 use crate::head::Kept;
 
 /// Among how many lists those that began lately are spread, so that nobody waits for anybody; a
@@ -41,8 +44,8 @@ pub(super) struct Running {
     is_noted: AtomicBool,
     /// What was asked for and by what right, when that can change.
     asked: OnceLock<Kept>,
-    /// The connection as the client of a front has it, behind one.
-    behind_front: OnceLock<Connection>,
+    /// The connection as the client of a front has it, behind one, and which that is.
+    behind_front: OnceLock<(Connection, Option<Believed>)>,
     /// Since when its client has to send a body.
     body_from: OnceLock<Instant>,
     /// Nothing is waited for from the client any more, or it may take its time.
@@ -103,16 +106,30 @@ impl Running {
     }
 
     /// What was admitted once is asked for again while it lasts, by the client of a front as such.
-    pub(super) fn ask_again(&self, head: Kept, behind_front: Option<&Connection>) {
-        if let Some(connection) = behind_front {
-            let _ = self.behind_front.set(connection.clone());
+    pub(super) fn ask_again(
+        &self,
+        head: Kept,
+        behind_front: Option<(Connection, Option<Believed>)>,
+    ) {
+        if let Some(behind_front) = behind_front {
+            let _ = self.behind_front.set(behind_front);
         }
         let _ = self.asked.set(head);
     }
 
-    /// The connection as whoever asked has it.
-    pub(super) fn clients(&self) -> Option<&Connection> {
-        self.behind_front.get().or_else(|| self.connection())
+    /// The connection as whoever asked has it: without the certificate that a front forwarded, once
+    /// that front is not believed any more.
+    pub(super) fn clients(&self, fronts: &Fronts, now: Timestamp) -> Option<Cow<'_, Connection>> {
+        let connection = self.connection()?;
+        let Some((clients, front)) = self.behind_front.get() else {
+            return Some(Cow::Borrowed(connection));
+        };
+        let is_still = |front| fronts.still_believe(front, connection.sent(), now);
+        Some(if front.as_ref().is_none_or(is_still) {
+            Cow::Borrowed(clients)
+        } else {
+            Cow::Owned(clients.without_certificate())
+        })
     }
 
     /// The client has to send a body, from now on.

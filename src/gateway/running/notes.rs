@@ -41,7 +41,9 @@ impl Gateway {
             && permit.identity().is_some()
             && let Some(running) = &exchange.running
         {
-            running.ask_again(head.keep(), exchange.behind_front.as_ref());
+            let behind_front = exchange.behind_front.clone();
+            let behind_front = behind_front.map(|own| (own, exchange.front.clone()));
+            running.ask_again(head.keep(), behind_front);
             self.begun.note(exchange.started, running);
         }
     }

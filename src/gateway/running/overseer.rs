@@ -104,9 +104,9 @@ impl Overseer {
             Freshness::Following
         };
         let live = self.gateway.parts.live.load();
-        let admitted =
-            self.gateway
-                .admit(&head, running.clients()?, &live, freshness, clock::now());
+        let now = clock::now();
+        let clients = running.clients(&live.fronts, now)?;
+        let admitted = self.gateway.admit(&head, &clients, &live, freshness, now);
         let code = admitted.err()?.code();
         (code != Code::StoreUnavailable).then_some(code)
     }
