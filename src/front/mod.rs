@@ -115,6 +115,12 @@ impl Fronts {
         asked.any(|front| addresses.into_iter().flatten().any(|a| front.is_at(a)))
     }
 
+    /// Whether one of them calls from this address.
+    #[must_use]
+    pub fn are_at(&self, address: IpAddr) -> bool {
+        self.all.iter().any(|front| front.is_at(address))
+    }
+
     /// The authorities of the fronts' own certificates.
     pub fn authorities(&self) -> impl Iterator<Item = Arc<Trust>> {
         self.all.iter().filter_map(|front| match &front.shows {
