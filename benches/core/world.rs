@@ -92,6 +92,7 @@ impl World {
                 max_stale: LONG,
                 bounds: keyferry::gateway::Bounds {
                     requests_at_once: u32::MAX,
+                    requests_per_address: u32::MAX,
                     per_client: None,
                     wrong_keys_per_address: u32::MAX,
                     exempt: Vec::new(),

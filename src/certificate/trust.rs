@@ -95,11 +95,12 @@ impl Trust {
         let mut problems = Vec::new();
         let mut owners: HashMap<Fingerprint, usize> = HashMap::new();
         let mut authorities = Vec::with_capacity(cas.len());
-        if cas.len() > MOST_CAS {
+        // Those that were taken away cost nothing.
+        let number = cas.iter().filter(|ca| !ca.is_gone).count();
+        if number > MOST_CAS {
             problems.push(format!(
-                "there are {} certificate authorities, more than the {MOST_CAS} that can be told \
-                 apart at a reasonable cost; put those with the same exceptions into one file",
-                cas.len()
+                "there are {number} certificate authorities, more than the {MOST_CAS} that can be told \
+                 apart at a reasonable cost; put those with the same exceptions into one file"
             ));
         }
         for (index, ca) in cas.into_iter().enumerate() {

@@ -10,13 +10,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as Lock, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use foldhash::quality::RandomState;
-use papaya::{Compute, HashMap, Operation};
 use prometheus::{IntCounter, IntGauge};
 use tokio::sync::oneshot;
 
 use crate::clock;
-use crate::limit::{Moment, Pace, Paces, Rate, network};
+use crate::limit::{AtOnce, Counted, Moment, Pace, Paces, Rate, network};
 use crate::policy::Network;
 use crate::telemetry::Metrics;
 
@@ -76,8 +74,8 @@ pub(super) struct Gate {
     bounds: Bounds,
     begun: Instant,
     open: AtomicUsize,
-    /// How many connections each address has. An address goes with its last.
-    addresses: HashMap<u128, u32, RandomState>,
+    /// The connections of each address.
+    addresses: Arc<AtOnce>,
     waiting: Lock<Waiting>,
     all: (Pace, Rate),
     each: Paces,
@@ -113,11 +111,6 @@ pub(super) struct Arrival {
 #[derive(Default)]
 pub(super) struct Guest(OnceLock<Counted>);
 
-struct Counted {
-    gate: Arc<Gate>,
-    network: u128,
-}
-
 /// A connection whose handshake is complete.
 pub(super) struct Open {
     gate: Arc<Gate>,
@@ -152,7 +145,7 @@ impl Gate {
         Arc::new(Self {
             begun: clock::monotonic(),
             open: AtomicUsize::new(0),
-            addresses: HashMap::default(),
+            addresses: AtOnce::new(bounds.connections_per_address),
             waiting: Lock::default(),
             all: (Pace::default(), second(bounds.handshakes_per_second)),
             each: Paces::new(second(bounds.handshakes_per_address)),
@@ -242,36 +235,16 @@ impl Guest {
         if gate.is_exempt(address) {
             return Ok(());
         }
-        let (bounds, network) = (&gate.bounds, network(address));
+        let network = network(address);
         if gate.each.take(network, gate.now()).is_err() {
             return Err(gate.reject(Rejected::HandshakesPerAddress, Some(address)));
         }
-        let addresses = gate.addresses.pin();
-        let entered = addresses.compute(network, |known| match known {
-            None => Operation::Insert(1),
-            Some((_, number)) if *number < bounds.connections_per_address => {
-                Operation::Insert(number.saturating_add(1))
-            }
-            Some(_) => Operation::Abort(()),
-        });
-        if matches!(entered, Compute::Aborted(())) {
+        let Some(counted) = gate.addresses.enter(network) else {
             return Err(gate.reject(Rejected::ConnectionsPerAddress, Some(address)));
-        }
-        let gate = Arc::clone(gate);
+        };
         // It goes out again with what it is kept in.
-        let _ = self.0.set(Counted { gate, network });
+        let _ = self.0.set(counted);
         Ok(())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let addresses = self.gate.addresses.pin();
-        addresses.compute(self.network, |known| match known {
-            Some((_, number)) if *number > 1 => Operation::Insert(number.saturating_sub(1)),
-            Some(_) => Operation::Remove,
-            None => Operation::Abort(()),
-        });
     }
 }
 

@@ -174,7 +174,8 @@ impl<A: ServerApp + Send + Sync> Door<A> {
         let balancers = terms.balancers();
         if let Some(balancers) = balancers {
             proxy_header::take(&mut tcp, balancers, notes).await?;
-            if let Some(caller) = notes.caller() {
+            let caller = notes.caller();
+            if let Some(caller) = caller.filter(|caller| !terms.fronts().are_at(caller.ip())) {
                 guest.counts_for(&self.gate, caller.ip())?;
             }
         }
@@ -333,6 +334,8 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Door<A> {
         // A balancer stands for many; whom it is about, its header tells.
         let terms = self.terms.current();
         let counted = address.filter(|_| terms.balancers().is_none());
+        // And a front for all its clients.
+        let counted = counted.filter(|address| !terms.fronts().are_at(*address));
         let Ok(arrival) = self.gate.arrive(counted) else {
             return None;
         };

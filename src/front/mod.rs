@@ -136,6 +136,14 @@ impl Fronts {
         asked.any(|front| front.is_at(addresses))
     }
 
+    /// Whether one of them calls from this address.
+    #[must_use]
+    pub fn are_at(&self, address: IpAddr) -> bool {
+        self.all
+            .iter()
+            .any(|front| front.is_at([Some(address), None]))
+    }
+
     /// The authorities of the fronts' own certificates.
     pub fn authorities(&self) -> impl Iterator<Item = Arc<Trust>> {
         self.all.iter().filter_map(|front| match &front.shows {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use http::Version;
 use prometheus::IntGauge;
 
 use super::{Exchange, Gateway, Refusal};
@@ -12,7 +13,7 @@ use crate::clock;
 use crate::credential::{Presented, PresentedCertificate, PresentedKey};
 use crate::head::Head;
 use crate::identity::{Identity, Refused};
-use crate::limit::{Budgets, Moment, Paces, Rate, network};
+use crate::limit::{AtOnce, Budgets, Counted, Moment, Paces, Rate, network};
 use crate::policy::{Network, Permit};
 use crate::telemetry::Metrics;
 
@@ -21,11 +22,14 @@ use crate::telemetry::Metrics;
 pub struct Bounds {
     /// Requests under way.
     pub requests_at_once: u32,
+    /// Requests under way from one address, where one connection can have many of them; of IPv6, from
+    /// one /64.
+    pub requests_per_address: u32,
     /// Requests of each client; none: as many as it likes.
     pub per_client: Option<PerClient>,
     /// Wrong keys from one address within a minute; of IPv6, from one /64.
     pub wrong_keys_per_address: u32,
-    /// Addresses whose wrong keys are not counted.
+    /// Addresses to which nothing applies that counts by address.
     pub exempt: Vec<Network>,
 }
 
@@ -66,6 +70,8 @@ pub enum TooMany {
     Requests(PerClient),
     /// Wrong keys from one address.
     WrongKeys,
+    /// Requests under way from one address.
+    AtOnce,
 }
 
 impl Limited {
@@ -104,6 +110,7 @@ impl Limited {
                 "Too many wrong keys came from this address; a good one is accepted from it"
                     .to_owned()
             }
+            TooMany::AtOnce => "Too many requests from this address are under way".to_owned(),
         };
         format!(
             "{what}; try again in {} seconds.",
@@ -117,6 +124,7 @@ pub(super) struct Overload {
     bounds: Bounds,
     budgets: Option<Arc<Budgets>>,
     under_way: Arc<UnderWay>,
+    of_addresses: Arc<AtOnce>,
     wrong_keys: Paces,
     begun: Instant,
     metrics: Metrics,
@@ -131,13 +139,20 @@ struct UnderWay {
 
 /// One request that is under way, for as long as it is.
 #[derive(Debug)]
-pub(super) struct Turn(Arc<UnderWay>);
+pub(super) struct Turn {
+    under_way: Arc<UnderWay>,
+    of_address: Option<Counted>,
+}
+
+/// When whoever has too much under way may try again.
+const SOON: Duration = Duration::from_secs(1);
 
 impl Overload {
     pub(super) fn new(bounds: Bounds, budgets: Option<Arc<Budgets>>, metrics: &Metrics) -> Self {
         let per_client = bounds.per_client;
         let limits = [
             ("requests_at_once", Some(bounds.requests_at_once)),
+            ("requests_per_address", Some(bounds.requests_per_address)),
             (
                 "requests_per_second",
                 per_client.map(|each| each.per_second),
@@ -155,6 +170,7 @@ impl Overload {
         }
         for limit in [
             "requests_at_once",
+            "requests_per_address",
             "requests_per_second",
             "wrong_keys_per_address",
         ] {
@@ -167,6 +183,7 @@ impl Overload {
                 number: AtomicU64::new(0),
                 gauge: metrics.requests_under_way.clone(),
             }),
+            of_addresses: AtOnce::new(bounds.requests_per_address),
             wrong_keys: Paces::new(Rate::new(wrong, Duration::from_mins(1), wrong)),
             begun: clock::monotonic(),
             metrics: metrics.clone(),
@@ -189,7 +206,31 @@ impl Overload {
             return Err(Refusal::Overloaded);
         }
         self.under_way.gauge.inc();
-        Ok(Turn(Arc::clone(&self.under_way)))
+        Ok(Turn {
+            under_way: Arc::clone(&self.under_way),
+            of_address: None,
+        })
+    }
+
+    /// Counts the turn of `exchange` for its address, so that nobody takes all of them. What has a
+    /// connection to itself is counted with that; what a front brings, where it tells for whom.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::RateLimited`] when too many of them are under way.
+    pub(super) fn share(&self, exchange: &mut Exchange, version: Version) -> Result<(), Refusal> {
+        let is_shared = exchange.front.is_some() || version == Version::HTTP_2;
+        let fronts = &exchange.live.fronts;
+        let peer = exchange.peer.filter(|peer| !fronts.are_at(*peer));
+        let counted = self.counted(peer).filter(|_| is_shared);
+        let (Some((network, _)), Some(turn)) = (counted, &mut exchange.turn) else {
+            return Ok(());
+        };
+        turn.of_address = self.of_addresses.enter(network);
+        if turn.of_address.is_none() {
+            return Err(self.refuse(TooMany::AtOnce, "requests_per_address", SOON));
+        }
+        Ok(())
     }
 
     /// Counts a request of whoever this is.
@@ -198,16 +239,11 @@ impl Overload {
             return Ok(());
         };
         let taken = budgets.take(identity.client(), clock::monotonic());
-        taken.map_err(|after| {
-            self.limited("requests_per_second");
-            Refusal::RateLimited(Limited {
-                what: TooMany::Requests(each),
-                after,
-            })
-        })
+        let what = TooMany::Requests(each);
+        taken.map_err(|after| self.refuse(what, "requests_per_second", after))
     }
 
-    /// The network whose wrong keys are counted, and the time.
+    /// The network that is counted for, and the time.
     fn counted(&self, peer: Option<IpAddr>) -> Option<(u128, Moment)> {
         let peer = peer?;
         let is_exempt = self.bounds.exempt.iter().any(|own| own.contains(peer));
@@ -216,11 +252,12 @@ impl Overload {
     }
 
     fn too_many_wrong_keys(&self, after: Duration) -> Refusal {
-        self.limited("wrong_keys_per_address");
-        Refusal::RateLimited(Limited {
-            what: TooMany::WrongKeys,
-            after,
-        })
+        self.refuse(TooMany::WrongKeys, "wrong_keys_per_address", after)
+    }
+
+    fn refuse(&self, what: TooMany, limit: &str, after: Duration) -> Refusal {
+        self.limited(limit);
+        Refusal::RateLimited(Limited { what, after })
     }
 
     fn limited(&self, limit: &str) {
@@ -291,7 +328,7 @@ impl Gateway {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.number.fetch_sub(1, Ordering::Relaxed);
-        self.0.gauge.dec();
+        self.under_way.number.fetch_sub(1, Ordering::Relaxed);
+        self.under_way.gauge.dec();
     }
 }

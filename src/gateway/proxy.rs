@@ -48,16 +48,11 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
         }
         self.begin(session, exchange);
-        let served = match self.overload.enter() {
-            Ok(turn) => {
-                exchange.turn = Some(turn);
-                self.serve_or_admit(session, exchange).await
-            }
-            Err(refusal) => Err(refusal),
-        };
-        match served {
+        match self.serve_or_admit(session, exchange).await {
             Ok(forward) => Ok(!forward),
             Err(refusal) => {
+                // Whoever takes no answer must not take a turn as well.
+                exchange.turn = None;
                 let answered = self.refuse(session, exchange, &refusal).await;
                 self.refused(&refusal, exchange);
                 self.spent(&refusal, exchange.now);
@@ -282,11 +277,14 @@ impl Gateway {
             return Err(refusal);
         }
         let body = self_service::body(session, &exchange.live.self_service.path).await?;
+        exchange.turn = Some(self.overload.enter()?);
         let head = self.head(session)?;
         exchange.note_head(&head);
         let connection = connection(session)
             .ok_or(Refusal::Internal("the connection was not made by the door"))?;
         let connection = &*self.clients(&head, connection, exchange)?;
+        self.overload
+            .share(exchange, session.req_header().version)?;
         let now = exchange.now;
         if let Some(resource) = head
             .path
@@ -295,6 +293,7 @@ impl Gateway {
             let mut answer =
                 self_service::serve(self, &head, resource, connection, &body, exchange).await?;
             self.served_here(exchange);
+            exchange.turn = None;
             let told = notice::tell(&mut answer.head, exchange);
             told.map_err(|_| Refusal::Internal("an answer could not be made"))?;
             return match problem::send(session, answer.head, answer.body, &exchange.request_id)

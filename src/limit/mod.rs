@@ -1,13 +1,16 @@
-//! How often: token buckets in memory of a fixed size, or of no more than those who are known.
+//! How often: token buckets in memory of a fixed size, or of no more than those who are known. And how
+//! much at once.
 //!
 //! A bucket is one number: when it would be full again (GCRA). Taking from it is one exchange of an
 //! atomic, so nobody waits for anybody.
 
+mod at_once;
 mod budget;
 mod pace;
 
 use std::net::IpAddr;
 
+pub use at_once::{AtOnce, Counted};
 pub use budget::{Budgets, Demand};
 pub use pace::{Moment, Pace, Paces, Rate};
 

@@ -21,6 +21,9 @@ use crate::telemetry::Metrics;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long they must stay as they are.
 const SETTLED: Duration = Duration::from_millis(300);
+/// How long that may take. What goes on changing is read all the same, so that it holds up no other:
+/// half a list is none, and a file stays then as it was.
+const SETTLED_WITHIN: Duration = Duration::from_secs(3);
 
 /// The authorities that are trusted, and their lists.
 pub(super) struct Authorities {
@@ -194,10 +197,13 @@ impl Next<'_> {
     pub(super) fn trust(mut self) {
         if let Some(trust) = self.trust.take() {
             let generation = trust.generation();
+            let replaced = self.of.verifier.replace(trust);
+            // What is shown takes longer with many lists: nobody waits for it with old authorities.
+            let trust = self.of.verifier.trust();
             self.known
                 .shown
                 .begin(&trust, &self.of.metrics, clock::now());
-            match self.of.verifier.replace(trust) {
+            match replaced {
                 Ok(()) => tracing::info!(
                     generation,
                     authorities = self.cas.iter().filter(|ca| !ca.is_gone).count(),
@@ -224,12 +230,13 @@ async fn look_at(sources: &[Option<ListFiles>]) -> Result<Look, JoinError> {
     spawn_blocking(move || Look::at(sources.iter().flatten())).await
 }
 
-/// A look like the one before it.
+/// A look like the one before it, when there is one in time.
 async fn settled(mut before: Look, sources: &[Option<ListFiles>]) -> Result<Look, JoinError> {
+    let begun = clock::monotonic();
     loop {
         tokio::time::sleep(SETTLED).await;
         let now = look_at(sources).await?;
-        if now == before {
+        if now == before || begun.elapsed() > SETTLED_WITHIN {
             return Ok(now);
         }
         before = now;

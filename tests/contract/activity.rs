@@ -7,7 +7,8 @@ use keyferry::certificate::Fingerprint;
 use keyferry::client::{
     ClientId, Counts, CredentialId, History, LastRefusal, LastUse, RefusalCode, Seen, Sighting, Use,
 };
-use keyferry::clock::{Day, Timestamp};
+use keyferry::clock::{self, Day, Timestamp};
+use keyferry::limit::Demand;
 use keyferry::store::{Batch, BatchId, DayCounts, Epoch, Legible, Spent, Store};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -366,4 +367,29 @@ pub(crate) async fn a_large_batch_is_taken(kind: Kind) {
         total[&last],
         counts(1000 * clients, 1000 * clients, clients)
     );
+}
+
+/// Each hour has a hash of its own; else every gateway would give each client its whole rate then.
+pub(crate) async fn what_is_asked_for_outlasts_the_hour(kind: Kind) {
+    const NUMBER: u64 = 1_000_000;
+    let rig = Rig::start(kind).await;
+    let store = rig.handle().await;
+    let hour = clock::now().as_unix() / 3600;
+    let tell = async |requests: u64| {
+        let told = [Demand {
+            client: client_id("a"),
+            requests,
+        }];
+        store.demands(&told).await.unwrap().unwrap()[0]
+    };
+    let first = tell(NUMBER).await;
+    // The control: within the hour they add up.
+    assert!(first >= 1e6 && tell(NUMBER).await > first);
+    let key = |hour: i64| format!("kf:{{kf}}:demand:{hour}");
+    // Should the hour have turned meanwhile, that is what it is about.
+    if clock::now().as_unix() / 3600 == hour {
+        rig.rename(&key(hour), &key(hour - 1));
+    }
+    let after = tell(1).await;
+    assert!(after > 2.0, "{after}");
 }

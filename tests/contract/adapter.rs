@@ -279,6 +279,16 @@ impl Rig {
             .unwrap()
     }
 
+    /// Gives a key of Redis another name.
+    pub(crate) fn rename(&self, key: &str, name: &str) {
+        let Place::Redis(redis) = &self.place else {
+            panic!("only Redis has it");
+        };
+        let mut rename = ::redis::cmd("RENAME");
+        rename.arg(key).arg(name);
+        rename.exec(&mut redis.first().connection()).unwrap();
+    }
+
     /// How much memory Redis needs for `key`.
     pub(crate) fn bytes_of(&self, key: &str) -> u64 {
         let Place::Redis(redis) = &self.place else {

@@ -129,6 +129,13 @@ on! {
 }
 
 on! {
+    activity what_is_asked_for_outlasts_the_hour:
+        redis Redis
+        redis_6_2 Oldest
+        redis_cluster Cluster
+}
+
+on! {
     down a_store_that_is_down_is_unavailable_and_comes_back:
         local Local
         redis Redis

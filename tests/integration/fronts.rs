@@ -465,8 +465,36 @@ fn a_secret_is_replaced_while_clients_call_through_the_front() {
     assert_eq!(status(&newer), 200);
 }
 
+/// Also where nobody but fronts is asked for a certificate.
 #[test]
 fn a_front_comes_and_goes_while_the_gateway_runs() {
+    let scene = Scene::new();
+    let gateway = scene.behind("rfc9440", Table::new());
+    let gateway = gateway
+        .set("listener.client_certificates", "never-ask")
+        .start();
+    let header = client_cert(&scene.world.client("alice"));
+    let becomes = |status: u16| {
+        wait_for("another answer", || {
+            let answer = scene.as_edge(&gateway, "/", [&header]).send();
+            (answer.status == status).then_some(())
+        });
+    };
+    becomes(200);
+    let mut front = None;
+    gateway.deploy(|config| front = config.remove("front"), &[]);
+    becomes(401);
+    gateway.deploy(
+        |config| {
+            config.insert("front".to_owned(), front.unwrap());
+        },
+        &[],
+    );
+    becomes(200);
+}
+
+#[test]
+fn what_is_counted_of_a_front_comes_and_goes_with_it() {
     let scene = Scene::new();
     let gateway = scene.behind("rfc9440", Table::new()).start();
     let alice = client_cert(&scene.world.client("alice"));

@@ -10,15 +10,17 @@ use std::time::Duration;
 use keyferry::clock;
 use openssl::ssl::SslVersion;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::{Value, json};
 
 use super::tls::client_hello;
 use crate::support::backend::Backend;
 use crate::support::curl::{Answer, Curl};
 use crate::support::gateway::{Builder, Gateway};
 use crate::support::key::forged;
+use crate::support::python::run;
 use crate::support::scene::Scene;
 use crate::support::wire::{Shown, Tls, Wire};
-use crate::support::world::{Identity, World};
+use crate::support::world::{HOST, Identity, World};
 use crate::support::{Over, wait_for};
 
 const BASE: &str = "/.well-known/keyferry";
@@ -544,4 +546,125 @@ fn o13_requests_beyond_what_may_be_under_way_are_told_to_come_again() {
     drop(held);
     wait_for("them to be over", || (under_way() == 0.0).then_some(()));
     whoami().expect_status(200);
+}
+
+/// What becomes of these requests on a connection of HTTP/2 whose client takes no body.
+fn without_a_window(world: &World, gateway: &Gateway, requests: &[Value]) -> Value {
+    let given = json!({
+        "address": gateway.address(),
+        "host": HOST,
+        "authority": world.authority,
+        "requests": requests,
+    });
+    run("h2_unread.py", &given)
+}
+
+fn ask(method: &str, path: &str, is_open: bool) -> Value {
+    json!({ "method": method, "path": path, "is_open": is_open })
+}
+
+/// Nobody who has no credential keeps others from being served: neither by answers that it does not take
+/// nor by bodies that it does not send.
+#[test]
+fn o13_a_stranger_takes_no_turn_of_those_that_are_served() {
+    let (world, backend) = (World::new(), Backend::start());
+    let most = 3;
+    let gateway = Gateway::builder(&world)
+        .set("limits.requests_at_once", most)
+        .echo(&backend)
+        .route("/bytes", "echo", "none")
+        .start();
+    // The control: who is passed on has its turn for as long as that lasts.
+    let slow = vec![ask("GET", "/bytes?n=10000000", false); 4];
+    let told = without_a_window(&world, &gateway, &slow);
+    assert_eq!(told["statuses"], json!([200, 200, 200, 503]), "{told}");
+    wait_for("them to be over", || {
+        (gateway.metric("keyferry_requests_under_way") == 0.0).then_some(())
+    });
+    for path in ["/", &format!("{BASE}/problems/overloaded")] {
+        let unread = vec![ask("GET", path, false); 8];
+        let told = without_a_window(&world, &gateway, &unread);
+        let statuses: Vec<_> = told["statuses"].as_array().unwrap().clone();
+        assert!(
+            statuses.iter().all(|status| *status != 503),
+            "{path}: {told}"
+        );
+        // All of them still waited.
+        assert_eq!(told["ended"], 0, "{path}");
+    }
+    let slow = ask("POST", &format!("{BASE}/key/rotate"), true);
+    let mut requests = vec![slow; 8];
+    requests.extend(vec![ask("GET", "/", false); 8]);
+    let told = without_a_window(&world, &gateway, &requests);
+    assert_eq!(told["statuses"], json!(vec![401; 8]), "{told}");
+}
+
+/// Over HTTP/2 a few connections have as many requests as all others together.
+#[test]
+fn o13_one_address_has_no_more_requests_under_way_than_connections() {
+    let (world, backend) = (World::new(), Backend::start());
+    let start = |exempt: &[&str]| {
+        let exempt: Vec<_> = exempt.iter().map(|one| (*one).into()).collect();
+        Gateway::builder(&world)
+            .set("limits.exempt", toml::Value::Array(exempt))
+            .set("limits.connections_per_address", 2)
+            .echo(&backend)
+            .route("/bytes", "echo", "none")
+            .start()
+    };
+    let slow = vec![ask("GET", "/bytes?n=10000000", false); 4];
+    // The control: where it does not apply, all go on at once.
+    let exempt = without_a_window(&world, &start(&["127.0.0.1"]), &slow);
+    assert_eq!(exempt["statuses"], json!(vec![200; 4]), "{exempt}");
+    let gateway = start(&[]);
+    let told = without_a_window(&world, &gateway, &slow);
+    assert_eq!(told["statuses"], json!([200, 200, 429, 429]), "{told}");
+    let limited = r#"keyferry_requests_limited_total{limit="requests_per_address"}"#;
+    assert_eq!(gateway.metric(limited), 2.0);
+    // What is over makes room again.
+    wait_for("them to be over", || {
+        (gateway.metric("keyferry_requests_under_way") == 0.0).then_some(())
+    });
+    let told = without_a_window(&world, &gateway, &slow[..2]);
+    assert_eq!(told["statuses"], json!([200, 200]), "{told}");
+}
+
+/// All clients of a front come from its address: whoever uses that up would lock the others out.
+#[test]
+fn o13_a_front_is_bounded_by_no_limit_of_one_address_and_each_of_its_clients_is() {
+    let (world, backend) = (World::new(), Backend::start());
+    let start = |from: &str| {
+        let mut front = toml::toml! {
+            name = "edge"
+            format = "rfc9440"
+            secret_files = ["front.secret"]
+            client_address_header = "X-Forwarded-For"
+        };
+        front.insert("from".to_owned(), vec![from].into());
+        for_all(&world, &backend)
+            .set("limits.connections_per_address", 2)
+            .file("front.secret", "0123456789".repeat(4))
+            .push("front", front)
+            .route("/bytes", "echo", "none")
+            .start()
+    };
+    let several = |gateway: &Gateway| [(); 3].map(|()| open_wire(&world, gateway));
+    // The control: from elsewhere.
+    let elsewhere = several(&start("127.0.0.9"));
+    assert!(elsewhere.iter().any(Result::is_err));
+    let gateway = start("127.0.0.1");
+    let held = several(&gateway);
+    assert!(held.iter().all(Result::is_ok));
+    let for_client = |address: &str| {
+        let mut slow = ask("GET", "/bytes?n=10000000", false);
+        slow["headers"] = json!({
+            "x-front-secret": "0123456789".repeat(4),
+            "x-forwarded-for": address,
+        });
+        slow
+    };
+    let one = for_client("192.0.2.1");
+    let requests = [one.clone(), one.clone(), one, for_client("192.0.2.2")];
+    let told = without_a_window(&world, &gateway, &requests);
+    assert_eq!(told["statuses"], json!([200, 200, 429, 200]), "{told}");
 }

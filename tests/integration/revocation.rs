@@ -3,7 +3,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::scope;
+use std::time::Duration;
 
 use keyferry::clock;
 use toml::Table;
@@ -14,9 +16,9 @@ use crate::support::gateway::{Builder, Gateway};
 use crate::support::list::{List, list};
 use crate::support::pki::{intermediate, leaf, root};
 use crate::support::s_client::SClient;
-use crate::support::wait_for;
 use crate::support::wire::{Shown, Tls};
 use crate::support::world::{HOST, Identity, World};
+use crate::support::{Over, linger, wait_for};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n\r\n";
 const LIST: &str = "clients.crl";
@@ -387,6 +389,38 @@ fn v15_lists_behind_a_link_and_deltas_are_noticed() {
     fs::write(folder.join("delta.crl"), delta.der()).unwrap();
     wait_until(&gateway, &second, 401);
     call(&gateway, &first).expect_refusal(401, REVOKED);
+    assert!(is_in_order(&gateway));
+}
+
+/// As when a job fetches one of them again and again, or writes a log where lists are.
+#[test]
+fn v15_a_file_that_never_stays_as_it_is_holds_up_no_other() {
+    let scene = Scene::new();
+    let bad = scene.world.client("bad");
+    let folder = scene.folder();
+    let (none, one) = (scene.list(&[]).der(), scene.list(&[&bad]).der());
+    for name in ["clients.crl", "busy.crl"] {
+        fs::write(folder.join(name), &none).unwrap();
+    }
+    let gateway = scene.builder(in_folder(&folder, "refuse")).start();
+    call(&gateway, &bad).expect_status(200);
+    let over = AtomicBool::new(false);
+    scope(|scope| {
+        let _over = Over(&over);
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                fs::write(folder.join(".new"), &none).unwrap();
+                fs::rename(folder.join(".new"), folder.join("busy.crl")).unwrap();
+                linger(Duration::from_millis(20));
+            }
+        });
+        put(
+            &gateway,
+            &folder.join("clients.crl").display().to_string(),
+            &one,
+        );
+        wait_until(&gateway, &bad, 401);
+    });
     assert!(is_in_order(&gateway));
 }
 

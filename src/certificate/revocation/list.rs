@@ -190,6 +190,10 @@ pub(super) struct Extension<'a> {
     pub(super) value: &'a [u8],
 }
 
+/// More extensions than any list or entry has. Whoever can put a list in the place of another, which is
+/// read before its signature is checked, must not make that take hours.
+const MOST_EXTENSIONS: usize = 64;
+
 /// The extensions of a list; one that stands twice is refused.
 pub(super) fn extensions(der: &[u8]) -> Result<Vec<Extension<'_>>, NotDer> {
     let mut list = Reader(der);
@@ -200,7 +204,7 @@ pub(super) fn extensions(der: &[u8]) -> Result<Vec<Extension<'_>>, NotDer> {
         let critical = fields.optional(tag::BOOLEAN)?;
         let value = fields.expect(tag::OCTET_STRING)?.content;
         fields.end()?;
-        if found.iter().any(|other| other.oid == oid) {
+        if found.len() == MOST_EXTENSIONS || found.iter().any(|other| other.oid == oid) {
             return Err(NotDer);
         }
         found.push(Extension {

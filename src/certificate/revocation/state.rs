@@ -9,6 +9,7 @@ use super::scope::same_name;
 use super::signer::{chain_of, known, presented, signed};
 use super::{Revocation, RevocationList};
 use crate::certificate::Trust;
+use crate::certificate::chain::Link;
 use crate::certificate::trust::Authority;
 use crate::clock::Timestamp;
 
@@ -123,23 +124,34 @@ impl Trust {
     }
 }
 
+/// A list with the name of its file, who signed it, and what is wrong with it.
+type Judged<'a> = (
+    &'a Arc<str>,
+    &'a RevocationList,
+    Option<&'a Link>,
+    Option<ListFault>,
+);
+
 fn states(authority: &Authority, revocation: &Revocation, now: Timestamp) -> Vec<ListState> {
     let files = revocation.files.iter();
     let lists = files.flat_map(|(name, file)| file.lists.iter().map(move |list| (name, list)));
     let judged: Vec<_> = lists
         .map(|(name, list)| {
-            let fault = if !is_signed(authority, revocation, list, now) {
+            let signer = signer_of(authority, revocation, list, now);
+            let fault = if signer.is_none() {
                 Some(ListFault::NotSigned)
             } else if list.strange {
                 Some(ListFault::NotUnderstood)
             } else {
                 None
             };
-            (name, list, fault)
+            (name, list, signer, fault)
         })
         .collect();
-    let state = |(name, list, fault): &(&Arc<str>, &RevocationList, Option<ListFault>)| {
-        let good = judged.iter().filter(|(_, _, fault)| fault.is_none());
+    let state = |(name, list, signer, fault): &Judged<'_>| {
+        let mut good = judged.iter().filter(|(.., fault)| fault.is_none());
+        // Another key of the same authority tells of other certificates.
+        let is_by_same = |newer: &RevocationList| signer.is_none_or(|key| newer.is_signed_by(key));
         ListState {
             ca: authority.name.clone(),
             file: name.to_string(),
@@ -147,7 +159,7 @@ fn states(authority: &Authority, revocation: &Revocation, now: Timestamp) -> Vec
             entries: list.entries(),
             from: list.from(),
             until: list.until(),
-            is_replaced: { good }.any(|(_, newer, _)| list.is_replaced_by(newer)),
+            is_replaced: good.any(|(_, newer, ..)| list.is_replaced_by(newer) && is_by_same(newer)),
             fault: *fault,
         }
     };
@@ -171,15 +183,16 @@ impl RevocationList {
     }
 }
 
-fn is_signed(
-    authority: &Authority,
-    revocation: &Revocation,
+/// Who signed the list, of those that are known and may.
+fn signer_of<'a>(
+    authority: &'a Authority,
+    revocation: &'a Revocation,
     list: &RevocationList,
     now: Timestamp,
-) -> bool {
+) -> Option<&'a Link> {
     let mut signers = known(authority, revocation).filter(|link| signed(link, list));
-    signers.any(|signer| {
-        let is_anchor = |anchor: &super::Link| anchor.fingerprint == signer.fingerprint;
+    signers.find(|signer| {
+        let is_anchor = |anchor: &Link| anchor.fingerprint == signer.fingerprint;
         authority.anchors.iter().any(is_anchor)
             || presented(signer, revocation, &[], now)
                 .is_some_and(|presented| chain_of(authority, &presented).is_some())

@@ -177,6 +177,20 @@ fn what_is_not_understood_is_not_believed() {
     assert!(RevocationList::read(&twice.der()).is_err());
 }
 
+/// Each is compared with all before it, and that before anybody knows who made the list.
+#[test]
+fn v14_a_list_with_extensions_without_end_is_not_read() {
+    let root = root("Root").self_signed();
+    let with = |number: u8| {
+        let each = (0..number).fold(list(&root, &[]), |list, last| {
+            list.extension(&[0x2a, 3, 4, last & 0x7f], false, &[5, 0])
+        });
+        RevocationList::read(&each.der())
+    };
+    assert!(with(60).is_ok());
+    assert!(with(100).is_err());
+}
+
 #[test]
 fn a_delta_adds_to_its_base_and_is_never_ignored() {
     let root = root("Root").self_signed();
@@ -283,4 +297,43 @@ fn every_entry_of_a_long_list_is_found() {
     ] {
         accepted(&verifier, &client(&other));
     }
+}
+
+/// Each key of an authority has lists of its own, under one name: that of one is no newer list of the
+/// other, and its end must not go unnoticed.
+#[test]
+fn v13_the_list_of_an_authoritys_former_key_is_not_replaced_by_that_of_its_new_one() {
+    let (old, new) = (root("Root").self_signed(), root("Root").self_signed());
+    let clients = [&old, &new].map(|root| leaf("acme").signed_by(root));
+    let verifier = |lists: &[List<'_>]| {
+        let lists = lists.iter().map(|list| RevocationList::read(&list.der()));
+        let trust = Trust::new(1, vec![ca(&[&old, &new])]).unwrap();
+        Verifier::new(trust.with_lists(lists.map(Result::unwrap).collect()))
+    };
+    let states = |verifier: &Verifier| {
+        let lists = verifier.trust().lists(moment(0));
+        lists
+            .iter()
+            .map(|list| list.is_replaced)
+            .collect::<Vec<_>>()
+    };
+    let ended = list(&old, &[]).dates(-900, Some(-100));
+    let by_new = list(&new, &[]).dates(-50, Some(100));
+    let both = verifier(&[ended, by_new]);
+    // The clients of the former key are refused, and that is told.
+    assert_eq!(
+        reasons(&judge(&both, &clients[0])),
+        [Reason::RevocationUnknown]
+    );
+    accepted(&both, &clients[1]);
+    assert_eq!(states(&both), [false, false]);
+    assert!(
+        both.trust().lists(moment(0))[0]
+            .warning(moment(0))
+            .is_some()
+    );
+    // The control: a newer list by the same key.
+    let ended = list(&old, &[]).dates(-900, Some(-100));
+    let newer = list(&old, &[]).dates(-50, Some(100));
+    assert_eq!(states(&verifier(&[ended, newer])), [true, false]);
 }

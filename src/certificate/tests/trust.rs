@@ -189,3 +189,27 @@ fn a_renewed_root_and_a_cross_signed_one_find_the_way_that_is_valid() {
     let through_other = super::verifier(vec![ca(&[&other])]);
     accepted(&through_other, &good.with(&[&cross.x509]));
 }
+
+/// As when a running gateway got other ones again and again: each leaves its place to nobody.
+#[test]
+fn authorities_that_were_taken_away_count_for_none() {
+    let root = root("Root").self_signed();
+    let gone = |number| Ca {
+        name: format!("gone-{number}"),
+        is_gone: true,
+        ..Ca::default()
+    };
+    let with = |one: Ca| {
+        let mut cas: Vec<_> = (0..300).map(gone).collect();
+        cas.push(one);
+        problems(cas)
+    };
+    assert!(with(ca(&[&root])).is_empty());
+    // The control: that many that are there are too many.
+    let there = |number| Ca {
+        is_gone: false,
+        ..gone(number)
+    };
+    let told = problems((0..257).map(there).collect());
+    assert!(told[0].contains("there are 257"), "{told:?}");
+}

@@ -38,10 +38,11 @@ impl Builder<'_> {
         let rate = rate.map(|number| positive("requests_per_second", number));
         let burst = typed.burst.map(|number| positive("burst", number));
         let (rate, burst, exempt) = (rate.transpose()?, burst.transpose()?, exempt?);
+        let per_address = per_address?;
         Ok(Limits {
             door: door::Bounds {
                 connections: connections?,
-                connections_per_address: per_address?,
+                connections_per_address: per_address,
                 pending: pending?,
                 handshakes_per_second: handshakes?,
                 handshakes_per_address: from_one?,
@@ -49,6 +50,7 @@ impl Builder<'_> {
             },
             gateway: gateway::Bounds {
                 requests_at_once: requests?,
+                requests_per_address: per_address,
                 per_client: rate.map(|rate| gateway::PerClient {
                     per_second: rate,
                     burst: burst.unwrap_or(rate),

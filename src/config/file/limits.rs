@@ -15,7 +15,7 @@ pub struct Limits {
     #[serde(default = "number::<10_000>")]
     #[schemars(range(min = 1))]
     pub connections: u32,
-    /// How many connections one address may have.
+    /// How many connections one address may have, and how many requests under way over HTTP/2.
     #[serde(default = "number::<1000>")]
     #[schemars(range(min = 1))]
     pub connections_per_address: u32,
@@ -50,7 +50,8 @@ pub struct Limits {
     #[serde(default = "number::<60>")]
     #[schemars(range(min = 1))]
     pub wrong_keys_per_address: u32,
-    /// IP addresses and networks to which nothing applies that counts by address.
+    /// IP addresses and networks to which nothing applies that counts by address. Those of fronts are
+    /// exempt.
     #[serde(default)]
     pub exempt: Vec<String>,
 }

@@ -1,5 +1,6 @@
 -- Adds to what clients ask for, which fades, and gives what that is now.
--- KEYS: a hash of client id to "<requests> <microseconds>", the number at that time.
+-- KEYS: a hash of client id to "<requests> <microseconds>", the number at that time; the one of the hour
+-- before, where a client is found that has not called in this one.
 -- ARGV: the time in which a number fades to a third, in microseconds; for how many seconds to keep the
 -- key; then a client id and a number of requests, again and again.
 -- By the server's clock: those of the gateways need not agree.
@@ -8,7 +9,7 @@ local now = time[1] * 1000000 + time[2]
 local totals = {}
 for i = 3, #ARGV, 2 do
   local total = tonumber(ARGV[i + 1])
-  local known = redis.call('HGET', KEYS[1], ARGV[i])
+  local known = redis.call('HGET', KEYS[1], ARGV[i]) or redis.call('HGET', KEYS[2], ARGV[i])
   local number, at = (known or ''):match('^(%d+%.%d+) (%d+)$')
   if number then
     total = total + number * math.exp(-math.max(now - at, 0) / ARGV[1])
