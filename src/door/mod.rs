@@ -19,6 +19,7 @@ mod opening;
 mod pool;
 pub mod proxy_header;
 mod settings;
+mod telling;
 mod terms;
 mod ticket;
 
@@ -56,6 +57,7 @@ use line::Wire;
 use notes::Notes;
 use opening::Opening;
 use pool::Pool;
+use telling::Telling;
 
 /// The application of the public listener, in front of the application `A` that speaks HTTP.
 pub struct Door<A> {
@@ -69,6 +71,7 @@ pub struct Door<A> {
     pool: Pool,
     lifetimes: Lifetimes,
     lines: Arc<Lines>,
+    telling: Arc<Telling>,
 }
 
 /// What a handshake that completed gave.
@@ -126,6 +129,7 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             journal,
             lifetimes,
             lines: Arc::default(),
+            telling: Arc::new(Telling::new()),
         }
     }
 
@@ -215,7 +219,7 @@ impl<A: ServerApp + Send + Sync> Door<A> {
         match handshake_with_callback(acceptor, tcp, &passing).await {
             Ok(tls) => {
                 let line = connection::line(tls.ssl_digest().as_deref());
-                let line = line.unwrap_or_else(|| Arc::new(Line::new(self.metrics.clone())));
+                let line = line.unwrap_or_else(|| self.line());
                 let stream = Wire::new(tls, Arc::clone(&line), &self.lifetimes);
                 Ok(Shaken {
                     stream: Box::new(stream),
@@ -250,20 +254,23 @@ impl<A: ServerApp + Send + Sync> Door<A> {
             .with_label_values(&[failure.as_str()])
             .inc();
         let (words, offer) = (failed.words.as_str(), notes.offer());
-        let (openssl, certificate) = match failure {
-            Failure::CertificateRejected => ("", words),
-            _ => (words, ""),
-        };
-        tracing::info!(
-            peer = peer.map(tracing::field::display),
-            reason = failure.as_str(),
-            meaning = failure.meaning(),
-            remedy = failure.remedy(),
-            openssl = Some(openssl).filter(|words| !words.is_empty()),
-            certificate = Some(certificate).filter(|words| !words.is_empty()),
-            server_name = offer.server_name,
-            "TLS handshake failed"
-        );
+        if let Some(untold) = self.telling.tell(failure.as_str()) {
+            let (openssl, certificate) = match failure {
+                Failure::CertificateRejected => ("", words),
+                _ => (words, ""),
+            };
+            tracing::info!(
+                peer = peer.map(tracing::field::display),
+                reason = failure.as_str(),
+                meaning = failure.meaning(),
+                remedy = failure.remedy(),
+                openssl = Some(openssl).filter(|words| !words.is_empty()),
+                certificate = Some(certificate).filter(|words| !words.is_empty()),
+                server_name = offer.server_name,
+                untold = Some(untold).filter(|untold| *untold > 0),
+                "TLS handshake failed"
+            );
+        }
         if let Some(peer) = peer {
             let now = clock::now();
             self.journal.note(peer.ip(), failure, words, offer, now);
@@ -293,8 +300,11 @@ impl<A> Door<A> {
         let version = ssl.version_str();
         let done = &self.metrics.handshakes;
         done.with_label_values(&["ok", version]).inc();
-        let line = Arc::new(Line::new(self.metrics.clone()));
-        Connection::of(ssl, policy, &self.verifier, line, clock::now())
+        Connection::of(ssl, policy, &self.verifier, self.line(), clock::now())
+    }
+
+    fn line(&self) -> Arc<Line> {
+        Arc::new(Line::new(self.metrics.clone(), Arc::clone(&self.telling)))
     }
 }
 

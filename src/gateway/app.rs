@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
@@ -14,6 +15,10 @@ use pingora::server::ShutdownWatch;
 use super::Gateway;
 use super::running::Running;
 use crate::door::Lifetimes;
+
+/// For how long the rest of a body comes that is not wanted any more, since the answer is out. Whoever
+/// is closed on while he sends may never get to read it.
+const UNWANTED_WITHIN: Duration = Duration::from_secs(3);
 
 /// The gateway in the phases of pingora-proxy.
 #[derive(Clone)]
@@ -71,6 +76,7 @@ impl HttpServerApp for App {
         let http2 = session.as_http1().is_none();
         let http2 = http2.then(|| session.req_header().method.clone());
         let running = Arc::new(Running::new(digest, http2));
+        session.set_total_drain_timeout(Some(UNWANTED_WITHIN));
         if let Some(connection) = running.connection() {
             let line = connection.line();
             if line.is_over() {

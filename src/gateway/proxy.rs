@@ -160,13 +160,13 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        running::note_answer(session, response.status, exchange);
         if let (Some(sent), Some(backend)) = (exchange.sent.take(), exchange.backend()) {
             backend.observe_answer(sent.elapsed());
         }
         if let Some(fault) = strict::answer(session.req_header(), response) {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, fault).into_up());
         }
+        running::note_answer(session, response.status, exchange);
         if exchange.is_observed() {
             return Ok(());
         }

@@ -206,6 +206,7 @@ fn add(
         metrics,
         journal,
     );
+    services.stages.are_open(door.lines());
     let parting = Parting::new(door, services.stages);
     let mut gateway = Service::new("gateway".to_owned(), parting);
     gateway.add_listener(ListenerConfig::tcp(listens.public.to_string()));

@@ -1,10 +1,12 @@
 //! The stages of the gateway's end, for whom they concern.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use pingora::server::ShutdownWatch;
 use tokio::sync::{mpsc, watch};
+
+use crate::door::{Closing, Lines};
 
 /// How far the end has come, for whom it concerns.
 #[derive(Clone)]
@@ -23,6 +25,8 @@ pub(super) struct Stages {
     ended: watch::Sender<bool>,
     /// How many services have not ended.
     pub(super) running: watch::Sender<usize>,
+    /// The connections of clients.
+    lines: Arc<OnceLock<Arc<Lines>>>,
     orders: mpsc::Sender<Order>,
     failed: Arc<AtomicBool>,
 }
@@ -69,6 +73,7 @@ impl Stages {
             silent: stage(),
             ended: stage(),
             running: watch::channel(0).0,
+            lines: Arc::default(),
             orders,
             failed: Arc::default(),
         };
@@ -97,6 +102,18 @@ impl Stages {
 
     pub(super) fn left(&self) -> ShutdownWatch {
         self.left.subscribe()
+    }
+
+    /// These connections are the ones to be cut in the end.
+    pub(super) fn are_open(&self, lines: &Arc<Lines>) {
+        let _ = self.lines.set(Arc::clone(lines));
+    }
+
+    /// Cuts what is still open; whoever speaks `WebSocket` is told.
+    pub(super) fn cut(&self) {
+        if let Some(lines) = self.lines.get() {
+            lines.close_all(Closing::Stopping);
+        }
     }
 
     /// The public listener accepts nothing any more.

@@ -5,7 +5,8 @@
 //! steps follow one another:
 //!
 //! 1. lame duck: `/readyz` says no; connections are accepted until no balancer sends any,
-//! 2. drain: none is accepted any more, and what is under way ends; idle connections are closed,
+//! 2. drain: none is accepted any more, and what is under way ends; idle connections are closed, and
+//!    what takes too long is cut off,
 //! 3. end: whatever goes on beside the requests ends, last of all, and writes what it has to.
 //!
 //! SIGINT leads to the third at once, and so does any further signal; one more ends the process. Who
@@ -31,6 +32,9 @@ use crate::telemetry::Metrics;
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long connections that were accepted at the last moment have for their first request.
 const SETTLE: Duration = Duration::from_secs(1);
+/// How long close frames have to go out, and their answers to come; a little longer than the door
+/// waits.
+const GOODBYE: Duration = Duration::from_secs(4);
 /// How often it is looked whether connections are left.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -131,6 +135,8 @@ impl Stop {
                     open = self.open.get(),
                     "requests took too long: their connections are cut"
                 );
+                self.stages.cut();
+                self.is_empty_within(GOODBYE).await;
                 return;
             }
         }

@@ -40,19 +40,27 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
             if let Some(line) = &line {
                 line.await_head();
             }
-            let stops = async {
-                let _ = stopping.wait_for(|stops| *stops).await;
-                // An old one is told with its next answer; closed now, that would be lost on the way.
-                if line.as_ref().is_some_and(|line| line.is_old()) {
-                    std::future::pending::<()>().await;
+            let left = async {
+                match &line {
+                    Some(line) => line.is_left(&mut stopping).await,
+                    None => drop(stopping.wait_for(|stops| *stops).await),
                 }
             };
-            let head = tokio::select! {
+            let begun = tokio::select! {
                 biased;
-                head = tokio::time::timeout(self.idle, self.head(&mut stream, &mut bytes)) => head,
-                () = stops => return,
+                begun = tokio::time::timeout(self.idle, stream.read_buf(&mut bytes)) => begun.ok(),
+                () = left => None,
             };
-            let is_chunked = match head.unwrap_or(Err(NoRequest::Gone)) {
+            // What was begun is taken, also when the gateway stops meanwhile.
+            let head = match begun {
+                Some(Ok(1..)) => {
+                    let head = self.head(&mut stream, &mut bytes);
+                    let head = tokio::time::timeout(self.idle, head).await;
+                    head.unwrap_or(Err(NoRequest::Gone))
+                }
+                _ => Err(NoRequest::Gone),
+            };
+            let is_chunked = match head {
                 Ok(None) => false,
                 Ok(Some(chunks)) => {
                     stream = Chunked::over(stream, chunks);
@@ -89,8 +97,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
         }
     }
 
-    /// Reads until the head of a request is whole, and perhaps beyond it. Gives what follows its body,
-    /// when that comes in chunks.
+    /// Reads on in `bytes` until the head of a request is whole, and perhaps beyond it. Gives what
+    /// follows its body, when that comes in chunks.
     async fn head(
         &self,
         stream: &mut Stream,
@@ -98,10 +106,6 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
     ) -> Result<Option<Chunks>, NoRequest> {
         let mut reader = Reader::new(self.limits.head);
         loop {
-            match stream.read_buf(bytes).await {
-                Ok(0) | Err(_) => return Err(NoRequest::Gone),
-                Ok(_) => {}
-            }
             match reader.more(bytes) {
                 Ok(Some(head)) if head.chunked => {
                     let mut chunks = Chunks::default();
@@ -112,6 +116,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
                 Ok(Some(_)) => return Ok(None),
                 Ok(None) => {}
                 Err(why) => return Err(NoRequest::Unreadable(why)),
+            }
+            if !matches!(stream.read_buf(bytes).await, Ok(1..)) {
+                return Err(NoRequest::Gone);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -26,6 +27,9 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// The headers of a request, decoded, may be so many times as large as a head over HTTP/1 before not
 /// even the gateway looks at them; it refuses all that are larger than that itself.
 const LARGER: usize = 2;
+
+/// How long a client that was told to go, and has nothing under way, may take to do so.
+const PARTING: Duration = Duration::from_secs(10);
 
 /// Why this side ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +96,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
                 }
                 accepted = HttpSession::from_h2_conn(&mut link, Arc::clone(&digest)) => accepted,
                 Some(_) = under_way.join_next() => continue,
-                () = tokio::time::sleep(self.idle), if under_way.is_empty() => break,
+                () = tokio::time::sleep(course.patience(self.idle)), if under_way.is_empty() => {
+                    if course.draining {
+                        break;
+                    }
+                    // It hears of it first: what it sends at this moment would be lost.
+                    course.drain(&mut link);
+                    continue;
+                }
             };
             match accepted {
                 Ok(Some(H2Accept::Session(session))) => {
@@ -147,6 +158,15 @@ impl Course {
             malformed: 0,
             draining: false,
             closed: None,
+        }
+    }
+
+    /// For how long nothing may be under way.
+    fn patience(&self, idle: Duration) -> Duration {
+        if self.draining {
+            idle.min(PARTING)
+        } else {
+            idle
         }
     }
 

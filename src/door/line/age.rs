@@ -24,19 +24,25 @@ pub(in crate::door) async fn while_young<F: Future>(
     let serving = serve(signal);
     let watching = async {
         let mut stop = stop.clone();
-        tokio::select! {
-            () = tokio::time::sleep(age) => {
-                line.old.store(true, Ordering::Relaxed);
-                let _ = wind_up.send(true);
+        let grow_old = async {
+            tokio::time::sleep(age).await;
+            line.is_asked_to_go.store(true, Ordering::Relaxed);
+            wind_up.send_replace(true);
+            tokio::time::sleep(NOTICE).await;
+            line.over.store(true, Ordering::Relaxed);
+            // If it is idle, it ends now.
+            line.is_asked_to_go.store(false, Ordering::Relaxed);
+            wind_up.send_replace(true);
+            while line.serving.load(Ordering::Relaxed) > 0 {
                 tokio::time::sleep(NOTICE).await;
-                line.over.store(true, Ordering::Relaxed);
-                while line.serving.load(Ordering::Relaxed) > 0 {
-                    tokio::time::sleep(NOTICE).await;
-                }
-                line.close(Closing::TooOld);
             }
+            line.close(Closing::TooOld);
+        };
+        tokio::select! {
+            () = grow_old => {}
             _ = stop.changed() => {
-                let _ = wind_up.send(true);
+                line.is_asked_to_go.store(false, Ordering::Relaxed);
+                wind_up.send_replace(true);
             }
         }
         std::future::pending().await

@@ -20,12 +20,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
+use pingora::server::ShutdownWatch;
 
 pub(super) use age::while_young;
 pub use closing::Closing;
 pub use lines::Lines;
 pub(super) use wire::Wire;
 
+use super::telling::Telling;
 use crate::telemetry::Metrics;
 
 /// How long a client may take, and for how long a connection is kept.
@@ -50,8 +52,8 @@ pub struct Line {
     turn: AtomicU32,
     /// From the answer 101 on, WebSocket is spoken.
     upgraded: AtomicBool,
-    /// It has served long enough: one more request is answered, and told that it was the last.
-    old: AtomicBool,
+    /// It is old, and has a while for the request whose answer says so.
+    is_asked_to_go: AtomicBool,
     /// No more requests are taken.
     over: AtomicBool,
     /// How many requests are served now.
@@ -61,14 +63,15 @@ pub struct Line {
     reader: AtomicWaker,
     writer: AtomicWaker,
     metrics: Metrics,
+    telling: Arc<Telling>,
 }
 
 impl Line {
-    pub(super) fn new(metrics: Metrics) -> Self {
+    pub(super) fn new(metrics: Metrics, telling: Arc<Telling>) -> Self {
         Self {
             turn: AtomicU32::new(0),
             upgraded: AtomicBool::new(false),
-            old: AtomicBool::new(false),
+            is_asked_to_go: AtomicBool::new(false),
             over: AtomicBool::new(false),
             serving: AtomicU32::new(0),
             closing: OnceLock::new(),
@@ -76,6 +79,7 @@ impl Line {
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
             metrics,
+            telling,
         }
     }
 
@@ -93,12 +97,15 @@ impl Line {
             return;
         }
         closing.count(&self.metrics);
-        tracing::info!(
-            peer = self.peer.get().map(tracing::field::display),
-            reason = closing.as_str(),
-            meaning = closing.meaning(),
-            "connection closed"
-        );
+        if let Some(untold) = self.telling.tell(closing.as_str()) {
+            tracing::info!(
+                peer = self.peer.get().map(tracing::field::display),
+                reason = closing.as_str(),
+                meaning = closing.meaning(),
+                untold = Some(untold).filter(|untold| *untold > 0),
+                "connection closed"
+            );
+        }
         self.reader.wake();
         self.writer.wake();
     }
@@ -128,9 +135,16 @@ impl Line {
         self.upgraded.store(true, Ordering::Release);
     }
 
-    /// Whether it winds up for its age, and not since the gateway stops.
-    pub(super) fn is_old(&self) -> bool {
-        self.old.load(Ordering::Relaxed)
+    /// Waits until it is to be closed if there is no request on it, for whoever saw the signal
+    /// `wind_up`.
+    pub(super) async fn is_left(&self, wind_up: &mut ShutdownWatch) {
+        loop {
+            let is_told = *wind_up.borrow_and_update();
+            let is_left = is_told && !self.is_asked_to_go.load(Ordering::Relaxed);
+            if is_left || wind_up.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Whether it takes no more requests.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::{Closing, Lifetimes, Line, Wire};
+use crate::door::telling::Telling;
 use crate::telemetry::Metrics;
 
 const LONG: Duration = Duration::from_mins(10);
@@ -13,7 +14,7 @@ const SHORT: Duration = Duration::from_millis(30);
 
 fn pair(head: Duration, write: Duration) -> (Wire<DuplexStream>, Arc<Line>, DuplexStream) {
     let (ours, theirs) = tokio::io::duplex(64);
-    let line = Arc::new(Line::new(Metrics::new().unwrap()));
+    let line = Arc::new(Line::new(Metrics::new().unwrap(), Arc::new(Telling::new())));
     let lifetimes = Lifetimes {
         head_timeout: head,
         write_timeout: write,

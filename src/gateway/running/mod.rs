@@ -21,7 +21,7 @@ pub(super) use notes::note_answer;
 pub use overseer::Overseer;
 
 use super::Exchange;
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::door::{Closing, Connection};
 use crate::front::{Believed, Fronts};
 use crate::head::Kept;
@@ -137,8 +137,12 @@ impl Running {
         let _ = self.body_from.set(now);
     }
 
-    /// So much of the body came; whether that was all.
+    /// So much of the body came; whether that was all. Whoever did not wait for leave to send it has
+    /// to send it from now on.
     pub(super) fn receive(&self, bytes: usize, is_all: bool) {
+        if bytes > 0 && self.body_from.get().is_none() {
+            self.await_body(clock::monotonic());
+        }
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.received.fetch_add(bytes, Ordering::Relaxed);
         if is_all {

@@ -1,7 +1,7 @@
 //! What the phases of a request tell of it to whoever watches over it.
 
-use http::StatusCode;
 use http::header::{CONTENT_TYPE, EXPECT};
+use http::{StatusCode, Version};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
@@ -16,6 +16,9 @@ impl Gateway {
     pub(in super::super) fn begin(&self, session: &mut Session, exchange: &mut Exchange) {
         let is_grpc = is_grpc(session.req_header());
         let has_body = !is_grpc && !session.is_upgrade_req() && !session.is_body_empty();
+        let expects = session.req_header().headers.contains_key(EXPECT);
+        // Whoever has no leave to send a body may send none, and another request in its place.
+        session.set_close_on_response_before_downstream_finish(expects);
         if let Some(connection) = connection(session) {
             let line = connection.line();
             line.has_head();
@@ -28,7 +31,7 @@ impl Gateway {
             running.begin_to_flow();
         } else if has_body {
             // Whoever asked for leave to send it waits for the backend's.
-            if !session.req_header().headers.contains_key(EXPECT) {
+            if !expects {
                 running.await_body(exchange.started);
             }
             self.begun.note(exchange.started, running);
@@ -49,15 +52,16 @@ impl Gateway {
     }
 }
 
-/// gRPC may keep silent for as long as it likes: its streams go both ways.
+/// gRPC may keep silent for as long as it likes: its streams go both ways. It needs HTTP/2.
 fn is_grpc(request: &RequestHeader) -> bool {
     let kind = request.headers.get(CONTENT_TYPE);
+    let kind = kind.filter(|_| request.version == Version::HTTP_2);
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// The backend answers, which changes what the client may take its time for.
 pub(in super::super) fn note_answer(
-    session: &Session,
+    session: &mut Session,
     status: StatusCode,
     exchange: &mut Exchange,
 ) {
@@ -70,7 +74,11 @@ pub(in super::super) fn note_answer(
             running.await_body(clock::monotonic());
         }
     }
-    if is_upgrade && let Some(connection) = connection(session) {
-        connection.line().upgrade();
+    if is_upgrade {
+        // Pingora's, which is for bodies: who only listens is silent for hours.
+        session.set_read_timeout(None);
+        if let Some(connection) = connection(session) {
+            connection.line().upgrade();
+        }
     }
 }

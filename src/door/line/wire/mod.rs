@@ -145,11 +145,12 @@ impl<S: IO> Wire<S> {
         }
     }
 
-    /// How much of `bytes` ends the frame that was begun.
+    /// How much of `bytes` ends the frame that was begun. What the stream was offered and could not
+    /// take is offered again as it was: TLS has made a record of it, and takes nothing shorter.
     fn rest_of_frame<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         let end = match &self.spoken {
-            Spoken::WebSocket { sent, .. } => sent.until_between_frames(bytes),
-            Spoken::Http1 { .. } | Spoken::Http2(_) => bytes.len(),
+            Spoken::WebSocket { sent, is_full } if !is_full => sent.until_between_frames(bytes),
+            _ => bytes.len(),
         };
         bytes.get(..end).unwrap_or(bytes)
     }
