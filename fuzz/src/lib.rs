@@ -229,8 +229,8 @@ pub fn admit(data: &[u8]) {
         assert_eq!(*identity.client(), client.client);
         assert!(by_key || Arc::ptr_eq(connection, &WORLD.with_certificate));
     }
-    let mut sent =
-        RequestHeader::build(head.method.clone(), head.path.as_bytes(), None).expect("a request");
+    let built = RequestHeader::build(head.method.clone(), head.path.as_bytes(), None);
+    let Ok(mut sent) = built else { return };
     for (name, value) in &request.headers {
         let _ = sent.append_header(name.clone(), value);
     }

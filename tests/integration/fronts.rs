@@ -749,9 +749,17 @@ fn r16_a_websocket_behind_a_front_ends_with_its_client_and_with_its_front() {
         scene.world.client("bob"),
         scene.world.client("carol"),
     );
+    let echoes = |wire: &mut Wire| {
+        wire.send(b"\x81\x81\0\0\0\0x");
+        wire.until(b"\x81\x01x").ends_with(b"\x81\x01x")
+    };
     let open = |client: &Identity, secret: &str| {
         let lines = format!("{}\r\nX-Front-Secret: {secret}\r\n", client_cert(client));
-        websocket(dial(&scene.world, &gateway, None), &lines)
+        // Pingora 0.9.1 ends one at once, now and then, when the backend's 101 comes very early.
+        wait_for("a WebSocket", || {
+            let mut wire = websocket(dial(&scene.world, &gateway, None), &lines);
+            echoes(&mut wire).then_some(wire)
+        })
     };
     let mut alices = open(&alice, SECRET);
     let mut bobs = open(&bob, SECRET);
@@ -760,10 +768,7 @@ fn r16_a_websocket_behind_a_front_ends_with_its_client_and_with_its_front() {
     let id = who["client_id"].as_str().unwrap();
     gateway.cli(&["client", "disable", id]).expect_success();
     assert_eq!(goodbye(&mut alices), (1008, "client_disabled".to_owned()));
-    let goes_on = |wire: &mut Wire| {
-        wire.send(b"\x81\x81\0\0\0\0x");
-        assert!(wire.until(b"\x81\x01x").ends_with(b"\x81\x01x"));
-    };
+    let goes_on = |wire: &mut Wire| assert!(echoes(wire));
     goes_on(&mut bobs);
     std::fs::write(gateway.path("a.secret"), SECRET.replace('0', "d")).unwrap();
     assert_eq!(goodbye(&mut bobs), (1008, "credential_missing".to_owned()));

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
 
 use super::backend::Backend;
-use super::python::run;
+use super::python::run_within;
 use super::wait_for;
 use super::world::{HOST, Identity, World};
 
@@ -16,6 +17,8 @@ use super::world::{HOST, Identity, World};
 const CALLERS: usize = 2;
 /// How many requests must have come before anything happens, and again after it.
 const SOME: usize = 100;
+/// Longer than anything happens; whoever runs the tests ends them before that.
+const LONG: Duration = Duration::from_hours(3);
 
 /// What became of the requests of one kind of client.
 #[derive(Debug, Deserialize)]
@@ -51,7 +54,7 @@ pub(crate) fn load(
         "callers": { "new": CALLERS, "kept": CALLERS, "h2": CALLERS },
     });
     std::thread::scope(|scope| {
-        let calling = scope.spawn(|| run("load_client.py", &given));
+        let calling = scope.spawn(|| run_within(LONG, "load_client.py", &given));
         more_requests(backend);
         happens();
         fs::write(&until, "").expect("a file in our own folder");

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -12,10 +13,18 @@ use tempfile::TempDir;
 use super::process::Process;
 use super::wait_for;
 
-/// Runs `script` (`.py` or `.mjs`) on `input`.
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Runs `script` (`.py` or `.mjs`) on `input`, for no longer than a minute.
 #[track_caller]
 pub(crate) fn run(script: &str, input: &Value) -> Value {
-    let mut child = limited(script)
+    run_within(MINUTE, script, input)
+}
+
+/// The same, for no longer than `limit`.
+#[track_caller]
+pub(crate) fn run_within(limit: Duration, script: &str, input: &Value) -> Value {
+    let mut child = limited(limit, script)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -92,12 +101,12 @@ fn command(script: &str) -> Command {
     command
 }
 
-/// The same, but for no longer than a minute; then Python says where each of its threads stands.
-fn limited(script: &str) -> Command {
+/// The same, but for no longer than `limit`; then Python says where each of its threads stands.
+fn limited(limit: Duration, script: &str) -> Command {
     let command = command(script);
     let mut limited = Command::new("timeout");
     limited
-        .args(["--signal=ABRT", "60"])
+        .args(["--signal=ABRT", &limit.as_secs().to_string()])
         .arg(command.get_program())
         .args(command.get_args())
         .env("PYTHONFAULTHANDLER", "1");
