@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::H2Options;
 use pingora::protocols::tls::SslDigest;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
@@ -96,14 +95,6 @@ impl HttpServerApp for App {
             self.gateway.account_cut(&running);
         }
         served.flatten()
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        self.proxy.h2_options()
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.proxy.server_options()
     }
 
     async fn http_cleanup(&self) {

@@ -51,13 +51,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
                 begun = tokio::time::timeout(self.idle, stream.read_buf(&mut bytes)) => begun.ok(),
                 () = left => None,
             };
-            // What was begun is taken, also when the gateway stops meanwhile.
+            // What was begun is taken, also when the gateway stops meanwhile; the wire beneath keeps its
+            // deadline.
             let head = match begun {
-                Some(Ok(1..)) => {
-                    let head = self.head(&mut stream, &mut bytes);
-                    let head = tokio::time::timeout(self.idle, head).await;
-                    head.unwrap_or(Err(NoRequest::Gone))
-                }
+                Some(Ok(1..)) => self.head(&mut stream, &mut bytes).await,
                 _ => Err(NoRequest::Gone),
             };
             let is_chunked = match head {

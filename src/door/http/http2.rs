@@ -79,11 +79,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
             proxy_digest: stream.get_proxy_digest(),
             socket_digest: stream.get_socket_digest(),
         });
-        let begun = handshake(stream, Some(options(self.limits)));
-        let mut link = match tokio::time::timeout(self.idle, begun).await {
-            Ok(Ok(link)) => link,
-            Ok(Err(error)) => return self.closed(Closed::by(&error), peer),
-            Err(_) => return,
+        // The wire beneath keeps its deadline.
+        let mut link = match handshake(stream, Some(options(self.limits))).await {
+            Ok(link) => link,
+            Err(error) => return self.closed(Closed::by(&error), peer),
         };
         let (mut stopping, mut course) = (shutdown.clone(), Course::new(self.limits));
         let mut under_way = JoinSet::new();

@@ -117,14 +117,14 @@ impl Line {
     }
 
     /// The next request of HTTP/1.1 is waited for.
-    pub fn await_head(&self) {
+    pub(super) fn await_head(&self) {
         if self.turn.load(Ordering::Relaxed) & 1 == 1 {
             self.turn.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// The head of a request of HTTP/1.1 was read.
-    pub fn has_head(&self) {
+    pub(super) fn has_head(&self) {
         if self.turn.load(Ordering::Relaxed) & 1 == 0 {
             self.turn.fetch_add(1, Ordering::Relaxed);
         }

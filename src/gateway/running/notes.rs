@@ -20,9 +20,7 @@ impl Gateway {
         // Whoever has no leave to send a body may send none, and another request in its place.
         session.set_close_on_response_before_downstream_finish(expects);
         if let Some(connection) = connection(session) {
-            let line = connection.line();
-            line.has_head();
-            exchange.serving = Some(line.serve());
+            exchange.serving = Some(connection.line().serve());
         }
         let Some(running) = &exchange.running else {
             return;
