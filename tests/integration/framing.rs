@@ -16,15 +16,16 @@ use crate::support::s_client::Transcript;
 use crate::support::wait_for;
 use crate::support::world::{HOST, Identity, World};
 
-struct Setting {
-    backend: Backend,
-    gateway: Gateway,
-    alice: Identity,
-    _world: World,
+/// A gateway, a backend and a client, without anything of its own.
+pub(crate) struct Setting {
+    pub(crate) backend: Backend,
+    pub(crate) gateway: Gateway,
+    pub(crate) alice: Identity,
+    pub(crate) world: World,
 }
 
 impl Setting {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (world, backend) = (World::new(), Backend::start());
         let gateway = Gateway::start(&world, &backend);
         let alice = world.client("alice");
@@ -32,7 +33,7 @@ impl Setting {
             backend,
             gateway,
             alice,
-            _world: world,
+            world,
         }
     }
 

@@ -3,32 +3,13 @@
 
 use serde_json::{Value, json};
 
-use crate::support::backend::Backend;
-use crate::support::gateway::{Gateway, secret};
+use super::framing::Setting;
+use crate::support::gateway::secret;
 use crate::support::python::run;
 use crate::support::signature::verify;
-use crate::support::world::{HOST, Identity, World};
-
-struct Setting {
-    backend: Backend,
-    gateway: Gateway,
-    alice: Identity,
-    world: World,
-}
+use crate::support::world::HOST;
 
 impl Setting {
-    fn new() -> Self {
-        let (world, backend) = (World::new(), Backend::start());
-        let gateway = Gateway::start(&world, &backend);
-        let alice = world.client("alice");
-        Self {
-            backend,
-            gateway,
-            alice,
-            world,
-        }
-    }
-
     fn client(&self, script: &str, what: &Value) -> Value {
         let mut input = json!({
             "address": self.gateway.address(),

@@ -202,10 +202,18 @@ fn o13_the_connections_of_one_address_are_bounded_and_those_of_others_are_not() 
 #[test]
 fn o13_beyond_all_connections_new_ones_are_refused_and_those_that_are_there_served() {
     let (world, backend) = (World::new(), Backend::start());
-    let gateway = Gateway::builder(&world)
-        .set("limits.connections", 3)
-        .echo(&backend)
-        .start();
+    let gateway = |connections: i64| {
+        Gateway::builder(&world)
+            .set("limits.connections", connections)
+            .echo(&backend)
+            .start()
+    };
+    // The control: where there may be more, one more is let in.
+    let control = gateway(1000);
+    let _held = [(); 4].map(|()| open_wire(&world, &control).unwrap());
+    assert_eq!(connections(&control, "open"), 4.0);
+
+    let gateway = gateway(3);
     let mut held = [(); 3].map(|()| open_wire(&world, &gateway).unwrap());
     assert!(open_wire(&world, &gateway).is_err());
     assert_eq!(rejected(&gateway, "connections"), 1.0);
@@ -266,6 +274,15 @@ fn o13_handshakes_are_bounded_by_the_second_for_each_address_and_for_all() {
 #[test]
 fn p6_connections_count_for_the_address_that_the_balancer_names() {
     let (world, backend) = (World::new(), Backend::start());
+    // The control: by its own address, the balancer itself is limited.
+    let control = for_all(&world, &backend)
+        .set("limits.connections_per_address", 2)
+        .set("listener.handshake_timeout", "1m")
+        .start();
+    let _held = half_open(control.address(), 3);
+    wait_for("the third to be refused", || {
+        (rejected(&control, "connections_per_address") > 0.0).then_some(())
+    });
     let balancers = toml::Value::Array(vec!["127.0.0.1".into()]);
     let gateway = for_all(&world, &backend)
         .set("listener.proxy_protocol_from", balancers)
@@ -391,6 +408,12 @@ fn p6_an_address_in_a_header_counts_for_nothing() {
     let gateway = for_all(&world, &backend)
         .set("limits.wrong_keys_per_address", 3)
         .start();
+    // The control: whoever does have other addresses is not limited.
+    for number in 10..30 {
+        let ask = guess(&gateway, &unknown_key());
+        let ask = from(ask, &format!("127.0.0.{number}"));
+        ask.send().expect_refusal(401, "key_invalid");
+    }
     let mut number = 0;
     // One that pretends to be others.
     until_limited(20, || {
