@@ -64,17 +64,20 @@ fn drip_head(wire: &mut Wire) -> Vec<u8> {
     wire.until(b"\r\n\r\n")
 }
 
+/// A gateway with this setting of connections.
+fn with(world: &World, backend: &Backend, setting: &str, value: &str) -> Gateway {
+    Gateway::builder(world)
+        .set(&format!("connections.{setting}"), value)
+        .echo(backend)
+        .start()
+}
+
 /// R18, O13: each byte comes in time, and the whole does not.
 #[test]
 fn r18_a_head_that_drips_is_answered_and_closed_at_its_deadline() {
     let (world, backend) = (World::new(), Backend::start());
     let alice = world.client("alice");
-    let gateway = |head_timeout: &str| {
-        Gateway::builder(&world)
-            .set("connections.head_timeout", head_timeout)
-            .echo(&backend)
-            .start()
-    };
+    let gateway = |head_timeout| with(&world, &backend, "head_timeout", head_timeout);
     // The attack: with no deadline it is waited for, and served.
     let patient = gateway(NEVER);
     let answer = drip_head(&mut dial(&world, &patient, Some(&alice)));
@@ -107,12 +110,7 @@ fn r18_a_head_that_drips_is_answered_and_closed_at_its_deadline() {
 fn r18_half_a_preface_and_half_a_header_block_of_http2_end_at_their_deadline() {
     let (world, backend) = (World::new(), Backend::start());
     let alice = world.client("alice");
-    let gateway = |head_timeout: &str| {
-        Gateway::builder(&world)
-            .set("connections.head_timeout", head_timeout)
-            .echo(&backend)
-            .start()
-    };
+    let gateway = |head_timeout| with(&world, &backend, "head_timeout", head_timeout);
     let (patient, strict) = (gateway(NEVER), gateway("1s"));
     let half = b"\0\0\x20\x01\x05\0\0\0\x01\x82";
     // The first byte of a block that CONTINUATION has to end.
@@ -208,12 +206,7 @@ fn o13_a_body_that_drips_is_answered_and_closed() {
 fn o13_a_client_that_does_not_read_is_given_up() {
     let (world, backend) = (World::new(), Backend::start());
     let alice = world.client("alice");
-    let gateway = |write_timeout: &str| {
-        Gateway::builder(&world)
-            .set("connections.write_timeout", write_timeout)
-            .echo(&backend)
-            .start()
-    };
+    let gateway = |write_timeout| with(&world, &backend, "write_timeout", write_timeout);
     let ask = |gateway: &Gateway| {
         let mut wire = dial(&world, gateway, Some(&alice));
         let head = format!("GET /bytes?n=1000000000 HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
@@ -238,12 +231,7 @@ fn o13_a_client_that_does_not_read_is_given_up() {
 fn r16_an_old_connection_is_wound_up() {
     let (world, backend) = (World::new(), Backend::start());
     let alice = world.client("alice");
-    let gateway = |max_age: &str| {
-        Gateway::builder(&world)
-            .set("connections.max_age", max_age)
-            .echo(&backend)
-            .start()
-    };
+    let gateway = |max_age| with(&world, &backend, "max_age", max_age);
     let (patient, strict) = (gateway(NEVER), gateway("2s"));
     // The attack: it is kept for as long as its client likes.
     let mut kept = dial(&world, &patient, Some(&alice));
@@ -275,16 +263,25 @@ fn r16_an_old_connection_is_wound_up() {
     assert!(rest.ends_with(b"0\r\n\r\n"), "{rest:?}");
 }
 
-/// A WebSocket, opened by hand.
-pub(crate) fn websocket(mut wire: Wire, credential: &str) -> Wire {
+/// A WebSocket that echoes, opened by hand. Pingora 0.9.1 ends one at once, now and then, when the backend
+/// answers 101 before it has noted that no body comes (docs/CONNECTIONS.md); then it is opened again.
+pub(crate) fn websocket(dial: impl Fn() -> Wire, credential: &str) -> Wire {
     let head = format!(
         "GET /live HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{credential}\r\n"
     );
-    wire.send(head.as_bytes());
-    let answer = wire.until(b"\"method\"");
-    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{answer:?}");
-    wire
+    wait_for("a WebSocket", || {
+        let mut wire = dial();
+        wire.send(head.as_bytes());
+        let answer = wire.until(b"\"method\"");
+        assert!(answer.starts_with(b"HTTP/1.1 101 "), "{answer:?}");
+        echoes(&mut wire).then_some(wire)
+    })
+}
+
+/// Whether it goes on.
+pub(crate) fn echoes(wire: &mut Wire) -> bool {
+    wire.send(b"\x81\x81\0\0\0\0x") && wire.until(b"\x81\x01x").ends_with(b"\x81\x01x")
 }
 
 /// The status and reason of the close frame with which it ends.
@@ -325,7 +322,7 @@ fn k8_a_websocket_of_a_revoked_key_is_closed_with_the_reason() {
     let keys = [&alice, &bob].map(|client| gateway.claim_key(client));
     let open = |key: &str| {
         let credential = format!("Authorization: Bearer {key}\r\n");
-        websocket(dial(&world, &gateway, None), &credential)
+        websocket(|| dial(&world, &gateway, None), &credential)
     };
     let mut other = open(&keys[1]);
     let told = std::thread::scope(|scope| {
@@ -370,14 +367,13 @@ fn r16_a_websocket_ends_with_its_certificate() {
     let lasting = world.client("lasting");
     let brief = world.client_like(leaf("brief").dates(-60, 6));
     let [mut lasting, mut brief] =
-        [&lasting, &brief].map(|client| websocket(dial(&world, &gateway, Some(client)), ""));
+        [&lasting, &brief].map(|client| websocket(|| dial(&world, &gateway, Some(client)), ""));
     assert_eq!(
         goodbye(&mut brief),
         (1008, "certificate_expired".to_owned())
     );
     // The attack: what has not ended goes on.
-    lasting.send(b"\x81\x81\0\0\0\0x");
-    assert!(lasting.until(b"\x81\x01x").ends_with(b"\x81\x01x"));
+    assert!(echoes(&mut lasting));
 }
 
 /// Disabled, browned out, retired: each by the command of the operator.
@@ -387,7 +383,7 @@ fn whoever_loses_access_is_cut_off_with_the_code_that_the_next_request_gets() {
     let server = Server::start("websocket_server.py");
     let gateway = live(&world, &server).route("/", "live", "either").start();
     let alice = world.client("alice");
-    websocket(dial(&world, &gateway, Some(&alice)), "");
+    websocket(|| dial(&world, &gateway, Some(&alice)), "");
     let who = gateway.curl("/.well-known/keyferry/whoami");
     let who = who.certificate(&alice).send().expect_status(200).json();
     let client = who["client_id"].as_str().unwrap().to_owned();
@@ -420,7 +416,7 @@ fn whoever_loses_access_is_cut_off_with_the_code_that_the_next_request_gets() {
         let mut wire = wait_for("access", || {
             let answer = gateway.curl("/").certificate(&alice).send();
             (answer.status != 403 && answer.status != 401)
-                .then(|| websocket(dial(&world, &gateway, Some(&alice)), ""))
+                .then(|| websocket(|| dial(&world, &gateway, Some(&alice)), ""))
         });
         gateway.cli(&command).expect_success();
         assert_eq!(goodbye(&mut wire), (1008, code.to_owned()));
@@ -445,7 +441,7 @@ fn o1_a_lost_store_cuts_nobody_off() {
         .route("/", "live", "either")
         .start();
     let alice = world.client("alice");
-    let mut wire = websocket(dial(&world, &gateway, Some(&alice)), "");
+    let mut wire = websocket(|| dial(&world, &gateway, Some(&alice)), "");
     store.stop();
     // The attack: a new request is refused by then.
     wait_for("max_stale", || {

@@ -14,7 +14,7 @@ use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use serde_json::json;
 use toml::{Table, Value, toml};
 
-use super::connections::{dial, goodbye, websocket};
+use super::connections::{dial, echoes, goodbye, websocket};
 use crate::support::backend::Backend;
 use crate::support::curl::Curl;
 use crate::support::front::{Front, Kind};
@@ -749,17 +749,9 @@ fn r16_a_websocket_behind_a_front_ends_with_its_client_and_with_its_front() {
         scene.world.client("bob"),
         scene.world.client("carol"),
     );
-    let echoes = |wire: &mut Wire| {
-        wire.send(b"\x81\x81\0\0\0\0x");
-        wire.until(b"\x81\x01x").ends_with(b"\x81\x01x")
-    };
     let open = |client: &Identity, secret: &str| {
         let lines = format!("{}\r\nX-Front-Secret: {secret}\r\n", client_cert(client));
-        // Pingora 0.9.1 ends one at once, now and then, when the backend's 101 comes very early.
-        wait_for("a WebSocket", || {
-            let mut wire = websocket(dial(&scene.world, &gateway, None), &lines);
-            echoes(&mut wire).then_some(wire)
-        })
+        websocket(|| dial(&scene.world, &gateway, None), &lines)
     };
     let mut alices = open(&alice, SECRET);
     let mut bobs = open(&bob, SECRET);
