@@ -121,7 +121,7 @@ fuzz: build-tools ## give each target to a fuzzer for a minute (SECONDS_EACH=60,
 
 .PHONY: slowloris
 slowloris: build-tools ## 5,000 clients that drip, with deadlines and without, and print what others saw (docs/CONNECTIONS.md)
-	ulimit -n 16384; KEYFERRY_SLOWLORIS=$${KEYFERRY_SLOWLORIS:-5000} cargo test --locked --test slowloris -- --nocapture
+	ulimit -n 16384; KEYFERRY_SLOWLORIS=$${KEYFERRY_SLOWLORIS:-5000} cargo test --locked --release --test slowloris -- --nocapture
 
 .PHONY: doctest
 doctest: build-tools ## the documentation's examples run

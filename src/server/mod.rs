@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::ListenerConfig;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::proxy::HttpProxy;
 use pingora::server::Server;
 use pingora::server::configuration::{Opt, ServerConf};
@@ -60,6 +61,10 @@ use stop::{LAST_WORDS, Stop};
 
 /// How often a request is sent to a backend at most: once, and once more where that is safe.
 const ATTEMPTS: usize = 2;
+/// How many bytes of TLS are read from a client at once, beside large records, which are read directly:
+/// each connection has room for them as long as it lives. Pingora's own size is 64 KiB.
+const READ_BUFFER: usize = 4096;
+
 /// Why the gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -209,7 +214,8 @@ fn add(
     services.stages.are_open(door.lines());
     let parting = Parting::new(door, services.stages);
     let mut gateway = Service::new("gateway".to_owned(), parting);
-    gateway.add_listener(ListenerConfig::tcp(listens.public.to_string()));
+    let buffer = L4BufferSettings::default().read(READ_BUFFER);
+    gateway.add_listener(ListenerConfig::tcp(listens.public.to_string()).l4_buffer(buffer));
     // It answers at once; until the directory is loaded, credentials get 503.
     services.listening(gateway, Until::Closed);
 }

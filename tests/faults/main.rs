@@ -16,6 +16,8 @@ mod data;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod listed;
+#[cfg(test)]
 mod load;
 #[cfg(test)]
 mod measure;

@@ -76,21 +76,21 @@ impl Scene {
 
 impl Single {
     pub(crate) fn start(options: &[&str], max_stale: &str) -> Self {
-        Self::start_with(options, &[("store.max_stale", max_stale)])
+        Self::start_with(options, |gateway, _| {
+            gateway.set("store.max_stale", max_stale)
+        })
     }
 
-    /// The same, with these settings of the gateways.
-    pub(crate) fn start_with(options: &[&str], settings: &[(&str, &str)]) -> Self {
+    /// The same, with gateways that `adapt` has made different.
+    pub(crate) fn start_with(
+        options: &[&str],
+        adapt: impl for<'a> Fn(Builder<'a>, &World) -> Builder<'a>,
+    ) -> Self {
         let scene = Scene::new();
         let redis = scene.wait(RedisServer::start(options));
         let proxy = Proxy::to(redis.port());
-        let [one, other] = [proxy.url(), redis.url()].map(|url| {
-            let mut gateway = scene.gateway().redis(&url);
-            for (path, value) in settings {
-                gateway = gateway.set(path, *value);
-            }
-            gateway.start()
-        });
+        let [one, other] = [proxy.url(), redis.url()]
+            .map(|url| adapt(scene.gateway().redis(&url), &scene.world).start());
         Self {
             one,
             other,

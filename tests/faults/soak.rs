@@ -1,5 +1,6 @@
-//! Everything at once for a long time: known and new clients, keys that are revoked, reloads, a Redis
-//! that restarts, connections that are cut or come to nothing. `make soak` goes on for an hour.
+//! Everything at once for a long time: known and new clients, keys that are revoked, revocation lists
+//! that change, WebSockets, reloads, a Redis that restarts, connections that are cut or come to nothing.
+//! `make soak` goes on for an hour.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -7,13 +8,16 @@ use std::time::Duration;
 
 use keyferry::clock;
 
+use super::listed::{Listed, asking};
 use super::load::Load;
 use super::measure::Held;
 use super::people::{Caller, Group, certificate, stranger};
 use super::scene::{LONG, Single};
 use crate::support::gateway::Gateway;
 use crate::support::proxy::Mode;
+use crate::support::python::Server;
 use crate::support::wait_for;
+use crate::support::websocket::echoes;
 use crate::support::wire::Tls;
 use crate::support::world::World;
 
@@ -27,8 +31,9 @@ const IN_VAIN: usize = 25;
 const ROOM: u64 = 16 << 20;
 /// What it may need for a client more, with its certificates, keys and what was seen of it.
 const EACH: u64 = 4096;
-/// How many more files may be open: connections of clients and of the store come and go.
-const FILES: usize = 40;
+/// How many more files may be open: connections of clients and of the store come and go, and those to a
+/// backend as it was before a reload are kept for a minute.
+const FILES: usize = 100;
 /// How many more threads: those for files come and go.
 const THREADS: u64 = 4;
 
@@ -47,27 +52,30 @@ fn time() -> Duration {
 /// judges every answer).
 #[test]
 fn nothing_grows_and_nobody_good_is_refused_whatever_goes_on() {
-    let quiet = [
-        ("store.max_stale", LONG),
-        ("telemetry.log", "warn,audit=off"),
-    ];
+    let server = Server::start("websocket_server.py");
     let Single {
         one,
         other,
         proxy,
         mut redis,
         scene,
-    } = Single::start_with(&DURABLE, &quiet);
+    } = Single::start_with(&DURABLE, |gateway, world| {
+        asking(gateway, world, &server)
+            .set("store.max_stale", LONG)
+            .set("telemetry.log", "warn,audit=off")
+    });
     let tls = Tls::trusting(&scene.world.servers.x509);
     let (begun, time) = (clock::monotonic(), time());
     let mut held = Vec::new();
     let known = scene.world.client("known");
     one.curl("/").certificate(&known).send().expect_status(200);
+    let mut listed = Listed::new(&scene.world, &tls, [&one, &other]);
+    let (_, mut lasting) = listed.open("lasting");
     let calls = Load::new(&scene.world, [&one, &other], &|_| true);
     let story = |load: &Load<'_>| {
         load.fault(|| ());
         for turn in 0.. {
-            match turn % 4 {
+            match turn % 5 {
                 0 => {
                     redis.stop();
                     let waits = |heard: &_| is(heard, Group::New, 503);
@@ -76,11 +84,13 @@ fn nothing_grows_and_nobody_good_is_refused_whatever_goes_on() {
                 }
                 1 => proxy.set_live(Mode::Reset),
                 2 => come_to_nothing(&tls, &scene.world, &one),
+                3 => listed.one_more(),
                 _ => [&one, &other].into_iter().for_each(|at| reload(at, turn)),
             }
             let comes = |heard: &_| is(heard, Group::New, 200);
             load.until("somebody new to be let in", 2, comes);
             load.rounds();
+            assert!(echoes(&mut lasting), "a WebSocket goes on");
             held.push(Held::by(&one, begun.elapsed()));
             scene.backend.forget();
             if begun.elapsed() > time {

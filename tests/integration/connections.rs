@@ -10,6 +10,7 @@ use crate::support::gateway::{Builder, Gateway};
 use crate::support::pki::leaf;
 use crate::support::python::{Server, run};
 use crate::support::store::SharedStore;
+use crate::support::websocket::{echoes, goodbye, websocket};
 use crate::support::wire::{Shown, Tls, Wire};
 use crate::support::world::{HOST, Identity, World};
 use crate::support::{linger, wait_for};
@@ -261,38 +262,6 @@ fn r16_an_old_connection_is_wound_up() {
     backend.proceed();
     let rest = wire.until(b"0\r\n\r\n");
     assert!(rest.ends_with(b"0\r\n\r\n"), "{rest:?}");
-}
-
-/// A WebSocket that echoes, opened by hand. Pingora 0.9.1 ends one at once, now and then, when the backend
-/// answers 101 before it has noted that no body comes (docs/CONNECTIONS.md); then it is opened again.
-pub(crate) fn websocket(dial: impl Fn() -> Wire, credential: &str) -> Wire {
-    let head = format!(
-        "GET /live HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{credential}\r\n"
-    );
-    wait_for("a WebSocket", || {
-        let mut wire = dial();
-        wire.send(head.as_bytes());
-        let answer = wire.until(b"\"method\"");
-        assert!(answer.starts_with(b"HTTP/1.1 101 "), "{answer:?}");
-        echoes(&mut wire).then_some(wire)
-    })
-}
-
-/// Whether it goes on.
-pub(crate) fn echoes(wire: &mut Wire) -> bool {
-    wire.send(b"\x81\x81\0\0\0\0x") && wire.until(b"\x81\x01x").ends_with(b"\x81\x01x")
-}
-
-/// The status and reason of the close frame with which it ends.
-pub(crate) fn goodbye(wire: &mut Wire) -> (u16, String) {
-    let (rest, _) = wire.rest();
-    let at = rest.windows(2).rposition(|two| two[0] == 0x88);
-    let frame = &rest[at.expect("a close frame")..];
-    let length = usize::from(frame[1]);
-    assert_eq!(frame.len(), 2 + length, "it is the last of all");
-    let status = u16::from_be_bytes([frame[2], frame[3]]);
-    (status, String::from_utf8(frame[4..].to_vec()).unwrap())
 }
 
 fn live<'a>(world: &'a World, server: &Server) -> Builder<'a> {

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::support::backend::Backend;
 use crate::support::gateway::{Builder, Gateway};
 use crate::support::python::{Server, run};
+use crate::support::websocket;
 use crate::support::wire::{Shown, Tls, Wire};
 use crate::support::world::{HOST, Identity, World};
 use crate::support::{linger, wait_for};
@@ -102,14 +103,6 @@ fn in_front(world: &World, address: SocketAddr) -> Builder<'_> {
         .route("/", "raw", "either")
 }
 
-fn ask_for_websocket(wire: &mut Wire) {
-    let head = format!(
-        "GET /live HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    wire.send(head.as_bytes());
-}
-
 /// Drips one byte after the other until the connection ends, or for some seconds; whether it ended.
 fn drip(wire: &mut Wire) -> bool {
     (0..50).any(|_| !wire.is_quiet_for(Duration::from_millis(100)) || !wire.send(b"x"))
@@ -155,7 +148,7 @@ fn a_websocket_that_is_full_gets_whole_frames_and_its_close() {
     let alice = world.client("alice");
     let tls = Tls::trusting(&world.servers.x509);
     let mut wire = dial(&gateway, &tls, Some(&alice));
-    ask_for_websocket(&mut wire);
+    websocket::ask(&mut wire, "");
     wait_for("it to be open", || {
         gateway
             .metric("keyferry_requests_under_way")
@@ -254,7 +247,7 @@ fn a_websocket_whose_client_is_silent_goes_on() {
     let alice = world.client("alice");
     let tls = Tls::trusting(&world.servers.x509);
     let mut wire = dial(&gateway, &tls, Some(&alice));
-    ask_for_websocket(&mut wire);
+    websocket::ask(&mut wire, "");
     wire.until(b"\r\n\r\n");
     assert!(wire.is_quiet_for(Duration::from_secs(62)));
     wire.send(b"\x81\x81\0\0\0\0x");

@@ -14,7 +14,7 @@ use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use serde_json::json;
 use toml::{Table, Value, toml};
 
-use super::connections::{dial, echoes, goodbye, websocket};
+use super::connections::dial;
 use crate::support::backend::Backend;
 use crate::support::curl::Curl;
 use crate::support::front::{Front, Kind};
@@ -22,6 +22,7 @@ use crate::support::gateway::{Builder, Gateway};
 use crate::support::pki::{Issued, leaf, now, root, server};
 use crate::support::python::{Server, run};
 use crate::support::wait_for;
+use crate::support::websocket::{echoes, goodbye, websocket};
 use crate::support::wire::Wire;
 use crate::support::world::{HOST, Identity, World};
 

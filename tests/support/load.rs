@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -55,12 +56,26 @@ pub(crate) fn load(
     });
     std::thread::scope(|scope| {
         let calling = scope.spawn(|| run_within(LONG, "load_client.py", &given));
-        more_requests(backend);
-        happens();
-        fs::write(&until, "").expect("a file in our own folder");
+        {
+            // Also when it ends in a panic, or they would go on calling.
+            let _until = Until(&until);
+            more_requests(backend);
+            happens();
+        }
         let told = calling.join().expect("its own assertions hold");
         serde_json::from_value(told).expect("what the script promises")
     })
+}
+
+/// A file that is there from its end on.
+struct Until<'a>(&'a Path);
+
+impl Drop for Until<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(self.0, "") {
+            eprintln!("the callers are not told to stop: {error}");
+        }
+    }
 }
 
 /// Waits until more requests have come to the backend.

@@ -28,6 +28,7 @@ pub(crate) mod s_client;
 pub(crate) mod scene;
 pub(crate) mod signature;
 pub(crate) mod store;
+pub(crate) mod websocket;
 pub(crate) mod wire;
 pub(crate) mod world;
 

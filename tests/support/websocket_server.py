@@ -1,5 +1,5 @@
 """A WebSocket server: first a message with the request as it came, {target, headers}; then every
-message back. Writes `port N`."""
+message back. It sends no pings, which clients by hand would not answer. Writes `port N`."""
 
 import json
 
@@ -14,6 +14,6 @@ def echo(connection):
         connection.send(message)
 
 
-with serve(echo, "127.0.0.1", 0) as server:
+with serve(echo, "127.0.0.1", 0, ping_interval=None) as server:
     print(f"port {server.socket.getsockname()[1]}", flush=True)
     server.serve_forever()
