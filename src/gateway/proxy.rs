@@ -65,10 +65,13 @@ impl ProxyHttp for Proxy {
     /// Chooses an address of the route's backend; another one at the next attempt.
     async fn upstream_peer(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
-        let peer = exchange.backend().and_then(upstream::Backend::peer);
+        let upgrades = session.is_upgrade_req();
+        let peer = exchange
+            .backend()
+            .and_then(|backend| backend.peer(upgrades));
         let Some(peer) = peer else {
             return Error::e_explain(
                 ErrorType::ConnectNoRoute,

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::discovery::Names;
+use super::upgrade::Connector;
 use crate::secret::SecretBytes;
 use crate::telemetry::Metrics;
 use crate::tls::error::ErrorStack;
@@ -29,7 +30,7 @@ const IDLE: Duration = Duration::from_secs(50);
 /// How many requests share one HTTP/2 connection to a backend.
 const STREAMS: usize = 100;
 
-/// How many were set up so far.
+/// How many groups of connections there are so far.
 static BACKENDS: AtomicU64 = AtomicU64::new(1);
 
 /// What is to be known of a backend.
@@ -113,6 +114,8 @@ pub struct Backend {
     settings: Settings,
     addresses: Arc<LoadBalancer<RoundRobin>>,
     template: HttpPeer,
+    /// The same, for requests that ask for a WebSocket.
+    upgrading: HttpPeer,
     answer_seconds: Histogram,
     failures: IntCounter,
 }
@@ -128,6 +131,9 @@ impl Backend {
         // One that takes another's place must not go on with its connections, nor one beside it:
         // Pingora does not look at whom they trust.
         template.group_key = BACKENDS.fetch_add(1, Ordering::Relaxed);
+        let mut upgrading = template.clone();
+        upgrading.group_key = BACKENDS.fetch_add(1, Ordering::Relaxed);
+        upgrading.options.custom_l4 = Some(Arc::new(Connector));
         let mut addresses: LoadBalancer<RoundRobin> =
             LoadBalancer::from_backends(Backends::new(Box::new(Names(settings.addresses.clone()))));
         addresses.update_frequency = Some(RESOLVE_EVERY);
@@ -142,6 +148,7 @@ impl Backend {
         Ok(Self {
             addresses: Arc::new(addresses),
             template,
+            upgrading,
             answer_seconds: metrics
                 .upstream_seconds
                 .with_label_values(&[&settings.name]),
@@ -182,10 +189,16 @@ impl Backend {
         Arc::clone(&self.addresses)
     }
 
-    /// The next address that is well; none when none is.
+    /// The next address that is well; none when none is. `upgrades` says whether the request asks for
+    /// a WebSocket.
     #[must_use]
-    pub fn peer(&self) -> Option<HttpPeer> {
-        let mut peer = self.template.clone();
+    pub fn peer(&self, upgrades: bool) -> Option<HttpPeer> {
+        let template = if upgrades {
+            &self.upgrading
+        } else {
+            &self.template
+        };
+        let mut peer = template.clone();
         peer._address = self.addresses.select(b"", 256)?.addr;
         Some(peer)
     }

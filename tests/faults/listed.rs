@@ -1,4 +1,4 @@
-//! Clients that come to be on a revocation list, with a WebSocket open.
+//! Clients that come to be on a revocation list while they have a `WebSocket` open.
 
 use std::fs;
 
@@ -55,8 +55,7 @@ impl<'a> Listed<'a> {
     /// The WebSocket of a client of that name, which nobody has heard of before.
     pub(crate) fn open(&self, name: &str) -> (Shown, Wire) {
         let shown = certificate(self.world, name);
-        let dial = || self.dial(self.gateways[0], &shown);
-        let wire = websocket(dial, "");
+        let wire = websocket(self.dial(self.gateways[0], &shown), "");
         (shown, wire)
     }
 

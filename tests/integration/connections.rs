@@ -291,7 +291,7 @@ fn k8_a_websocket_of_a_revoked_key_is_closed_with_the_reason() {
     let keys = [&alice, &bob].map(|client| gateway.claim_key(client));
     let open = |key: &str| {
         let credential = format!("Authorization: Bearer {key}\r\n");
-        websocket(|| dial(&world, &gateway, None), &credential)
+        websocket(dial(&world, &gateway, None), &credential)
     };
     let mut other = open(&keys[1]);
     let told = std::thread::scope(|scope| {
@@ -336,7 +336,7 @@ fn r16_a_websocket_ends_with_its_certificate() {
     let lasting = world.client("lasting");
     let brief = world.client_like(leaf("brief").dates(-60, 6));
     let [mut lasting, mut brief] =
-        [&lasting, &brief].map(|client| websocket(|| dial(&world, &gateway, Some(client)), ""));
+        [&lasting, &brief].map(|client| websocket(dial(&world, &gateway, Some(client)), ""));
     assert_eq!(
         goodbye(&mut brief),
         (1008, "certificate_expired".to_owned())
@@ -352,7 +352,7 @@ fn whoever_loses_access_is_cut_off_with_the_code_that_the_next_request_gets() {
     let server = Server::start("websocket_server.py");
     let gateway = live(&world, &server).route("/", "live", "either").start();
     let alice = world.client("alice");
-    websocket(|| dial(&world, &gateway, Some(&alice)), "");
+    websocket(dial(&world, &gateway, Some(&alice)), "");
     let who = gateway.curl("/.well-known/keyferry/whoami");
     let who = who.certificate(&alice).send().expect_status(200).json();
     let client = who["client_id"].as_str().unwrap().to_owned();
@@ -385,7 +385,7 @@ fn whoever_loses_access_is_cut_off_with_the_code_that_the_next_request_gets() {
         let mut wire = wait_for("access", || {
             let answer = gateway.curl("/").certificate(&alice).send();
             (answer.status != 403 && answer.status != 401)
-                .then(|| websocket(|| dial(&world, &gateway, Some(&alice)), ""))
+                .then(|| websocket(dial(&world, &gateway, Some(&alice)), ""))
         });
         gateway.cli(&command).expect_success();
         assert_eq!(goodbye(&mut wire), (1008, code.to_owned()));
@@ -410,7 +410,7 @@ fn o1_a_lost_store_cuts_nobody_off() {
         .route("/", "live", "either")
         .start();
     let alice = world.client("alice");
-    let mut wire = websocket(|| dial(&world, &gateway, Some(&alice)), "");
+    let mut wire = websocket(dial(&world, &gateway, Some(&alice)), "");
     store.stop();
     // The attack: a new request is refused by then.
     wait_for("max_stale", || {

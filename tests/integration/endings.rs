@@ -9,10 +9,10 @@ use serde_json::json;
 use crate::support::backend::Backend;
 use crate::support::gateway::{Builder, Gateway};
 use crate::support::python::{Server, run};
+use crate::support::wait_for;
 use crate::support::websocket;
 use crate::support::wire::{Shown, Tls, Wire};
 use crate::support::world::{HOST, Identity, World};
-use crate::support::{linger, wait_for};
 
 /// The preface of HTTP/2, and SETTINGS without any.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -40,52 +40,63 @@ fn wait_for_log(gateway: &Gateway, words: &str) {
     wait_for(words, || gateway.log().contains(words).then_some(()));
 }
 
-/// A backend that reads the head of each request and goes on with `serve`.
+/// A backend that does this with each connection.
 #[expect(
     clippy::disallowed_methods,
     reason = "a backend is no part of the gateway"
 )]
-fn raw(serve: fn(TcpStream)) -> SocketAddr {
+fn backend(serve: fn(TcpStream)) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            std::thread::spawn(move || {
-                let (mut stream, mut head) = (stream.unwrap(), Vec::new());
-                let mut byte = [0];
-                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n > 0) {
-                    head.push(byte[0]);
-                }
-                if head.ends_with(b"\r\n\r\n") {
-                    serve(stream);
-                }
-            });
+            std::thread::spawn(move || serve(stream.unwrap()));
         }
     });
     address
 }
 
-/// Agrees to speak WebSocket, like a server that has to think about it: Pingora ends a WebSocket at
-/// once whose 101 is there before it has noted that the request has no body.
-fn upgrade(stream: &mut TcpStream) {
-    linger(Duration::from_millis(50));
-    let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
-                  Upgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-    stream.write_all(answer.as_bytes()).unwrap();
+/// Whether there is a request; its head is read.
+fn is_asked(stream: &mut TcpStream) -> bool {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n > 0) {
+        head.push(byte[0]);
+    }
+    head.ends_with(b"\r\n\r\n")
 }
 
-/// Sends back what it gets.
+/// Agrees to speak WebSocket.
+const AGREED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+/// A WebSocket that sends back what it gets.
 fn echoing(mut stream: TcpStream) {
-    upgrade(&mut stream);
+    if is_asked(&mut stream) {
+        stream.write_all(AGREED.as_bytes()).unwrap();
+        echo(stream);
+    }
+}
+
+/// The same, of one that agrees before it is asked.
+fn hasty(mut stream: TcpStream) {
+    stream.write_all(AGREED.as_bytes()).unwrap();
+    if is_asked(&mut stream) {
+        echo(stream);
+    }
+}
+
+fn echo(mut stream: TcpStream) {
     let mut from = stream.try_clone().unwrap();
     let _ended = std::io::copy(&mut from, &mut stream);
 }
 
-/// Sends messages without end.
+/// A WebSocket that sends messages without end.
 fn flooding(mut stream: TcpStream) {
-    upgrade(&mut stream);
-    let many = FRAME.repeat(100);
-    while stream.write_all(&many).is_ok() {}
+    if is_asked(&mut stream) {
+        stream.write_all(AGREED.as_bytes()).unwrap();
+        let many = FRAME.repeat(100);
+        while stream.write_all(&many).is_ok() {}
+    }
 }
 
 /// Reads, and says nothing.
@@ -142,7 +153,7 @@ fn a_websocket_hears_that_the_gateway_stops() {
 #[test]
 fn a_websocket_that_is_full_gets_whole_frames_and_its_close() {
     let world = World::new();
-    let mut gateway = in_front(&world, raw(flooding))
+    let mut gateway = in_front(&world, backend(flooding))
         .set("shutdown.drain_timeout", "1s")
         .start();
     let alice = world.client("alice");
@@ -213,7 +224,7 @@ fn o13_what_was_refused_is_heard_and_holds_no_connection_with_its_body() {
 /// O13: who asks for leave to send a body, and sends it without, is measured like anybody.
 #[test]
 fn o13_a_body_that_nobody_asked_for_is_measured_too() {
-    let (world, address) = (World::new(), raw(silent));
+    let (world, address) = (World::new(), backend(silent));
     let alice = world.client("alice");
     let tls = Tls::trusting(&world.servers.x509);
     let gateway = |rate: i64| {
@@ -239,10 +250,27 @@ fn o13_a_body_that_nobody_asked_for_is_measured_too() {
     assert!(waiting.is_quiet_for(Duration::from_millis(100)));
 }
 
+/// The answer is there before the gateway looks for it, as from a backend on the same machine.
+#[test]
+fn a_websocket_goes_on_however_soon_its_backend_agrees() {
+    let (world, address) = (World::new(), backend(hasty));
+    let gateway = in_front(&world, address).start();
+    let alice = world.client("alice");
+    let tls = Tls::trusting(&world.servers.x509);
+    for _ in 0..40 {
+        let mut wire = dial(&gateway, &tls, Some(&alice));
+        websocket::ask(&mut wire, "");
+        let answer = wire.until(b"\r\n\r\n");
+        assert!(answer.starts_with(b"HTTP/1.1 101 "), "{answer:?}");
+        wire.send(b"\x81\x81\0\0\0\0x");
+        assert_eq!(wire.until(b"x"), b"\x81\x81\0\0\0\0x");
+    }
+}
+
 /// Longer than Pingora waits for what a client sends.
 #[test]
 fn a_websocket_whose_client_is_silent_goes_on() {
-    let (world, address) = (World::new(), raw(echoing));
+    let (world, address) = (World::new(), backend(echoing));
     let gateway = in_front(&world, address).start();
     let alice = world.client("alice");
     let tls = Tls::trusting(&world.servers.x509);

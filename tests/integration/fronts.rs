@@ -752,7 +752,7 @@ fn r16_a_websocket_behind_a_front_ends_with_its_client_and_with_its_front() {
     );
     let open = |client: &Identity, secret: &str| {
         let lines = format!("{}\r\nX-Front-Secret: {secret}\r\n", client_cert(client));
-        websocket(|| dial(&scene.world, &gateway, None), &lines)
+        websocket(dial(&scene.world, &gateway, None), &lines)
     };
     let mut alices = open(&alice, SECRET);
     let mut bobs = open(&bob, SECRET);

@@ -1,19 +1,15 @@
-//! WebSockets by hand, for tests that hold them open.
+//! Opening and holding a `WebSocket` by hand.
 
-use super::wait_for;
 use super::wire::Wire;
 use super::world::HOST;
 
-/// A WebSocket that echoes, opened by hand. Pingora 0.9.1 ends one at once, now and then, when the backend
-/// answers 101 before it has noted that no body comes (docs/CONNECTIONS.md); then it is opened again.
-pub(crate) fn websocket(dial: impl Fn() -> Wire, credential: &str) -> Wire {
-    wait_for("a WebSocket", || {
-        let mut wire = dial();
-        ask(&mut wire, credential);
-        let answer = wire.until(b"\"method\"");
-        assert!(answer.starts_with(b"HTTP/1.1 101 "), "{answer:?}");
-        echoes(&mut wire).then_some(wire)
-    })
+/// A WebSocket that echoes, opened by hand.
+pub(crate) fn websocket(mut wire: Wire, credential: &str) -> Wire {
+    ask(&mut wire, credential);
+    let answer = wire.until(b"\"method\"");
+    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{answer:?}");
+    assert!(echoes(&mut wire), "it goes on");
+    wire
 }
 
 /// Asks for one, with these header fields, each with its end of line.
