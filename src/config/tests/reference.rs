@@ -2,6 +2,8 @@
 //! of a running gateway.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use toml::{Table, Value};
 
@@ -118,5 +120,34 @@ fn what_a_running_gateway_takes_over_is_told_as_it_is() {
             Some(&is_live(table, key)),
             "docs/RELOAD.md: {option} is in the wrong row, or in none"
         );
+    }
+}
+
+/// An option that was renamed would live on in some page.
+#[test]
+fn the_pages_name_options_that_there_are() {
+    let mut options: BTreeSet<_> = options().into_iter().collect();
+    let sections = example::sections();
+    options.extend(sections.iter().map(|section| section.table.to_owned()));
+    let is_table = |name: &str| sections.iter().any(|section| section.table == name);
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let pages = fs::read_dir(docs).unwrap().map(|page| page.unwrap().path());
+    for page in pages.filter(|page| page.extension().is_some_and(|is| is == "md")) {
+        let text = fs::read_to_string(&page).unwrap();
+        for named in text.split('`').skip(1).step_by(2) {
+            let name = named.split(" = ").next().unwrap_or(named);
+            let name = name.trim_matches(['[', ']']);
+            let is_key = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            let is_path = name.contains('.') || named.starts_with('[');
+            if is_path
+                && name.split('.').all(|key| !key.is_empty() && key.chars().all(is_key))
+                && name.split('.').next().is_some_and(is_table)
+                // The first words of what a front signs.
+                && name != "front.v1"
+            {
+                let page = page.display();
+                assert!(options.contains(name), "{page}: there is no option {name}");
+            }
+        }
     }
 }
