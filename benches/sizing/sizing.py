@@ -81,6 +81,7 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (16384, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     world = World(MORE)
     try:
+        world.start()
         world.sh("keyferry client add acme; keyferry certificate add --client acme acme.pem")
         key = world.sh("keyferry key issue --client acme").split()[0]
         wait_for("the client", lambda: world.by_key(key) == 200 and world.by_certificate() == 200)

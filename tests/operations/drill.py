@@ -9,7 +9,7 @@ import sys
 import time
 
 from page import Page
-from world import World, wait_for
+from world import World, free_port, wait_for
 
 PAGE = Page()
 
@@ -104,6 +104,23 @@ def secrets(world):
     assert world.by_certificate() == 200
 
 
+def redis_password(world):
+    """The gateways' own user of Redis gets another password; no client notices."""
+    world.sh("openssl rand -hex 32 > redis.password; chmod 600 redis.password")
+    world.sh("printf '>%s' $(cat redis.password) | redis-cli -u $REDIS -x ACL SETUSER keyferry on '~*' '&*' +@all")
+    world.configure(redis_user="keyferry@")
+    for number in range(2):
+        world.restart(number)
+    key = issue(world)
+    assert "restart" in part(world, "The password of Redis", 0)
+    for number in range(2):
+        world.restart(number)
+        assert world.by_key(key, number=1 - number) == 200
+    part(world, "The password of Redis", 1)
+    world.sh(f"{world.redis_cli} client kill type normal skipme yes; {world.redis_cli} client kill type pubsub || true")
+    wait_for_status(world, issue(world), 200)
+
+
 def look(world):
     """What is looked at first."""
     told = part(world, "At three in the morning")
@@ -176,7 +193,7 @@ def region(world):
         gateway.wait()
     world.redis.kill()
     world.redis.wait()
-    world.redis = world.start_redis()
+    world.redis = world.start_redis(free_port())
     world.configure()
     part(world, "A region is lost")
     world.gateways = [world.start_gateway(number) for number in range(2)]
@@ -228,13 +245,14 @@ def authority(world):
     wait_for_status(world, key, 200)
 
 
-PARTS = [secrets, look, upgrade, restore_drill, lost, older, region, leaked, pepper_lost, authority]
+PARTS = [secrets, redis_password, look, upgrade, restore_drill, lost, older, region, leaked, pepper_lost, authority]
 
 
 def play(run):
     begun = time.monotonic()
     world = World()
     try:
+        world.start()
         world.sh("keyferry client add acme")
         world.sh("keyferry certificate add --client acme acme.pem")
         wait_for("the client", lambda: all(world.by_certificate(number=n) == 200 for n in range(2)))

@@ -67,6 +67,7 @@ class World:
         self.folder = tempfile.TemporaryDirectory(prefix="keyferry-operations-")
         self.path = pathlib.Path(self.folder.name)
         self.processes = []
+        self.redis_port = free_port()
         self.backend = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         threading.Thread(target=self.backend.serve_forever, daemon=True).start()
         self.settings = {
@@ -77,8 +78,12 @@ class World:
             "cas": ["clients"],
             "crl": False,
             "front": ["front-1.secret"],
+            "redis_user": "",
             "more": more,
         }
+
+    def start(self):
+        """Makes the files, and starts everything; `close` ends what was started."""
         for folder in ("backups", "crl"):
             (self.path / folder).mkdir()
         for secret in ("pepper-1.key", "record-1.key", "orders-1.key", "ticket.key", "front-1.secret"):
@@ -116,6 +121,7 @@ class World:
             "HOME": self.folder.name,
             "CURL_HOME": self.folder.name,
             "KEYFERRY_CONFIG": f"{self.folder.name}/keyferry.toml",
+            "REDIS": f"redis://127.0.0.1:{self.redis_port}/0",
         }
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", text],
@@ -137,8 +143,8 @@ class World:
             f"-keyout {name}.key -out {name}.pem; chmod 600 {name}.key"
         )
 
-    def start_redis(self):
-        self.redis_port = free_port()
+    def start_redis(self, port=None):
+        self.redis_port = port or self.redis_port
         self.redis_cli = f"redis-cli -p {self.redis_port}"
         return self.run_redis("--appendonly", "yes")
 
@@ -167,7 +173,7 @@ class World:
     def configuration(self):
         settings = self.settings
         public, telemetry, admin = self.ports[0]
-        current = settings["current"]
+        current, user = settings["current"], settings["redis_user"]
         secrets = ", ".join(f'{{ version = {n}, file = "record-{n}.key" }}' for n in settings["record_keys"])
         fronts = ", ".join(f'"{name}"' for name in settings["front"])
         crl = '[ca.crl]\nfolders = ["crl"]\n' if settings["crl"] else ""
@@ -179,7 +185,8 @@ class World:
             '[enrolment]\nmode = "auto"',
             "[key]", *([f"current_pepper = {current}"] if current else []),
             *[f'[[key.pepper]]\nversion = {n}\nfile = "pepper-{n}.key"' for n in settings["peppers"]],
-            f'[store]\nkind = "redis"\nurl = "redis://127.0.0.1:{self.redis_port}/0"\nrecord_keys = [{secrets}]',
+            f'[store]\nkind = "redis"\nurl = "redis://{user}127.0.0.1:{self.redis_port}/0"\nrecord_keys = [{secrets}]',
+            *(['password_file = "redis.password"'] if user else []),
             f'[[backend]]\nname = "orders"\naddresses = ["127.0.0.1:{self.backend.server_port}"]',
             f'signing = {{ key_id = "{settings["signing"]}", secret_file = "{settings["signing"]}.key" }}',
             '[[route]]\nname = "orders"\nbackend = "orders"\naccept = "either"',
