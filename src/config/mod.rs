@@ -7,11 +7,13 @@
 mod build;
 mod changes;
 mod document;
+mod example;
 pub mod file;
 mod lists;
 mod period;
 mod places;
 mod problem;
+mod reference;
 mod settings;
 mod source;
 mod typed;
@@ -29,6 +31,7 @@ pub use changes::Changes;
 pub use lists::{Lists, Look};
 pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
+pub use reference::reference;
 pub use settings::{
     Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Http, Keys, Limits, ListFiles,
     Listener, Migration, NamedFile, Offline, Pem, SelfService, ServerCertificate, Shutdown,

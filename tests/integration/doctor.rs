@@ -450,7 +450,7 @@ fn the_running_gateway_is_asked_and_what_it_shows_is_compared() {
     assert!(
         found
             .advice("gateway_certificate")
-            .contains("start the gateway again")
+            .contains("keyferry reload")
     );
 
     // A start would take it; a running gateway does not, and goes on with what it had.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::RevocationList;
 use crate::certificate::chain::Link;
@@ -23,7 +23,7 @@ pub struct Revocation {
 
 /// What becomes of a certificate when nobody can tell whether it was revoked, since a list is
 /// missing or not current.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenUnknown {
     /// It is refused.

@@ -89,7 +89,7 @@ fn judge_chain_dates(facts: &[Facts], now: Timestamp) -> Finding {
     let Some(first) = facts.iter().min_by_key(|facts| facts.not_after) else {
         return check.error("no certificate can be read", "write the file again");
     };
-    let advice = "renew it, see why that did not happen by itself, and start the gateway again";
+    let advice = "renew it, see why that did not happen by itself, and run: keyferry reload";
     ending(check, &first.subject, first.not_after, now, advice)
 }
 
@@ -137,7 +137,7 @@ fn judge_bundle_dates(facts: &[Facts], now: Timestamp, clients_come: bool) -> Fi
     good.sort_by_key(|facts| facts.not_after);
     let (all, ended) = (facts.len(), facts.len().saturating_sub(good.len()));
     let (Some(first), Some(last)) = (good.first(), good.last()) else {
-        let advice = "put the authority's present certificate into it, and start the gateway again";
+        let advice = "put the authority's present certificate into it, and run: keyferry reload";
         return check.error(
             format!("none of its {all} certificates is good now"),
             advice,
@@ -150,8 +150,8 @@ fn judge_bundle_dates(facts: &[Facts], now: Timestamp, clients_come: bool) -> Fi
         good.len(),
         next.subject
     );
-    let advice = "put its successor into the file beside it, and start the gateway again; clients \
-                  or servers below it are refused when it ends";
+    let advice = "put its successor into the file beside it, and run: keyferry reload; clients or \
+                  servers below it are refused when it ends";
     if outcome(days) == Outcome::Ok && ended > 0 && clients_come {
         let advice = "take those that have ended out: nobody comes by them any more";
         return check.note(found, advice);

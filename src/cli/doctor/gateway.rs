@@ -207,7 +207,7 @@ fn same(shown: &X509, file: &X509) -> Finding {
             "it shows another one than its file holds, good until {}",
             shown.not_after()
         ),
-        "start the gateway again, so that it reads the file; or see who else listens there",
+        "run: keyferry reload, which says why the file was not taken; or see who else listens there",
     )
 }
 

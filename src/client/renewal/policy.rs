@@ -12,7 +12,7 @@ pub enum Follow {
     Approve,
     /// It is refused.
     Deny,
-    /// The rung is not looked at: who stands on no other is somebody new.
+    /// It is somebody new's, unless another of these tells whose it is.
     Ignore,
 }
 
@@ -20,13 +20,13 @@ pub enum Follow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Renewal {
-    /// It has the key of a certificate that the client has. When another authority issued that
-    /// one, "auto" is "approve".
+    /// What becomes of one that has the key of a certificate that the client has. When another
+    /// authority issued that one, "auto" is "approve".
     pub same_key: Follow,
-    /// This authority issued it under the same issuer's name as a certificate that the client
-    /// has, and its subject and alternative names are the same, but its key is new.
+    /// What becomes of one that has a new key, and this issuer's name and the subject and
+    /// alternative names of a certificate that the client has.
     pub same_name: Follow,
-    /// Its key was announced with `keyferry certificate announce`.
+    /// What becomes of one whose key was announced with `keyferry certificate announce`.
     pub successor: Follow,
 }
 

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::number;
 use crate::config::period::Period;
 
-/// How long clients may take, and how long their connections are kept. What is closed for it is
-/// counted in `keyferry_connections_closed_total`.
+/// How long clients may take once the handshake is done, and how long their connections are kept.
+/// What is closed for it is counted in `keyferry_connections_closed_total`. docs/CONNECTIONS.md has
+/// more.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Connections {
@@ -18,6 +19,7 @@ pub struct Connections {
     /// How many bytes of a request's body must come in a second, on average, once it took as long
     /// as a head may. That is asked of no body whose answer has begun, nor of gRPC. 0: of none.
     #[serde(default = "number::<500>")]
+    #[schemars(extend("x-type" = "bytes a second"))]
     pub body_minimum_rate: u32,
     /// How long a client may read nothing of what is sent to it.
     #[serde(default = "Period::seconds::<60>")]

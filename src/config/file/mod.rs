@@ -40,7 +40,7 @@ use super::period::Period;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "keyferry.toml")]
 pub struct File {
-    /// Where clients connect.
+    /// Where clients connect, and with which TLS. docs/TLS.md has more.
     #[schemars(required)]
     pub listener: Option<Listener>,
     /// How long clients may take, and how long their connections are kept.
@@ -50,13 +50,14 @@ pub struct File {
     /// `listener.client_certificates` is "optional".
     #[serde(default)]
     pub ca: Vec<Ca>,
-    /// What happens with a verified certificate that is not yet known.
+    /// What happens with a verified certificate that is not yet known. docs/CERTIFICATES.md has more.
     #[schemars(required)]
     pub enrolment: Option<Enrolment>,
-    /// How API keys look and how they are stored.
+    /// How API keys look (`kf_live_0197f3c2…`) and how they are stored.
     #[schemars(required)]
     pub key: Option<Key>,
-    /// Where clients, certificates and keys are remembered.
+    /// Where clients, certificates and keys are remembered. For "redis", one of `url`, `sentinel` and
+    /// `cluster` is required. docs/STORE.md has more.
     #[schemars(required)]
     pub store: Option<Store>,
     /// The services behind the gateway.
@@ -94,40 +95,44 @@ pub struct File {
     /// Metrics, health and logs.
     #[serde(default)]
     pub telemetry: Telemetry,
-    /// What the running gateway is asked by `keyferry failures`; without it, it is not asked.
+    /// Where the operator's commands ask the running gateway. Without it, they cannot.
     pub admin: Option<Admin>,
 }
 
-/// What the running gateway is asked by the operator's commands.
+/// Where the running gateway is asked by `keyferry failures`, `keyferry observe report` and
+/// `keyferry reload`. Without this table it is not asked.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
     /// IP address and port, of this machine only: `127.0.0.1:9443` or `[::1]:9443`. Whoever is on
     /// this machine is answered.
-    #[schemars(required)]
+    #[schemars(required, extend("x-type" = "IP address and port"))]
     pub address: Option<String>,
 }
 
-/// The endpoints by which clients help themselves.
+/// The endpoints by which clients help themselves: whoami, key, keys, explain.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SelfService {
-    /// Where they are, on every host. They never reach a backend.
+    /// Where they are, on every host. What is asked there never reaches a backend.
     #[serde(default = "well_known")]
+    #[schemars(extend("x-type" = "path of a URL"))]
     pub path: String,
     /// How long the answer to a claim can be repeated with its Idempotency-Key.
     #[serde(default = "Period::seconds::<600>")]
     pub retry_window: Period,
-    /// For how long after its end the newest certificate of a client, when it was used before, may
-    /// still claim the client's key. Not at all when absent.
+    /// For how long after its end a certificate may still claim its client's key, and do nothing
+    /// else: the newest of the client, when it was used before it ended. Revocation lists need not
+    /// name certificates that have ended, so remove or disable what must not claim. Without it: not
+    /// at all.
     pub expired_grace: Option<Period>,
-    /// How often one certificate or key may ask for a key within a minute.
+    /// How often keys may be claimed and rotated by one certificate or key.
     #[serde(default = "number::<10>")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1), extend("x-type" = "calls a minute"))]
     pub per_credential: u32,
-    /// How often keys may be asked for from one address within a minute; of IPv6, from one /64.
+    /// How often keys may be claimed and rotated from one address; of IPv6, from one /64.
     #[serde(default = "number::<600>")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1), extend("x-type" = "calls a minute"))]
     pub per_address: u32,
 }
 
@@ -148,11 +153,12 @@ impl Default for SelfService {
     }
 }
 
-/// How the move from certificates to keys is watched and steered.
+/// How the move from certificates to keys is watched and steered. docs/MIGRATION.md has more.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Migration {
-    /// How far back a certificate counts as still in use.
+    /// How far back a certificate counts as still in use, for `keyferry status` and the warnings
+    /// before a retirement.
     #[serde(default = "Period::seconds::<604_800>")]
     pub window: Period,
 }
@@ -211,10 +217,13 @@ fn join_lines(schema: &mut Schema) {
 pub struct Telemetry {
     /// IP address and port of /metrics, /livez and /readyz. Keep it away from clients.
     #[serde(default = "loopback")]
+    #[schemars(extend("x-type" = "IP address and port"))]
     pub address: String,
-    /// What is logged: "error", "warn", "info", "debug" or "trace", also by module
-    /// (`info,keyferry::door=debug`).
+    /// What is logged: "off", "error", "warn", "info", "debug" or "trace", also by module
+    /// (`info,keyferry::door=debug`). Every change is logged whatever the level, as `audit`;
+    /// `audit=off` ends that.
     #[serde(default = "info")]
+    #[schemars(extend("x-type" = "text"))]
     pub log: String,
 }
 

@@ -9,16 +9,16 @@ use crate::config::period::Period;
 use crate::policy::Accept;
 use crate::upstream::Protocol;
 
-/// A service behind the gateway.
+/// A service behind the gateway. Requests go to its addresses in turn.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Backend {
-    /// Its name in routes, logs and metrics.
+    /// Its name in routes, logs and metrics, which no other has.
     #[schemars(required, regex(pattern = "^[a-z0-9._-]{1,64}$"))]
     pub name: Option<String>,
-    /// Host and port of every instance; requests go to them in turn.
+    /// Host and port of every instance. Names are resolved again now and then.
     #[serde(default)]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("x-type" = "list of hosts and ports"))]
     pub addresses: Vec<String>,
     /// How the gateway speaks to it. gRPC needs "http2".
     #[serde(default)]
@@ -38,15 +38,16 @@ pub struct Backend {
     pub health_check: Option<HealthCheck>,
 }
 
-/// The secret that the identity is signed with.
+/// The secret that the identity is signed with, for the backend to check: docs/SIGNATURE.md.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Signing {
-    /// The name by which the backend finds the secret.
+    /// The name by which the backend finds the secret: 1 to 64 characters of A-Z a-z 0-9 . _ - that
+    /// no other backend has. A new secret needs a new name.
     #[schemars(required, regex(pattern = "^[A-Za-z0-9._-]{1,64}$"))]
     pub key_id: Option<String>,
-    /// At least 32 bytes, another for every backend.
-    #[schemars(required)]
+    /// The secret, another for every backend.
+    #[schemars(required, extend("x-type" = "secret file"))]
     pub secret_file: Option<PathBuf>,
 }
 
@@ -56,51 +57,60 @@ pub struct Signing {
 pub struct ClientTls {
     /// PEM: the authorities that the server's certificate must lead to. For public ones, the
     /// system's bundle, for instance "/etc/ssl/certs/ca-certificates.crt".
-    #[schemars(required)]
+    #[schemars(required, extend("x-type" = "file"))]
     pub ca_file: Option<PathBuf>,
     /// The name that must stand in the server's certificate. Without it, the host of its address.
+    #[schemars(extend("x-type" = "host name"))]
     pub server_name: Option<String>,
     /// PEM: the gateway's own certificate, for a server that asks for one.
+    #[schemars(extend("x-type" = "file"))]
     pub certificate_file: Option<PathBuf>,
     /// PEM: the key to it.
+    #[schemars(extend("x-type" = "file with a private key"))]
     pub key_file: Option<PathBuf>,
 }
 
-/// Asks an address whether it is well.
+/// Asks every address regularly whether it is well.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HealthCheck {
     /// A path that answers 200. Without it, an accepted connection is enough.
+    #[schemars(extend("x-type" = "path of a URL"))]
     pub path: Option<String>,
     /// How often.
     #[serde(default = "Period::seconds::<5>")]
     pub interval: Period,
 }
 
-/// Which requests go to which backend, and what they must present.
+/// Which requests go to which backend, and what they must present. The longest path of the exact host
+/// wins; only a host without a fitting route is looked for under "*".
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
-    /// Its name in logs and metrics.
+    /// Its name in logs and metrics, which no other has.
     #[schemars(required, regex(pattern = "^[a-z0-9._-]{1,64}$"))]
     pub name: Option<String>,
-    /// The host, exactly, without a port; "*" for every host without routes of its own.
+    /// The host, exactly, in lower case and without a port; "*" for any.
     #[serde(default = "any_host")]
+    #[schemars(extend("x-type" = "host name"))]
     pub host: String,
-    /// The beginning of the path.
+    /// The beginning of the path. "/v1" is the beginning of "/v1" and "/v1/x", not of "/v10".
     #[serde(default = "root")]
+    #[schemars(extend("x-type" = "path of a URL"))]
     pub path: String,
     /// The name of the backend.
-    #[schemars(required)]
+    #[schemars(required, extend("x-type" = "name of a backend"))]
     pub backend: Option<String>,
     /// What a request must present.
     #[schemars(required)]
     pub accept: Option<Accept>,
     /// What an API key must be allowed to do, all of them.
     #[serde(default)]
+    #[schemars(extend("x-type" = "list of scopes"))]
     pub scopes: Vec<String>,
     /// The names of the certificate authorities that are good for this route; empty for any.
     #[serde(default)]
+    #[schemars(extend("x-type" = "list of names of authorities"))]
     pub cas: Vec<String>,
 }
 

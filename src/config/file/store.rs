@@ -8,22 +8,26 @@ use serde::{Deserialize, Serialize};
 use super::ClientTls;
 use crate::config::Period;
 
-/// Where clients, certificates and keys are remembered.
+/// Where clients, certificates and keys are remembered. For "redis", one of `url`, `sentinel` and
+/// `cluster` is required. docs/STORE.md has more.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
-    /// "embedded" for one gateway, "redis" for several that share.
+    /// For one gateway, or for several that share.
     #[schemars(required)]
     pub kind: Option<StoreKind>,
-    /// The file of the embedded store.
+    /// Required for "embedded". The file; its folder must exist.
+    #[schemars(extend("x-type" = "file"))]
     pub path: Option<PathBuf>,
-    /// Redis at a fixed address, for instance `redis://127.0.0.1:6379/0`, or `rediss://` with TLS. A
-    /// user may stand in it, a password not.
-    #[schemars(regex(pattern = "^rediss?://"))]
+    /// Redis at a fixed address: `redis://USER@HOST:PORT/DATABASE`, or `rediss://` with TLS. A user
+    /// may stand in it, a password not.
+    #[schemars(regex(pattern = "^rediss?://"), extend("x-type" = "URL"))]
     pub url: Option<String>,
     /// The user of Redis, where no URL names one. Without it: the default user.
+    #[schemars(extend("x-type" = "text"))]
     pub user: Option<String>,
     /// A file with the password of that user.
+    #[schemars(extend("x-type" = "file with a password"))]
     pub password_file: Option<PathBuf>,
     /// Redis whose primary sentinels know.
     pub sentinel: Option<Sentinel>,
@@ -39,19 +43,22 @@ pub struct Store {
     /// revoked meanwhile is accepted for as long.
     #[serde(default = "Period::seconds::<600>")]
     pub max_stale: Period,
-    /// For "redis". A file that the gateway keeps, sealed, to start from while Redis cannot be reached.
+    /// For "redis". A file that the gateway keeps, sealed, to start from while Redis cannot be
+    /// reached; its folder must exist. docs/RELIABILITY.md has more.
+    #[schemars(extend("x-type" = "file"))]
     pub snapshot: Option<PathBuf>,
-    /// The secrets that records and events are authenticated with. The first is used for new ones;
-    /// keep the others until nothing is left that was written with them. At least one for "redis",
-    /// unless `unsigned_records` is "accept".
+    /// The secrets that records and events are authenticated with, so that nobody is believed who can
+    /// write to the store and no more. The first is used for what is written; keep the others until
+    /// nothing is left that was written with them. At least one for "redis", unless
+    /// `unsigned_records` is "accept".
     #[serde(default)]
     pub record_keys: Vec<RecordKey>,
-    /// About how many events are kept: the trail of changes, and what a gateway that was away can
-    /// catch up by.
+    /// About how many events are kept: the trail of changes (docs/AUDIT.md says what they cost), and
+    /// what a gateway that was away can catch up by.
     #[serde(default = "super::number::<1_000_000>")]
-    #[schemars(range(min = 1000))]
+    #[schemars(range(min = 1000), extend("x-type" = "events"))]
     pub events_kept: u32,
-    /// Whether records and events without a MAC are believed, as versions before 0.1.0 wrote them.
+    /// What becomes of records and events without a MAC, as versions before 0.1.0 wrote them.
     /// With "accept", whoever can write to the store is believed.
     #[serde(default)]
     pub unsigned_records: UnsignedRecords,
@@ -62,10 +69,10 @@ pub struct Store {
 #[serde(deny_unknown_fields)]
 pub struct RecordKey {
     /// Its number, which everything that is written with it names.
-    #[schemars(required, range(min = 1))]
+    #[schemars(required, range(min = 1), extend("x-type" = "whole number"))]
     pub version: Option<u32>,
-    /// At least 32 bytes, which nobody has who can only write to the store.
-    #[schemars(required)]
+    /// What MACs are made with. Nobody may have it who can only write to the store.
+    #[schemars(required, extend("x-type" = "secret file"))]
     pub file: Option<PathBuf>,
 }
 
@@ -96,17 +103,20 @@ pub enum StoreKind {
 pub struct Sentinel {
     /// Host and port of every sentinel.
     #[serde(default)]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("x-type" = "list of hosts and ports"))]
     pub addresses: Vec<String>,
     /// What the sentinels call the primary.
-    #[schemars(required)]
+    #[schemars(required, extend("x-type" = "text"))]
     pub master: Option<String>,
     /// The number of the database.
     #[serde(default)]
+    #[schemars(extend("x-type" = "whole number"))]
     pub database: u16,
     /// The user of the sentinels themselves. Without it: the default user.
+    #[schemars(extend("x-type" = "text"))]
     pub user: Option<String>,
     /// A file with the password for the sentinels themselves.
+    #[schemars(extend("x-type" = "file with a password"))]
     pub password_file: Option<PathBuf>,
     /// Whether the sentinels speak TLS, too, where Redis does.
     #[serde(default = "yes")]
@@ -119,7 +129,7 @@ pub struct Sentinel {
 pub struct Cluster {
     /// Host and port of some of its nodes; the others are learned from them.
     #[serde(default)]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("x-type" = "list of hosts and ports"))]
     pub addresses: Vec<String>,
 }
 

@@ -14,6 +14,7 @@ mod fronts;
 mod golden;
 mod overrides;
 mod redis;
+mod reference;
 mod secrets;
 mod shipped;
 
