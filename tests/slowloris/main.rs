@@ -114,6 +114,8 @@ mod tests {
                 let tls = Tls::trusting(&world.servers.x509);
                 let mut dripping = Dripping::new(gateway.address(), tls, count / 2, has_deadlines);
                 scope.spawn(move || {
+                    // They would be on machines of their own.
+                    let _nice = rustix::process::nice(19);
                     dripping.open();
                     while !over.load(Ordering::SeqCst) {
                         dripping.drip();
@@ -125,6 +127,7 @@ mod tests {
             let _over = Over(&over);
             phases.push(serve(wire, &gateway, "while they come", time));
             phases.push(serve(wire, &gateway, "while they drip", time));
+            phases.push(serve(wire, &gateway, "and go on", time));
         });
         phases.push(serve(wire, &gateway, "after", time / 2));
         let closed: f64 = gateway
