@@ -145,10 +145,10 @@ advisories: $(VENV)/stamp ## known vulnerabilities of dependencies; needs the ad
 dashboards: ## write grafana/*.json from grafana/panels/*.py
 	python3 grafana/generate.py
 
-# The story with room to look at (KEYFERRY_BEAT=6, in seconds a step: some four minutes), and matplotlib, for this alone.
+# The story with room to look at (KEYFERRY_BEAT=2, in seconds a step: some two minutes), and matplotlib, for this alone.
 .PHONY: pictures
 pictures: setup ## draw the dashboards from what a real Prometheus answers, into docs/images
-	KEYFERRY_BEAT=$${KEYFERRY_BEAT:-6} cargo test --locked --test monitoring -- --exact \
+	KEYFERRY_BEAT=$${KEYFERRY_BEAT:-2} cargo test --locked --test monitoring -- --exact \
 		proof::every_panel_and_every_rule_has_data_and_every_metric_moves
 	test -d target/pictures || python3 -m venv target/pictures
 	target/pictures/bin/pip install --quiet --disable-pip-version-check --requirement tests/monitoring/requirements.txt

@@ -33,7 +33,7 @@ def made():
 
         row("Refusals"),
         graph("Refusals by reason", "docs/PROBLEMS.md explains every reason.", "reqps", {"{{reason}}": 'sum by (reason) (rate(keyferry_auth_decisions_total{$S,decision="deny"}[$__rate_interval]))'}, stack=True),
-        graph("Certificates that were not accepted", "By their gravest problem; docs/CERTIFICATES.md explains each.", "reqps", {"{{reason}}": "sum by (reason) (rate(keyferry_certificate_problems_total{$S}[$__rate_interval]))"}, stack=True),
+        graph("Certificates that were not accepted", "By their gravest problem; docs/CERTIFICATES.md explains each.", "reqps", {"{{reason}}": "sum by (reason) (rate(keyferry_certificate_problems_total{$S}[$__rate_interval])) > 0"}, stack=True),
         graph("What would be refused", "While a gateway only observes (docs/OBSERVE.md): what it would refuse. Nothing otherwise.", "reqps", {"{{reason}}": 'sum by (reason) (rate(keyferry_auth_decisions_total{$S,decision="would_deny"}[$__rate_interval]))', "gateways that observe": "sum(keyferry_observing{$S})"}),
 
         row("Handshakes and connections"),

@@ -19,6 +19,7 @@ def made():
     remaining = 'sum(max by (namespace, job, stage) (keyferry_clients{$S,stage=~"cert-only|key-issued|dual"}))'
     allowed = ',outcome="allow",auth!="none"'
     by_certificate = allowed + ',auth=~"certificate|both"'
+    own = ',route!="keyferry"'
     pace = "-deriv(job:keyferry_clients_remaining:sum{$S}[14d])"
     ending = 'sum(max by (namespace, job) (keyferry_clients_expiring{$S,kind="cert",window="30d"}))'
     denied = 'rate(keyferry_auth_decisions_total{$S,decision="deny",reason=~"brownout|certificate_retired"}[$__rate_interval])'
@@ -35,11 +36,11 @@ def made():
         graph("Who depends on what ends", "Clients whose last certificate (while they depend on it) or last key ends within the window, each including the ones before.", "none", {"{{kind}} {{window}}": "max by (kind, window) (keyferry_clients_expiring{$S})"}, height=10),
         graph("Clients a day", "How many fewer clients are left than a day before; less than nothing when there are more. Needs the recording rules.", "none", {"moved": "sum(-deriv(job:keyferry_clients_remaining:sum{$S}[1d])) * 86400"}, low=None),
         graph("Keys", "Keys that can be used, by the pepper of their digest.", "none", {"pepper {{pepper}}": "max by (pepper) (keyferry_keys{$S})"}, stack=True),
-        graph("New certificates of known clients", "By what they were recognised, and what became of them: docs/CERTIFICATES.md. What is pending waits for you: `keyferry certificate list --pending`.", "ops", {"{{rung}} {{outcome}}": "sum by (rung, outcome) (rate(keyferry_renewals_total{$S}[$__rate_interval]))"}),
+        graph("New certificates of known clients", "By what they were recognised, and what became of them: docs/CERTIFICATES.md. What is pending waits for you: `keyferry certificate list --pending`.", "ops", {"{{rung}} {{outcome}}": "sum by (rung, outcome) (rate(keyferry_renewals_total{$S}[$__rate_interval])) > 0"}),
 
         row("Traffic"),
         graph("Requests by credential", "Those that were let through.", "reqps", {"{{auth}}": requests("auth", allowed)}, stack=True, colors=AUTH),
-        graph("Share by certificate, by route", "A route at 0 can be set to accept = \"key\".", "percentunit", {"{{route}}": share(by_certificate, allowed, "route")}),
+        graph("Share by certificate, by route", "A route at 0 can be set to accept = \"key\".", "percentunit", {"{{route}}": share(by_certificate + own, allowed + own, "route")}),
         graph("Self-service", "Requests to whoami, key and the like: clients that help themselves.", "reqps", {"{{auth}} {{outcome}}": 'sum by (auth, outcome) (rate(keyferry_requests_total{$S,route="keyferry"}[$__rate_interval])) > 0'}),
 
         row("What stands in the way"),

@@ -14,7 +14,7 @@ def made():
         stat("Of store.max_stale, over", "How much of store.max_stale is over, at the gateway where it is most. At 100 % it serves nobody.", "max(keyferry_directory_age_seconds{$S} / keyferry_directory_age_limit_seconds{$S})", "percentunit", [(None, GREEN), (0.2, YELLOW), (0.8, RED)]),
         stat("Changes behind", "How many changes the gateway that knows least is behind the one that knows most.", f"max({behind})", "none", [(None, GREEN), (100, YELLOW)]),
         stat("Revocations upheld", "That the store has lost and gateways make again. Not 0 for longer is KeyferryRevocationsUpheld.", "max(keyferry_tombstones{$S})", "none", ONLY_ZERO),
-        stat("Not believed in ten minutes", "Records and events of the store that were refused.", "sum(increase(keyferry_store_records_refused_total{$S}[10m]))", "none", ONLY_ZERO),
+        stat("Not believed in ten minutes", "Records and events of the store that were refused.", "round(sum(increase(keyferry_store_records_refused_total{$S}[10m])))", "none", ONLY_ZERO),
         stat("Configuration taken over", "Whether every gateway runs with its configuration as it was last read.", "min(keyferry_reload_success{$S})", "none", [(None, RED), (1, GREEN)], YES_NO),
 
         row("Store"),
@@ -28,7 +28,7 @@ def made():
         row("Can it be believed?"),
         graph("The store went back, or is empty", "Regressions: changes were lost, as after a failover. Empty: it answers and has nothing.", "none", {"regressions, {{instance}}": "increase(keyferry_store_epoch_regressions_total{$S}[$__rate_interval])", "empty, {{instance}}": "keyferry_store_lost{$S}"}, width=6),
         graph("Revocations upheld", "That the store has lost; gateways make them again.", "none", {"{{instance}}": "keyferry_tombstones{$S}"}, width=6),
-        graph("Records that were not believed", "By reason: docs/STORE.md.", "ops", {"{{reason}}": "sum by (reason) (rate(keyferry_store_records_refused_total{$S}[$__rate_interval]))"}, width=6),
+        graph("Records that were not believed", "By reason: docs/STORE.md.", "ops", {"{{reason}}": "sum by (reason) (rate(keyferry_store_records_refused_total{$S}[$__rate_interval])) > 0"}, width=6),
         graph("Records by record key", "Counted while there are several, for who replaces one: docs/STORE.md.", "none", {"key {{record_key}}": "max by (record_key) (keyferry_store_records{$S})"}, stack=True, width=6),
 
         row("Revocation lists"),

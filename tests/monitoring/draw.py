@@ -27,7 +27,7 @@ NAMED = {"green": "#73bf69", "orange": "#ff9830", "red": "#f2495c", "blue": "#57
 LINES = ["#73bf69", "#f2cc0c", "#5794f2", "#ff9830", "#f2495c", "#b877d9", "#37872d", "#fa6400", "#8ab8ff", "#c0d8ff", "#e0b400", "#705da0"]
 # Of the page, in pixels at 100 dots an inch: one column and one row of Grafana's grid.
 COLUMN, ROW, HEAD = 64, 34, 60
-MOST_NAMES = 9
+ROWS_OF_NAMES = 3
 
 
 def color(name):
@@ -129,10 +129,11 @@ def draw_graph(axes, panel, lines, span):
     for side in axes.spines.values():
         side.set_visible(False)
     handles, names = axes.get_legend_handles_labels()
-    if len(names) > MOST_NAMES:
-        handles, names = handles[:MOST_NAMES], [*names[: MOST_NAMES - 1], f"… {len(names) - MOST_NAMES + 1} more"]
+    columns = 2 if max(map(len, names), default=0) > 20 or panel["gridPos"]["w"] < 8 else 3
+    most = ROWS_OF_NAMES * columns
+    if len(names) > most:
+        handles, names = handles[:most], [*names[: most - 1], f"… {len(names) - most + 1} more"]
     if names:
-        columns = 2 if max(map(len, names)) > 20 or panel["gridPos"]["w"] < 8 else 3
         axes.legend(handles, names, loc="upper left", bbox_to_anchor=(-0.02, -0.1), ncols=columns, fontsize=6.5, frameon=False, labelcolor=TEXT, handlelength=1, columnspacing=1, borderaxespad=0)
     else:
         axes.text(0.5, 0.5, "No data", transform=axes.transAxes, ha="center", color=DIM)

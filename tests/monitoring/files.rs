@@ -42,7 +42,9 @@ pub(crate) fn rules() -> Vec<(String, String)> {
 fn spec(manifest: &str) -> String {
     let (_, spec) = manifest.split_once("\nspec:\n").expect("a spec");
     let lines = spec.lines().map(|line| {
-        let line = line.strip_prefix("  ").or(line.is_empty().then_some(""));
+        let line = line
+            .strip_prefix("  ")
+            .or_else(|| line.is_empty().then_some(""));
         line.expect("spec is the last part of a manifest")
     });
     lines.fold(String::new(), |text, line| text + line + "\n")

@@ -6,6 +6,7 @@
 
 #![expect(
     clippy::arithmetic_side_effects,
+    clippy::string_slice,
     reason = "a test that stops with a message is the point"
 )]
 

@@ -82,14 +82,14 @@ impl Prometheus {
         told.first()?["value"][1].as_str()?.parse().ok()
     }
 
-    /// What the query gave from `since` (in seconds) until now.
-    pub(crate) fn range(&self, query: &str, since: i64, step: i64) -> Vec<Value> {
-        let (end, since) = (keyferry::clock::now().as_unix(), since.to_string());
+    /// What the query gave at every second from the first to the second of these.
+    pub(crate) fn range(&self, query: &str, (since, until): (i64, i64)) -> Vec<Value> {
+        let (since, until) = (since.to_string(), until.to_string());
         let fields = [
             ("query", query),
             ("start", &since),
-            ("end", &end.to_string()),
-            ("step", &step.to_string()),
+            ("end", &until),
+            ("step", "1"),
         ];
         let told = self.ask("query_range", &fields);
         told["result"].as_array().unwrap().clone()

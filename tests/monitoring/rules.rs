@@ -2,10 +2,11 @@
 //! and not to fire.
 
 use std::fs;
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::files::{RUNBOOKS, alerts, in_folder, root, write_rules};
+use super::files::{RUNBOOKS, alerts, in_folder, read, root, rules, write_rules};
 use super::prometheus::{expect_well, promtool};
 
 const TESTS: &str = "tests/monitoring/rules";
@@ -35,6 +36,26 @@ fn promtool_finds_the_rules_well_and_the_unit_tests_hold() {
 }
 
 #[test]
+fn what_the_page_says_makes_rules_files_of_the_manifests() {
+    let page = read("docs/MONITORING.md");
+    let block = page
+        .split("```")
+        .find(|block| block.contains("for file in"));
+    let script = block.expect("a loop").trim_start_matches("sh\n");
+    let folder = TempDir::new().unwrap();
+    let own = folder.path().to_str().unwrap();
+    let told = Command::new("sh")
+        .args(["-euc", &script.replace("/etc/prometheus", own)])
+        .current_dir(root())
+        .output();
+    expect_well(&told.unwrap());
+    for (name, rules) in rules() {
+        let made = fs::read_to_string(folder.path().join(format!("keyferry-{name}.rules.yaml")));
+        assert_eq!(made.unwrap(), rules);
+    }
+}
+
+#[test]
 fn every_alert_has_a_test_that_fires_and_one_that_does_not() {
     let tests: String = in_folder(TESTS, ".yaml")
         .into_iter()
@@ -48,8 +69,8 @@ fn every_alert_has_a_test_that_fires_and_one_that_does_not() {
         let (mut fires, mut quiet) = (0, 0);
         for test in tests.split(&asked).skip(1) {
             let test = test.split("- expr: ").next().unwrap();
-            let fired = format!("severity=\"{}\"", alert.field("severity"));
-            fires += u32::from(test.contains(&alert.name) && test.contains(&fired));
+            let shown = format!("severity=\"{}\"", alert.field("severity"));
+            fires += u32::from(test.contains(&alert.name) && test.contains(&shown));
             quiet += u32::from(test.contains("exp_samples: []"));
         }
         assert!(
