@@ -200,6 +200,11 @@ pub(crate) fn clients(scene: &Scene, one: &Gateway) {
         .send()
         .expect_status(200);
     let [same_key, same_name] = [14, 15].map(|number| &scene.fleet[number].identity);
+    // Who is renewed must be known.
+    for known in [same_key, same_name] {
+        let answer = one.curl("/").certificate(known).send();
+        answer.expect_status(200);
+    }
     let renewed = scene
         .world
         .client_like(leaf("device-14, renewed").key(&same_key.issued.key));
