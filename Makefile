@@ -91,6 +91,10 @@ operations: setup ## run every command line of docs/OPERATIONS.md where it stand
 	cargo build --locked
 	python3 tests/operations/drill.py $(PARTS)
 
+.PHONY: monitoring
+monitoring: setup ## rules, runbooks and dashboards, with a real Prometheus and real gateways (part of `tests`)
+	cargo test --locked --test monitoring
+
 .PHONY: drill
 drill: build-tools ## move 5,000 clients from certificate to key under traffic, and print the report
 	KEYFERRY_DRILL_CLIENTS=5000 cargo test --locked --test drill -- --nocapture
@@ -149,6 +153,21 @@ reference: build-tools ## write conf/schema.json and the tables of docs/CONFIGUR
 	target/debug/keyferry schema > conf/schema.json
 	sed -i '/^<!-- From here on/q' docs/CONFIGURATION.md
 	(echo; target/debug/keyferry schema --format markdown) >> docs/CONFIGURATION.md
+
+# ---------------------------------------------------------------- dashboards, by hand (docs/MONITORING.md)
+
+.PHONY: dashboards
+dashboards: ## write grafana/*.json from grafana/panels/*.py
+	python3 grafana/generate.py
+
+# The story with room to look at (KEYFERRY_BEAT=2, in seconds a step: some two minutes), and matplotlib, for this alone.
+.PHONY: pictures
+pictures: setup ## draw the dashboards from what a real Prometheus answers, into docs/images
+	KEYFERRY_BEAT=$${KEYFERRY_BEAT:-2} cargo test --locked --test monitoring -- --exact \
+		proof::every_panel_and_every_rule_has_data_and_every_metric_moves
+	test -d target/pictures || python3 -m venv target/pictures
+	target/pictures/bin/pip install --quiet --disable-pip-version-check --requirement tests/monitoring/requirements.txt
+	target/pictures/bin/python tests/monitoring/draw.py
 
 # ------------------------------------ benchmarks, by hand (docs/PERFORMANCE.md, docs/RELIABILITY.md)
 

@@ -10,11 +10,32 @@ use super::proxy::{closing, connection};
 use super::running::Running;
 use super::{Exchange, Gateway};
 use crate::certificate::{Reason, Verified};
+use crate::client::Rung;
 use crate::credential::Assurance;
 use crate::door::{Closing, Connection};
 use crate::front::Believed;
 use crate::head::LONGEST_METHOD;
-use crate::telemetry::{AccessLine, Outcome};
+use crate::telemetry::{AccessLine, Metrics, Outcome};
+
+/// What becomes of a certificate that renews another.
+const RENEWED: [&str; 3] = ["followed", "pending", "refused"];
+
+/// Shows what is counted of certificates from the beginning: what is first seen as 1 has not grown, for
+/// Prometheus.
+pub(super) fn begin_counting(metrics: &Metrics) {
+    for reason in Reason::ALL {
+        metrics
+            .certificate_problems
+            .with_label_values(&[reason.code()]);
+    }
+    for rung in Rung::ALL {
+        for outcome in RENEWED {
+            metrics
+                .renewals
+                .with_label_values(&[rung.as_str(), outcome]);
+        }
+    }
+}
 
 /// What its session knows of an exchange.
 struct Seen<'a> {

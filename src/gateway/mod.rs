@@ -137,6 +137,7 @@ impl Gateway {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let overload = Overload::new(parts.bounds.clone(), parts.budgets.clone(), &parts.metrics);
+        account::begin_counting(&parts.metrics);
         Self {
             own_counts: parts.metrics.route(OWN_ROUTE),
             parts,

@@ -25,11 +25,8 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) const fn new(
-        metrics: Metrics,
-        directory: Arc<Directory>,
-        max_stale: Duration,
-    ) -> Self {
+    pub(super) fn new(metrics: Metrics, directory: Arc<Directory>, max_stale: Duration) -> Self {
+        metrics.directory_age_limit.set(max_stale.as_secs_f64());
         Self {
             metrics,
             directory,

@@ -29,6 +29,10 @@ impl Shown {
         let before = std::mem::take(&mut self.authorities);
         self.authorities = trust.asking().map(str::to_owned).collect();
         self.lists = trust.lists(now);
+        for ca in &self.authorities {
+            let accepted = &metrics.revocation_unknown_accepted;
+            accepted.with_label_values(&[ca.as_str()]);
+        }
         for gone in before.iter().filter(|ca| !self.authorities.contains(ca)) {
             let gauges = [
                 &metrics.crl_usable,
@@ -38,6 +42,8 @@ impl Shown {
             for gauge in gauges {
                 let _ = gauge.remove_label_values(&[gone.as_str()]);
             }
+            let accepted = &metrics.revocation_unknown_accepted;
+            let _ = accepted.remove_label_values(&[gone.as_str()]);
             for state in states() {
                 let _ = metrics
                     .crl_lists

@@ -95,6 +95,8 @@ pub struct Metrics {
     pub store_records_refused: IntCounterVec,
     /// `keyferry_directory_age_seconds`.
     pub directory_age: Gauge,
+    /// `keyferry_directory_age_limit_seconds`.
+    pub directory_age_limit: Gauge,
     /// `keyferry_tombstones`.
     pub tombstones: IntGauge,
     /// `keyferry_store_lost`.
@@ -200,6 +202,7 @@ impl Metrics {
             store_records: make.gauges("store_records", "Records of the store by the record key that signed them, while there may be several.", &["record_key"])?,
             store_records_refused: make.counters("store_records_refused_total", "Records and events of the store that were not believed, by reason.", &["reason"])?,
             directory_age: make.register(Gauge::with_opts(opts("directory_age_seconds", "Seconds since the store last confirmed what is known here."))?)?,
+            directory_age_limit: make.register(Gauge::with_opts(opts("directory_age_limit_seconds", "How old that may become before known clients are refused too: store.max_stale."))?)?,
             tombstones: make.register(IntGauge::with_opts(opts("tombstones", "Revocations that the store has lost and that are upheld here."))?)?,
             store_lost: make.register(IntGauge::with_opts(opts("store_lost", "1 while the store answers and is empty, though it was not."))?)?,
             registry,

@@ -28,6 +28,7 @@ for part in "$@"; do
     lacks nginx nginx -v
     lacks redis-server redis-server --version
     lacks faketime faketime --version
+    lacks prometheus promtool --version
     lacks python3 python3 --version
     lacks python3-venv python3 -c 'import ensurepip, venv'
     lacks nodejs node --version
