@@ -68,6 +68,8 @@ mod key_check;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod kubernetes;
+#[cfg(test)]
 mod labels;
 #[cfg(test)]
 mod learning;

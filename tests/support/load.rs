@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -38,6 +39,18 @@ pub(crate) struct Outcome {
 pub(crate) fn load(
     world: &World,
     address: SocketAddr,
+    clients: (&Identity, &Backend),
+    may_refuse: bool,
+    happens: impl FnOnce(),
+) -> BTreeMap<String, Outcome> {
+    load_at("/load", world, address, clients, may_refuse, happens)
+}
+
+/// The same at another path.
+pub(crate) fn load_at(
+    path: &str,
+    world: &World,
+    address: SocketAddr,
     (client, backend): (&Identity, &Backend),
     may_refuse: bool,
     happens: impl FnOnce(),
@@ -49,18 +62,29 @@ pub(crate) fn load(
         "authority": world.authority,
         "certificate": client.chain,
         "key": client.key,
+        "path": path,
         "until": until,
         "may_refuse": may_refuse,
         "callers": { "new": CALLERS, "kept": CALLERS, "h2": CALLERS },
     });
     std::thread::scope(|scope| {
         let calling = scope.spawn(|| run_within(LONG, "load_client.py", &given));
+        let ends = Ends(&until);
         more_requests(backend);
         happens();
-        fs::write(&until, "").expect("a file in our own folder");
+        drop(ends);
         let told = calling.join().expect("its own assertions hold");
         serde_json::from_value(told).expect("what the script promises")
     })
+}
+
+/// Tells the callers that it is over, also when that is by a panic: nobody waits for them for hours.
+struct Ends<'a>(&'a Path);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        fs::write(self.0, "").expect("a file in our own folder");
+    }
 }
 
 /// Waits until more requests have come to the backend.
