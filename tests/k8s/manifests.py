@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import subprocess
+import sys
 import tomllib
 
 import yaml
@@ -42,10 +43,13 @@ def on_the_base(component):
 @functools.cache
 def all_of_them():
     """Every overlay, and every component on the base, by its name."""
-    made = {f"overlays/{folder.name}": kustomize(folder) for folder in folders("overlays")}
-    for component in folders("components"):
-        made[f"components/{component.name}"] = kustomize(on_the_base(component))
-    return made
+    every = [*folders("overlays"), *folders("components")]
+    return {f"{folder.parent.name}/{folder.name}": render(folder) for folder in every}
+
+
+def render(folder):
+    """An overlay, or a component alone on the base."""
+    return kustomize(on_the_base(folder) if folder.parent.name == "components" else folder)
 
 
 def find(manifests, kind, name="keyferry"):
@@ -107,7 +111,5 @@ def seconds(period):
 
 
 if __name__ == "__main__":
-    # For tests that are not in Python.
-    import sys
-
-    print(json.dumps(kustomize(ROOT / sys.argv[1])))
+    # For tests in other languages: an overlay or component by its name, as JSON.
+    print(json.dumps(render(ROOT / "k8s" / sys.argv[1])))

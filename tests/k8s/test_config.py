@@ -18,8 +18,8 @@ def check(resources, spoil=lambda root: None):
     """Exit status and output of `keyferry check`, as the Deployment calls the program."""
     pod = manifests.find(resources, "Deployment")["spec"]["template"]["spec"]
     (variable,) = pod["containers"][0]["env"]
-    with tempfile.TemporaryDirectory() as root:
-        volumes.lay(resources, root)
+    with tempfile.TemporaryDirectory() as root, tempfile.TemporaryDirectory() as made:
+        volumes.lay(resources, root, made)
         spoil(pathlib.Path(root))
         environment = {variable["name"]: f"{root}{variable['value']}"}
         done = subprocess.run([KEYFERRY, "check"], env=environment, capture_output=True, text=True)

@@ -1,10 +1,13 @@
 """The volumes of a rendered Deployment as files, with secrets that are made for the occasion.
 
-What a manifest holds is taken from it; what a cluster would bring (certificates, secrets) is made with openssl. Each
-volume lies as a kubelet lays it: files behind `..data`, which can be swapped at once.
+What a manifest holds is taken from it; what a cluster would bring (certificates, secrets) is made with openssl, unless
+it is there already. Each volume lies as a kubelet lays it: files behind `..data`, which can be swapped at once.
+
+Called with a file of manifests (JSON), the folder for the volumes, and one where what is made is kept for the next pod.
 """
 
 import base64
+import json
 import pathlib
 import secrets
 import subprocess
@@ -34,6 +37,23 @@ def brought(manifest):
     return held
 
 
+def make(kind, names, folder):
+    """What a cluster would bring: a server's certificate, secrets, or authorities."""
+    if names == ["tls.crt", "tls.key"]:
+        return dict(zip(names, certificate(folder, "api.example.com"), strict=True))
+    if kind == "Secret":
+        return {name: f"{secrets.token_hex(32)}\n".encode() for name in names}
+    return {name: certificate(folder, f"{name}.example")[0] for name in names}
+
+
+def kept(kind, names, folder):
+    """The same, as it is in the folder already, or from now on."""
+    missing = [name for name in names if not (folder / name).exists()]
+    for name, text in make(kind, missing, folder).items():
+        (folder / name).write_bytes(text)
+    return {name: (folder / name).read_bytes() for name in names}
+
+
 def contents(resources, folder):
     """The files of every volume of the gateway, by its place in the container; what nobody brings is made here."""
     pod = find(resources, "Deployment")["spec"]["template"]["spec"]
@@ -50,12 +70,8 @@ def contents(resources, folder):
             yield place, brought(rendered)
         elif name is None:
             yield place, {}
-        elif here == ["tls.crt", "tls.key"]:
-            yield place, dict(zip(here, certificate(folder, "api.example.com"), strict=True))
-        elif kind == "Secret":
-            yield place, {file: f"{secrets.token_hex(32)}\n".encode() for file in here}
         else:
-            yield place, {file: certificate(folder, f"{file}.example")[0] for file in here}
+            yield place, kept(kind, here, folder)
 
 
 def mount(root, place, files):
@@ -79,20 +95,19 @@ def moved(text, root, places):
     return text
 
 
-def lay(resources, root):
-    """Lays every volume of the gateway below `root`; gives where each is in the container."""
-    root = pathlib.Path(root)
-    laid = dict(contents(resources, root))
+def lay(resources, root, folder, in_place=False):
+    """Lays every volume of the gateway below `root`; what is made for them is kept in `folder`.
+
+    The configuration names the files where they are, or, `in_place`, where they are once `root` is the root.
+    """
+    laid = dict(contents(resources, pathlib.Path(folder)))
     for place, files in laid.items():
-        if "keyferry.toml" in files:
+        if "keyferry.toml" in files and not in_place:
             config = files["keyferry.toml"].decode()
             files["keyferry.toml"] = moved(config, root, laid).encode()
         mount(root, place, files)
-    for left in root.glob("x.*"):
-        left.unlink()
-    return sorted(laid)
 
 
 if __name__ == "__main__":
-    overlay, root = sys.argv[1:]
-    lay(manifests.kustomize(manifests.ROOT / overlay), root)
+    rendered, root, folder = sys.argv[1:]
+    lay(json.loads(pathlib.Path(rendered).read_text()), root, folder)
