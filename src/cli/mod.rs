@@ -15,6 +15,7 @@ pub mod development;
 mod doctor;
 mod explain;
 mod failures;
+mod health;
 mod history;
 mod init;
 mod key;
@@ -110,6 +111,7 @@ enum Command {
     Doctor(doctor::Args),
     Explain(explain::Args),
     Failures(failures::Args),
+    Health(health::Args),
     Init(Box<init::Args>),
     #[command(subcommand)]
     Key(key::Command),
@@ -149,6 +151,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Doctor(args) => doctor::run(&args, globals, out_ref),
         Command::Explain(args) => explain::run(&args, globals, out_ref),
         Command::Failures(args) => failures::run(&args, globals, out_ref),
+        Command::Health(args) => health::run(&args, globals, out_ref),
         Command::Init(args) => init::run(&args, globals, out_ref),
         Command::Key(command) => key::run(command, globals, out_ref),
         Command::Observe(command) => observe::run(&command, globals, out_ref),

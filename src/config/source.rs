@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use toml::Value;
 use zeroize::Zeroizing;
 
 use super::changes::{Changes, Setting};
+use super::file::Telemetry;
 use super::problem::{KeyPath, Place, Problem, Problems};
 use super::{Config, build, document, typed};
 
@@ -78,6 +80,34 @@ impl Source {
             String::from_utf8(read.contents).map_err(no_text)
         });
         self.reading(text, seen)
+    }
+
+    /// Where a gateway of this configuration tells how it is, whatever else is wrong by now: a running
+    /// one goes on with what it had.
+    ///
+    /// # Errors
+    ///
+    /// Why that cannot be told.
+    pub fn telemetry_address(&self) -> Result<SocketAddr, Problems> {
+        let text =
+            fs::read_to_string(&self.path).map_err(|error| unreadable(&self.path, &error))?;
+        let document = document::Document::parse(&self.path, &text);
+        let mut document = document.map_err(Problems::new)?;
+        let _others = document.override_with(self.environment.iter().cloned());
+        let key = KeyPath::top("telemetry").key("address");
+        let typed = document.value(&key).map(Value::as_str);
+        let Telemetry { address, .. } = Telemetry::default();
+        typed
+            .unwrap_or(Some(&address))
+            .and_then(|address| address.parse().ok())
+            .ok_or_else(|| {
+                Problems::new(vec![Problem {
+                    place: document.place(&key),
+                    wrong: "is not an IP address and port".to_owned(),
+                    write: format!("write {address:?}"),
+                    key,
+                }])
+            })
     }
 
     fn reading(&self, text: io::Result<String>, mut seen: Seen) -> Reading {

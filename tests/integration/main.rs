@@ -56,6 +56,8 @@ mod harness;
 #[cfg(test)]
 mod headers;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod http2;
@@ -65,6 +67,8 @@ mod imported;
 mod key_check;
 #[cfg(test)]
 mod keys;
+#[cfg(test)]
+mod kubernetes;
 #[cfg(test)]
 mod labels;
 #[cfg(test)]

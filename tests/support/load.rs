@@ -39,6 +39,18 @@ pub(crate) struct Outcome {
 pub(crate) fn load(
     world: &World,
     address: SocketAddr,
+    clients: (&Identity, &Backend),
+    may_refuse: bool,
+    happens: impl FnOnce(),
+) -> BTreeMap<String, Outcome> {
+    load_at("/load", world, address, clients, may_refuse, happens)
+}
+
+/// The same at another path.
+pub(crate) fn load_at(
+    path: &str,
+    world: &World,
+    address: SocketAddr,
     (client, backend): (&Identity, &Backend),
     may_refuse: bool,
     happens: impl FnOnce(),
@@ -50,6 +62,7 @@ pub(crate) fn load(
         "authority": world.authority,
         "certificate": client.chain,
         "key": client.key,
+        "path": path,
         "until": until,
         "may_refuse": may_refuse,
         "callers": { "new": CALLERS, "kept": CALLERS, "h2": CALLERS },

@@ -1,6 +1,6 @@
 """Calls over and over, as clients of different kinds do, until the file `until` is there.
 
-In: {"address": "ip:port", "host", "authority": PEM file, "certificate", "key": PEM files, "until": path,
+In: {"address": "ip:port", "host", "authority": PEM file, "certificate", "key": PEM files, "until": path, "path",
 "callers": {"new": N, "kept": N, "h2": N}, "may_refuse": bool}. `new` connects for each request, `kept`
 keeps its HTTP/1.1 connection until an answer says `Connection: close` or the server has closed it before
 a request was sent, `h2` sends four requests at a time over HTTP/2 and goes elsewhere when told to by
@@ -85,7 +85,7 @@ def ask(link, close):
     """One request by HTTP/1.1. Gives whether the server keeps the connection."""
     connection = "close" if close else "keep-alive"
     link.sendall(
-        f"POST /load HTTP/1.1\r\nHost: {given['host']}\r\nContent-Length: 4\r\n"
+        f"POST {given['path']} HTTP/1.1\r\nHost: {given['host']}\r\nContent-Length: 4\r\n"
         f"Connection: {connection}\r\n\r\nload".encode()
     )
     answer = b""
@@ -173,7 +173,7 @@ def exchange(link, moved):
                         (":method", "POST"),
                         (":scheme", "https"),
                         (":authority", given["host"]),
-                        (":path", "/load"),
+                        (":path", given["path"]),
                         ("content-length", "4"),
                     ],
                 )

@@ -10,6 +10,7 @@ pub(crate) mod again;
 pub(crate) mod backend;
 pub(crate) mod balancer;
 pub(crate) mod clients;
+pub(crate) mod cluster;
 pub(crate) mod curl;
 pub(crate) mod deploy;
 pub(crate) mod dice;

@@ -1,14 +1,14 @@
 //! The running gateway, by what it tells of itself: readiness, metrics, and the certificate that it
 //! shows.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::super::ask::get;
+use super::super::ask::{get, reachable};
 use super::finding::{Check, Finding};
 use crate::config::{Config, Listener};
 use crate::tls::ssl::{SslConnector, SslMethod, SslVerifyMode};
@@ -42,17 +42,6 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
         findings.push(check.error("/metrics does not answer", advice));
     }
     findings
-}
-
-/// Where to reach what listens everywhere.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
 
 /// The sum of all series of a metric.

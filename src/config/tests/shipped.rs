@@ -40,7 +40,7 @@ fn the_reference_is_right_and_shows_the_defaults() {
 fn the_one_for_a_cluster_is_right() {
     let folder = Folder::new();
     let root = folder.path("mounted").display().to_string();
-    for part in ["tls", "ca", "secrets"] {
+    for part in ["tls", "ca", "secrets", "state"] {
         fs::create_dir_all(format!("{root}/{part}")).unwrap();
     }
     let server = pki::server("api.example.com").self_signed();
@@ -61,7 +61,9 @@ fn the_one_for_a_cluster_is_right() {
         folder.secret(&name, secret.repeat(4).as_bytes());
         folder.mode(&name, 0o440);
     }
-    let text = shipped("kubernetes.toml").replace("/etc/keyferry", &root);
+    let text = shipped("kubernetes.toml")
+        .replace("/etc/keyferry", &root)
+        .replace("/var/lib/keyferry", &format!("{root}/state"));
     let config = folder.load(&text).unwrap();
     assert_eq!((config.routes.len(), config.backends.len()), (4, 3));
 }

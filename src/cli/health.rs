@@ -1,0 +1,49 @@
+//! `keyferry health`: does the gateway run, and does it serve?
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use serde::Serialize;
+
+use super::ask::{get, reachable};
+use super::{Failure, Globals, Out, source};
+
+/// Ask the gateway on this machine whether it serves
+///
+/// For health checks where there is no curl, as in a container. Ends with status 0 when it serves, and
+/// 69 when it does not, does no longer, or does not answer within five seconds.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Ask only whether it runs, as before it is killed and started again
+    #[arg(long)]
+    live: bool,
+    /// Where it is asked [default: the configuration's `telemetry.address`]
+    #[arg(long, value_name = "IP:PORT")]
+    address: Option<SocketAddr>,
+}
+
+/// What `--output json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    address: SocketAddr,
+    answer: &'a str,
+}
+
+pub(super) fn run(args: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
+    let address = match args.address {
+        Some(address) => address,
+        // Nothing else of the configuration counts: a gateway goes on when its file is broken.
+        None => source(globals.config_file()).telemetry_address()?,
+    };
+    let address = reachable(address);
+    let path = if args.live { "/livez" } else { "/readyz" };
+    let (status, body) = get(address, path).map_err(Failure::Unavailable)?;
+    let answer = body.trim();
+    if status != 200 {
+        let error = anyhow!("the gateway at {address} answers {path} with {status}: {answer}");
+        return Err(Failure::Unavailable(error));
+    }
+    out.show(&Report { address, answer }, answer)?;
+    Ok(ExitCode::SUCCESS)
+}
