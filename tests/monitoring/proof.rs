@@ -57,6 +57,10 @@ fn every_panel_and_every_rule_has_data_and_every_metric_moves() {
         other: &other,
     };
     let prometheus = Prometheus::start(&[one.telemetry(), other.telemetry()]);
+    // What happens before the first look at a counter is in no rate.
+    wait_for("the first scrapes", || {
+        (prometheus.number("sum(count_over_time(up[1m]))") >= Some(4.0)).then_some(())
+    });
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let _over = Over(&over);
