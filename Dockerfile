@@ -33,6 +33,7 @@ RUN mkdir -p src benches/compare \
 
 COPY src ./src
 COPY docs/PROBLEMS.md ./docs/
+COPY conf/keyferry.toml ./conf/
 ARG SOURCE_DATE_EPOCH=0
 ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}
 # What was compiled of the stand-ins is older than what stands in their place now.
