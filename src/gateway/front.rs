@@ -67,7 +67,7 @@ impl Gateway {
             Brought::ByNone => return Ok(Cow::Borrowed(connection)),
             Brought::ByStranger(front) => {
                 count(&front.name, STRANGER);
-                tracing::warn!(front = front.name, peer = ?exchange.peer, "somebody at the address of a front forwards a certificate and does not prove to be the front");
+                tracing::warn!(front = front.name, peer = ?exchange.peer, request_id = exchange.request_id, "somebody at the address of a front forwards a certificate and does not prove to be the front");
                 // Should it be the front after all, its own certificate is still nobody's.
                 return Ok(noted(without(), exchange));
             }

@@ -296,17 +296,13 @@ impl Gateway {
             exchange.turn = None;
             let told = notice::tell(&mut answer.head, exchange);
             told.map_err(|_| Refusal::Internal("an answer could not be made"))?;
-            return match problem::send(session, answer.head, answer.body, &exchange.request_id)
-                .await
-            {
+            return match problem::send(session, answer.head, answer.body, exchange).await {
                 Ok(()) => Ok(false),
                 Err(_) => Err(Refusal::Internal("the client went away")),
             };
         }
         let admit = |freshness| self.admit(&head, connection, &exchange.live, freshness, now);
-        let decided = self
-            .decide_confirmed(&exchange.live, (&head, exchange.peer), now, admit)
-            .await;
+        let decided = self.decide_confirmed(&head, exchange, admit).await;
         let decided = decided.and_then(|permit| self.within_budget(permit, exchange));
         match &decided {
             Ok(permit) => {

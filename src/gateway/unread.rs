@@ -49,9 +49,10 @@ impl Refuse for Unread {
         let reason = status.canonical_reason().unwrap_or_default();
         let mut answer = format!(
             "HTTP/1.1 {} {reason}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n\
-             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: {request_id}\r\n",
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n{}: {request_id}\r\n",
             status.as_u16(),
-            body.len()
+            body.len(),
+            live.names.request_id
         );
         if let Some(Ok(value)) = live.transport_security.as_ref().map(HeaderValue::to_str) {
             let _ = write!(answer, "Strict-Transport-Security: {value}\r\n");
