@@ -21,7 +21,7 @@ demo: ## tell the whole story in the terminal, then stay up (without a terminal:
 	@if [ -t 1 ]; then exec target/debug/keyferry demo; else exec target/debug/keyferry demo --once; fi
 
 .PHONY: test
-test: setup fmt clippy doc tidy tests doctest deny ## every check
+test: setup fmt clippy doc tidy tests otlp doctest deny ## every check
 	@echo "every check passed"
 
 # ---------------------------------------------------------------- what the checks need
@@ -85,6 +85,11 @@ tests: setup ## unit and integration tests, against the real program and a real 
 	@if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run --locked --no-fail-fast -E 'not binary(tidy)'; \
 	else cargo test --locked --no-fail-fast --lib --bins --test '*'; fi
+
+.PHONY: otlp
+otlp: setup ## spans as a collector gets them: lints and tests of the program with the feature otlp
+	cargo clippy --locked --features otlp --lib --bins --test otlp -- -D warnings
+	cargo test --locked --features otlp --test otlp
 
 .PHONY: drill
 drill: build-tools ## move 5,000 clients from certificate to key under traffic, and print the report

@@ -81,7 +81,7 @@ impl Setting {
             "http" => key == "strict_transport_security",
             "listener" => key != "address",
             "store" => matches!(key, "record_keys" | "unsigned_records"),
-            "telemetry" => key == "log",
+            "telemetry" => matches!(key, "log" | "tracing"),
             _ => false,
         }
     }

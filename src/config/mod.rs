@@ -30,9 +30,9 @@ pub use lists::{Lists, Look};
 pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
 pub use settings::{
-    Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Http, Keys, Limits, ListFiles,
-    Listener, Migration, NamedFile, Offline, Pem, SelfService, ServerCertificate, Shutdown,
-    StoreSettings, Telemetry,
+    Address, Backend, BackendTls, Collector, FirstSights, Headers, HealthCheck, Http, Keys, Limits,
+    ListFiles, Listener, Migration, NamedFile, Offline, Pem, SelfService, ServerCertificate,
+    Shutdown, StoreSettings, Telemetry, Tracing,
 };
 pub use source::{Reading, Seen, Source};
 
@@ -79,7 +79,7 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// Who is believed to forward the certificates of clients.
     pub fronts: Arc<Fronts>,
-    /// Metrics, health and logs.
+    /// Metrics, health, logs and traces.
     pub telemetry: Telemetry,
     /// Where the operator's questions are answered, a loopback address; none when nowhere.
     pub admin: Option<SocketAddr>,

@@ -8,6 +8,7 @@ use crate::door::Connection;
 use crate::front::{Arrival, Brought, Fronts};
 use crate::head::{Head, Malformed};
 use crate::telemetry::Metrics;
+use crate::trace::Believe;
 
 /// What a front forwarded, for counting.
 const RESULTS: [&str; 4] = ["certificate", "no_certificate", "malformed", STRANGER];
@@ -90,6 +91,9 @@ impl Gateway {
         }
         let may_claim = front.may_claim;
         exchange.front = Some(believed);
+        if exchange.live.tracing.believe == Believe::Fronts {
+            exchange.follow(head.headers, &self.parts.format);
+        }
         let certificate = forwarded.map_err(Malformed::Forwarded)?;
         let own = connection.forwarding(certificate, may_claim, policy);
         Ok(noted(own, exchange))

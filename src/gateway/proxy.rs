@@ -41,6 +41,7 @@ impl ProxyHttp for Proxy {
     /// Decides. Gives `true` when the client was answered here.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         exchange.identify(session.req_header(), &self.parts.format);
+        exchange.follow(&session.req_header().headers, &self.parts.format);
         exchange.connected = peer(session);
         exchange.peer = exchange.connected;
         if self.parting.load(Ordering::Relaxed) {
@@ -68,13 +69,19 @@ impl ProxyHttp for Proxy {
         _: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
-        let peer = exchange.backend().and_then(upstream::Backend::peer);
-        let Some(peer) = peer else {
+        let live = Arc::clone(&exchange.live);
+        let backend = exchange
+            .leave
+            .as_ref()
+            .and_then(|leave| live.backends.get(leave.route().backend));
+        let Some((backend, peer)) = backend.and_then(|backend| Some((backend, backend.peer()?)))
+        else {
             return Error::e_explain(
                 ErrorType::ConnectNoRoute,
                 "no address of the backend is healthy",
             );
         };
+        exchange.note_attempt(&peer, backend.name());
         exchange.upstream = Some(peer._address.to_string());
         exchange.attempts = exchange.attempts.saturating_add(1);
         Ok(Box::new(peer))
@@ -109,11 +116,13 @@ impl ProxyHttp for Proxy {
         let head = self.head(session).or_else(|_| {
             Error::e_explain(ErrorType::InternalError, "the head was readable before")
         })?;
+        let mut made = None;
         let rules = upstream::Rules {
             names: &exchange.live.names,
             format: &self.parts.format,
             keep_ambiguous: exchange.live.keep_ambiguous_headers,
             peer: exchange.peer,
+            trace: exchange.trace.onward(&mut made),
         };
         let signer = exchange.live.signers.get(leave.route().backend);
         upstream::rewrite(
@@ -163,6 +172,7 @@ impl ProxyHttp for Proxy {
         if let (Some(sent), Some(backend)) = (exchange.sent.take(), exchange.backend()) {
             backend.observe_answer(sent.elapsed());
         }
+        exchange.note_status(response.status.as_u16());
         if let Some(fault) = strict::answer(session.req_header(), response) {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, fault).into_up());
         }
@@ -203,6 +213,7 @@ impl ProxyHttp for Proxy {
         if let Some(backend) = exchange.backend() {
             backend.count_failure();
         }
+        exchange.note_failure(&error);
         tracing::warn!(backend = %peer, %error, request_id = exchange.request_id, "cannot reach a backend");
         error.set_retry(true);
         error
@@ -238,6 +249,9 @@ impl ProxyHttp for Proxy {
         let error_code = refusal
             .as_ref()
             .map_or(0, |refusal| refusal.code().status());
+        if *error.esource() == ErrorSource::Upstream {
+            exchange.note_failure(error);
+        }
         if let Some(refusal) = refusal {
             tracing::warn!(%error, request_id = exchange.request_id, "a request failed");
             if session.response_written().is_none() {

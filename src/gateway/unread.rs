@@ -15,6 +15,7 @@ use super::{Gateway, Live, Refusal, told};
 use crate::door::Refuse;
 use crate::framing::Unreadable;
 use crate::telemetry::{AccessLine, Metrics, Outcome, RouteMetrics};
+use crate::trace::Trace;
 
 /// Answers and accounts for what cannot be read.
 pub struct Unread {
@@ -77,7 +78,9 @@ impl Unread {
         self.metrics.decisions.with_label_values(&labels).inc();
         AccessLine {
             request_id,
+            trace: &Trace::default(),
             peer: &peer.map(|peer| peer.to_string()).unwrap_or_default(),
+            http: "1.1",
             method: "",
             host: "",
             path: "",

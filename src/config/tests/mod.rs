@@ -16,6 +16,7 @@ mod overrides;
 mod redis;
 mod secrets;
 mod shipped;
+mod tracing;
 
 /// A folder with every file that `MINIMAL` names, and more.
 struct Folder {
