@@ -209,7 +209,7 @@ impl Trace {
         }
     }
 
-    /// What the backend of the last attempt is told; `with` keeps what is made for that.
+    /// What the backend of the last attempt is told; `made` keeps what is made for that.
     #[must_use]
     pub fn onward<'a>(&'a self, made: &'a mut Option<Context>) -> Onward<'a> {
         let sent = self.sent.as_ref().filter(|_| self.is_believed);
@@ -225,6 +225,163 @@ impl Trace {
         Onward {
             context,
             keeps_others: self.is_believed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::super::tests::{GOOD, TRACE, format, headers, read};
+    use super::*;
+    use crate::clock;
+
+    fn names() -> Option<(TraceId, SpanId)> {
+        Some((TraceId::from_bytes([7; 16])?, SpanId::from_bytes([8; 8])?))
+    }
+
+    fn begin(believe: Believe, ratio: Option<f64>, by_front: bool) -> Trace {
+        let settings = Settings {
+            believe,
+            sampler: ratio.map(|ratio| Sampler::new(ratio).unwrap()),
+            refusals: true,
+        };
+        let headers = headers(&[("traceparent", GOOD), ("tracestate", "foo=1")]);
+        Trace::begin(
+            &headers,
+            settings,
+            Began {
+                format: &format(),
+                names: names(),
+                by_front,
+            },
+        )
+    }
+
+    fn told(trace: &Trace) -> (Option<String>, Option<String>, bool) {
+        let mut made = None;
+        let onward = trace.onward(&mut made);
+        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+        let context = onward.context;
+        (
+            context.map(|context| text(context.traceparent())),
+            context.and_then(Context::tracestate).map(text),
+            onward.keeps_others,
+        )
+    }
+
+    #[test]
+    fn without_a_part_in_it_a_trace_goes_on_as_it_came_or_not_at_all() {
+        let came = (Some(GOOD.to_owned()), Some("foo=1".to_owned()), true);
+        let believed = begin(Believe::Everybody, None, false);
+        assert_eq!(told(&believed), came);
+        assert_eq!(believed.id().unwrap().to_string(), TRACE);
+        assert_eq!(told(&begin(Believe::Fronts, None, true)), came);
+        for nobody in [
+            begin(Believe::Nobody, None, true),
+            begin(Believe::Fronts, None, false),
+        ] {
+            assert_eq!(told(&nobody), (None, None, false));
+            assert_eq!((nobody.id(), nobody.is_recorded()), (None, false));
+        }
+    }
+
+    fn attempt(number: u8) -> Attempt {
+        Attempt {
+            span: SpanId::from_bytes([number; 8]).unwrap(),
+            backend: "orders".to_owned(),
+            address: "127.0.0.1:1".to_owned(),
+            is_tls: false,
+            begun: clock::monotonic(),
+            ended: None,
+            status: None,
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_recorded_where_its_trace_begins() {
+        let mut new = begin(Believe::Nobody, Some(0.0), false);
+        new.refuse();
+        assert!(new.is_recorded());
+        let unsampled = headers(&[("traceparent", &GOOD.replace("-01", "-00"))]);
+        let settings = Settings {
+            sampler: Sampler::new(1.0).ok(),
+            refusals: true,
+            ..Settings::default()
+        };
+        let began = Began {
+            format: &format(),
+            names: names(),
+            by_front: false,
+        };
+        let mut somebodys = Trace::begin(&unsampled, settings, began);
+        somebodys.refuse();
+        assert!(!somebodys.is_recorded(), "who began it decided");
+    }
+
+    #[test]
+    fn with_a_part_in_it_the_backend_is_told_of_our_own_step() {
+        let own = "07".repeat(16);
+        let mut new = begin(Believe::Nobody, Some(1.0), false);
+        assert_eq!(
+            told(&new),
+            (Some(format!("00-{own}-{}-01", "08".repeat(8))), None, false)
+        );
+        assert_eq!(new.claimed().unwrap().to_string(), GOOD, "for a link");
+        assert_eq!((new.parent(), new.state()), (None, None));
+        for number in [5_u8, 6] {
+            new.attempt(|| Some(attempt(number)));
+        }
+        assert_eq!(
+            told(&new).0,
+            Some(format!("00-{own}-{}-01", "06".repeat(8)))
+        );
+        assert_eq!(new.attempts().len(), 2);
+
+        let unrecorded = begin(Believe::Nobody, Some(0.0), false);
+        assert_eq!(
+            told(&unrecorded).0,
+            Some(format!("00-{own}-{}-00", "08".repeat(8)))
+        );
+        assert!(!unrecorded.is_recorded());
+        // Whoever began it decides.
+        let continued = begin(Believe::Everybody, Some(0.0), false);
+        let step = format!("00-{TRACE}-{}-01", "08".repeat(8));
+        assert_eq!(
+            told(&continued),
+            (Some(step), Some("foo=1".to_owned()), true)
+        );
+        assert!(continued.is_recorded() && continued.claimed().is_none());
+        assert_eq!(continued.parent().unwrap().to_string(), GOOD);
+    }
+
+    #[test]
+    fn flags_that_nobody_knows_go_no_further_and_randomness_is_told_on() {
+        let parent = read(&[("traceparent", &GOOD.replace("-01", "-ff"))])
+            .unwrap()
+            .parent;
+        let span = names().unwrap().1;
+        assert!(parent.then(span, true).to_string().ends_with("-03"));
+        assert!(parent.then(span, false).to_string().ends_with("-02"));
+    }
+
+    proptest! {
+        /// Whatever comes, what is told on is well formed, and of the same trace or of ours.
+        #[test]
+        fn no_header_brings_anything_ill_formed_through(
+            parent in "([0-9a-f]{2}-[0-9a-fA-F]{32}-[0-9a-f]{16}-[0-9a-f]{2}|[ -~]{0,60})",
+            state in "([a-z0-9@=, ]{0,80}|[ -~\t]{0,600})",
+        ) {
+            let headers = headers(&[("traceparent", parent.trim()), ("tracestate", state.trim())]);
+            let settings = Settings { believe: Believe::Everybody, sampler: Sampler::new(0.5).ok(), refusals: false };
+            let trace = Trace::begin(&headers, settings, Began { format: &format(), names: names(), by_front: false });
+            let (told, beside, _) = told(&trace);
+            let again = read(&[("traceparent", &told.unwrap()), ("tracestate", beside.as_deref().unwrap_or_default())]).unwrap();
+            prop_assert_eq!(Some(again.parent.trace), trace.id());
+            prop_assert_eq!(again.tracestate().map(|s| s.to_str().unwrap().to_owned()), beside);
         }
     }
 }

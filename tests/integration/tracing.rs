@@ -132,6 +132,13 @@ fn what_is_no_trace_context_reaches_no_backend_and_refuses_nobody() {
         assert_eq!(backend.last().header("traceparent"), PARENT);
         assert_eq!(backend.last().all("tracestate"), [""; 0], "{state}");
     }
+    // H7: a key hides nowhere.
+    let key = gateway.claim_key(&alice);
+    let ask = gateway.curl("/").certificate(&alice).header(&line);
+    let ask = ask.header(&format!("tracestate: a={key}"));
+    ask.send().expect_status(200);
+    assert_eq!(backend.last().all("tracestate"), [""; 0]);
+    assert_eq!(backend.last().header("traceparent"), PARENT);
     // Of one that is too long, whole members go on; some backends take `_` for `-`, and there is none.
     let long: Vec<_> = (0..32)
         .map(|n| format!("k{n}={}", "v".repeat(60)))
@@ -141,7 +148,7 @@ fn what_is_no_trace_context_reaches_no_backend_and_refuses_nobody() {
     let ask = ask.header("trace_parent: x").header("trace_state: y");
     ask.send().expect_status(200);
     let state = backend.last().header("tracestate").to_owned();
-    assert_eq!(state, long[..7].join(","));
+    assert_eq!(state, long[..8].join(","));
     assert_eq!(backend.last().all("trace_parent"), [""; 0]);
 }
 

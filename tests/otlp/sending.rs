@@ -60,12 +60,12 @@ fn what_the_collector_refuses_is_counted_and_not_told_again() {
     collector.set(&json!({ "answer": 400, "times": 1 }));
     ask(&gateway, "never");
     settle(&gateway, "refused", 1.0);
-    collector.set(&json!({ "reject": 1 }));
-    ask(&gateway, "partly");
-    settle(&gateway, "refused", 2.0);
     collector.set(&all_is_well());
     ask(&gateway, "well");
     settle(&gateway, "sent", 1.0);
+    collector.set(&json!({ "reject": 1 }));
+    ask(&gateway, "partly");
+    settle(&gateway, "refused", 2.0);
     assert_eq!(collector.posts(), 3);
     assert!(
         gateway.log().contains("too many for me"),
