@@ -64,6 +64,7 @@ struct Own {
 }
 
 /// What was known when the trace began.
+#[derive(Clone, Copy, Debug)]
 pub struct Began<'a> {
     /// How keys begin: none goes on under another name.
     pub format: &'a Format,

@@ -31,7 +31,7 @@ pub struct Telemetry {
 pub struct Tracing {
     /// Whose trace context is believed: "nobody", "fronts" (those of `[[front]]`) or "everybody".
     pub believe: Believe,
-    /// Where spans go, by OTLP over HTTP: "http://127.0.0.1:4318/v1/traces". Only programs that were
+    /// Where spans go, by OTLP over HTTP: `http://127.0.0.1:4318/v1/traces`. Only programs that were
     /// built with the feature `otlp` can send any.
     pub collector: Option<String>,
     /// TLS with it, when its URL begins with https.
