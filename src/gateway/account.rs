@@ -128,6 +128,7 @@ impl Gateway {
                 .map(Reason::code),
             upstream: exchange.upstream.as_deref(),
             attempts: exchange.attempts,
+            begun: exchange.started,
             duration,
             sent: seen.sent,
             received: seen.received,

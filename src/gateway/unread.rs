@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::problem::{self, Links};
 use super::{Gateway, Live, Refusal, told};
+use crate::clock;
 use crate::door::Refuse;
 use crate::framing::Unreadable;
 use crate::telemetry::{AccessLine, Metrics, Outcome, RouteMetrics};
@@ -99,6 +100,7 @@ impl Unread {
             certificate_problem: None,
             upstream: None,
             attempts: 0,
+            begun: clock::monotonic(),
             duration: Duration::ZERO,
             sent,
             received: 0,

@@ -1,6 +1,6 @@
 //! The access line: one a request, with everything that explains its outcome and no secret.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client::ClientId;
 use crate::key::KeyId;
@@ -58,6 +58,8 @@ pub struct AccessLine<'a> {
     pub upstream: Option<&'a str>,
     /// How often the request was sent to a backend.
     pub attempts: u32,
+    /// When its head came.
+    pub begun: Instant,
     /// From the request's head to the answer's end.
     pub duration: Duration,
     /// Bytes of body that went to the client.

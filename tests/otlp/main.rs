@@ -1,6 +1,11 @@
 //! What is recorded of requests, and sent to a collector: the real program, built with the feature
 //! `otlp`, and a receiver that decodes what comes with OpenTelemetry's own definitions.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "a test that stops with a message is the point"
+)]
+
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]

@@ -32,7 +32,8 @@ fn settle(gateway: &Gateway, result: &str, spans: f64) {
 fn a_collector_that_is_busy_is_told_again() {
     let (world, backend, collector) = (World::new(), Backend::start(), Collector::start());
     let gateway = tracing(&world, &backend, &collector).start();
-    assert_eq!(counted(&gateway, "dropped"), 0.0, "there from the start");
+    let series = "keyferry_trace_spans_total{result=\"dropped\"} 0";
+    assert!(gateway.metrics().contains(series), "there from the start");
     collector.set(&json!({ "answer": 503, "times": 2 }));
     ask(&gateway, "late");
     settle(&gateway, "sent", 1.0);
@@ -93,7 +94,7 @@ fn nobody_waits_for_a_collector_that_is_gone() {
         assert!(outcome.failures.is_empty(), "{kind}: {outcome:?}");
     }
     let all = ["sent", "refused", "lost", "dropped"].map(|result| counted(&gateway, result));
-    assert!(all[0] == 0.0 && all[1] == 0.0, "{all:?}");
+    assert!(all[0] < 1.0 && all[1] < 1.0, "{all:?}");
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn spans_go_by_tls_to_whom_the_configuration_trusts_and_to_nobody_else() {
     wait_for("a warning", || {
         distrusting.log().contains(warning).then_some(())
     });
-    assert_eq!(counted(&distrusting, "sent"), 0.0);
+    assert!(counted(&distrusting, "sent") < 1.0);
 }
 
 /// The collector, and the part of traces that is recorded, are replaced while the gateway runs.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::collector::{Collector, tracing};
-use crate::support::backend::Backend;
+use crate::support::backend::{Backend, Recorded};
 use crate::support::free_addresses;
 use crate::support::gateway::{Gateway, secret};
 use crate::support::world::World;
@@ -16,6 +16,58 @@ fn parts(traceparent: &str) -> (String, String, String) {
     let parts: Vec<_> = traceparent.split('-').map(str::to_owned).collect();
     assert_eq!((parts.len(), parts[0].as_str()), (4, "00"), "{traceparent}");
     (parts[1].clone(), parts[2].clone(), parts[3].clone())
+}
+
+/// The attributes of the span have these values.
+#[track_caller]
+fn tells(span: &Value, told: &[(&str, Value)]) {
+    for (name, value) in told {
+        assert_eq!(span["attributes"][name], *value, "{name}: {span:#}");
+    }
+}
+
+fn of_server(version: &str, seen: &Recorded) -> [(&'static str, Value); 13] {
+    [
+        ("http.request.method", json!("GET")),
+        ("http.response.status_code", json!(200)),
+        ("http.route", json!("/")),
+        ("url.scheme", json!("https")),
+        ("url.path", json!("/v1/x")),
+        ("server.address", json!("api.example.com")),
+        ("client.address", json!("127.0.0.1")),
+        ("network.peer.address", json!("127.0.0.1")),
+        ("network.protocol.version", json!(version)),
+        ("keyferry.route", json!("echo-either")),
+        ("keyferry.auth", json!("key")),
+        ("keyferry.client", json!(seen.header("x-client-id"))),
+        ("keyferry.key_id", json!(seen.header("x-key-id"))),
+    ]
+}
+
+fn of_client(backend: &Backend) -> [(&'static str, Value); 6] {
+    let url = format!("http://{}/v1/x", backend.address());
+    [
+        ("http.request.method", json!("GET")),
+        ("http.response.status_code", json!(200)),
+        ("url.full", json!(url)),
+        ("server.address", json!("127.0.0.1")),
+        ("server.port", json!(backend.address().port())),
+        ("keyferry.backend", json!("echo")),
+    ]
+}
+
+/// K17: neither the key, whole or not, nor what stands in a query.
+#[track_caller]
+fn holds_no_secret(sent: &[u8], key: &str) {
+    let has = |part: &str| {
+        sent.windows(part.len())
+            .any(|window| window == part.as_bytes())
+    };
+    let (_, secret) = key.rsplit_once('_').unwrap();
+    assert!(has("/v1/x"), "it would be found");
+    for part in [secret, key.get(..24).unwrap(), "secret=1"] {
+        assert!(!has(part), "{part}");
+    }
 }
 
 #[test]
@@ -51,36 +103,8 @@ fn a_request_is_a_span_of_the_server_and_one_of_the_client() {
         );
         assert_eq!(server["parent"], "");
         let version = if id == "one" { "1.1" } else { "2" };
-        let told = &server["attributes"];
-        for (name, value) in [
-            ("http.request.method", json!("GET")),
-            ("http.response.status_code", json!(200)),
-            ("http.route", json!("/")),
-            ("url.scheme", json!("https")),
-            ("url.path", json!("/v1/x")),
-            ("server.address", json!("api.example.com")),
-            ("client.address", json!("127.0.0.1")),
-            ("network.peer.address", json!("127.0.0.1")),
-            ("network.protocol.version", json!(version)),
-            ("keyferry.route", json!("echo-either")),
-            ("keyferry.auth", json!("key")),
-            ("keyferry.client", json!(seen.header("x-client-id"))),
-            ("keyferry.key_id", json!(seen.header("x-key-id"))),
-        ] {
-            assert_eq!(told[name], value, "{name}: {server:#}");
-        }
-        let told = &client["attributes"];
-        let url = format!("http://{}/v1/x", backend.address());
-        for (name, value) in [
-            ("http.request.method", json!("GET")),
-            ("http.response.status_code", json!(200)),
-            ("url.full", json!(url)),
-            ("server.address", json!("127.0.0.1")),
-            ("server.port", json!(backend.address().port())),
-            ("keyferry.backend", json!("echo")),
-        ] {
-            assert_eq!(told[name], value, "{name}: {client:#}");
-        }
+        tells(server, &of_server(version, &seen));
+        tells(client, &of_client(&backend));
         let time = |span: &Value, end: &str| span[end].as_u64().unwrap();
         assert!(time(server, "start") <= time(client, "start"));
         assert!(time(client, "start") < time(client, "end"));
@@ -103,16 +127,7 @@ fn a_request_is_a_span_of_the_server_and_one_of_the_client() {
             (&server["trace"], &true.into())
         );
     }
-    // K17: neither the key, whole or not, nor what stands in a query.
-    let bytes = collector.bytes();
-    let has = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
-    let (_, secret) = key.rsplit_once('_').unwrap();
-    assert!(
-        has(b"/v1/x")
-            && !has(secret.as_bytes())
-            && !has(&key.as_bytes()[..24])
-            && !has(b"secret=1")
-    );
+    holds_no_secret(&collector.bytes(), &key);
 }
 
 /// What a client reports leads to the reason: by the request's id, the log and the trace.
@@ -125,7 +140,7 @@ fn a_refused_request_is_found_from_its_problem_document() {
     let alice = world.client("alice");
     let key = gateway.claim_key(&alice);
     let id = key.strip_prefix("kf_live_").unwrap();
-    let revoked = gateway.cli(&["key", "revoke", &id[..32]]);
+    let revoked = gateway.cli(&["key", "revoke", id.get(..32).unwrap()]);
     revoked.expect_success();
     let ask = gateway.curl("/v1/orders").key(&key);
     let ask = ask.header(&format!("traceparent: 00-{TRACE}-{STEP}-01"));

@@ -3,7 +3,7 @@
 //! line is not in a span either: no query, no header, no key.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -36,20 +36,40 @@ const METHODS: [Method; 9] = [
 ];
 const OTHER: &str = "_OTHER";
 
+/// Two clocks, read at one moment: spans tell the time of day, and everything is measured by the
+/// other one.
+#[derive(Clone, Copy)]
+struct Clocks {
+    wall: Duration,
+    monotonic: Instant,
+}
+
+impl Clocks {
+    /// The time of day at `moment`, since the epoch.
+    fn at(self, moment: Instant) -> Duration {
+        let ago = self.monotonic.saturating_duration_since(moment);
+        self.wall.saturating_sub(ago)
+    }
+}
+
 /// The spans of a request that is over; none when its trace has none here.
 pub(super) fn of(line: &AccessLine<'_>) -> Vec<Span> {
     let Some(own) = line.trace.span() else {
         return Vec::new();
     };
-    let now = clock::since_epoch();
+    let clocks = Clocks {
+        wall: clock::since_epoch(),
+        monotonic: clock::monotonic(),
+    };
     let attempts = line.trace.attempts().iter().enumerate();
-    let attempts = attempts.map(|(before, attempt)| of_attempt(line, own, (before, attempt), now));
+    let attempts =
+        attempts.map(|(before, attempt)| of_attempt(line, own, (before, attempt), clocks));
     let mut spans: Vec<_> = attempts.collect();
-    spans.push(of_request(line, own, now));
+    spans.push(of_request(line, own, clocks));
     spans
 }
 
-fn of_request(line: &AccessLine<'_>, own: Parent, now: Duration) -> Span {
+fn of_request(line: &AccessLine<'_>, own: Parent, clocks: Clocks) -> Span {
     let method = method(line.method);
     let route = line.route.map(|route| route.path.as_str());
     let (host, port) = split(line.host);
@@ -79,6 +99,7 @@ fn of_request(line: &AccessLine<'_>, own: Parent, now: Duration) -> Span {
         None => named(method).to_owned(),
     };
     let parent = line.trace.parent();
+    let begun = clocks.at(line.begun);
     Span {
         parent_span_id: parent.map_or_else(Vec::new, |parent| id(parent.span)),
         trace_state: line.trace.state().unwrap_or_default().to_owned(),
@@ -89,7 +110,7 @@ fn of_request(line: &AccessLine<'_>, own: Parent, now: Duration) -> Span {
             own,
             parent.is_some(),
             (name, SpanKind::Server),
-            (now.saturating_sub(line.duration), now),
+            (begun, begun.saturating_add(line.duration)),
         )
     }
 }
@@ -129,10 +150,11 @@ fn of_attempt(
     line: &AccessLine<'_>,
     own: Parent,
     (before, attempt): (usize, &Attempt),
-    now: Duration,
+    clocks: Clocks,
 ) -> Span {
     let method = method(line.method);
-    let ago = |at: std::time::Instant| now.saturating_sub(at.elapsed());
+    let over = line.begun.checked_add(line.duration);
+    let ended = attempt.ended.or(over).unwrap_or(clocks.monotonic);
     let scheme = if attempt.is_tls { "https" } else { "http" };
     let url = format!("{scheme}://{}{}", attempt.address, line.path);
     let (host, port) = split(&attempt.address);
@@ -167,7 +189,7 @@ fn of_attempt(
             own,
             false,
             (named(method).to_owned(), SpanKind::Client),
-            (ago(attempt.begun), attempt.ended.map_or(now, ago)),
+            (clocks.at(attempt.begun), clocks.at(ended)),
         )
     }
 }
