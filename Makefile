@@ -21,7 +21,7 @@ demo: ## tell the whole story in the terminal, then stay up (without a terminal:
 	@if [ -t 1 ]; then exec target/debug/keyferry demo; else exec target/debug/keyferry demo --once; fi
 
 .PHONY: test
-test: setup fmt clippy doc tidy tests operations doctest deny k8s ## every check
+test: setup fmt clippy doc tidy tests operations otlp doctest deny k8s ## every check
 	@echo "every check passed"
 
 # ---------------------------------------------------------------- what the checks need
@@ -94,6 +94,11 @@ operations: setup ## run every command line of docs/OPERATIONS.md where it stand
 .PHONY: monitoring
 monitoring: setup ## rules, runbooks and dashboards, with a real Prometheus and real gateways (part of `tests`)
 	cargo test --locked --test monitoring
+
+.PHONY: otlp
+otlp: setup ## spans as a collector gets them: lints and tests of the program with the feature otlp
+	cargo clippy --locked --features otlp --lib --bins --test otlp -- -D warnings
+	cargo test --locked --features otlp --test otlp
 
 .PHONY: drill
 drill: build-tools ## move 5,000 clients from certificate to key under traffic, and print the report

@@ -145,12 +145,17 @@ impl From<Day> for String {
 
 /// What the system's clock says now; before 1970 it counts as the epoch itself.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn now() -> Timestamp {
-    let since_epoch = SystemTime::now()
+    Timestamp(i64::try_from(since_epoch().as_secs()).unwrap_or(i64::MAX))
+}
+
+/// The same, to the nanosecond, for those who are not told in seconds.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn since_epoch() -> Duration {
+    SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))
+        .unwrap_or_default()
 }
 
 /// A reading of the clock that never goes back, for measuring how long something took.

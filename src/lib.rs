@@ -37,6 +37,7 @@ pub mod server;
 pub mod sign;
 pub mod store;
 pub mod telemetry;
+pub mod trace;
 pub mod upstream;
 
 pub mod clock;

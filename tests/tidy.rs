@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stages that only compute: no sockets, no files, no clock, no log.
-const CORE: [&str; 13] = [
+const CORE: [&str; 14] = [
     "certificate",
     "client",
     "credential",
@@ -25,6 +25,7 @@ const CORE: [&str; 13] = [
     "phase",
     "policy",
     "sign",
+    "trace",
 ];
 
 /// Who may name whom among the stages: each one only those before it, or beside it in its group.

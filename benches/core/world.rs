@@ -98,6 +98,7 @@ impl World {
                     exempt: Vec::new(),
                 },
                 budgets: None,
+                spans: keyferry::telemetry::Spans::default(),
                 metrics: metrics.clone(),
                 live: Arc::new(ArcSwap::new(Arc::clone(&live))),
             })
@@ -154,6 +155,8 @@ fn live(peppers: Peppers, directory: &Arc<Directory>, metrics: &Metrics, now: Ti
             per_address: u32::MAX,
         },
         link_to_keys: link_to_keys(path),
+
+        tracing: keyferry::trace::Settings::default(),
         window: LONG,
         observing: None,
         observations: Arc::new(Observations::begin(now, None)),

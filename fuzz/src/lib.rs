@@ -29,6 +29,7 @@ use keyferry::secret::Secret;
 use keyferry::sign::{self, Message, Names, Signer, SigningKey};
 use keyferry::store::backup::{Backup, Line, Secrets};
 use keyferry::store::{RecordKeys, Versioned};
+use keyferry::trace::{Began, Trace};
 use keyferry::upstream::{Rules, rewrite};
 use pingora::http::RequestHeader;
 use tempfile::NamedTempFile;
@@ -234,11 +235,19 @@ pub fn admit(data: &[u8]) {
     for (name, value) in &request.headers {
         let _ = sent.append_header(name.clone(), value);
     }
+    let began = Began {
+        format: &WORLD.format,
+        names: None,
+        by_front: false,
+    };
+    let trace = Trace::begin(&request.headers, live.tracing, began);
+    let mut made = None;
     let rules = Rules {
         names: &live.names,
         format: &WORLD.format,
         keep_ambiguous: false,
         peer: None,
+        trace: trace.onward(&mut made),
     };
     let id = "0197f3c2-a1b2-7c3d-8e4f-5a6b7c8d9e10";
     if rewrite(&mut sent, &head, &permit, Some(&SIGNER), &rules, id, now).is_err() {

@@ -86,7 +86,7 @@ pub(super) fn is_live(table: &str, key: &str) -> bool {
         "http" => key == "strict_transport_security",
         "listener" => key != "address",
         "store" => matches!(key, "record_keys" | "unsigned_records"),
-        "telemetry" => key == "log",
+        "telemetry" => matches!(key, "log" | "tracing"),
         _ => false,
     }
 }

@@ -33,9 +33,9 @@ pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
 pub use reference::reference;
 pub use settings::{
-    Address, Backend, BackendTls, FirstSights, Headers, HealthCheck, Http, Keys, Limits, ListFiles,
-    Listener, Migration, NamedFile, Offline, Pem, SelfService, ServerCertificate, Shutdown,
-    StoreSettings, Telemetry,
+    Address, Backend, BackendTls, Collector, FirstSights, Headers, HealthCheck, Http, Keys, Limits,
+    ListFiles, Listener, Migration, NamedFile, Offline, Pem, SelfService, ServerCertificate,
+    Shutdown, StoreSettings, Telemetry, Tracing,
 };
 pub use source::{Reading, Seen, Source};
 
@@ -82,7 +82,7 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// Who is believed to forward the certificates of clients.
     pub fronts: Arc<Fronts>,
-    /// Metrics, health and logs.
+    /// Metrics, health, logs and traces.
     pub telemetry: Telemetry,
     /// Where the operator's questions are answered, a loopback address; none when nowhere.
     pub admin: Option<SocketAddr>,

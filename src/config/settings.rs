@@ -1,5 +1,6 @@
 //! What the stages need to know, each in the form in which it is used.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::policy::{Network, ServerNames};
 use crate::secret::SecretBytes;
 use crate::sign::{Names, SigningKey};
 use crate::store::{RecordKeys, embedded, redis};
+use crate::trace;
 use crate::upstream::{self, Protocol};
 
 /// A file that the configuration names, as it was when it was read.
@@ -218,14 +220,6 @@ impl Backend {
     /// What whoever talks to it has to know.
     #[must_use]
     pub fn upstream(&self) -> upstream::Settings {
-        let tls = |tls: &BackendTls| upstream::Tls {
-            ca_pem: tls.ca.as_bytes().to_vec(),
-            server_name: tls.server_name.clone(),
-            identity: tls
-                .certificate
-                .as_ref()
-                .map(|own| (own.chain.as_bytes().to_vec(), own.key.clone())),
-        };
         let check = |check: &HealthCheck| upstream::HealthCheck {
             path: check.path.clone(),
             interval: check.interval,
@@ -234,7 +228,7 @@ impl Backend {
             name: self.name.clone(),
             addresses: self.addresses.iter().map(ToString::to_string).collect(),
             protocol: self.protocol,
-            tls: self.tls.as_ref().map(tls),
+            tls: self.tls.as_ref().map(BackendTls::upstream),
             connect_timeout: self.connect_timeout,
             read_timeout: self.read_timeout,
             health_check: self.health_check.as_ref().map(check),
@@ -251,6 +245,22 @@ pub struct BackendTls {
     pub server_name: String,
     /// The gateway's own certificate.
     pub certificate: Option<ServerCertificate>,
+}
+
+impl BackendTls {
+    /// What whoever talks to it has to know.
+    #[must_use]
+    pub fn upstream(&self) -> upstream::Tls {
+        let identity = self
+            .certificate
+            .as_ref()
+            .map(|own| (own.chain.as_bytes().to_vec(), own.key.clone()));
+        upstream::Tls {
+            ca_pem: self.ca.as_bytes().to_vec(),
+            server_name: self.server_name.clone(),
+            identity,
+        }
+    }
 }
 
 /// Asks an address whether it is well.
@@ -331,11 +341,37 @@ pub struct Http {
     pub transport_security: Option<HeaderValue>,
 }
 
-/// Metrics, health and logs.
+/// Metrics, health, logs and traces.
 #[derive(Clone, Debug)]
 pub struct Telemetry {
     /// Where /metrics, /livez and /readyz are.
     pub address: SocketAddr,
     /// A directive for `tracing_subscriber::EnvFilter`, which can be read.
     pub log: String,
+    /// How requests are traced.
+    pub tracing: Tracing,
+}
+
+/// How requests are traced, and where spans go.
+#[derive(Clone, Debug, Default)]
+pub struct Tracing {
+    /// What each request is traced by.
+    pub requests: trace::Settings,
+    /// None when nothing is recorded.
+    pub collector: Option<Collector>,
+}
+
+/// Where spans go.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    /// Its host and port.
+    pub address: Address,
+    /// What spans are posted to there.
+    pub path: String,
+    /// None for plain text.
+    pub tls: Option<BackendTls>,
+    /// What the gateway calls itself.
+    pub service: String,
+    /// What else is told of it.
+    pub attributes: BTreeMap<String, String>,
 }

@@ -1,8 +1,8 @@
-//! The account of a request, once it is over: its metrics and its access line.
+//! The account of a request, once it is over: its metrics, its access line and its spans.
 
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, Version};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 
@@ -40,6 +40,7 @@ pub(super) fn begin_counting(metrics: &Metrics) {
 /// What its session knows of an exchange.
 struct Seen<'a> {
     peer: String,
+    http: &'static str,
     method: &'a Method,
     status: u16,
     closed: Option<&'static str>,
@@ -68,6 +69,7 @@ impl Gateway {
         });
         let seen = Seen {
             peer: peer.unwrap_or_default(),
+            http: version(session.req_header().version),
             method: &session.req_header().method,
             status,
             closed: closed.map(Closing::as_str),
@@ -86,6 +88,11 @@ impl Gateway {
         let peer = exchange.connected.map(|peer| peer.to_string());
         let seen = Seen {
             peer: peer.unwrap_or_default(),
+            http: version(if running.http2.is_some() {
+                Version::HTTP_2
+            } else {
+                Version::HTTP_11
+            }),
             method: running.http2.as_ref().unwrap_or(&Method::GET),
             status: exchange.answered,
             closed: Some(closing.as_str()),
@@ -101,13 +108,15 @@ impl Gateway {
         self.count(exchange, seen.status, failed, duration);
         let clients = exchange.behind_front.as_ref().or(seen.connection);
         let unknown = self.accepted_unknown(exchange, clients);
-        AccessLine {
+        let line = AccessLine {
             request_id: &exchange.request_id,
+            trace: &exchange.trace,
             peer: &seen.peer,
+            http: seen.http,
             method: logged_method(seen.method),
             host: &exchange.authority,
             path: &exchange.path,
-            route: exchange.route.as_ref().map(|route| route.name.as_str()),
+            route: exchange.route.as_deref(),
             status: seen.status,
             reason: exchange.refusal.as_ref().map(|(reason, _)| *reason),
             detail: exchange
@@ -140,13 +149,15 @@ impl Gateway {
                 .map(Reason::code),
             upstream: exchange.upstream.as_deref(),
             attempts: exchange.attempts,
+            begun: exchange.started,
             duration,
             sent: seen.sent,
             received: seen.received,
             tls: seen.connection.map(|connection| connection.tls().version),
             resumed: seen.connection.is_some_and(Connection::is_resumed),
-        }
-        .write();
+        };
+        line.write();
+        self.parts.spans.record(&line);
     }
 
     /// The certificate by which the request was accepted though nobody could tell whether it was
@@ -197,6 +208,14 @@ impl Gateway {
                 .with_label_values(&[problem.code()])
                 .inc();
         }
+    }
+}
+
+const fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "2",
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
     }
 }
 

@@ -1,11 +1,10 @@
 //! What memory does not tell: ask the store once, and enrol who comes for the first time.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{FirstSights, Freshness, Gateway, Live, Refusal};
+use super::{Exchange, FirstSights, Freshness, Gateway, Refusal};
 use crate::certificate::Verified;
-use crate::clock::{self, Timestamp};
+use crate::clock;
 use crate::head::Head;
 use crate::identity::Refused;
 use crate::store::{Action, Change, CommitError, Committed, Origin, RecordId};
@@ -26,26 +25,24 @@ impl Gateway {
     /// What `decide` gives, or [`Refusal::StoreUnavailable`].
     pub(super) async fn decide_confirmed<T>(
         &self,
-        live: &Live,
-        (head, peer): (&Head<'_>, Option<IpAddr>),
-        now: Timestamp,
+        head: &Head<'_>,
+        exchange: &Exchange,
         decide: impl Fn(Freshness) -> Result<T, Refusal> + Send + Sync,
     ) -> Result<T, Refusal> {
         let decided = match decide(Freshness::Following) {
             Err(Refusal::Identity(Refused::Unconfirmed)) => {
-                self.may_ask_for(head, peer)?;
-                self.confirm(live, now, decide).await
+                self.may_ask_for(head, exchange.peer)?;
+                self.confirm(exchange, decide).await
             }
             decided => decided,
         };
-        decided.map_err(|refusal| self.count_wrong_key(refusal, peer))
+        decided.map_err(|refusal| self.count_wrong_key(refusal, exchange.peer))
     }
 
     /// Decides once more, with all that the store knows.
     async fn confirm<T>(
         &self,
-        live: &Live,
-        now: Timestamp,
+        exchange: &Exchange,
         decide: impl Fn(Freshness) -> Result<T, Refusal> + Send + Sync,
     ) -> Result<T, Refusal> {
         self.parts.directory.catch_up().await?;
@@ -53,7 +50,7 @@ impl Gateway {
             Err(Refusal::Identity(Refused::Unregistered(certificate)))
                 if self.is_unknown(&certificate) =>
             {
-                self.enrol(&certificate, live, now).await?;
+                self.enrol(&certificate, exchange).await?;
                 decide(Freshness::Confirmed)
             }
             decided => decided,
@@ -61,12 +58,7 @@ impl Gateway {
     }
 
     /// Makes what becomes of an unknown certificate. That another replica was faster is as good.
-    async fn enrol(
-        &self,
-        certificate: &Verified,
-        live: &Live,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
+    async fn enrol(&self, certificate: &Verified, exchange: &Exchange) -> Result<(), Refusal> {
         let view = self.parts.directory.view();
         if certificate
             .twin()
@@ -81,17 +73,17 @@ impl Gateway {
             return Err(Refusal::Overloaded);
         };
         for _ in 0..TRIES {
-            let Some(change) = self.first_sight(certificate, live, now).await? else {
+            let Some(change) = self.first_sight(certificate, exchange).await? else {
                 return Ok(());
             };
             let change = change.caused_from(Origin::here());
-            if !self.may_become_known(certificate, &change, live.first_sights)? {
+            if !self.may_become_known(certificate, &change, exchange)? {
                 return Ok(());
             }
             match self.parts.store.commit(&change).await {
                 Ok(Committed { epoch, .. }) => {
                     drop(turn);
-                    self.tell(certificate, &change, epoch.0);
+                    self.tell(certificate, &change, epoch.0, exchange);
                     self.parts.directory.wait_for(epoch).await?;
                     // What is known here may be of another history that counted as far.
                     if self.is_unknown(certificate) {
@@ -111,7 +103,10 @@ impl Gateway {
                     }
                 }
                 Err(CommitError::Store(error)) => {
-                    tracing::warn!(%error, certificate = %certificate.fingerprint(), "cannot enrol a client");
+                    tracing::warn!(
+                        %error, certificate = %certificate.fingerprint(),
+                        request_id = exchange.request_id, "cannot enrol a client"
+                    );
                     return Err(self.parts.directory.note(error).into());
                 }
             }
@@ -125,12 +120,13 @@ impl Gateway {
         &self,
         certificate: &Verified,
         change: &Change,
-        most: FirstSights,
+        exchange: &Exchange,
     ) -> Result<bool, Refusal> {
+        let most: FirstSights = exchange.live.first_sights;
         let known = self.parts.directory.view().certificates_known();
         if change.action != Action::CertificateRenewed && known >= most.at_most {
             tracing::error!(
-                certificate = %certificate.fingerprint(),
+                certificate = %certificate.fingerprint(), request_id = exchange.request_id,
                 "no more certificates become known by themselves: enrolment.at_most"
             );
             return Ok(false);
@@ -148,11 +144,12 @@ impl Gateway {
         view.certificate(certificate.fingerprint()).is_none()
     }
 
-    fn tell(&self, certificate: &Verified, change: &Change, epoch: u64) {
+    fn tell(&self, certificate: &Verified, change: &Change, epoch: u64, exchange: &Exchange) {
         let by = change.reason.as_ref().map(ToString::to_string);
         tracing::info!(
             certificate = %certificate.fingerprint(), subject = certificate.facts().subject,
-            action = ?change.action, by, epoch, "a certificate was seen for the first time"
+            action = ?change.action, by, epoch, request_id = exchange.request_id,
+            "a certificate was seen for the first time"
         );
         if let Some(rung) = by {
             let outcome = match change.action {

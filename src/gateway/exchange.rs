@@ -23,6 +23,7 @@ use crate::key::{Format, KeyId};
 use crate::phase::InForce;
 use crate::policy::{Observed, Permit, Route};
 use crate::store::Origin;
+use crate::trace::Trace;
 use crate::upstream::Backend;
 
 /// How much of a path the log shows.
@@ -42,6 +43,7 @@ pub struct Exchange {
     pub(super) live: Arc<Live>,
     pub(super) now: Timestamp,
     pub(super) request_id: String,
+    pub(super) trace: Trace,
     /// The front that brought it.
     pub(super) front: Option<Believed>,
     /// The connection as its client has it, when that is not the client's own.
@@ -119,6 +121,7 @@ impl Exchange {
             live,
             now: clock::now(),
             request_id: String::new(),
+            trace: Trace::default(),
             front: None,
             behind_front: None,
             assurance: None,
@@ -190,6 +193,7 @@ impl Exchange {
     /// Notes that it was refused.
     pub(super) fn note_refusal(&mut self, refusal: &Refusal) {
         self.refusal = Some((refusal.code().as_str(), refusal.for_log()));
+        self.trace.refuse();
         self.note_credentials(refusal);
     }
 

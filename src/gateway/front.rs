@@ -8,6 +8,7 @@ use crate::door::Connection;
 use crate::front::{Arrival, Brought, Fronts};
 use crate::head::{Head, Malformed};
 use crate::telemetry::Metrics;
+use crate::trace::Believe;
 
 /// What a front forwarded, for counting.
 const RESULTS: [&str; 4] = ["certificate", "no_certificate", "malformed", STRANGER];
@@ -67,7 +68,7 @@ impl Gateway {
             Brought::ByNone => return Ok(Cow::Borrowed(connection)),
             Brought::ByStranger(front) => {
                 count(&front.name, STRANGER);
-                tracing::warn!(front = front.name, peer = ?exchange.peer, "somebody at the address of a front forwards a certificate and does not prove to be the front");
+                tracing::warn!(front = front.name, peer = ?exchange.peer, request_id = exchange.request_id, "somebody at the address of a front forwards a certificate and does not prove to be the front");
                 // Should it be the front after all, its own certificate is still nobody's.
                 return Ok(noted(without(), exchange));
             }
@@ -90,6 +91,9 @@ impl Gateway {
         }
         let may_claim = front.may_claim;
         exchange.front = Some(believed);
+        if exchange.live.tracing.believe == Believe::Fronts {
+            exchange.follow(head.headers, &self.parts.format);
+        }
         let certificate = forwarded.map_err(Malformed::Forwarded)?;
         let own = connection.forwarding(certificate, may_claim, policy);
         Ok(noted(own, exchange))

@@ -14,6 +14,7 @@ use crate::observe::Observations;
 use crate::policy::{Asking, Observing, Route, Routes};
 use crate::sign::{Names, Signer};
 use crate::telemetry::RouteMetrics;
+use crate::trace;
 use crate::upstream::Backend;
 
 /// The parts that are replaced while the gateway runs. A request keeps those with which it began.
@@ -50,6 +51,8 @@ pub struct Live {
     pub link_to_keys: Option<HeaderValue>,
     /// `Strict-Transport-Security` (RFC 6797), where the operator wants it.
     pub transport_security: Option<HeaderValue>,
+    /// How requests are traced.
+    pub tracing: trace::Settings,
     /// How far back a certificate counts as still in use.
     pub window: Duration,
     /// Whose requests are only observed; none: it enforces.

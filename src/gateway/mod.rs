@@ -25,6 +25,7 @@ mod seen;
 mod self_service;
 mod strict;
 mod told;
+mod trace;
 mod unread;
 
 use std::sync::Arc;
@@ -61,7 +62,7 @@ use crate::key::Format;
 use crate::limit::Budgets;
 use crate::policy::{self, Permit};
 use crate::store::Store;
-use crate::telemetry::{Metrics, RouteMetrics};
+use crate::telemetry::{Metrics, RouteMetrics, Spans};
 
 /// How many first sights are written to the store at a time.
 const ENROLMENTS_AT_ONCE: usize = 32;
@@ -90,6 +91,8 @@ pub struct Parts {
     pub bounds: Bounds,
     /// The buckets of the clients, when each has a rate.
     pub budgets: Option<Arc<Budgets>>,
+    /// Where spans go.
+    pub spans: Spans,
     /// What is counted.
     pub metrics: Metrics,
     /// What is replaced while it runs.

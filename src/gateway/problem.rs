@@ -76,7 +76,7 @@ pub(super) async fn answer(
         head.insert_header(ALLOW, *allowed)?;
     }
     notice::tell(&mut head, exchange)?;
-    send(session, head, body.into(), &exchange.request_id).await
+    send(session, head, body.into(), exchange).await
 }
 
 /// Sends an answer of ours: never cached, never sniffed, with the request's id.
@@ -88,11 +88,12 @@ pub(super) async fn send(
     session: &mut Session,
     mut head: ResponseHeader,
     body: Bytes,
-    request_id: &str,
+    exchange: &Exchange,
 ) -> pingora::Result<()> {
     head.insert_header(CACHE_CONTROL, "no-store")?;
     head.insert_header("X-Content-Type-Options", "nosniff")?;
-    head.insert_header("X-Request-Id", request_id)?;
+    let names = &exchange.live.names;
+    head.insert_header(names.request_id.clone(), exchange.request_id.as_str())?;
     head.set_content_length(body.len())?;
     let empty = session.req_header().method == http::Method::HEAD || body.is_empty();
     session.write_response_header(Box::new(head), empty).await?;

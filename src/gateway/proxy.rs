@@ -41,6 +41,7 @@ impl ProxyHttp for Proxy {
     /// Decides. Gives `true` when the client was answered here.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         exchange.identify(session.req_header(), &self.parts.format);
+        exchange.follow(&session.req_header().headers, &self.parts.format);
         exchange.connected = peer(session);
         exchange.peer = exchange.connected;
         if self.parting.load(Ordering::Relaxed) {
@@ -69,15 +70,19 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
         let upgrades = session.is_upgrade_req();
-        let peer = exchange
-            .backend()
-            .and_then(|backend| backend.peer(upgrades));
-        let Some(peer) = peer else {
+        let live = Arc::clone(&exchange.live);
+        let backend = exchange
+            .leave
+            .as_ref()
+            .and_then(|leave| live.backends.get(leave.route().backend));
+        let peer = backend.and_then(|backend| Some((backend, backend.peer(upgrades)?)));
+        let Some((backend, peer)) = peer else {
             return Error::e_explain(
                 ErrorType::ConnectNoRoute,
                 "no address of the backend is healthy",
             );
         };
+        exchange.note_attempt(&peer, backend.name());
         exchange.upstream = Some(peer._address.to_string());
         exchange.attempts = exchange.attempts.saturating_add(1);
         Ok(Box::new(peer))
@@ -112,11 +117,13 @@ impl ProxyHttp for Proxy {
         let head = self.head(session).or_else(|_| {
             Error::e_explain(ErrorType::InternalError, "the head was readable before")
         })?;
+        let mut made = None;
         let rules = upstream::Rules {
             names: &exchange.live.names,
             format: &self.parts.format,
             keep_ambiguous: exchange.live.keep_ambiguous_headers,
             peer: exchange.peer,
+            trace: exchange.trace.onward(&mut made),
         };
         let signer = exchange.live.signers.get(leave.route().backend);
         upstream::rewrite(
@@ -166,6 +173,7 @@ impl ProxyHttp for Proxy {
         if let (Some(sent), Some(backend)) = (exchange.sent.take(), exchange.backend()) {
             backend.observe_answer(sent.elapsed());
         }
+        exchange.note_status(response.status.as_u16());
         if let Some(fault) = strict::answer(session.req_header(), response) {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, fault).into_up());
         }
@@ -206,6 +214,7 @@ impl ProxyHttp for Proxy {
         if let Some(backend) = exchange.backend() {
             backend.count_failure();
         }
+        exchange.note_failure(&error);
         tracing::warn!(backend = %peer, %error, request_id = exchange.request_id, "cannot reach a backend");
         error.set_retry(true);
         error
@@ -241,6 +250,9 @@ impl ProxyHttp for Proxy {
         let error_code = refusal
             .as_ref()
             .map_or(0, |refusal| refusal.code().status());
+        if *error.esource() == ErrorSource::Upstream {
+            exchange.note_failure(error);
+        }
         if let Some(refusal) = refusal {
             tracing::warn!(%error, request_id = exchange.request_id, "a request failed");
             if session.response_written().is_none() {
@@ -299,17 +311,13 @@ impl Gateway {
             exchange.turn = None;
             let told = notice::tell(&mut answer.head, exchange);
             told.map_err(|_| Refusal::Internal("an answer could not be made"))?;
-            return match problem::send(session, answer.head, answer.body, &exchange.request_id)
-                .await
-            {
+            return match problem::send(session, answer.head, answer.body, exchange).await {
                 Ok(()) => Ok(false),
                 Err(_) => Err(Refusal::Internal("the client went away")),
             };
         }
         let admit = |freshness| self.admit(&head, connection, &exchange.live, freshness, now);
-        let decided = self
-            .decide_confirmed(&exchange.live, (&head, exchange.peer), now, admit)
-            .await;
+        let decided = self.decide_confirmed(&head, exchange, admit).await;
         let decided = decided.and_then(|permit| self.within_budget(permit, exchange));
         match &decided {
             Ok(permit) => {

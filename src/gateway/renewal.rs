@@ -1,9 +1,8 @@
 //! Whether a certificate that is seen for the first time belongs to a client that is known.
 
-use super::{Gateway, Live, Refusal};
+use super::{Exchange, Gateway, Refusal};
 use crate::certificate::{Alias, AliasState, Fingerprint, Mapping, Verified};
 use crate::client::{self, Recognised, Related};
-use crate::clock::Timestamp;
 use crate::directory::Unavailable;
 use crate::store::{Change, Record, RecordId};
 
@@ -20,10 +19,9 @@ impl Gateway {
     pub(super) async fn first_sight(
         &self,
         certificate: &Verified,
-        live: &Live,
-        now: Timestamp,
+        exchange: &Exchange,
     ) -> Result<Option<Change>, Refusal> {
-        let parts = &self.parts;
+        let (parts, now) = (&self.parts, exchange.now);
         let trust = parts.verifier.trust();
         let ca = trust.ca_name(certificate.ca());
         // Not of when the request began: the authority may be newer.
@@ -32,7 +30,10 @@ impl Gateway {
         let policy = policy.ok_or(Refusal::Internal("an authority has no policy"))?;
         let related = self.related(certificate).await?;
         match client::recognise(certificate, ca, policy, &related, now) {
-            Recognised::Nobody => Ok(client::at_first_sight(live.enrolment, certificate, ca, now)),
+            Recognised::Nobody => {
+                let enrolment = exchange.live.enrolment;
+                Ok(client::at_first_sight(enrolment, certificate, ca, now))
+            }
             Recognised::As(_, change) => Ok(Some(*change)),
             Recognised::Refused(rung, why) => {
                 let renewals = &parts.metrics.renewals;
@@ -41,7 +42,8 @@ impl Gateway {
                     .inc();
                 tracing::warn!(
                     certificate = %certificate.fingerprint(), subject = certificate.facts().subject,
-                    by = rung.as_str(), %why, "refused a certificate that seems to be a known client's"
+                    by = rung.as_str(), %why, request_id = exchange.request_id,
+                    "refused a certificate that seems to be a known client's"
                 );
                 Ok(None)
             }

@@ -12,9 +12,11 @@ use uuid::Uuid;
 
 use super::problem::{self, Links};
 use super::{Gateway, Live, Refusal, told};
+use crate::clock;
 use crate::door::Refuse;
 use crate::framing::Unreadable;
 use crate::telemetry::{AccessLine, Metrics, Outcome, RouteMetrics};
+use crate::trace::Trace;
 
 /// Answers and accounts for what cannot be read.
 pub struct Unread {
@@ -49,9 +51,10 @@ impl Refuse for Unread {
         let reason = status.canonical_reason().unwrap_or_default();
         let mut answer = format!(
             "HTTP/1.1 {} {reason}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n\
-             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: {request_id}\r\n",
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n{}: {request_id}\r\n",
             status.as_u16(),
-            body.len()
+            body.len(),
+            live.names.request_id
         );
         if let Some(Ok(value)) = live.transport_security.as_ref().map(HeaderValue::to_str) {
             let _ = write!(answer, "Strict-Transport-Security: {value}\r\n");
@@ -76,7 +79,9 @@ impl Unread {
         self.metrics.decisions.with_label_values(&labels).inc();
         AccessLine {
             request_id,
+            trace: &Trace::default(),
             peer: &peer.map(|peer| peer.to_string()).unwrap_or_default(),
+            http: "1.1",
             method: "",
             host: "",
             path: "",
@@ -95,6 +100,7 @@ impl Unread {
             certificate_problem: None,
             upstream: None,
             attempts: 0,
+            begun: clock::monotonic(),
             duration: Duration::ZERO,
             sent,
             received: 0,

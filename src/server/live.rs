@@ -14,7 +14,7 @@ use super::next;
 use super::secrets::CountSecrets;
 use super::snapshots::Snapshots;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Collector, Config};
 use crate::directory::Directory;
 use crate::door::{self, Terms};
 use crate::gateway;
@@ -38,6 +38,8 @@ pub(super) struct Live {
     record_keys: RecordKeys,
     snapshots: Option<Snapshots>,
     levels: Levels,
+    /// Where spans go.
+    collector: watch::Sender<Option<Collector>>,
     store: Arc<dyn Store>,
     directory: Arc<Directory>,
     metrics: Metrics,
@@ -50,6 +52,7 @@ pub(super) struct Prepared<'a> {
     terms: door::Prepared,
     record_keys: RecordKeys,
     filter: Filter,
+    collector: Option<Collector>,
 }
 
 /// A secret that is known: its kind, its name, and whether it is the one that is used now.
@@ -75,6 +78,7 @@ impl Live {
             record_keys: config.store.record_keys().clone(),
             snapshots: Snapshots::of(config),
             levels,
+            collector: watch::Sender::new(config.telemetry.tracing.collector.clone()),
             store: Arc::clone(store),
             directory: Arc::clone(directory),
             metrics: metrics.clone(),
@@ -102,6 +106,11 @@ impl Live {
     /// The backends that are in use, now and from now on.
     pub(super) fn backends(&self) -> watch::Receiver<Vec<Arc<Backend>>> {
         self.backends.subscribe()
+    }
+
+    /// Where spans go, now and from now on.
+    pub(super) fn collector(&self) -> watch::Receiver<Option<Collector>> {
+        self.collector.subscribe()
     }
 
     /// Counts what depends on each secret.
@@ -149,6 +158,7 @@ impl Live {
             terms,
             record_keys,
             filter,
+            collector: config.telemetry.tracing.collector,
         })
     }
 
@@ -161,6 +171,7 @@ impl Live {
             terms,
             record_keys,
             filter,
+            collector,
         } = prepared;
         let before = self.gateway.load_full();
         warn_of_same_names(&before, &gateway);
@@ -179,6 +190,7 @@ impl Live {
         self.terms.commit(terms);
         refresh(&self.terms);
         self.levels.set(filter);
+        self.collector.send_replace(collector);
         next::forget(&before, &gateway, &self.metrics);
         self.tell_of_observing(before.observing.as_ref());
         let mut is_refused = false;

@@ -6,6 +6,8 @@ mod budget;
 mod door;
 mod echo;
 mod expiring;
+#[cfg_attr(not(feature = "otlp"), path = "no_export.rs")]
+mod export;
 mod files;
 mod handover;
 mod health;

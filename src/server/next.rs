@@ -66,6 +66,7 @@ pub(super) fn parts(
         transport_security: config.http.transport_security.clone(),
         link_to_keys: link_to_keys(&config.self_service.path),
         self_service: self_service(&config.self_service),
+        tracing: config.telemetry.tracing.requests,
         window: config.migration.window,
         observations: observations(config.observe.as_ref(), running),
         observing: config.observe.clone(),

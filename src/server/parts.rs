@@ -10,6 +10,7 @@ use super::StartError;
 use super::authorities::{Authorities, KeepLists};
 use super::balancers::Balancers;
 use super::door::KeepTerms;
+use super::export::Export;
 use super::health::Health;
 use super::live::Live;
 use super::reload::Reload;
@@ -61,6 +62,7 @@ pub(super) struct Beside {
     pub(super) commands: Option<Commands>,
     pub(super) reload: Reload,
     pub(super) lists: KeepLists,
+    pub(super) export: Option<Export>,
 }
 
 /// Opens the store and makes every part of `config`, which `source` gave when `seen` was seen of it.
@@ -91,6 +93,7 @@ pub(super) fn open(
     let (gateway, terms) = (Arc::clone(live.gateway()), Arc::clone(live.terms()));
     let budgets = config.limits.gateway.budgets();
     let http = config.http.limits;
+    let (spans, export) = Export::of(live.collector(), &metrics);
     Ok(Opened {
         beside: Beside {
             follow: Follow(Arc::clone(&directory)),
@@ -104,6 +107,7 @@ pub(super) fn open(
             snapshot,
             commands,
             lists: KeepLists(Arc::clone(&authorities)),
+            export,
             reload: Reload::new((source, seen), live, asked, &metrics),
         },
         health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
@@ -121,6 +125,7 @@ pub(super) fn open(
             max_stale,
             bounds: config.limits.gateway,
             budgets,
+            spans,
             metrics,
             live: gateway,
         },

@@ -284,7 +284,9 @@ async fn is_current(seen: &Arc<Seen>) -> io::Result<bool> {
 impl BackgroundService for Reload {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let keep = async {
-            if let Err(error) = self.keep(signal(SignalKind::hangup())?).await {
+            // It holds a whole configuration at times.
+            let keep = Box::pin(self.keep(signal(SignalKind::hangup())?));
+            if let Err(error) = keep.await {
                 tracing::error!(%error, "changes of the configuration are no longer noticed");
             }
             io::Result::Ok(())

@@ -71,6 +71,9 @@ impl Services<'_> {
         if let Some(budgets) = beside.budgets {
             self.last("budgets", budgets);
         }
+        if let Some(export) = beside.export {
+            self.last("spans", export);
+        }
         if let Some(snapshot) = beside.snapshot {
             self.last("snapshot", snapshot);
         }

@@ -1,17 +1,23 @@
 //! The access line: one a request, with everything that explains its outcome and no secret.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client::ClientId;
 use crate::key::KeyId;
+use crate::policy::Route;
+use crate::trace::Trace;
 
 /// What is told of one request.
 #[derive(Debug)]
 pub struct AccessLine<'a> {
     /// The request's id, which the client and the backend saw too.
     pub request_id: &'a str,
+    /// Its trace.
+    pub trace: &'a Trace,
     /// The address that the connection came from.
     pub peer: &'a str,
+    /// The version of HTTP: `1.1`, `2`.
+    pub http: &'static str,
     /// The method.
     pub method: &'a str,
     /// The host that was asked for.
@@ -19,7 +25,7 @@ pub struct AccessLine<'a> {
     /// The path, without the query; shortened, and emptied when a key stands in it.
     pub path: &'a str,
     /// The route, when one was found.
-    pub route: Option<&'a str>,
+    pub route: Option<&'a Route>,
     /// The status that the client got; 0 when it got none.
     pub status: u16,
     /// Why it was refused: the code that the client saw.
@@ -52,6 +58,8 @@ pub struct AccessLine<'a> {
     pub upstream: Option<&'a str>,
     /// How often the request was sent to a backend.
     pub attempts: u32,
+    /// When its head came.
+    pub begun: Instant,
     /// From the request's head to the answer's end.
     pub duration: Duration,
     /// Bytes of body that went to the client.
@@ -70,11 +78,14 @@ impl AccessLine<'_> {
         tracing::info!(
             target: "access",
             request_id = self.request_id,
+            trace_id = self.trace.id().map(tracing::field::display),
+            trace_recorded = self.trace.span().map(|span| span.is_sampled()),
             peer = self.peer,
+            http = self.http,
             method = self.method,
             host = self.host,
             path = self.path,
-            route = self.route,
+            route = self.route.map(|route| route.name.as_str()),
             status = self.status,
             reason = self.reason,
             detail = self.detail,

@@ -61,6 +61,8 @@ pub struct Metrics {
     pub upstream_seconds: HistogramVec,
     /// `keyferry_upstream_failures_total{backend}`.
     pub upstream_failures: IntCounterVec,
+    /// `keyferry_trace_spans_total{result}`.
+    pub trace_spans: IntCounterVec,
     /// `keyferry_keys{pepper}`.
     pub keys: IntGaugeVec,
     /// `keyferry_clients{stage}`.
@@ -185,6 +187,7 @@ impl Metrics {
             http2_closed: make.counters("http2_closed_total", "HTTP/2 connections that the gateway closed, by reason.", &["reason"])?,
             upstream_seconds: make.histograms("upstream_duration_seconds", "From sending a request to a backend to the head of its answer.", &["backend"])?,
             upstream_failures: make.counters("upstream_failures_total", "Attempts that a backend did not answer.", &["backend"])?,
+            trace_spans: make.counters("trace_spans_total", "Spans that were recorded: sent to the collector, refused by it, lost since it could not be reached, or dropped since too many waited.", &["result"])?,
             keys: make.gauges("keys", "Keys that can be used, by the pepper of their digest.", &["pepper"])?,
             clients: make.gauges("clients", "Clients by stage.", &["stage"])?,
             clients_expiring: make.gauges("clients_expiring", "Active clients whose last certificate (while they depend on it) or last key ends within the window.", &["kind", "window"])?,

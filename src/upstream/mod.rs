@@ -1,10 +1,14 @@
 //! Backends: where they are, whether they are well, and what they are sent.
 
 mod backend;
+#[cfg(feature = "otlp")]
+mod collector;
 mod discovery;
 pub mod probe;
 mod rewrite;
 mod upgrade;
 
 pub use backend::{Backend, BackendError, HealthCheck, Protocol, Settings, Tls};
+#[cfg(feature = "otlp")]
+pub use collector::{Collected, Collector, NotCollected};
 pub use rewrite::{CannotSend, Rules, pass_on, rewrite};

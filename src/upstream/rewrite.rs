@@ -13,6 +13,7 @@ use crate::head::Head;
 use crate::key::Format;
 use crate::policy::{Observed, Permit};
 use crate::sign::{Message, Names, SignError, Signer, header};
+use crate::trace::{self, Context, TRACEPARENT, TRACESTATE};
 
 /// What may pass.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,8 @@ pub struct Rules<'a> {
     pub keep_ambiguous: bool,
     /// The address that the request came from.
     pub peer: Option<IpAddr>,
+    /// What the backend is told of the trace.
+    pub trace: trace::Onward<'a>,
 }
 
 /// Why a request cannot be sent.
@@ -59,6 +62,7 @@ pub fn rewrite(
 ) -> Result<(), CannotSend> {
     strip(request, rules);
     join_cookies(request);
+    tell_trace(request, rules.trace.context)?;
 
     let target = match head.query {
         Some(query) => format!("{}?{query}", head.path),
@@ -107,6 +111,23 @@ pub fn pass_on(request: &mut RequestHeader, _: &Observed, format: &Format) {
     join_cookies(request);
 }
 
+/// Says of the trace what `context` says, and nothing that came.
+fn tell_trace(
+    request: &mut RequestHeader,
+    context: Option<&Context>,
+) -> Result<(), Box<pingora::Error>> {
+    request.remove_header(&TRACEPARENT);
+    request.remove_header(&TRACESTATE);
+    let Some(context) = context else {
+        return Ok(());
+    };
+    request.insert_header(TRACEPARENT, context.traceparent())?;
+    match context.tracestate() {
+        Some(state) => request.insert_header(TRACESTATE, state),
+        None => Ok(()),
+    }
+}
+
 /// Makes one header of the pieces in which clients send cookies over HTTP/2; over HTTP/1, backends
 /// know only one (RFC 9113 section 8.2.3).
 fn join_cookies(request: &mut RequestHeader) {
@@ -130,6 +151,7 @@ fn strip(request: &mut RequestHeader, rules: &Rules<'_>) {
         header::is_reserved(name.as_str(), rules.names)
             || header::is_misleading(name.as_str())
             || header::is_disguised_framing(name.as_str())
+            || (!rules.trace.keeps_others && trace::is_another(name))
             || (!rules.keep_ambiguous && header::is_ambiguous(name.as_str()))
             || carries_key(name, value, rules.format)
     });

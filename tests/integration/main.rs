@@ -134,6 +134,8 @@ mod targets;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod tracing;
+#[cfg(test)]
 mod troubleshooting;
 #[cfg(test)]
 mod upgrade;

@@ -116,7 +116,7 @@ impl Builder<'_> {
         }
     }
 
-    fn backend_tls(
+    pub(super) fn backend_tls(
         &mut self,
         at: &KeyPath,
         typed: &file::ClientTls,

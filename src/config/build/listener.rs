@@ -8,7 +8,7 @@ use super::{Builder, Built, all};
 use crate::certificate::{Ca, Trust};
 use crate::config::file::{self, Exception, File};
 use crate::config::problem::KeyPath;
-use crate::config::settings::{ListFiles, Listener, SelfService, Telemetry};
+use crate::config::settings::{ListFiles, Listener, SelfService};
 use crate::policy::{ByName, ClientCertificates, NamePattern, NotAName, ServerNames};
 
 /// Longer chains are not found in practice, and every certificate costs a signature to check.
@@ -214,36 +214,6 @@ impl Builder<'_> {
             expired_grace: typed.expired_grace.map(crate::config::Period::as_duration),
             per_credential: per_credential?,
             per_address: per_address?,
-        })
-    }
-
-    pub(super) fn telemetry(&mut self, file: &File) -> Built<Telemetry> {
-        let at = KeyPath::top("telemetry");
-        let typed = &file.telemetry;
-        let address = self.socket(&at.key("address"), &typed.address);
-        let public = file.listener.as_ref().and_then(|l| l.address.as_deref());
-        if address.is_ok() && public == Some(&typed.address) {
-            let wrong = "this is the address of the public listener";
-            let write = "use another port, which clients cannot reach";
-            self.problem(&at.key("address"), wrong, write);
-        }
-        let levels = ["off", "error", "warn", "info", "debug", "trace"];
-        // A filter takes a misspelt level for the name of a module, and then logs nothing.
-        let named = |part: &str| {
-            let level = part.rsplit('=').next().unwrap_or(part);
-            levels.contains(&level.trim())
-        };
-        let reads = tracing_subscriber::EnvFilter::builder()
-            .parse(&typed.log)
-            .is_ok();
-        if !reads || !typed.log.split(',').all(named) {
-            let wrong = format!("{:?} is not a level", typed.log);
-            let write = r#"use "error", "warn", "info", "debug" or "trace", also by module: "info,keyferry::door=debug""#;
-            return Err(self.problem(&at.key("log"), wrong, write));
-        }
-        Ok(Telemetry {
-            address: address?,
-            log: typed.log.clone(),
         })
     }
 

@@ -19,6 +19,7 @@ mod redis;
 mod route;
 mod shutdown;
 mod store;
+mod telemetry;
 mod text;
 
 use std::path::PathBuf;

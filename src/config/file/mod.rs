@@ -15,6 +15,7 @@ mod observe;
 mod route;
 mod shutdown;
 mod store;
+mod telemetry;
 
 pub use connections::Connections;
 pub use front::{Front, FrontCertificate, FrontFormat};
@@ -27,6 +28,7 @@ pub use observe::Observe;
 pub use route::{Backend, ClientTls, HealthCheck, Route, Signing};
 pub use shutdown::Shutdown;
 pub use store::{Cluster, RecordKey, Sentinel, Store, StoreKind, UnsignedRecords};
+pub use telemetry::{Telemetry, Tracing};
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -92,7 +94,7 @@ pub struct File {
     /// Proxies in front that end the clients' TLS and forward their certificates.
     #[serde(default)]
     pub front: Vec<Front>,
-    /// Metrics, health and logs.
+    /// Metrics, health, logs and traces.
     #[serde(default)]
     pub telemetry: Telemetry,
     /// Where the operator's commands ask the running gateway. Without it, they cannot.
@@ -211,39 +213,6 @@ fn join_lines(schema: &mut Schema) {
     }
 }
 
-/// Metrics, health and logs.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Telemetry {
-    /// IP address and port of /metrics, /livez and /readyz. Keep it away from clients.
-    #[serde(default = "loopback")]
-    #[schemars(extend("x-type" = "IP address and port"))]
-    pub address: String,
-    /// What is logged: "off", "error", "warn", "info", "debug" or "trace", also by module
-    /// (`info,keyferry::door=debug`). Every change is logged whatever the level, as `audit`;
-    /// `audit=off` ends that.
-    #[serde(default = "info")]
-    #[schemars(extend("x-type" = "text"))]
-    pub log: String,
-}
-
-impl Default for Telemetry {
-    fn default() -> Self {
-        Self {
-            address: loopback(),
-            log: info(),
-        }
-    }
-}
-
 fn well_known() -> String {
     "/.well-known/keyferry/".to_owned()
-}
-
-fn loopback() -> String {
-    "127.0.0.1:9090".to_owned()
-}
-
-fn info() -> String {
-    "info".to_owned()
 }

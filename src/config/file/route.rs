@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::period::Period;
 use crate::policy::Accept;
@@ -52,7 +52,7 @@ pub struct Signing {
 }
 
 /// TLS to a server, of which the gateway is a client.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientTls {
     /// PEM: the authorities that the server's certificate must lead to. For public ones, the

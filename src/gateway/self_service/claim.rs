@@ -47,7 +47,7 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
                 at,
                 ended: None,
             } => {
-                tracing::warn!(client = %identity.client(), key_id = %id, certificate = %certificate, "a claim for a key that was fetched before");
+                tracing::warn!(client = %identity.client(), key_id = %id, certificate = %certificate, request_id = exchange.request_id, "a claim for a key that was fetched before");
                 let when = at.map_or_else(|| "before".to_owned(), |at| format!("at {at}"));
                 return Err(Refusal::KeyAlreadyIssued(when));
             }
@@ -59,7 +59,7 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
                 Ok(Committed { epoch, .. }) => {
                     // Committed is issued: it must be shown now, even if this replica lags behind.
                     let _ = parts.directory.wait_for(epoch).await;
-                    tracing::info!(client = %identity.client(), key_id = %key.id(), "a client fetched its key");
+                    tracing::info!(client = %identity.client(), key_id = %key.id(), request_id = exchange.request_id, "a client fetched its key");
                     return once::claimed(call, &identity, &key);
                 }
                 Err(CommitError::Conflict(_)) => {}

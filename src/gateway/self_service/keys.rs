@@ -88,7 +88,8 @@ pub(super) async fn revoke(
             Ok(Committed { epoch, replicas }) => {
                 let replicas = replicas.map(tracing::field::display);
                 tracing::warn!(
-                    client = %identity.client(), key_id = %id, replicas, "a client revoked its key"
+                    client = %identity.client(), key_id = %id, replicas,
+                    request_id = exchange.request_id, "a client revoked its key"
                 );
                 return gone(&parts.directory, id, epoch).await;
             }

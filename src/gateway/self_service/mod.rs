@@ -148,7 +148,7 @@ impl Call<'_> {
         let (gateway, now) = (self.gateway, exchange.now);
         let (head, connection, live) = (self.head, self.connection, self.live);
         let caller = |freshness| gateway.caller(head, connection, live, purpose, freshness, now);
-        let confirmed = gateway.decide_confirmed(live, (head, exchange.peer), now, caller);
+        let confirmed = gateway.decide_confirmed(head, exchange, caller);
         match confirmed.await? {
             Caller::Nobody => {
                 let asked = live.asking.asks(Some(self.head.host()));

@@ -76,7 +76,7 @@ pub(super) async fn answer(
             id: identity.client().clone(),
         };
         match rotation.decide((&parts.format, &exchange.live.peppers), actor, exchange.now) {
-            Err(not) => return Err(refusal(not)),
+            Err(not) => return Err(refusal(not, exchange)),
             Ok(Rotated::Repeated(key)) => {
                 let (new, old) = both(of_holdings(&of), key.id(), shown.id())?;
                 return once::rotated(call, &identity, &key, new.expires_at, old);
@@ -89,7 +89,7 @@ pub(super) async fn answer(
                 Ok(Committed { epoch, .. }) => {
                     // Committed is issued: it must be shown now, even if this replica lags behind.
                     let _ = parts.directory.wait_for(epoch).await;
-                    tracing::info!(client = %identity.client(), key_id = %key.id(), replaces = %shown.id(), %overlap, "a client rotated its key");
+                    tracing::info!(client = %identity.client(), key_id = %key.id(), replaces = %shown.id(), %overlap, request_id = exchange.request_id, "a client rotated its key");
                     let (new, old) = both(of_change(&change), key.id(), shown.id())?;
                     return once::rotated(call, &identity, &key, new.expires_at, old);
                 }
@@ -158,12 +158,12 @@ fn presented(call: &Call<'_>) -> Result<ApiKey, Refusal> {
     }
 }
 
-fn refusal(not: NotRotated) -> Refusal {
+fn refusal(not: NotRotated, exchange: &Exchange) -> Refusal {
     match not {
         NotRotated::Disabled(disabled) => Refused::ClientDisabled(disabled.0).into(),
         NotRotated::Ended(id, fault) => ended(id, fault),
         NotRotated::Before(id, to) => {
-            tracing::warn!(key_id = %id, rotated_to = %to, "a rotation of a key that was rotated before");
+            tracing::warn!(key_id = %id, rotated_to = %to, request_id = exchange.request_id, "a rotation of a key that was rotated before");
             Refusal::KeyRotated(to)
         }
         NotRotated::TooMany(many) => Refusal::TooManyKeys(many.has),
