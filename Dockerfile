@@ -22,13 +22,16 @@ ENV RUSTFLAGS="--remap-path-prefix=/build=. --remap-path-prefix=/usr/local/cargo
     CFLAGS="-ffile-prefix-map=/build=." \
     CARGO_INCREMENTAL=0
 
+# "otlp" for spans to a collector (docs/TRACING.md).
+ARG FEATURES=""
+
 # The dependencies alone, by what names them: a layer that stays until one of these changes.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src benches/compare \
     && echo 'fn main() {}' | tee src/main.rs benches/core.rs benches/directory.rs benches/revocation.rs \
       > benches/compare/tool.rs \
     && touch src/lib.rs \
-    && cargo auditable build --locked --release --bin keyferry \
+    && cargo auditable build --locked --release --bin keyferry --features "${FEATURES}" \
     && rm -r src
 
 COPY src ./src
@@ -38,7 +41,7 @@ ARG SOURCE_DATE_EPOCH=0
 ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}
 # What was compiled of the stand-ins is older than what stands in their place now.
 RUN find src -name '*.rs' -exec touch {} + \
-    && cargo auditable build --locked --release --bin keyferry \
+    && cargo auditable build --locked --release --bin keyferry --features "${FEATURES}" \
     && objcopy --strip-debug target/release/keyferry /keyferry \
     && install -d -o 65532 -g 65532 -m 0750 /state \
     && touch --date="@${SOURCE_DATE_EPOCH}" /keyferry /state
