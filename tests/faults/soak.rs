@@ -1,5 +1,5 @@
 //! Everything at once for a long time: known and new clients, keys that are revoked, revocation lists
-//! that change, WebSockets, reloads, a Redis that restarts, connections that are cut or come to nothing.
+//! that change, a `WebSocket`, reloads, a Redis that restarts, connections that are cut or come to nothing.
 //! `make soak` goes on for an hour.
 
 use std::io::Write as _;
