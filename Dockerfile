@@ -31,7 +31,8 @@ RUN mkdir -p src benches/compare \
     && echo 'fn main() {}' | tee src/main.rs benches/core.rs benches/directory.rs benches/revocation.rs \
       > benches/compare/tool.rs \
     && touch src/lib.rs \
-    && cargo auditable build --locked --release --bin keyferry --features "${FEATURES}" \
+    # OpenSSL notes when it was compiled.
+    && SOURCE_DATE_EPOCH=0 cargo auditable build --locked --release --bin keyferry --features "${FEATURES}" \
     && rm -r src
 
 COPY src ./src

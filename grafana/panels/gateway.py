@@ -21,7 +21,7 @@ def made():
         stat("99 % are done within", "From a request's head to its answer's end, backend included.", quantile(0.99, duration, route, "le"), "s", [(None, GREEN), (1, YELLOW), (5, RED)]),
         stat("Still by certificate", "Of the requests with a credential that were let through, those that came with a certificate. The dashboard Migration tells more.", still, "percentunit", [(None, GREEN), (0.001, BLUE)]),
         stat("Refused a second", "Refusals for whatever reason; below is for which.", 'sum(rate(keyferry_auth_decisions_total{$S,decision="deny"}[$__rate_interval]))', "reqps", [(None, BLUE)]),
-        stat("Gateways", "How many answer Prometheus.", "count(keyferry_build_info{$S})", "none", [(None, RED), (1, YELLOW), (2, GREEN)]),
+        stat("Gateways", "How many answer Prometheus.", "count(keyferry_build_info{$S}) or vector(0)", "none", [(None, RED), (1, YELLOW), (2, GREEN)]),
 
         row("Requests"),
         graph("Requests by outcome", "allow: forwarded, or answered by self-service. deny: refused. error: failed here or at a backend.", "reqps", {"{{outcome}}": requests("outcome")}, stack=True, colors=OUTCOMES),

@@ -1,6 +1,6 @@
 //! Questions to the running gateway, by its admin listener.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -9,11 +9,14 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::{Failure, Globals};
+use crate::clock;
 
 /// How long the gateway may be silent.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the whole of an answer may take, beyond that.
+const WHOLE: Duration = Duration::from_mins(1);
 /// More than any answer needs.
-const MOST: u64 = 64 * 1024 * 1024;
+const MOST: usize = 64 * 1024 * 1024;
 
 /// What the gateway of the configuration answers to `GET path?query`.
 pub(super) fn ask(
@@ -29,7 +32,7 @@ pub(super) fn ask(
         .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
         .collect();
     let target = format!("{path}?{}", query.join("&"));
-    answered(address, get(address, &target))
+    answered(address, get(address, &target, WHOLE))
 }
 
 /// What the gateway of the configuration answers to `POST path`, for which it may take so long.
@@ -44,7 +47,8 @@ pub(super) fn order(
         "POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n\
          Content-Length: 0\r\nConnection: close\r\n\r\n"
     );
-    answered(address, talk(address, &request, patience))
+    let whole = patience.saturating_add(WHOLE);
+    answered(address, talk(address, &request, (patience, whole)))
 }
 
 /// Where the gateway answers; `otherwise` is what else can be done when it does nowhere.
@@ -84,15 +88,24 @@ pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Status and body of the answer to `GET target`.
-pub(super) fn get(address: SocketAddr, target: &str) -> anyhow::Result<(u16, String)> {
+/// Status and body of the answer to `GET target`, which may take so long altogether.
+pub(super) fn get(
+    address: SocketAddr,
+    target: &str,
+    whole: Duration,
+) -> anyhow::Result<(u16, String)> {
     let request = format!("GET {target} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    talk(address, &request, PATIENCE)
+    talk(address, &request, (PATIENCE, whole))
 }
 
 /// Status and body of the answer to `request`. That is of HTTP/1.0, so that the body ends where the
-/// connection does.
-fn talk(address: SocketAddr, request: &str, patience: Duration) -> anyhow::Result<(u16, String)> {
+/// connection does. The gateway may be silent for as long as `patience`, and take the `whole` time.
+fn talk(
+    address: SocketAddr,
+    request: &str,
+    (patience, whole): (Duration, Duration),
+) -> anyhow::Result<(u16, String)> {
+    let begun = clock::monotonic();
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| {
         format!(
             "no gateway answers at {address}; does it run, with this configuration? \
@@ -100,12 +113,21 @@ fn talk(address: SocketAddr, request: &str, patience: Duration) -> anyhow::Resul
         )
     })?;
     let mut talk = || -> std::io::Result<Vec<u8>> {
-        stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.write_all(request.as_bytes())?;
-        let mut answer = Vec::new();
-        (&stream).take(MOST).read_to_end(&mut answer)?;
-        Ok(answer)
+        let (mut answer, mut part) = (Vec::new(), [0; 8192]);
+        loop {
+            let left = whole.saturating_sub(begun.elapsed()).min(patience);
+            if left.is_zero() || answer.len() > MOST {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            stream.set_read_timeout(Some(left))?;
+            let read = stream.read(&mut part)?;
+            if read == 0 {
+                return Ok(answer);
+            }
+            answer.extend_from_slice(part.get(..read).unwrap_or_default());
+        }
     };
     let answer = talk().with_context(|| format!("the gateway at {address} does not answer"))?;
     let answer = String::from_utf8(answer)?;

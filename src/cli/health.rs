@@ -2,12 +2,16 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use serde::Serialize;
 
 use super::ask::{get, reachable};
 use super::{Failure, Globals, Out, source};
+
+/// How long it may take to answer.
+const WITHIN: Duration = Duration::from_secs(5);
 
 /// Ask the gateway on this machine whether it serves
 ///
@@ -37,10 +41,14 @@ pub(super) fn run(args: &Args, globals: &Globals, out: &mut Out) -> Result<ExitC
         None => source(globals.config_file()).telemetry_address()?,
     };
     let address = reachable(address);
-    let path = if args.live { "/livez" } else { "/readyz" };
-    let (status, body) = get(address, path).map_err(Failure::Unavailable)?;
+    let (path, good) = if args.live {
+        ("/livez", "ok")
+    } else {
+        ("/readyz", "ready")
+    };
+    let (status, body) = get(address, path, WITHIN).map_err(Failure::Unavailable)?;
     let answer = body.trim();
-    if status != 200 {
+    if status != 200 || answer != good {
         let error = anyhow!("the gateway at {address} answers {path} with {status}: {answer}");
         return Err(Failure::Unavailable(error));
     }

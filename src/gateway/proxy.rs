@@ -69,7 +69,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
-        let upgrades = session.is_upgrade_req();
+        let upgrades = strict::asks_for_websocket(session.req_header());
         let live = Arc::clone(&exchange.live);
         let backend = exchange
             .leave

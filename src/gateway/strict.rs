@@ -45,12 +45,16 @@ pub(super) fn request(request: &RequestHeader, limits: Limits) -> Result<(), Ref
     Ok(())
 }
 
+/// Whether it asks for a WebSocket, the one protocol for which Pingora asks backends.
+pub(super) fn asks_for_websocket(request: &RequestHeader) -> bool {
+    let to = request.headers.get(UPGRADE);
+    to.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
 /// Why the answer of a backend cannot be passed on: others could end it elsewhere than Pingora does.
 pub(super) fn answer(request: &RequestHeader, response: &ResponseHeader) -> Option<&'static str> {
-    // Pingora asks for WebSocket and nothing else, and passes on what follows as it comes.
-    let asked = request.headers.get(UPGRADE);
-    let asked = asked.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    if response.status == StatusCode::SWITCHING_PROTOCOLS && !asked {
+    // Pingora passes on what follows as it comes.
+    if response.status == StatusCode::SWITCHING_PROTOCOLS && !asks_for_websocket(request) {
         return Some("101 without having been asked");
     }
     let mut codings = response.headers.get_all(TRANSFER_ENCODING).iter();

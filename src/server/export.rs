@@ -27,8 +27,9 @@ const PAUSES: [Duration; 4] = [
 ];
 /// How long the collector is left alone at most, whatever it asks for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How long what waits at the end may take; less than the server waits.
-const LAST: Duration = Duration::from_secs(3);
+/// How long what is under way at the end may take, and then what waits; twice that is less than the
+/// server waits.
+const LAST: Duration = Duration::from_secs(2);
 /// How long the collector may take for a connection, and for an answer.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -53,6 +54,12 @@ struct Line {
     resource: Resource,
     /// Whether it took what was last sent.
     is_well: bool,
+}
+
+/// What ends sending to one collector.
+struct Until {
+    ended: ShutdownWatch,
+    collector: watch::Receiver<Option<config::Collector>>,
 }
 
 /// Whether to send it again.
@@ -81,38 +88,46 @@ impl Export {
         (spans, Some(export))
     }
 
-    /// Sends all that waits; a batch that is not taken is tried again until the end has come.
-    async fn send(&self, waiting: &mut Waiting, line: &mut Option<Line>, ended: &ShutdownWatch) {
+    /// Sends what waits, for as long as that is whole batches and the collector is the same; a batch that
+    /// is not taken is tried again until the end has come, or there is another collector.
+    async fn send(&self, waiting: &mut Waiting, line: &mut Option<Line>, until: &Until) {
         loop {
             let mut batch = Vec::new();
             waiting.take(&mut batch, BATCH);
             if batch.is_empty() {
                 return;
             }
+            let is_last = batch.len() < BATCH;
             let spans = u64::try_from(batch.len()).unwrap_or(u64::MAX);
             match line {
                 Some(line) => {
                     let body = Bytes::from(line.resource.tell(batch));
-                    self.deliver(line, &body, spans, ended).await;
+                    self.deliver(line, &body, spans, until).await;
                 }
                 // There was one when these were recorded.
                 None => self.counts.lost.inc_by(spans),
             }
+            if is_last || until.there_is_another() {
+                return;
+            }
         }
     }
 
-    async fn deliver(&self, line: &mut Line, body: &Bytes, spans: u64, ended: &ShutdownWatch) {
-        let mut ended = ended.clone();
+    async fn deliver(&self, line: &mut Line, body: &Bytes, spans: u64, until: &Until) {
         for pause in PAUSES.map(Some).into_iter().chain([None]) {
-            let Outcome::Again(asked) = self.post(line, body, spans).await else {
+            let outcome = tokio::select! {
+                outcome = self.post(line, body, spans) => outcome,
+                () = until.it_is_late() => break,
+            };
+            let Outcome::Again(asked) = outcome else {
                 return;
             };
-            let Some(pause) = pause.filter(|_| !*ended.borrow()) else {
+            let Some(pause) = pause.filter(|_| !until.has_ended()) else {
                 break;
             };
             tokio::select! {
                 () = sleep(pause.max(asked.min(LONGEST_PAUSE))) => {}
-                _ = ended.wait_for(|ended| *ended) => {}
+                () = until.anything() => break,
             }
         }
         self.counts.lost.inc_by(spans);
@@ -155,6 +170,34 @@ impl Export {
     }
 }
 
+impl Until {
+    fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
+    fn there_is_another(&self) -> bool {
+        self.collector.has_changed().unwrap_or(false)
+    }
+
+    async fn the_end(&self) {
+        let _ = self.ended.clone().wait_for(|ended| *ended).await;
+    }
+
+    /// The end was a while ago.
+    async fn it_is_late(&self) {
+        self.the_end().await;
+        sleep(LAST).await;
+    }
+
+    async fn anything(&self) {
+        let mut collector = self.collector.clone();
+        tokio::select! {
+            () = self.the_end() => {}
+            _ = collector.changed() => {}
+        }
+    }
+}
+
 impl Line {
     fn to(collector: &config::Collector) -> Option<Self> {
         let settings = Settings {
@@ -191,24 +234,37 @@ impl Line {
 
 #[async_trait]
 impl BackgroundService for Export {
-    async fn start(&self, mut ended: ShutdownWatch) {
+    async fn start(&self, ended: ShutdownWatch) {
         let mut waiting = self.waiting.lock().await;
-        let mut settings = self.collector.clone();
-        let mut line = settings.borrow_and_update().as_ref().and_then(Line::to);
-        let has_ended = ended.clone();
+        let collector = self.collector.clone();
+        let mut until = Until { ended, collector };
+        let mut line = until
+            .collector
+            .borrow_and_update()
+            .as_ref()
+            .and_then(Line::to);
         loop {
             tokio::select! {
                 () = sleep(EVERY) => {}
-                _ = ended.wait_for(|ended| *ended) => break,
+                () = until.the_end() => break,
             }
-            if settings.has_changed().unwrap_or(false) {
-                line = settings.borrow_and_update().as_ref().and_then(Line::to);
+            if until.there_is_another() {
+                line = until
+                    .collector
+                    .borrow_and_update()
+                    .as_ref()
+                    .and_then(Line::to);
             }
-            self.send(&mut waiting, &mut line, &has_ended).await;
+            self.send(&mut waiting, &mut line, &until).await;
         }
-        let last = self.send(&mut waiting, &mut line, &has_ended);
+        let last = self.send(&mut waiting, &mut line, &until);
         if timeout(LAST, last).await.is_err() {
             tracing::warn!("the last spans could not be sent before the end");
         }
+        let mut left = Vec::new();
+        waiting.take(&mut left, usize::MAX);
+        self.counts
+            .lost
+            .inc_by(u64::try_from(left.len()).unwrap_or(u64::MAX));
     }
 }

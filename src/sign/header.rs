@@ -124,7 +124,9 @@ pub fn is_disguised_framing(name: &str) -> bool {
         .any(is_disguise)
 }
 
-fn begins(name: &str, prefix: &str) -> bool {
+/// Whether `name` begins with `prefix`, compared like the reserved ones.
+#[must_use]
+pub fn begins(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len())
         .is_some_and(|start| folds_to(start, prefix))
 }
@@ -135,7 +137,9 @@ pub fn is_ambiguous(name: &str) -> bool {
     name.bytes().any(|b| b == b'_' || b == b'.')
 }
 
-fn folds_to(name: &str, reserved: &str) -> bool {
+/// Whether `name` is `reserved` to backends that fold names.
+#[must_use]
+pub fn folds_to(name: &str, reserved: &str) -> bool {
     let fold = |b: u8| {
         if b.is_ascii_alphanumeric() {
             b.to_ascii_lowercase()

@@ -12,6 +12,7 @@ use std::fmt;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::key::Format;
+use crate::sign::header::{begins, folds_to};
 
 pub use request::{Attempt, Began, Believe, Onward, Settings, Trace};
 pub use sampler::{NoRatio, Sampler};
@@ -23,20 +24,34 @@ pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Other headers that tell of a trace, or carry what services believe about it. Whoever is not
 /// believed has no say by any of them.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 15] = [
     "b3",
     "baggage",
+    "correlation-context",
     "elastic-apm-traceparent",
     "grpc-trace-bin",
+    "newrelic",
+    "request-context",
+    "request-id",
     "sentry-trace",
     "sw8",
     "uber-trace-id",
     "x-amzn-trace-id",
-    "x-cloud-trace-context",
     "x-client-trace-id",
+    "x-cloud-trace-context",
+    "x-envoy-force-trace",
 ];
 /// The beginnings of more.
-const OTHERS_PREFIXES: [&str; 5] = ["x-b3-", "x-datadog-", "x-ot-span-", "ot-", "uberctx-"];
+const OTHERS_PREFIXES: [&str; 8] = [
+    "jaeger-",
+    "ot-",
+    "sw8-",
+    "uberctx-",
+    "x-b3-",
+    "x-datadog-",
+    "x-instana-",
+    "x-ot-span-",
+];
 
 /// Names a trace; never all zeros.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -161,14 +176,17 @@ fn digits<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
 
 impl Context {
     /// What the headers say; none when they say nothing, or two things, or nothing that can be read.
-    /// `tracestate` goes by itself: what is wrong with it does not touch the rest. One that holds a
-    /// key of ours, by `format`, is worth nothing.
+    /// `tracestate` goes by itself: what is wrong with it does not touch the rest. What holds a key of
+    /// ours, by `format`, is worth nothing.
     #[must_use]
     pub fn read(headers: &HeaderMap, format: &Format) -> Option<Self> {
         let mut sent = headers.get_all(TRACEPARENT).iter();
         let (Some(written), None) = (sent.next(), sent.next()) else {
             return None;
         };
+        if format.occurs_in(written.as_bytes()) {
+            return None;
+        }
         Some(Self {
             parent: Parent::read(written.as_bytes())?,
             written: written.clone(),
@@ -199,14 +217,13 @@ impl Context {
     }
 }
 
-/// Whether services could take the header for a trace's, besides the two of Trace Context.
+/// Whether services could take the header for a trace's, besides the two of Trace Context. Names are
+/// compared as those of identities are.
 #[must_use]
 pub fn is_another(name: &HeaderName) -> bool {
     let name = name.as_str();
-    OTHERS.contains(&name)
-        || OTHERS_PREFIXES
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+    OTHERS.iter().any(|other| folds_to(name, other))
+        || OTHERS_PREFIXES.iter().any(|prefix| begins(name, prefix))
 }
 
 impl fmt::Display for TraceId {

@@ -60,6 +60,8 @@ pub struct Trace {
 struct Own {
     span: Parent,
     records_refusals: bool,
+    /// It went to a backend, whether that is recorded or not.
+    was_sent: bool,
     attempts: Vec<Attempt>,
 }
 
@@ -124,6 +126,7 @@ impl Trace {
             Own {
                 span,
                 records_refusals: settings.refusals,
+                was_sent: false,
                 attempts: Vec::new(),
             }
         });
@@ -182,8 +185,11 @@ impl Trace {
 
     /// Adds an attempt, when that is recorded. The one before has failed.
     pub fn attempt(&mut self, make: impl FnOnce() -> Option<Attempt>) {
-        let own = self.own.as_mut().filter(|own| own.span.is_sampled());
-        if let Some(own) = own
+        let Some(own) = self.own.as_mut() else {
+            return;
+        };
+        own.was_sent = true;
+        if own.span.is_sampled()
             && let Some(attempt) = make()
         {
             if let Some(before) = own.attempts.last_mut() {
@@ -203,7 +209,7 @@ impl Trace {
         let begins_here = self.parent().is_none();
         if let Some(own) = self.own.as_mut()
             && own.records_refusals
-            && own.attempts.is_empty()
+            && !own.was_sent
             && begins_here
         {
             own.span = own.span.then(own.span.span, true);
@@ -307,6 +313,10 @@ mod tests {
         let mut new = begin(Believe::Nobody, Some(0.0), false);
         new.refuse();
         assert!(new.is_recorded());
+        let mut failed = begin(Believe::Nobody, Some(0.0), false);
+        failed.attempt(|| Some(attempt(1)));
+        failed.refuse();
+        assert!(!failed.is_recorded(), "its backend was told otherwise");
         let unsampled = headers(&[("traceparent", &GOOD.replace("-01", "-00"))]);
         let settings = Settings {
             sampler: Sampler::new(1.0).ok(),

@@ -196,6 +196,16 @@ fn of_a_state_that_is_too_long_whole_members_stay() {
     assert!(kept.len() <= 512, "{}", kept.len());
 }
 
+/// H7: a version that is not known yet may end in anything.
+#[test]
+fn no_key_goes_on_as_a_part_of_a_trace() {
+    let newer = GOOD.replacen("00", "cc", 1);
+    let key = format!("kf_live_{}_{}", "0".repeat(32), "a".repeat(43));
+    assert!(format().occurs_in(key.as_bytes()));
+    assert!(read(&[("traceparent", &format!("{newer}-what"))]).is_some());
+    assert_eq!(read(&[("traceparent", &format!("{newer}-{key}"))]), None);
+}
+
 #[test]
 fn headers_of_other_systems_are_known() {
     for other in [
@@ -205,6 +215,10 @@ fn headers_of_other_systems_are_known() {
         "baggage",
         "uber-trace-id",
         "x-amzn-trace-id",
+        "x_b3_traceid",
+        "uber~trace~id",
+        "jaeger-debug-id",
+        "x-instana-t",
     ] {
         assert!(is_another(&other.parse().unwrap()), "{other}");
     }

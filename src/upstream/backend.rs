@@ -193,7 +193,7 @@ impl Backend {
     /// a WebSocket.
     #[must_use]
     pub fn peer(&self, upgrades: bool) -> Option<HttpPeer> {
-        let template = if upgrades {
+        let template = if upgrades && self.settings.protocol == Protocol::Http1 {
             &self.upgrading
         } else {
             &self.template

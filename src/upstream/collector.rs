@@ -82,14 +82,23 @@ impl Collector {
 
     async fn exchange(&self, body: Bytes) -> Result<Collected, NotCollected> {
         let mut peer = self.template.clone();
-        let address = lookup_host(&self.host).await?.next();
-        peer._address = address.ok_or(NotCollected::Nowhere)?.into();
         let mut request = RequestHeader::build("POST", self.path.as_bytes(), None)?;
         request.insert_header(HOST, &self.host)?;
         request.insert_header(USER_AGENT, concat!("keyferry/", env!("CARGO_PKG_VERSION")))?;
         request.insert_header(CONTENT_TYPE, "application/x-protobuf")?;
         request.insert_header(CONTENT_LENGTH, body.len())?;
-        let (mut session, _) = self.connector.get_http_session(&peer).await?;
+        let mut found = Err(NotCollected::Nowhere);
+        for address in lookup_host(&self.host).await? {
+            peer._address = address.into();
+            found = match self.connector.get_http_session(&peer).await {
+                Ok((session, _)) => Ok(session),
+                Err(error) => Err(error.into()),
+            };
+            if found.is_ok() {
+                break;
+            }
+        }
+        let mut session = found?;
         session.write_request_header(Box::new(request)).await?;
         session.write_request_body(body, true).await?;
         session.finish_request_body().await?;

@@ -2,7 +2,7 @@
 //!
 //! Pingora 0.9.1 takes an upgrade for ended when it reads the 101 before it has noted that the request
 //! has no body. Both are ready at once when the backend is near and the machine busy, and then chance
-//! decides. What is read here is held back for one turn after each write, in which it is noted.
+//! decides. Such a connection is used once. What is read here is held back for one turn after each write, in which it is noted.
 
 use std::io;
 use std::pin::Pin;

@@ -15,6 +15,8 @@ use crate::tls::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use crate::tls::tokio_ssl::SslStream;
 use crate::tls::x509::X509;
 
+/// How long an answer may take.
+const WITHIN: Duration = Duration::from_secs(10);
 /// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -22,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn look(config: &Config) -> Vec<Finding> {
     let check = Check::GatewayRuns;
     let address = reachable(config.telemetry.address);
-    let Ok((status, body)) = get(address, "/readyz") else {
+    let Ok((status, body)) = get(address, "/readyz", WITHIN) else {
         let advice = "if one should run on this machine with this configuration, see its log; \
                           elsewhere this is as it should be";
         return vec![check.note(format!("none answers at {address}"), advice)];
@@ -35,7 +37,7 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
             .error(found, "see its log and its store: it serves nobody")
             .expecting("200")
     }];
-    if let Ok((200, page)) = get(address, "/metrics") {
+    if let Ok((200, page)) = get(address, "/metrics", WITHIN) {
         findings.extend(judge(&page, config.offline.max_stale));
     } else {
         let advice = "see its log, and who else listens there: how it is cannot be seen";

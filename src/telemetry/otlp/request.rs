@@ -1,6 +1,7 @@
 //! What is sent to a collector, and what it answers (OTLP over HTTP, with protobuf).
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -16,6 +17,9 @@ use prost::Message as _;
 use uuid::Uuid;
 
 use super::span::text;
+
+/// This process.
+static INSTANCE: LazyLock<Uuid> = LazyLock::new(Uuid::now_v7);
 
 /// Who records.
 #[derive(Clone, Debug)]
@@ -37,7 +41,7 @@ impl Resource {
         let own = [
             (SERVICE_NAME, service.to_owned()),
             (SERVICE_VERSION, env!("CARGO_PKG_VERSION").to_owned()),
-            (SERVICE_INSTANCE_ID, Uuid::now_v7().to_string()),
+            (SERVICE_INSTANCE_ID, INSTANCE.to_string()),
         ];
         let own = own
             .into_iter()
