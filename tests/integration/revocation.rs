@@ -684,11 +684,12 @@ fn r3_a_revoked_certificate_ends_the_handshake_and_its_session_too() {
             );
         }
         put(&gateway, LIST, &scene.list(&[&alice.0]).der());
+        // Between handshake and request the list may come: then the request is refused.
         let refused = wait_for("the list", || {
             let answer = shown(&alice);
-            (answer.status() != Some(200)).then_some(answer)
+            assert!(matches!(answer.status(), None | Some(200 | 401)));
+            answer.status().is_none().then_some(answer)
         });
-        assert_eq!(refused.status(), None, "{version}: {refused:#?}");
         assert!(
             refused.errors.contains("alert certificate revoked"),
             "{version}: {refused:#?}"
