@@ -127,7 +127,9 @@ impl Export {
             };
             tokio::select! {
                 () = sleep(pause.max(asked.min(LONGEST_PAUSE))) => {}
-                () = until.anything() => break,
+                // Once more, and then no more.
+                () = until.the_end() => {}
+                () = until.another() => break,
             }
         }
         self.counts.lost.inc_by(spans);
@@ -189,12 +191,8 @@ impl Until {
         sleep(LAST).await;
     }
 
-    async fn anything(&self) {
-        let mut collector = self.collector.clone();
-        tokio::select! {
-            () = self.the_end() => {}
-            _ = collector.changed() => {}
-        }
+    async fn another(&self) {
+        let _ = self.collector.clone().changed().await;
     }
 }
 
