@@ -70,19 +70,16 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
         let upgrades = strict::asks_for_websocket(session.req_header());
-        let live = Arc::clone(&exchange.live);
-        let backend = exchange
-            .leave
-            .as_ref()
-            .and_then(|leave| live.backends.get(leave.route().backend));
-        let peer = backend.and_then(|backend| Some((backend, backend.peer(upgrades)?)));
-        let Some((backend, peer)) = peer else {
+        let peer = exchange
+            .backend()
+            .and_then(|backend| backend.peer(upgrades));
+        let Some(peer) = peer else {
             return Error::e_explain(
                 ErrorType::ConnectNoRoute,
                 "no address of the backend is healthy",
             );
         };
-        exchange.note_attempt(&peer, backend.name());
+        exchange.note_attempt(&peer);
         exchange.upstream = Some(peer._address.to_string());
         exchange.attempts = exchange.attempts.saturating_add(1);
         Ok(Box::new(peer))

@@ -24,11 +24,13 @@ impl Exchange {
     }
 
     /// It is about to be sent to `peer`.
-    pub(super) fn note_attempt(&mut self, peer: &HttpPeer, backend: &str) {
+    pub(super) fn note_attempt(&mut self, peer: &HttpPeer) {
+        let recorded = self.backend().filter(|_| self.trace.is_recorded());
+        let backend = recorded.map(|backend| backend.name().to_owned());
         self.trace.attempt(|| {
             Some(Attempt {
                 span: new_span()?,
-                backend: backend.to_owned(),
+                backend: backend?,
                 address: peer._address.to_string(),
                 is_tls: peer.is_tls(),
                 begun: clock::monotonic(),

@@ -222,13 +222,18 @@ fn connections_to_a_backend_are_used_again() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = Gateway::start(&world, &backend);
     let clients = [world.client("alice"), world.client("bob")];
-    for _ in 0..4 {
+    for turn in 0..4 {
         for client in &clients {
-            gateway
-                .curl("/")
-                .certificate(client)
-                .send()
-                .expect_status(200);
+            let ask = gateway.curl("/").certificate(client);
+            // What asks for another protocol than WebSocket is a request like any other.
+            let ask = if turn % 2 == 0 {
+                ask
+            } else {
+                ask.http1()
+                    .header("Connection: Upgrade")
+                    .header("Upgrade: foo")
+            };
+            ask.send().expect_status(200);
         }
     }
     let requests = backend.requests();
