@@ -13,7 +13,7 @@ use crate::clock;
 
 /// How long the gateway may be silent.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the whole of an answer may take, beyond that.
+/// How long the whole of an answer may take.
 const WHOLE: Duration = Duration::from_mins(1);
 /// More than any answer needs.
 const MOST: usize = 64 * 1024 * 1024;
@@ -118,8 +118,11 @@ fn talk(
         let (mut answer, mut part) = (Vec::new(), [0; 8192]);
         loop {
             let left = whole.saturating_sub(begun.elapsed()).min(patience);
-            if left.is_zero() || answer.len() > MOST {
+            if left.is_zero() {
                 return Err(ErrorKind::TimedOut.into());
+            }
+            if answer.len() > MOST {
+                return Err(ErrorKind::FileTooLarge.into());
             }
             stream.set_read_timeout(Some(left))?;
             let read = stream.read(&mut part)?;
