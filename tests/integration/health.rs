@@ -1,9 +1,15 @@
 //! `keyferry health`, for containers that have no curl.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use keyferry::clock;
+
 use crate::support::backend::Backend;
 use crate::support::gateway::{Gateway, Told};
-use crate::support::wait_for;
 use crate::support::world::World;
+use crate::support::{linger, wait_for};
 
 #[track_caller]
 fn expect(told: &Told, status: i32, words: &str) {
@@ -59,4 +65,45 @@ fn a_configuration_that_was_broken_since_makes_no_gateway_unhealthy() {
         78,
         "is not an IP address and port",
     );
+}
+
+/// Somebody else has the port of a gateway that is gone, and is no gateway, or never done.
+#[test]
+fn nobody_else_passes_for_a_gateway_or_holds_the_question_up() {
+    let (world, backend) = (World::new(), Backend::start());
+    let mut gateway = Gateway::start(&world, &backend);
+    gateway.kill();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let ask = || gateway.cli(&["health", "--address", &address]);
+    let asked = || {
+        let (stream, _) = listener.accept().unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let _head: Vec<_> = lines
+            .map_while(Result::ok)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        stream
+    };
+    std::thread::scope(|scope| {
+        let answers = scope.spawn(|| {
+            let head = b"HTTP/1.1 200 OK\r\n\r\n";
+            // The control: these very bytes from anybody are believed.
+            for body in ["ready\n", "It works!"] {
+                let mut stream = asked();
+                stream.write_all(&[head, body.as_bytes()].concat()).unwrap();
+            }
+            let mut stream = asked();
+            stream.write_all(head).unwrap();
+            while stream.write_all(b".").is_ok() {
+                linger(Duration::from_millis(500));
+            }
+        });
+        expect(&ask(), 0, "ready");
+        expect(&ask(), 69, "It works!");
+        let asked = clock::monotonic();
+        expect(&ask(), 69, "does not answer");
+        assert!(asked.elapsed() < Duration::from_secs(20));
+        answers.join().unwrap();
+    });
 }
