@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use uuid::{NoContext, Uuid};
 
 /// A moment in whole seconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -163,6 +164,18 @@ pub fn since_epoch() -> Duration {
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn monotonic() -> Instant {
     Instant::now()
+}
+
+/// A name that nobody else gives: a UUID of version 7 (RFC 9562 section 5.7), by the clock and at random,
+/// without the counter by which others come in order, for which they wait in line.
+#[must_use]
+pub fn unique() -> Uuid {
+    let now = since_epoch();
+    Uuid::new_v7(uuid::Timestamp::from_unix(
+        NoContext,
+        now.as_secs(),
+        now.subsec_nanos(),
+    ))
 }
 
 /// Between half of `pause` and the whole of it, so that those who wait do not come back in step.

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, StatusCode};
-use uuid::Uuid;
 
 use super::problem::{self, Links};
 use super::{Gateway, Live, Refusal, told};
@@ -40,7 +39,7 @@ impl Gateway {
 impl Refuse for Unread {
     fn refuse(&self, why: Unreadable, peer: Option<SocketAddr>) -> Vec<u8> {
         let refusal = Refusal::Unreadable(why);
-        let (code, request_id) = (refusal.code(), Uuid::now_v7().to_string());
+        let (code, request_id) = (refusal.code(), clock::unique().to_string());
         let live = self.live.load();
         let links = Links {
             authority: "",

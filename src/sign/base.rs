@@ -1,7 +1,5 @@
 //! The signature base (RFC 9421 section 2.5): what signer and verifier compute alike.
 
-use std::fmt::Write as _;
-
 /// A signature base under construction.
 #[derive(Debug, Default)]
 pub(super) struct Base(String);
@@ -13,12 +11,15 @@ impl Base {
 
     /// One covered component and its value.
     pub(super) fn line(&mut self, component: &str, value: &str) {
-        let _ = writeln!(self.0, "\"{component}\": {value}");
+        for part in ["\"", component, "\": ", value, "\n"] {
+            self.0.push_str(part);
+        }
     }
 
     /// Ends it with the signature's parameters, as they stand in `Signature-Input`.
     pub(super) fn end(mut self, parameters: &str) -> String {
-        let _ = write!(self.0, "\"@signature-params\": {parameters}");
+        self.0.push_str("\"@signature-params\": ");
+        self.0.push_str(parameters);
         self.0
     }
 }

@@ -163,39 +163,37 @@ impl Signer {
         now: Timestamp,
     ) -> Result<Signed, SignError> {
         let (created, expires) = (now.as_unix(), now.as_unix().saturating_add(LIFETIME));
-        let nonce = nonce.hyphenated().to_string();
+        let mut text = Uuid::encode_buffer();
         let window = Window {
             created,
             expires,
-            nonce: &nonce,
+            nonce: nonce.hyphenated().encode_lower(&mut text),
             key_id: &self.key.id,
         };
         let (base, parameters) = base(message, caller, &window, &self.names)?;
         let mac = self.key.mac(&base).finalize().into_bytes();
+        let signature = [LABEL, "=:", &BASE64_STANDARD.encode(mac), ":"].concat();
+        let input = [LABEL, "=", &parameters].concat();
 
+        let names = &self.names;
         let value =
-            |text: &str, what| HeaderValue::from_str(text).map_err(|_| SignError::Value(what));
-        let mut headers = vec![
-            (self.names.key_id.clone(), value(&caller.key_id, "key id")?),
-            (
-                self.names.client_id.clone(),
-                value(caller.client_id, "client id")?,
-            ),
-            (
-                header::SIGNATURE_INPUT,
-                value(&format!("{LABEL}={parameters}"), "parameters")?,
-            ),
-            (
-                header::SIGNATURE,
-                value(
-                    &format!("{LABEL}=:{}:", BASE64_STANDARD.encode(mac)),
-                    "signature",
-                )?,
-            ),
-        ];
+            |text: String, what| HeaderValue::try_from(text).map_err(|_| SignError::Value(what));
+        let mut headers = Vec::with_capacity(5);
+        headers.push((
+            names.client_id.clone(),
+            value(caller.client_id.to_owned(), "client id")?,
+        ));
         if let Some(scopes) = &caller.scopes {
-            headers.push((self.names.key_scopes.clone(), value(scopes, "scopes")?));
+            headers.push((names.key_scopes.clone(), value(scopes.clone(), "scopes")?));
         }
+        headers.extend([
+            (
+                names.key_id.clone(),
+                value(caller.key_id.clone(), "key id")?,
+            ),
+            (header::SIGNATURE_INPUT, value(input, "parameters")?),
+            (header::SIGNATURE, value(signature, "signature")?),
+        ]);
         Ok(Signed(headers))
     }
 }
@@ -234,28 +232,25 @@ pub(super) fn base(
     window: &Window<'_>,
     names: &Names,
 ) -> Result<(String, String), SignError> {
-    let mut components = String::with_capacity(96);
+    // Room for what is usual, so that neither has to grow.
+    let mut parameters = String::with_capacity(320);
     let mut base = Base::with_capacity(640);
     let mut cover = |component: &str, value: &str, what| {
         if !value.bytes().all(|b| (b' '..0x7f).contains(&b)) {
             return Err(SignError::Value(what));
         }
         base.line(component, value);
-        let _ = write!(
-            components,
-            "{}\"{component}\"",
-            if components.is_empty() { "" } else { " " }
-        );
+        let before = if parameters.is_empty() { "(\"" } else { " \"" };
+        for part in [before, component, "\""] {
+            parameters.push_str(part);
+        }
         Ok(())
     };
     cover("@method", message.method, "method")?;
     cover("@authority", message.authority, "authority")?;
     cover("@path", message.path, "path")?;
-    cover(
-        "@query",
-        &format!("?{}", message.query.unwrap_or_default()),
-        "query",
-    )?;
+    let query = ["?", message.query.unwrap_or_default()].concat();
+    cover("@query", &query, "query")?;
     cover(names.key_id.as_str(), &caller.key_id, "key id")?;
     cover(names.client_id.as_str(), caller.client_id, "client id")?;
     if let Some(scopes) = &caller.scopes {
@@ -274,8 +269,9 @@ pub(super) fn base(
         nonce,
         key_id,
     } = window;
-    let parameters = format!(
-        "({components});created={created};expires={expires};nonce=\"{nonce}\";alg=\"{ALGORITHM}\";keyid=\"{key_id}\";tag=\"{TAG}\""
+    let _ = write!(
+        parameters,
+        ");created={created};expires={expires};nonce=\"{nonce}\";alg=\"{ALGORITHM}\";keyid=\"{key_id}\";tag=\"{TAG}\""
     );
     Ok((base.end(&parameters), parameters))
 }

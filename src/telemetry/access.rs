@@ -1,8 +1,15 @@
 //! The access line: one a request, with everything that explains its outcome and no secret.
 
+use std::cell::RefCell;
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use tracing::Level;
+
 use crate::client::ClientId;
+use crate::clock;
 use crate::key::KeyId;
 use crate::policy::Route;
 use crate::trace::Trace;
@@ -73,40 +80,105 @@ pub struct AccessLine<'a> {
 }
 
 impl AccessLine<'_> {
-    /// Writes the line.
+    /// Writes the line, as the other lines of the log are written, when lines of this kind are wanted.
+    ///
+    /// It is made here and not by an event: there is one a request, and the record of an event costs
+    /// several times as much. A line goes out in one piece, so no lock is needed to keep it whole.
     pub fn write(&self) {
-        tracing::info!(
-            target: "access",
-            request_id = self.request_id,
-            trace_id = self.trace.id().map(tracing::field::display),
-            trace_recorded = self.trace.span().map(|span| span.is_sampled()),
-            peer = self.peer,
-            http = self.http,
-            method = self.method,
-            host = self.host,
-            path = self.path,
-            route = self.route.map(|route| route.name.as_str()),
-            status = self.status,
-            reason = self.reason,
-            detail = self.detail,
-            observe = self.observe,
-            would_refuse = self.would_refuse,
-            closed = self.closed,
-            auth = self.auth,
-            assurance = self.assurance,
-            front = self.front,
-            client_address = self.client_address,
-            client = self.client.map(ClientId::as_str),
-            key_id = self.key.map(tracing::field::display),
-            certificate_problem = self.certificate_problem,
-            upstream = self.upstream,
-            attempts = self.attempts,
-            duration_us = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
-            sent = self.sent,
-            received = self.received,
-            tls = self.tls,
-            resumed = self.resumed,
-            "request"
-        );
+        if !tracing::enabled!(target: "access", Level::INFO) {
+            return;
+        }
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            if serde_json::to_writer(&mut *line, self).is_ok() {
+                line.push(b'\n');
+                write_out(line);
+            }
+        });
     }
+}
+
+thread_local! {
+    /// Where a line is put together.
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Writes to standard error. What it does not take is lost, as of every line.
+fn write_out(mut line: &[u8]) {
+    while !line.is_empty() {
+        match rustix::io::write(std::io::stderr(), line) {
+            Ok(written) => line = line.get(written..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+impl Serialize for AccessLine<'_> {
+    /// One object, of whatever there is to tell.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let trace = self.trace;
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let mut line = Line(serializer.serialize_map(None)?);
+        line.tell("timestamp", Some(Shown(written_now())))?;
+        line.tell("level", Some("INFO"))?;
+        line.tell("message", Some("request"))?;
+        line.tell("request_id", Some(self.request_id))?;
+        line.tell("trace_id", trace.id().map(Shown))?;
+        line.tell("trace_recorded", trace.span().map(|span| span.is_sampled()))?;
+        line.tell("peer", Some(self.peer))?;
+        line.tell("http", Some(self.http))?;
+        line.tell("method", Some(self.method))?;
+        line.tell("host", Some(self.host))?;
+        line.tell("path", Some(self.path))?;
+        line.tell("route", self.route.map(|route| &route.name))?;
+        line.tell("status", Some(self.status))?;
+        line.tell("reason", self.reason)?;
+        line.tell("detail", self.detail)?;
+        line.tell("observe", self.observe)?;
+        line.tell("would_refuse", self.would_refuse)?;
+        line.tell("closed", self.closed)?;
+        line.tell("auth", Some(self.auth))?;
+        line.tell("assurance", self.assurance)?;
+        line.tell("front", self.front)?;
+        line.tell("client_address", self.client_address.as_ref())?;
+        line.tell("client", self.client.map(ClientId::as_str))?;
+        line.tell("key_id", self.key.map(Shown))?;
+        line.tell("certificate_problem", self.certificate_problem)?;
+        line.tell("upstream", self.upstream)?;
+        line.tell("attempts", Some(self.attempts))?;
+        line.tell("duration_us", Some(micros(self.duration)))?;
+        line.tell("sent", Some(self.sent))?;
+        line.tell("received", Some(self.received))?;
+        line.tell("tls", self.tls)?;
+        line.tell("resumed", Some(self.resumed))?;
+        line.tell("target", Some("access"))?;
+        line.0.end()
+    }
+}
+
+/// A line under construction.
+struct Line<M>(M);
+
+impl<M: SerializeMap> Line<M> {
+    /// Tells of one thing, when it is there.
+    fn tell(&mut self, name: &'static str, value: Option<impl Serialize>) -> Result<(), M::Error> {
+        value.map_or(Ok(()), |value| self.0.serialize_entry(name, &value))
+    }
+}
+
+/// What stands in the line as it is shown.
+struct Shown<T>(T);
+
+impl<T: Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// The time, as the other lines have it: RFC 3339, UTC, to the microsecond.
+fn written_now() -> impl Display {
+    let since = jiff::SignedDuration::try_from(clock::since_epoch()).unwrap_or_default();
+    let now = jiff::Timestamp::from_duration(since).unwrap_or_default();
+    std::fmt::from_fn(move |f| write!(f, "{now:.6}"))
 }

@@ -4,9 +4,8 @@ use std::net::IpAddr;
 
 use http::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
-use uuid::Uuid;
 
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::credential;
 use crate::front::{FRONT_SECRET, FRONT_SIGNATURE};
 use crate::head::Head;
@@ -65,11 +64,16 @@ pub fn rewrite(
     tell_trace(request, rules.trace.context)?;
 
     let target = match head.query {
-        Some(query) => format!("{}?{query}", head.path),
+        Some(query) => [head.path, "?", query].concat(),
         None => head.path.to_owned(),
     };
-    request.set_raw_path(target.as_bytes())?;
-    request.insert_header(HOST, head.authority.as_str())?;
+    if request.raw_path() != target.as_bytes() {
+        request.set_raw_path(target.as_bytes())?;
+    }
+    let host = request.headers.get(HOST);
+    if host.is_none_or(|host| host.as_bytes() != head.authority.as_bytes()) {
+        request.insert_header(HOST, head.authority.as_str())?;
+    }
     request.insert_header(rules.names.request_id.clone(), request_id)?;
 
     if let Some(peer) = rules.peer {
@@ -91,7 +95,7 @@ pub fn rewrite(
             .map_err(|_| SignError::Value("content digest"))?,
     };
     let identity = match (signer, permit.identity()) {
-        (Some(signer), _) => signer.sign(&message, permit, Uuid::now_v7(), now)?,
+        (Some(signer), _) => signer.sign(&message, permit, clock::unique(), now)?,
         (None, None) => return Ok(()),
         (None, Some(_)) => return Err(CannotSend::NoSigningKey),
     };
