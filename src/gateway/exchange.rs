@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pingora::http::RequestHeader;
-use uuid::Uuid;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::{Error, ErrorType, Result};
 
 use super::Live;
 use super::overload::Turn;
@@ -105,10 +106,38 @@ impl Exchange {
     }
 
     /// The backend of the route that it may take.
-    pub(super) fn backend(&self) -> Option<&Backend> {
+    pub(super) fn backend(&self) -> Option<&Arc<Backend>> {
         let leave = self.leave.as_ref()?;
-        let backend = self.live.backends.get(leave.route().backend);
-        backend.map(Arc::as_ref)
+        self.live.backends.get(leave.route().backend)
+    }
+
+    /// Where it goes next: to an address of its backend that is well, another one at each attempt.
+    pub(super) fn next_address(&mut self) -> Result<(Arc<Backend>, SocketAddr)> {
+        let found = self
+            .backend()
+            .and_then(|backend| Some((Arc::clone(backend), backend.address()?)));
+        let Some((backend, address)) = found else {
+            return Error::e_explain(
+                ErrorType::ConnectNoRoute,
+                "no address of the backend is healthy",
+            );
+        };
+        let text = address.to_string();
+        self.note_attempt(&backend, &text);
+        self.upstream = Some(text);
+        self.attempts = self.attempts.saturating_add(1);
+        Ok((backend, address))
+    }
+
+    /// Its backend could not be reached, and so was sent nothing: another address may be tried, as
+    /// often as the server allows.
+    pub(super) fn note_unreachable(&mut self, address: &SocketAddr, error: &mut Error) {
+        if let Some(backend) = self.backend() {
+            backend.count_failure();
+        }
+        self.note_failure(error);
+        tracing::warn!(backend = %address, %error, request_id = self.request_id, "cannot reach a backend");
+        error.set_retry(true);
     }
 
     pub(super) fn begin(live: Arc<Live>) -> Self {
@@ -166,7 +195,7 @@ impl Exchange {
             .get(&self.live.names.request_id)
             .and_then(|id| id.to_str().ok())
             .filter(fits);
-        self.request_id = sent.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
+        self.request_id = sent.map_or_else(|| clock::unique().to_string(), str::to_owned);
     }
 
     /// Notes what the log will say of the head.

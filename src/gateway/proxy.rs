@@ -20,7 +20,7 @@ use super::exchange::{Exchange, Leave};
 use super::notice;
 use super::problem::{self, Links};
 use super::refusal::Refusal;
-use super::{Gateway, running, self_service, strict};
+use super::{Gateway, plain, running, self_service, strict};
 use crate::clock;
 use crate::door::{Closing, Connection};
 use crate::framing::Unreadable;
@@ -38,7 +38,7 @@ impl ProxyHttp for Proxy {
     /// Modules would compress and cache; a gateway passes on what it gets.
     fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {}
 
-    /// Decides. Gives `true` when the client was answered here.
+    /// Decides, and does what is plain. Gives `true` when the client was answered.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         exchange.identify(session.req_header(), &self.parts.format);
         exchange.follow(&session.req_header().headers, &self.parts.format);
@@ -50,6 +50,10 @@ impl ProxyHttp for Proxy {
         }
         self.begin(session, exchange);
         match self.serve_or_admit(session, exchange).await {
+            Ok(true) if plain::is_plain(session, exchange) => {
+                self.exchange_plainly(session, exchange).await?;
+                Ok(true)
+            }
             Ok(forward) => Ok(!forward),
             Err(refusal) => {
                 // Whoever takes no answer must not take a turn as well.
@@ -69,20 +73,9 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
+        let (backend, address) = exchange.next_address()?;
         let upgrades = strict::asks_for_websocket(session.req_header());
-        let peer = exchange
-            .backend()
-            .and_then(|backend| backend.peer(upgrades));
-        let Some(peer) = peer else {
-            return Error::e_explain(
-                ErrorType::ConnectNoRoute,
-                "no address of the backend is healthy",
-            );
-        };
-        exchange.note_attempt(&peer);
-        exchange.upstream = Some(peer._address.to_string());
-        exchange.attempts = exchange.attempts.saturating_add(1);
-        Ok(Box::new(peer))
+        Ok(Box::new(backend.peer(address, upgrades)))
     }
 
     /// Strips whatever could be taken for an identity, then inserts the one that was proven, signed
@@ -199,8 +192,6 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    /// A backend that could not be reached was sent nothing: another address may be tried, as often
-    /// as the server allows.
     fn fail_to_connect(
         &self,
         _: &mut Session,
@@ -208,12 +199,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let Some(backend) = exchange.backend() {
-            backend.count_failure();
-        }
-        exchange.note_failure(&error);
-        tracing::warn!(backend = %peer, %error, request_id = exchange.request_id, "cannot reach a backend");
-        error.set_retry(true);
+        exchange.note_unreachable(&peer._address, &mut error);
         error
     }
 

@@ -3,12 +3,12 @@
 
 use http::HeaderMap;
 use pingora::Error;
-use pingora::prelude::HttpPeer;
 
 use super::Exchange;
 use crate::clock;
 use crate::key::Format;
 use crate::trace::{Attempt, Began, SpanId, Trace, TraceId};
+use crate::upstream::Backend;
 
 impl Exchange {
     /// The request belongs to the trace that its headers tell of as far as they are believed, or to
@@ -23,16 +23,14 @@ impl Exchange {
         self.trace = Trace::begin(headers, settings, began);
     }
 
-    /// It is about to be sent to `peer`.
-    pub(super) fn note_attempt(&mut self, peer: &HttpPeer) {
-        let recorded = self.backend().filter(|_| self.trace.is_recorded());
-        let backend = recorded.map(|backend| backend.name().to_owned());
+    /// It is about to be sent to this address of `backend`.
+    pub(super) fn note_attempt(&mut self, backend: &Backend, address: &str) {
         self.trace.attempt(|| {
             Some(Attempt {
                 span: new_span()?,
-                backend: backend?,
-                address: peer._address.to_string(),
-                is_tls: peer.is_tls(),
+                backend: backend.name().to_owned(),
+                address: address.to_owned(),
+                is_tls: backend.settings().tls.is_some(),
                 begun: clock::monotonic(),
                 ended: None,
                 status: None,

@@ -1,4 +1,5 @@
-//! What resolves the names of backends and checks their addresses, for as long as they are in use.
+//! What resolves the names of backends, checks their addresses and ends connections to them that wait
+//! for too long, for as long as they are in use.
 
 use std::sync::Arc;
 
@@ -21,8 +22,8 @@ struct Running {
 
 impl Running {
     fn start(backend: &Arc<Backend>, shutdown: &ShutdownWatch) -> Self {
-        let (balancer, shutdown) = (backend.balancer(), shutdown.clone());
-        let task = tokio::spawn(async move { balancer.start(shutdown).await });
+        let (served, shutdown) = (Arc::clone(backend), shutdown.clone());
+        let task = tokio::spawn(async move { served.look_after(shutdown).await });
         Self {
             backend: Arc::clone(backend),
             task: task.abort_handle(),

@@ -49,7 +49,7 @@ use crate::certificate::TrustError;
 use crate::clock;
 use crate::config::{Config, Problems, Seen, Source};
 use crate::door::{AcceptorError, Door, Http, Journal};
-use crate::gateway::{App, Gateway, Overseer, Proxy};
+use crate::gateway::{ATTEMPTS, App, Gateway, Overseer, Proxy};
 use crate::store::{embedded, local};
 use crate::telemetry::Levels;
 use crate::upstream::BackendError;
@@ -61,8 +61,6 @@ use staged::Parting;
 use stages::Until;
 use stop::{LAST_WORDS, Stop};
 
-/// How often a request is sent to a backend at most: once, and once more where that is safe.
-const ATTEMPTS: usize = 2;
 /// How many bytes of TLS are read from a client at once, beside large records, which are read directly:
 /// each connection has room for them as long as it lives. Pingora's own size is 64 KiB.
 const READ_BUFFER: usize = 4096;
@@ -245,6 +243,8 @@ fn free(address: SocketAddr) -> Result<(), StartError> {
 fn server_conf() -> ServerConf {
     ServerConf {
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        // A connection stays with the thread that it came to.
+        work_stealing: false,
         // Before it is told to stop, all is done that takes time.
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(LAST_WORDS.as_secs()),

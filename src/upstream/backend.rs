@@ -4,11 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use pingora::connectors::TransportConnector;
 use pingora::lb::health_check::{HttpHealthCheck, TcpHealthCheck};
 use pingora::lb::selection::RoundRobin;
 use pingora::lb::{Backends, LoadBalancer};
 use pingora::prelude::HttpPeer;
 use pingora::protocols::ALPN;
+use pingora::protocols::http::v1::client::HttpSession;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService as _;
 use pingora::utils::tls::CertKey;
 use prometheus::{Histogram, IntCounter};
 use schemars::JsonSchema;
@@ -16,7 +21,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::discovery::Names;
+use super::idle::Idle;
 use super::upgrade::Connector;
+use crate::clock;
 use crate::secret::SecretBytes;
 use crate::telemetry::Metrics;
 use crate::tls::error::ErrorStack;
@@ -27,6 +34,8 @@ use crate::tls::x509::X509;
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 /// How long an idle connection to a backend is kept.
 const IDLE: Duration = Duration::from_secs(50);
+/// How often it is looked whether one is idle for longer.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// How many requests share one HTTP/2 connection to a backend.
 const STREAMS: usize = 100;
 
@@ -112,16 +121,18 @@ pub enum BackendError {
 /// One backend.
 pub struct Backend {
     settings: Settings,
-    addresses: Arc<LoadBalancer<RoundRobin>>,
+    addresses: LoadBalancer<RoundRobin>,
     template: HttpPeer,
     /// The same, for requests that ask for a WebSocket.
     upgrading: HttpPeer,
+    connector: TransportConnector,
+    idle: Idle,
     answer_seconds: Histogram,
     failures: IntCounter,
 }
 
 impl Backend {
-    /// Sets a backend up. Its addresses are known once the [balancer](Self::balancer) runs.
+    /// Sets a backend up. Its addresses are known once it is [looked after](Self::look_after).
     ///
     /// # Errors
     ///
@@ -146,9 +157,11 @@ impl Backend {
             );
         }
         Ok(Self {
-            addresses: Arc::new(addresses),
+            addresses,
             template,
             upgrading,
+            connector: TransportConnector::new(None),
+            idle: Idle::default(),
             answer_seconds: metrics
                 .upstream_seconds
                 .with_label_values(&[&settings.name]),
@@ -183,24 +196,71 @@ impl Backend {
         }
     }
 
-    /// What resolves its names and checks its addresses; to be run as a background service.
+    /// The next address that is well; none when none is.
     #[must_use]
-    pub fn balancer(&self) -> Arc<LoadBalancer<RoundRobin>> {
-        Arc::clone(&self.addresses)
+    pub fn address(&self) -> Option<SocketAddr> {
+        Some(self.addresses.select(b"", 256)?.addr)
     }
 
-    /// The next address that is well; none when none is. `upgrades` says whether the request asks for
-    /// a WebSocket.
+    /// How to talk to `address`. `upgrades` says whether the request asks for a WebSocket.
     #[must_use]
-    pub fn peer(&self, upgrades: bool) -> Option<HttpPeer> {
+    pub fn peer(&self, address: SocketAddr, upgrades: bool) -> HttpPeer {
         let template = if upgrades && self.settings.protocol == Protocol::Http1 {
             &self.upgrading
         } else {
             &self.template
         };
         let mut peer = template.clone();
-        peer._address = self.addresses.select(b"", 256)?.addr;
-        Some(peer)
+        peer._address = address;
+        peer
+    }
+
+    /// A connection to `address` for one request over HTTP/1.1, and whether it was used before.
+    ///
+    /// # Errors
+    ///
+    /// When there is none that waits, or `fresh` asks for another, and none can be made.
+    pub async fn connect(
+        &self,
+        address: &SocketAddr,
+        fresh: bool,
+    ) -> Result<(HttpSession, bool), Box<pingora::Error>> {
+        let waiting = if fresh { None } else { self.idle.take(address) };
+        let is_used = waiting.is_some();
+        let stream = if let Some(stream) = waiting {
+            stream
+        } else {
+            let peer = self.peer(address.clone(), false);
+            self.connector.new_stream(&peer).await?
+        };
+        let mut session = HttpSession::new(stream);
+        session.read_timeout = Some(self.settings.read_timeout);
+        session.write_timeout = Some(self.settings.read_timeout);
+        Ok((session, is_used))
+    }
+
+    /// Keeps a connection to `address` whose answer was read, for the next request, if it can have one.
+    pub async fn keep(&self, address: SocketAddr, mut session: HttpSession) {
+        session.respect_keepalive();
+        if let Some(stream) = session.reuse().await {
+            self.idle.put(address, stream);
+        }
+    }
+
+    /// Looks after its addresses, and after connections that wait for too long, for as long as it is
+    /// in use.
+    pub async fn look_after(&self, shutdown: ShutdownWatch) {
+        let close_idle = async {
+            let mut again = tokio::time::interval(SWEEP_EVERY);
+            loop {
+                again.tick().await;
+                self.idle.sweep(IDLE, clock::monotonic());
+            }
+        };
+        tokio::select! {
+            () = self.addresses.start(shutdown) => {}
+            () = close_idle => {}
+        }
     }
 
     /// Notes how long the head of an answer took.

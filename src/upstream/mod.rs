@@ -4,6 +4,7 @@ mod backend;
 #[cfg(feature = "otlp")]
 mod collector;
 mod discovery;
+mod idle;
 pub mod probe;
 mod rewrite;
 mod upgrade;

@@ -1,0 +1,202 @@
+//! The plain exchange: a request without a body to a backend over HTTP/1.1, which is what most are.
+//!
+//! pingora-proxy works on both sides at a time, in two halves that hand parts to each other. Here
+//! nothing is left to be handed to the backend, so one loop does, for less than half the work. What is
+//! decided, sent and passed on is the same: each step is a phase of [`Proxy`].
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{Method, StatusCode, Version};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::HttpTask;
+use pingora::protocols::http::v1::client::HttpSession;
+use pingora::proxy::{ProxyHttp as _, Session};
+use pingora::{Error, Result};
+
+use super::app::Proxy;
+use super::exchange::Exchange;
+use crate::upstream::Protocol;
+
+/// How often a request is sent to a backend at most: once, and once more where that is safe.
+pub const ATTEMPTS: usize = 2;
+/// How many parts of an answer are written at once.
+const PARTS: usize = 4;
+/// What asks for more than sending it on, or is for us alone (RFC 9110 section 7.6.1).
+const SPECIAL: [HeaderName; 10] = [
+    EXPECT,
+    UPGRADE,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Whether the request has neither a body nor anything else that this exchange would not do.
+pub(super) fn is_plain(session: &mut Session, exchange: &Exchange) -> bool {
+    let backend = exchange.backend();
+    let speaks = backend.is_some_and(|backend| backend.settings().protocol == Protocol::Http1);
+    let request = session.req_header();
+    speaks
+        && request.version == Version::HTTP_11
+        && !SPECIAL
+            .iter()
+            .any(|name| request.headers.contains_key(name))
+        && { request.headers.get_all(CONNECTION).iter() }.all(|option| {
+            let is = |known: &str| option.as_bytes().eq_ignore_ascii_case(known.as_bytes());
+            is("keep-alive") || is("close")
+        })
+        && session.as_downstream_mut().is_body_empty()
+}
+
+impl Proxy {
+    /// Sends the request and passes on the answer; once more where the backend cannot have seen it.
+    pub(super) async fn exchange_plainly(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        for attempt in 1..ATTEMPTS {
+            match self.attempt(session, exchange, attempt > 1).await {
+                Err(error) if error.retry() => {}
+                done => return done,
+            }
+        }
+        self.attempt(session, exchange, true).await
+    }
+
+    async fn attempt(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        fresh: bool,
+    ) -> Result<()> {
+        let (backend, address) = exchange.next_address()?;
+        let connected = backend.connect(&address, fresh).await;
+        let (mut connection, is_used) = connected.map_err(|error| {
+            let mut error = error.into_up();
+            exchange.note_unreachable(&address, &mut error);
+            error
+        })?;
+        let passed = self.pass(session, &mut connection, exchange).await;
+        match passed {
+            Ok(()) => {
+                backend.keep(address, connection).await;
+                Ok(())
+            }
+            Err(mut error) => {
+                error.retry.decide_reuse(is_used);
+                Err(error)
+            }
+        }
+    }
+
+    async fn pass(
+        &self,
+        session: &mut Session,
+        backend: &mut HttpSession,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let mut request = Box::new(session.req_header().clone());
+        request.remove_header(&CONNECTION);
+        self.upstream_request_filter(session, &mut request, exchange)
+            .await?;
+        let written = backend.write_request_header(request).await;
+        written.map_err(Error::into_up)?;
+        let finished = backend.finish_body().await;
+        finished.map_err(Error::into_up)?;
+        self.request_body_filter(session, &mut None, true, exchange)
+            .await?;
+        loop {
+            let part = tokio::select! {
+                biased;
+                part = backend.read_response_task() => part.map_err(Error::into_up)?,
+                gone = client_gone(session) => match gone? {},
+            };
+            let (mut is_last, mut parts, mut failed) =
+                (part.is_end(), Vec::with_capacity(PARTS), None);
+            parts.push(self.on_answer(session, part, exchange).await?);
+            // What has come with it goes out with it.
+            while !is_last
+                && parts.len() < PARTS
+                && let Poll::Ready(next) = at_once(backend.read_response_task())
+            {
+                match next {
+                    Ok(next) => {
+                        is_last = next.is_end();
+                        parts.push(self.on_answer(session, next, exchange).await?);
+                    }
+                    Err(error) => {
+                        failed = Some(error.into_up());
+                        break;
+                    }
+                }
+            }
+            let is_done = session.write_response_tasks(parts).await?;
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            if is_last || is_done {
+                let finished = session.as_downstream_mut().finish_body().await;
+                return finished.map(drop).map_err(Error::into_down);
+            }
+        }
+    }
+
+    /// What the client gets of this part of the answer.
+    async fn on_answer(
+        &self,
+        session: &mut Session,
+        part: HttpTask,
+        exchange: &mut Exchange,
+    ) -> Result<HttpTask> {
+        match part {
+            HttpTask::Header(mut head, is_last) => {
+                if !is_last && ends_by_closing(&session.req_header().method, &head) {
+                    head.set_version(Version::HTTP_11);
+                    head.insert_header(TRANSFER_ENCODING, "chunked")?;
+                }
+                self.response_filter(session, &mut head, exchange).await?;
+                Ok(HttpTask::Header(head, is_last))
+            }
+            HttpTask::Body(mut bytes, is_last) => {
+                self.response_body_filter(session, &mut bytes, is_last, exchange)?;
+                Ok(HttpTask::Body(bytes, is_last))
+            }
+            HttpTask::Failed(error) => Err(error.into_up()),
+            other => Ok(other),
+        }
+    }
+}
+
+/// Whether the body ends where the backend closes: the client's connection should outlive it.
+fn ends_by_closing(method: &Method, head: &ResponseHeader) -> bool {
+    let has_none = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
+    let is_framed = [TRANSFER_ENCODING, CONTENT_LENGTH]
+        .iter()
+        .any(|name| head.headers.contains_key(name));
+    !(method == Method::HEAD || has_none || head.status.is_informational() || is_framed)
+}
+
+/// Waits until the client closes, which is an error; what it sends meanwhile is its next request, and
+/// is kept.
+async fn client_gone(session: &mut Session) -> Result<Infallible> {
+    loop {
+        let read = session.as_downstream_mut().read_body_or_idle(true).await;
+        read.map_err(Error::into_down)?;
+    }
+}
+
+/// What comes of it without waiting.
+fn at_once<T>(future: impl Future<Output = T>) -> Poll<T> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}

@@ -1,0 +1,81 @@
+//! Connections to a backend that wait for their next request.
+//!
+//! Each thread has its own, since its runtime is the one that hears of them: a connection that
+//! another thread took along would wake this one for every answer. So nobody waits for anybody here,
+//! but for who ends those that waited too long.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use pingora::protocols::Stream;
+use pingora::protocols::l4::socket::SocketAddr;
+use thread_local::ThreadLocal;
+use tokio::io::{AsyncRead as _, ReadBuf};
+
+use crate::clock;
+
+/// How many of one backend wait in one thread at most.
+const MOST: usize = 128;
+
+/// Those of one backend.
+#[derive(Default)]
+pub(super) struct Idle(ThreadLocal<Mutex<VecDeque<Waiting>>>);
+
+struct Waiting {
+    address: SocketAddr,
+    since: Instant,
+    stream: Stream,
+}
+
+impl Idle {
+    /// The one to `address` that has waited the shortest, if its other end is still there.
+    pub(super) fn take(&self, address: &SocketAddr) -> Option<Stream> {
+        let mut waiting = lock(self.0.get()?);
+        loop {
+            let at = waiting.iter().rposition(|one| one.address == *address)?;
+            let mut stream = waiting.remove(at)?.stream;
+            if is_quiet(&mut stream) {
+                return Some(stream);
+            }
+        }
+    }
+
+    /// Keeps `stream`, which goes to `address`, for the next request.
+    pub(super) fn put(&self, address: SocketAddr, stream: Stream) {
+        let mut waiting = lock(self.0.get_or_default());
+        if waiting.len() >= MOST {
+            waiting.pop_front();
+        }
+        waiting.push_back(Waiting {
+            address,
+            since: clock::monotonic(),
+            stream,
+        });
+    }
+
+    /// Closes those that have waited for longer than `most`.
+    pub(super) fn sweep(&self, most: Duration, now: Instant) {
+        for waiting in &self.0 {
+            let is_late = |one: &Waiting| now.saturating_duration_since(one.since) > most;
+            while let Some(late) = lock(waiting).pop_front_if(|one| is_late(one)) {
+                // Not while others could wait for it.
+                drop(late);
+            }
+        }
+    }
+}
+
+fn lock(waiting: &Mutex<VecDeque<Waiting>>) -> MutexGuard<'_, VecDeque<Waiting>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether nothing comes from the other end, neither its end nor an answer that nobody asked for.
+fn is_quiet(stream: &mut Stream) -> bool {
+    let mut byte = [0];
+    let mut context = Context::from_waker(Waker::noop());
+    let read = Pin::new(stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte));
+    read.is_pending()
+}
