@@ -61,9 +61,10 @@ use staged::Parting;
 use stages::Until;
 use stop::{LAST_WORDS, Stop};
 
-/// How many bytes of TLS are read from a client at once, beside large records, which are read directly:
-/// each connection has room for them as long as it lives. Pingora's own size is 64 KiB.
-const READ_BUFFER: usize = 4096;
+/// How many bytes of a client are read at once where less than that was asked for. OpenSSL asks for all
+/// there is, and gives its room back in between; this stays for as long as the connection. Pingora's own
+/// size is 64 KiB.
+const READ_BUFFER: usize = 64;
 
 /// Why the gateway does not start.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,11 @@
 //! HTTP/1: the head of each request is read here, as strictly as RFC 9112 allows, and handed on as it
 //! came.
 
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -8,7 +13,7 @@ use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 
 use super::chunked::Chunked;
 use super::{Http, peer};
@@ -35,7 +40,6 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
         let mut stopping = shutdown.clone();
         let mut settings: Option<HttpPersistentSettings> = None;
         loop {
-            let mut bytes = BytesMut::with_capacity(USUAL_HEAD);
             let line = connection::line(stream.get_ssl_digest().as_deref());
             if let Some(line) = &line {
                 line.await_head();
@@ -48,14 +52,16 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
             };
             let begun = tokio::select! {
                 biased;
-                begun = tokio::time::timeout(self.idle, stream.read_buf(&mut bytes)) => begun.ok(),
+                begun = tokio::time::timeout(self.idle, first_bytes(&mut stream)) => begun.ok(),
                 () = left => None,
             };
             // What was begun is taken, also when the gateway stops meanwhile; the wire beneath keeps its
             // deadline.
-            let head = match begun {
-                Some(Ok(1..)) => self.head(&mut stream, &mut bytes).await,
-                _ => Err(NoRequest::Gone),
+            let mut bytes = begun.and_then(Result::ok).unwrap_or_default();
+            let head = if bytes.is_empty() {
+                Err(NoRequest::Gone)
+            } else {
+                self.head(&mut stream, &mut bytes).await
             };
             let is_chunked = match head {
                 Ok(None) => false,
@@ -114,6 +120,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
                 Ok(None) => {}
                 Err(why) => return Err(NoRequest::Unreadable(why)),
             }
+            bytes.reserve(USUAL_HEAD);
             if !matches!(stream.read_buf(bytes).await, Ok(1..)) {
                 return Err(NoRequest::Gone);
             }
@@ -131,11 +138,23 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
                 left = left.saturating_sub(part.len());
                 part.clear();
             }
-            std::io::Result::Ok(())
+            io::Result::Ok(())
         };
         // Whether it was heard changes nothing.
         let _heard = tokio::time::timeout(LINGER, said).await;
     }
+}
+
+/// Waits for the first bytes of a request, without room for them: most connections are idle most of
+/// the time. None come when the client closed.
+async fn first_bytes(stream: &mut Stream) -> io::Result<BytesMut> {
+    poll_fn(|context| {
+        let mut room = [MaybeUninit::uninit(); USUAL_HEAD];
+        let mut room = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut room))?;
+        Poll::Ready(Ok(BytesMut::from(room.filled())))
+    })
+    .await
 }
 
 /// Ends TLS as it should end, for who still listens.

@@ -1,5 +1,6 @@
 //! What Pingora reads and writes: the TLS stream, with the deadlines of its [`Line`] kept.
 
+mod held;
 mod parting;
 
 use std::io;
@@ -21,6 +22,7 @@ use tokio::time::Sleep;
 
 use super::frames::{Http2, WebSocket};
 use super::{Closing, Lifetimes, Line};
+use held::Held;
 use parting::End;
 
 /// A stream that ends when its client is too slow, or when its line is closed.
@@ -35,6 +37,7 @@ pub(in crate::door) struct Wire<S> {
     /// Until when the client has to read some of what waits for it.
     stalled: Option<Pin<Box<Sleep>>>,
     spoken: Spoken,
+    held: Held,
     end: End,
 }
 
@@ -67,6 +70,7 @@ impl<S: IO> Wire<S> {
             owed: None,
             stalled: None,
             spoken,
+            held: Held::default(),
             end: End::Open,
         }
     }
@@ -233,7 +237,9 @@ impl<S: IO> AsyncWrite for Wire<S> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.follow_upgrade();
+        if this.held.is_empty() {
+            this.follow_upgrade();
+        }
         if let Some(closing) = this.line.closing()
             && !closing.is_answered()
             && !this.is_within_frame()
@@ -249,6 +255,12 @@ impl<S: IO> AsyncWrite for Wire<S> {
             let bytes = this.rest_of_frame(bytes.map_or(&[], |piece| &**piece));
             return this.poll_pieces(cx, &[io::IoSlice::new(bytes)]);
         }
+        if let Spoken::Http1 { .. } = this.spoken {
+            if let Some(taken) = this.held.take(pieces) {
+                return Poll::Ready(Ok(taken));
+            }
+            ready!(this.poll_held(cx))?;
+        }
         this.poll_pieces(cx, pieces)
     }
 
@@ -261,6 +273,7 @@ impl<S: IO> AsyncWrite for Wire<S> {
         if matches!(this.end, End::Closed) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
+        ready!(this.poll_held(cx))?;
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
         if flushed.is_pending() {
             return this.poll_stalled(cx).map(Err);
@@ -277,6 +290,7 @@ impl<S: IO> AsyncWrite for Wire<S> {
         {
             return Poll::Ready(Ok(()));
         }
+        ready!(this.poll_held(cx))?;
         let parted = Pin::new(&mut this.stream).poll_shutdown(cx);
         if parted.is_pending() {
             return this.poll_stalled(cx).map(Err);
