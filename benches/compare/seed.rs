@@ -1,9 +1,11 @@
-//! What both gateways need to know, from one set of identities: certificates and secrets in files,
-//! Keyferry's store, HAProxy's maps.
+//! What all gateways need to know, from one set of identities: certificates and secrets in files,
+//! Keyferry's store, the others' maps, and which headers are forged.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
+
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,7 @@ use keyferry::certificate::Fingerprint;
 use keyferry::clock;
 use keyferry::key::{Format, Pepper, Peppers};
 use keyferry::secret;
+use keyferry::sign::header;
 use keyferry::store::embedded::Embedded;
 use sha2::Sha256;
 use tokio::runtime::Runtime;
@@ -20,8 +23,9 @@ use tokio::runtime::Runtime;
 use super::identities::{self, Identity};
 use super::pki;
 
-/// How many clients have their certificates in files, to make load with.
-const IN_FILES: usize = 64;
+/// The clients that have their certificates in files, to make load with: with P-256 keys, and with RSA keys.
+pub(super) const P256: Range<usize> = 0..64;
+pub(super) const RSA: Range<usize> = 64..80;
 /// The secrets of the comparison, which protect nothing.
 const PEPPER: &[u8; 32] = b"a pepper for the comparison only";
 const SIGNING: &[u8; 32] = b"a secret for the comparison only";
@@ -39,6 +43,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<()> {
     let folder = &args.folder;
     let authority = pki::root("Clients Root").self_signed();
+    let issuer = pki::intermediate("Clients Issuer").signed_by(&authority);
     let servers = pki::root("Servers Root").self_signed();
     pki::server("api.example.com")
         .signed_by(&servers)
@@ -56,14 +61,19 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
     let mut certificates = Vec::with_capacity(args.identities);
     for number in 0..args.identities {
-        let client = pki::leaf(&format!("client-{number:05}")).signed_by(&authority);
+        let mut client = pki::leaf(&name(number));
+        if RSA.contains(&number) {
+            client = client.kind(pki::Kind::Rsa(2048));
+        }
+        let client = client.signed_by(&issuer);
         certificates.push(Fingerprint::of(&client.x509.to_der()?));
-        if number < IN_FILES {
-            client.write(folder, &format!("client-{number:05}"));
+        if P256.contains(&number) || RSA.contains(&number) {
+            client.write(folder, &name(number));
         }
     }
     let identities = identities::make(certificates, &Format::new("kf", "live")?)?;
     lists(folder, &identities)?;
+    names(folder)?;
 
     let peppers = Peppers::new(
         Pepper::new(1, &secret::from_file_contents(PEPPER.to_vec())?),
@@ -78,7 +88,20 @@ pub(super) fn run(args: &Args) -> Result<()> {
     ))
 }
 
-/// HAProxy's maps, and the list of identities for the load. HAProxy too keeps digests and no keys.
+/// What a client and its files are called.
+pub(super) fn name(number: usize) -> String {
+    format!("client-{number:05}")
+}
+
+/// The headers that no client may set, as Keyferry knows them: whole names, and beginnings.
+fn names(folder: &Path) -> Result<()> {
+    let whole = [&header::RESERVED[..], &header::MISLEADING[..]].concat();
+    let beginnings = [&header::RESERVED_PREFIXES[..], &[header::MISLEADING_PREFIX]].concat();
+    let names = serde_json::json!({"whole": whole, "beginnings": beginnings});
+    private(&folder.join("reserved.json"), names.to_string().as_bytes())
+}
+
+/// The maps of the others, and the list of identities for the load. They too keep digests and no keys.
 fn lists(folder: &Path, identities: &[Identity]) -> Result<()> {
     let [mut keys, mut certificates, mut list] = [const { String::new() }; 3];
     let pepper = Hmac::<Sha256>::new_from_slice(PEPPER)?;

@@ -1,0 +1,136 @@
+"""The gateways of the comparison: how each is configured, started, and known to be ready."""
+
+import base64
+import http.client
+import json
+import pathlib
+import re
+import shutil
+
+import machine
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+class Shared:
+    """What all gateways are given: certificates, secrets, identities, and a backend."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.backend = machine.free_port()
+        read = lambda name: (folder / name).read_bytes()
+        self.signing = read("signing.key")
+        self.identities = [line.split() for line in read("identities").decode().splitlines()]
+        self.reserved = json.loads(read("reserved.json"))
+        fold = lambda names: "|".join(name.replace("-", "[^a-z0-9]") for name in names)
+        whole, beginnings = fold(self.reserved["whole"]), fold(self.reserved["beginnings"])
+        self.values = {
+            "folder": folder,
+            "backend": self.backend,
+            "pepper": base64.b64encode(read("pepper.key")).decode(),
+            "signing": base64.b64encode(self.signing).decode(),
+            "reserved": f"^(?:(?:{whole})$|{beginnings})",
+        }
+
+
+class Gateway:
+    """One gateway: a peer, or a build of Keyferry."""
+
+    configuration: str
+    values: dict = {}
+
+    def __init__(self, name, program, shared):
+        self.name, self.program, self.shared = name, program, shared
+        self.folder = shared.folder / re.sub(r"\W", "-", name)
+        self.process = None
+
+    def start(self, cpus):
+        self.folder.mkdir(exist_ok=True)
+        self.port = machine.free_port()
+        self.prepare()
+        values = self.shared.values | self.values | {
+            "own": self.folder, "port": self.port, "workers": len(cpus), "here": HERE,
+        }
+        file = fill(self.configuration, self.folder, values)
+        log = self.folder / "log"
+        self.process = machine.start(self.command(file, len(cpus)), log, cpus)
+        machine.wait_for(self.name, self.process, log, lambda: machine.is_open(self.port) and self.is_ready())
+        self.pids = machine.family(self.process.pid)
+
+    def end(self):
+        if self.process:
+            machine.end(self.process)
+            self.process = None
+
+    def prepare(self):
+        """Makes what it needs beside its configuration."""
+
+    def is_ready(self):
+        """Whether it has loaded all identities; peers have before they listen."""
+        return True
+
+
+class Keyferry(Gateway):
+    configuration = "keyferry.toml"
+
+    def prepare(self):
+        # A store has one owner, so each has a copy.
+        shutil.copy(self.shared.folder / "keyferry.redb", self.folder)
+        self.values = {"telemetry": machine.free_port()}
+
+    def command(self, file, _workers):
+        # As many threads as it may use CPUs.
+        return self.program, "run", "-c", file
+
+    def is_ready(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.values["telemetry"], timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def version(self):
+        return machine.output(self.program, "--version").strip()
+
+
+class HAProxy(Gateway):
+    configuration = "haproxy.cfg"
+
+    def prepare(self):
+        read = lambda name: (self.shared.folder / name).read_bytes()
+        (self.folder / "server.pem").write_bytes(read("server.pem") + read("server.key"))
+
+    def command(self, file, _workers):
+        return self.program, "-db", "-f", file
+
+    def version(self):
+        text = machine.output(self.program, "-vv")
+        library = re.search(r"Running on OpenSSL version : (.*)", text)
+        return f"{text.splitlines()[0].partition(' - ')[0]} with {library[1] if library else 'an unknown TLS library'}"
+
+
+PEERS = {"haproxy": ("HAProxy", HAProxy, lambda: machine.find("haproxy"), "apt-get install haproxy")}
+
+
+def peers(names, shared):
+    """The peers of these names; ends with what to install when one is missing."""
+    found = []
+    for name in names:
+        if name not in PEERS:
+            raise SystemExit(f"unknown peer {name}; there are {', '.join(PEERS)}")
+        title, kind, find, install = PEERS[name]
+        if not (program := find()):
+            raise SystemExit(f"{title} is missing; bring it with: {install}")
+        found.append(kind(title, program, shared))
+    return found
+
+
+def fill(name, into, values):
+    """Writes a configuration with values in place of {{name}}; the file's path."""
+    text = (HERE / name).read_text()
+    text = re.sub(r"\{\{(\w+)\}\}", lambda found: str(values[found[1]]), text)
+    (into / name).write_text(text)
+    return into / name
