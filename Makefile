@@ -185,8 +185,13 @@ pictures: setup ## draw the dashboards from what a real Prometheus answers, into
 bench: build-tools ## what the core costs a request
 	cargo bench --locked --bench core
 
+.PHONY: bench-peers
+bench-peers: build-tools
+	@tests/support/install.sh bench
+	@test -x $(SUITES)/servers/envoy || $(MAKE) --no-print-directory $(SUITES)/stamp
+
 .PHONY: bench-compare
-bench-compare: build-tools ## Keyferry and HAProxy at the same job, in turns (ARGUMENTS="--rounds 5 --seconds 3")
+bench-compare: bench-peers ## Keyferry beside HAProxy, nginx and Envoy at the same job, in turns (ARGUMENTS="--rounds 5 --seconds 3")
 	cargo build --locked --release --bin keyferry --example compare
 	python3 benches/compare/compare.py $(ARGUMENTS)
 

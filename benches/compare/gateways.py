@@ -10,6 +10,8 @@ import shutil
 import machine
 
 HERE = pathlib.Path(__file__).resolve().parent
+# What `make setup` brings and Debian does not have.
+SERVERS = HERE.parent.parent / "target/suites/servers"
 
 
 class Shared:
@@ -21,14 +23,16 @@ class Shared:
         read = lambda name: (folder / name).read_bytes()
         self.signing = read("signing.key")
         self.identities = [line.split() for line in read("identities").decode().splitlines()]
-        self.reserved = json.loads(read("reserved.json"))
+        reserved = json.loads(read("reserved.json"))
         fold = lambda names: "|".join(name.replace("-", "[^a-z0-9]") for name in names)
-        whole, beginnings = fold(self.reserved["whole"]), fold(self.reserved["beginnings"])
+        whole, beginnings = fold(reserved["whole"]), fold(reserved["beginnings"])
         self.values = {
             "folder": folder,
             "backend": self.backend,
             "pepper": base64.b64encode(read("pepper.key")).decode(),
             "signing": base64.b64encode(self.signing).decode(),
+            "whole": " ".join(reserved["whole"]),
+            "beginnings": " ".join(reserved["beginnings"]),
             "reserved": f"^(?:(?:{whole})$|{beginnings})",
         }
 
@@ -36,7 +40,9 @@ class Shared:
 class Gateway:
     """One gateway: a peer, or a build of Keyferry."""
 
-    configuration: str
+    title: str
+    # Its files; it is started with the first.
+    files: tuple
     values: dict = {}
 
     def __init__(self, name, program, shared):
@@ -46,14 +52,14 @@ class Gateway:
 
     def start(self, cpus):
         self.folder.mkdir(exist_ok=True)
-        self.port = machine.free_port()
+        self.port, self.workers = machine.free_port(), len(cpus)
         self.prepare()
         values = self.shared.values | self.values | {
-            "own": self.folder, "port": self.port, "workers": len(cpus), "here": HERE,
+            "own": self.folder, "port": self.port, "workers": self.workers, "here": HERE,
         }
-        file = fill(self.configuration, self.folder, values)
+        file = [fill(name, self.folder, values) for name in self.files][0]
         log = self.folder / "log"
-        self.process = machine.start(self.command(file, len(cpus)), log, cpus)
+        self.process = machine.start(self.command(file), log, cpus)
         machine.wait_for(self.name, self.process, log, lambda: machine.is_open(self.port) and self.is_ready())
         self.pids = machine.family(self.process.pid)
 
@@ -71,14 +77,15 @@ class Gateway:
 
 
 class Keyferry(Gateway):
-    configuration = "keyferry.toml"
+    title = "Keyferry"
+    files = ("keyferry.toml",)
 
     def prepare(self):
         # A store has one owner, so each has a copy.
         shutil.copy(self.shared.folder / "keyferry.redb", self.folder)
         self.values = {"telemetry": machine.free_port()}
 
-    def command(self, file, _workers):
+    def command(self, file):
         # As many threads as it may use CPUs.
         return self.program, "run", "-c", file
 
@@ -97,13 +104,14 @@ class Keyferry(Gateway):
 
 
 class HAProxy(Gateway):
-    configuration = "haproxy.cfg"
+    title = "HAProxy"
+    files = ("haproxy.cfg",)
 
     def prepare(self):
         read = lambda name: (self.shared.folder / name).read_bytes()
         (self.folder / "server.pem").write_bytes(read("server.pem") + read("server.key"))
 
-    def command(self, file, _workers):
+    def command(self, file):
         return self.program, "-db", "-f", file
 
     def version(self):
@@ -112,7 +120,42 @@ class HAProxy(Gateway):
         return f"{text.splitlines()[0].partition(' - ')[0]} with {library[1] if library else 'an unknown TLS library'}"
 
 
-PEERS = {"haproxy": ("HAProxy", HAProxy, lambda: machine.find("haproxy"), "apt-get install haproxy")}
+class Nginx(Gateway):
+    title = "nginx"
+    files = ("nginx.conf",)
+
+    def command(self, file):
+        return self.program, "-e", "stderr", "-c", file
+
+    def version(self):
+        text = machine.output(self.program, "-V")
+        version = re.search(r"nginx/(\S+)", text)[1]
+        library = re.findall(r"(?:built|running) with (OpenSSL [\w.]+)", text)[-1]
+        return f"nginx {version} with {library}"
+
+    def is_ready(self):
+        """Whether all workers are there beside the process that started them."""
+        return len(machine.family(self.process.pid)) == 1 + self.workers
+
+
+class Envoy(Gateway):
+    title = "Envoy"
+    files = "envoy.yaml", "envoy.lua"
+
+    def command(self, file):
+        return self.program, "-c", file, "--concurrency", self.workers, "--disable-hot-restart", "--log-level", "error"
+
+    def version(self):
+        _, version, *_, library = machine.output(self.program, "--version").split()[-1].split("/")
+        return f"Envoy {version} with {library}"
+
+
+# Where each is found, and how to bring it.
+PEERS = {
+    "haproxy": (HAProxy, lambda: machine.find("haproxy"), "apt-get install haproxy"),
+    "nginx": (Nginx, lambda: machine.find("nginx"), "apt-get install nginx libnginx-mod-http-lua"),
+    "envoy": (Envoy, lambda: machine.find("envoy") or machine.find(SERVERS / "envoy"), "make setup"),
+}
 
 
 def peers(names, shared):
@@ -121,10 +164,10 @@ def peers(names, shared):
     for name in names:
         if name not in PEERS:
             raise SystemExit(f"unknown peer {name}; there are {', '.join(PEERS)}")
-        title, kind, find, install = PEERS[name]
+        kind, find, install = PEERS[name]
         if not (program := find()):
-            raise SystemExit(f"{title} is missing; bring it with: {install}")
-        found.append(kind(title, program, shared))
+            raise SystemExit(f"{name} is missing; bring it with: {install}")
+        found.append(kind(kind.title, program, shared))
     return found
 
 
