@@ -191,26 +191,33 @@ impl<'a> Client<'a> {
     /// Reads to the end of the answer, as its Content-Length says; whether the connection stays.
     fn answer(&mut self, stream: &mut SslStream<TcpStream>) -> Result<bool> {
         self.buffer.clear();
-        let mut chunk = [0; 16384];
-        loop {
-            let read = stream.read(&mut chunk)?;
-            ensure!(
-                read > 0,
-                "the gateway closed the connection within an answer"
-            );
-            self.buffer.extend(chunk.iter().take(read));
-            let Some(end) = memmem::find(&self.buffer, b"\r\n\r\n") else {
-                continue;
-            };
-            let head = str::from_utf8(self.buffer.get(..end).unwrap_or_default())?;
-            let expected = format!("HTTP/1.1 {} ", self.kind.status);
-            ensure!(head.starts_with(&expected), "another answer: {head}");
-            let length = header(head, "content-length");
-            let length: usize = length.context("an answer without a length")?.parse()?;
-            if self.buffer.len() >= end.saturating_add(4).saturating_add(length) {
-                return Ok(header(head, "connection") != Some("close"));
+        let head = loop {
+            self.read(stream)?;
+            if let Some(end) = memmem::find(&self.buffer, b"\r\n\r\n") {
+                break end;
             }
+        };
+        let text = str::from_utf8(self.buffer.get(..head).unwrap_or_default())?;
+        let expected = format!("HTTP/1.1 {} ", self.kind.status);
+        ensure!(text.starts_with(&expected), "another answer: {text}");
+        let length = header(text, "content-length").context("an answer without a length")?;
+        let end = head
+            .saturating_add(4)
+            .saturating_add(length.parse::<usize>()?);
+        let stays = header(text, "connection") != Some("close");
+        while self.buffer.len() < end {
+            self.read(stream)?;
         }
+        Ok(stays)
+    }
+
+    fn read(&mut self, stream: &mut SslStream<TcpStream>) -> Result<()> {
+        let mut chunk = [0; 16384];
+        let read = stream.read(&mut chunk)?;
+        ensure!(read > 0, "the gateway closed the connection too early");
+        self.buffer
+            .extend_from_slice(chunk.get(..read).unwrap_or_default());
+        Ok(())
     }
 }
 

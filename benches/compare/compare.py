@@ -18,7 +18,7 @@ import time
 
 import machine
 from gateways import HERE, PEERS, Keyferry, Shared, fill, peers
-from proof import prove
+from proof import prove, unknown
 from report import report
 from workloads import WORKLOADS, Meter
 
@@ -49,6 +49,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="for each measurement")
     parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--idle", type=int, default=2000, help="how many idle connections")
     parser.add_argument("--groups", default="X25519", help="for the key exchange")
     parser.add_argument("--only", type=listed, default=list(WORKLOADS), metavar="WORKLOAD,...",
                         help="of " + ", ".join(WORKLOADS))
@@ -60,6 +61,8 @@ def arguments():
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all figures there as well")
     parser.add_argument("--prove", action="store_true", help="only prove that all do the job")
     options = parser.parse_args()
+    if not machine.find("h2load"):
+        parser.error("h2load is missing; bring it with: apt-get install nghttp2-client")
     if missing := [name for name in options.only if name not in WORKLOADS]:
         parser.error(f"unknown workload {', '.join(missing)}")
     builds = [build.rpartition("=") for build in options.keyferry or [str(BUILT / "keyferry")]]
@@ -76,8 +79,11 @@ class Bench:
     def __init__(self, folder, cpus, options):
         self.folder, self.cpus, self.options = folder, cpus, options
         self.meter = Meter(options.tool, folder, options)
-        self.meter.run("seed", folder)
+        self.meter.seed()
         self.shared = Shared(folder)
+        wrong = "".join(f"{unknown(key)}\n" for _, _, key in self.shared.identities)
+        # What the load of wrong keys takes its keys from.
+        (folder / "unknown").write_text(wrong)
         self.ours = [Keyferry(name, path, self.shared) for name, path in options.keyferry.items()]
         self.peers = peers(options.peers, self.shared)
         self.gateways = [*self.ours, *self.peers]
@@ -146,10 +152,10 @@ class Backend:
         self.shared = shared
 
     def __enter__(self):
-        if not (nginx := machine.find("nginx")):
-            sys.exit("the backend is missing; bring it with: apt-get install nginx")
+        nginx = peers(["nginx"], self.shared)[0].program
         folder = self.shared.folder / "backend"
         folder.mkdir(exist_ok=True)
+        (folder / "export").write_bytes(b"x" * 16384)
         file = fill("backend.conf", folder, self.shared.values | {"own": folder})
         log = folder / "log"
         self.process = machine.start((nginx, "-e", "stderr", "-c", file), log, os.sched_getaffinity(0))

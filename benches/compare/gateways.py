@@ -10,6 +10,7 @@ import shutil
 import machine
 
 HERE = pathlib.Path(__file__).resolve().parent
+LUA = pathlib.Path("/usr/lib/nginx/modules/ngx_http_lua_module.so")
 # What `make setup` brings and Debian does not have.
 SERVERS = HERE.parent.parent / "target/suites/servers"
 
@@ -51,6 +52,7 @@ class Gateway:
         self.process = None
 
     def start(self, cpus):
+        self.cpus = cpus
         self.folder.mkdir(exist_ok=True)
         self.port, self.workers = machine.free_port(), len(cpus)
         self.prepare()
@@ -62,6 +64,10 @@ class Gateway:
         self.process = machine.start(self.command(file), log, cpus)
         machine.wait_for(self.name, self.process, log, lambda: machine.is_open(self.port) and self.is_ready())
         self.pids = machine.family(self.process.pid)
+
+    def restart(self):
+        self.end()
+        self.start(self.cpus)
 
     def end(self):
         if self.process:
@@ -117,7 +123,7 @@ class HAProxy(Gateway):
     def version(self):
         text = machine.output(self.program, "-vv")
         library = re.search(r"Running on OpenSSL version : (.*)", text)
-        return f"{text.splitlines()[0].partition(' - ')[0]} with {library[1] if library else 'an unknown TLS library'}"
+        return f"HAProxy {text.split()[2]} with {library[1] if library else 'an unknown TLS library'}"
 
 
 class Nginx(Gateway):
@@ -153,7 +159,7 @@ class Envoy(Gateway):
 # Where each is found, and how to bring it.
 PEERS = {
     "haproxy": (HAProxy, lambda: machine.find("haproxy"), "apt-get install haproxy"),
-    "nginx": (Nginx, lambda: machine.find("nginx"), "apt-get install nginx libnginx-mod-http-lua"),
+    "nginx": (Nginx, lambda: LUA.exists() and machine.find("nginx"), "apt-get install nginx libnginx-mod-http-lua"),
     "envoy": (Envoy, lambda: machine.find("envoy") or machine.find(SERVERS / "envoy"), "make setup"),
 }
 

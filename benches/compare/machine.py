@@ -72,6 +72,12 @@ def memory(pids):
     return sum(int(re.search(r"^Pss:\s+(\d+) kB", roll(pid), re.M)[1]) for pid in pids) * 1024
 
 
+def established(port):
+    """How many connections there are at a port."""
+    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+
+
 def load_average():
     return pathlib.Path("/proc/loadavg").read_text().split()[0]
 
