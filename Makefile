@@ -21,7 +21,7 @@ demo: ## tell the whole story in the terminal, then stay up (without a terminal:
 	@if [ -t 1 ]; then exec target/debug/keyferry demo; else exec target/debug/keyferry demo --once; fi
 
 .PHONY: test
-test: setup fmt clippy doc tidy tests operations otlp doctest deny k8s ## every check
+test: setup fmt clippy doc tidy tests operations otlp doctest deny k8s compare ## every check
 	@echo "every check passed"
 
 # ---------------------------------------------------------------- what the checks need
@@ -149,6 +149,12 @@ deny: $(VENV)/stamp ## bans, licences and sources of all dependencies (deny.toml
 k8s: build-tools $(VENV)/stamp $(NODE)/stamp ## the manifests under k8s/ render, are valid, safe, and agree with the configuration
 	cargo build --locked
 	PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m unittest discover -s tests/k8s
+
+.PHONY: compare
+compare: setup bench-peers ## the peers that Keyferry is compared with do the same job, and each way to measure works
+	cargo build --locked --bin keyferry --example compare
+	python3 benches/compare/compare.py --keyferry target/debug/keyferry --tool target/debug/examples/compare \
+		--rounds 1 --seconds 0.2 --connections 4 --idle 100 --only resumed,upload,http2,refused,idle-certificate > /dev/null
 
 .PHONY: advisories
 advisories: $(VENV)/stamp ## known vulnerabilities of dependencies; needs the advisory database from the network

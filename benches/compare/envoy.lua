@@ -54,18 +54,18 @@ local pepper, signing = keyed("{{folder}}/pepper.key"), keyed("{{folder}}/signin
 local keys = map("{{folder}}/keys.map", raw)
 local certificates = map("{{folder}}/certificates.map", function(hex) return hex end)
 
-local whole, beginnings = {}, {}
+local whole, beginnings, initials = {}, {}, {}
 for name in ("{{whole}}"):gmatch("%S+") do
-  whole[name] = true
+  whole[name], initials[name:byte()] = true, true
 end
 for name in ("{{beginnings}}"):gmatch("%S+") do
-  beginnings[#beginnings + 1] = name
+  beginnings[#beginnings + 1], initials[name:byte()] = name, true
 end
 
 -- Names are compared with all but letters and digits as "-". Envoy gives them in lower case. It has set
 -- X-Forwarded-Proto itself, and finds no route without.
 local function is_reserved(name)
-  if name == "x-forwarded-proto" then
+  if not initials[name:byte()] or name == "x-forwarded-proto" then
     return false
   end
   if name:find("[^a-z0-9-]") then

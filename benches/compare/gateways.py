@@ -24,7 +24,7 @@ class Shared:
         read = lambda name: (folder / name).read_bytes()
         self.signing = read("signing.key")
         self.identities = [line.split() for line in read("identities").decode().splitlines()]
-        reserved = json.loads(read("reserved.json"))
+        self.reserved = reserved = json.loads(read("reserved.json"))
         fold = lambda names: "|".join(name.replace("-", "[^a-z0-9]") for name in names)
         whole, beginnings = fold(reserved["whole"]), fold(reserved["beginnings"])
         self.values = {

@@ -26,6 +26,8 @@ use super::pki;
 /// The clients that have their certificates in files, to make load with: with P-256 keys, and with RSA keys.
 pub(super) const P256: Range<usize> = 0..64;
 pub(super) const RSA: Range<usize> = 64..80;
+/// The client whose certificate is of an authority that nobody trusts, however well it is known.
+const STRANGER: usize = 80;
 /// The secrets of the comparison, which protect nothing.
 const PEPPER: &[u8; 32] = b"a pepper for the comparison only";
 const SIGNING: &[u8; 32] = b"a secret for the comparison only";
@@ -61,6 +63,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
     let mut certificates = Vec::with_capacity(args.identities);
     for number in 0..args.identities {
+        if number == STRANGER {
+            certificates.push(Fingerprint::of(&stranger.x509.to_der()?));
+            continue;
+        }
         let mut client = pki::leaf(&name(number));
         if RSA.contains(&number) {
             client = client.kind(pki::Kind::Rsa(2048));
