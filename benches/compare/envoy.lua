@@ -1,6 +1,6 @@
 -- What envoy.yaml leaves to code: whom a credential names, which headers go, and the signature.
--- Envoy offers Lua no HMAC. So OpenSSL's is called by LuaJIT's FFI, with contexts that are kept; an
--- HMAC in Lua itself would cost more than all the rest. Names in double braces are filled in by compare.py.
+-- Envoy offers Lua no HMAC. So OpenSSL's is called by LuaJIT's FFI, with contexts that are kept.
+-- Names in double braces are filled in by compare.py.
 
 local ffi = require "ffi"
 
