@@ -1,5 +1,6 @@
-//! A client of the load: one TLS connection at a time, and requests that wait for their answers.
+//! A client of the load: a TLS connection, or several in turn, and requests that wait for their answers.
 
+use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -43,6 +44,12 @@ pub(super) struct Kind {
     /// How many bytes they send with each request
     #[arg(long, default_value_t = 0)]
     upload: usize,
+    /// How many bytes of headers they send that mean nothing, in lines of at most 1 KiB
+    #[arg(long, default_value_t = 0)]
+    headers: usize,
+    /// How many connections each of them keeps, to be used in turn
+    #[arg(long, default_value_t = 1)]
+    pub(super) each: usize,
     /// The answer that they expect
     #[arg(long, default_value_t = 200)]
     status: u16,
@@ -71,7 +78,7 @@ enum Connect {
     Resume,
 }
 
-/// One client: a connection at a time.
+/// One client: a request at a time.
 pub(super) struct Client<'a> {
     kind: &'a Kind,
     connector: SslConnector,
@@ -79,7 +86,7 @@ pub(super) struct Client<'a> {
     session: Arc<Mutex<Option<SslSession>>>,
     /// Comes round to every key before it takes the first again, at another place in each client.
     keys: Box<dyn Iterator<Item = &'a str> + 'a>,
-    open: Option<SslStream<TcpStream>>,
+    open: VecDeque<SslStream<TcpStream>>,
     buffer: Vec<u8>,
 }
 
@@ -117,21 +124,22 @@ impl<'a> Client<'a> {
             connector: connector.build(),
             session,
             keys: Box::new(keys.copied()),
-            open: None,
+            open: VecDeque::new(),
             buffer: Vec::with_capacity(4096),
         })
     }
 
     /// One request and its whole answer.
     pub(super) fn request(&mut self) -> Result<()> {
-        let mut stream = match self.open.take() {
-            Some(stream) => stream,
-            None => self.connect()?,
+        let mut stream = if self.open.len() < self.kind.each {
+            self.connect()?
+        } else {
+            self.open.pop_front().context("no connection")?
         };
         stream.write_all(&self.text())?;
         let stays = self.answer(&mut stream)?;
         if stays && self.kind.connect == Connect::Keep {
-            self.open = Some(stream);
+            self.open.push_back(stream);
         } else {
             // A session whose connection just breaks off is not resumed.
             let _ = stream.shutdown();
@@ -139,9 +147,9 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// Gives the open connection away; the next request makes another.
-    pub(super) fn leave(&mut self) -> Option<SslStream<TcpStream>> {
-        self.open.take()
+    /// How many connections it keeps.
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
     }
 
     fn text(&mut self) -> Vec<u8> {
@@ -161,6 +169,13 @@ impl<'a> Client<'a> {
         }
         if *upload > 0 {
             text = format!("{text}Content-Length: {upload}\r\n");
+        }
+        let mut left = self.kind.headers;
+        while left > 0 {
+            let line = left.min(1024);
+            let filler = "x".repeat(line.saturating_sub("X-Filler: \r\n".len()));
+            text = format!("{text}X-Filler: {filler}\r\n");
+            left = left.saturating_sub(line);
         }
         let mut text = format!("{text}\r\n").into_bytes();
         text.resize(text.len().saturating_add(*upload), b'x');

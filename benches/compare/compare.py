@@ -11,18 +11,15 @@ import argparse
 import json
 import os
 import pathlib
-import resource
 import sys
 import tempfile
 import time
 
 import machine
-from gateways import HERE, PEERS, Keyferry, Shared, fill, peers
+from gateways import BUILT, PEERS, Backend, Keyferry, Shared, peers
 from proof import prove, unknown
 from report import report
 from workloads import WORKLOADS, Meter
-
-BUILT = HERE.parent.parent / "target/release"
 
 
 def main():
@@ -30,9 +27,7 @@ def main():
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) < 2:
         sys.exit("two CPUs are needed: one for the gateway, one for the load")
-    # For the idle connections, of the load and of each gateway.
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+    machine.many_files()
     with tempfile.TemporaryDirectory(prefix="keyferry-compare-") as folder:
         bench = Bench(pathlib.Path(folder), cpus[:2], options)
         bench.prove()
@@ -143,26 +138,6 @@ class Running:
     def __exit__(self, *_):
         for gateway in self.gateways:
             gateway.end()
-
-
-class Backend:
-    """The nginx that answers them all."""
-
-    def __init__(self, shared):
-        self.shared = shared
-
-    def __enter__(self):
-        nginx = peers(["nginx"], self.shared)[0].program
-        folder = self.shared.folder / "backend"
-        folder.mkdir(exist_ok=True)
-        (folder / "export").write_bytes(b"x" * 16384)
-        file = fill("backend.conf", folder, self.shared.values | {"own": folder})
-        log = folder / "log"
-        self.process = machine.start((nginx, "-e", "stderr", "-c", file), log, os.sched_getaffinity(0))
-        machine.wait_for("the backend", self.process, log, lambda: machine.is_open(self.shared.backend))
-
-    def __exit__(self, *_):
-        machine.end(self.process)
 
 
 if __name__ == "__main__":

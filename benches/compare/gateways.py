@@ -3,13 +3,16 @@
 import base64
 import http.client
 import json
+import os
 import pathlib
 import re
 import shutil
+import time
 
 import machine
 
 HERE = pathlib.Path(__file__).resolve().parent
+BUILT = HERE.parent.parent / "target/release"
 LUA = pathlib.Path("/usr/lib/nginx/modules/ngx_http_lua_module.so")
 # What `make setup` brings and Debian does not have.
 SERVERS = HERE.parent.parent / "target/suites/servers"
@@ -61,8 +64,10 @@ class Gateway:
         }
         file = [fill(name, self.folder, values) for name in self.files][0]
         log = self.folder / "log"
+        begun = time.monotonic()
         self.process = machine.start(self.command(file), log, cpus)
         machine.wait_for(self.name, self.process, log, lambda: machine.is_open(self.port) and self.is_ready())
+        self.took = time.monotonic() - begun
         self.pids = machine.family(self.process.pid)
 
     def restart(self):
@@ -86,10 +91,15 @@ class Keyferry(Gateway):
     title = "Keyferry"
     files = ("keyferry.toml",)
 
+    # How many routes there are beside the one that is used.
+    routes = 0
+
     def prepare(self):
         # A store has one owner, so each has a copy.
         shutil.copy(self.shared.folder / "keyferry.redb", self.folder)
-        self.values = {"telemetry": machine.free_port()}
+        route = '[[route]]\nname = "{0}"\nhost = "*"\npath = "/v1/{0}"\nbackend = "orders"\naccept = "either"\n'
+        routes = "".join(route.format(f"other-{number}") for number in range(self.routes))
+        self.values = {"telemetry": machine.free_port(), "routes": routes}
 
     def command(self, file):
         # As many threads as it may use CPUs.
@@ -175,6 +185,26 @@ def peers(names, shared):
             raise SystemExit(f"{name} is missing; bring it with: {install}")
         found.append(kind(kind.title, program, shared))
     return found
+
+
+class Backend:
+    """The nginx that answers them all."""
+
+    def __init__(self, shared):
+        self.shared = shared
+
+    def __enter__(self):
+        nginx = peers(["nginx"], self.shared)[0].program
+        folder = self.shared.folder / "backend"
+        folder.mkdir(exist_ok=True)
+        (folder / "export").write_bytes(b"x" * 16384)
+        file = fill("backend.conf", folder, self.shared.values | {"own": folder})
+        log = folder / "log"
+        self.process = machine.start((nginx, "-e", "stderr", "-c", file), log, os.sched_getaffinity(0))
+        machine.wait_for("the backend", self.process, log, lambda: machine.is_open(self.shared.backend))
+
+    def __exit__(self, *_):
+        machine.end(self.process)
 
 
 def fill(name, into, values):

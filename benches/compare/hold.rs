@@ -22,20 +22,20 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<()> {
     let list = fs::read_to_string(args.kind.folder.join(&args.kind.keys))?;
     let keys: Vec<&str> = load::keys(&list).collect();
-    // As many as there are certificates; each opens its share of the connections.
+    // As many clients as there are certificates; each keeps its share of the connections.
     let of = seed::P256.len();
+    let mut kind = args.kind.clone();
+    kind.each = args.connections.div_ceil(of);
     let mut clients = (0..of)
-        .map(|number| Client::new(&args.kind, number, of, &keys))
+        .map(|number| Client::new(&kind, number, of, &keys))
         .collect::<Result<Vec<_>>>()?;
-    let mut held = Vec::with_capacity(args.connections);
-    while held.len() < args.connections {
-        let left = args.connections.saturating_sub(held.len());
-        for client in clients.iter_mut().take(left) {
+    for number in (0..of).cycle().take(args.connections) {
+        if let Some(client) = clients.get_mut(number) {
             client.request()?;
-            held.push(client.leave());
         }
     }
-    writeln!(io::stdout(), "{}", held.iter().flatten().count())?;
+    let open: usize = clients.iter().map(Client::open).sum();
+    writeln!(io::stdout(), "{open}")?;
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! The load: a fixed number of connections for a fixed time, one thread each.
+//! The load: a fixed number of clients for a fixed time, one thread each.
 //!
-//! Every connection sends a request, waits for the whole answer, and sends the next: at once, or at
+//! Every client sends a request, waits for the whole answer, and sends the next: at once, or at
 //! a given rate. With a rate, latency counts from the moment at which the request was due, so that a
 //! slow answer is not hidden by the requests that it held up.
 
@@ -14,7 +14,7 @@ use keyferry::clock::monotonic;
 
 use super::client::{Client, Kind};
 
-/// How many requests each connection sends before anything is measured.
+/// How many requests each client sends before anything is measured.
 const WARM_UP: usize = 50;
 
 /// Make load and measure what it costs the gateway; prints one JSON object
@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// A process of the gateway, to measure its CPU time
     #[arg(long, required = true)]
     pid: Vec<u32>,
-    /// How many connections at a time
+    /// How many clients
     #[arg(long)]
     connections: u32,
     /// For how long
@@ -106,7 +106,7 @@ fn cpu_ticks(pids: &[u32]) -> Result<u64> {
 fn warmed_up<'a>(args: &'a Args, number: u32, keys: &'a [&'a str]) -> Result<Client<'a>> {
     let (number, of) = (number.try_into()?, args.connections.try_into()?);
     let mut client = Client::new(&args.kind, number, of, keys)?;
-    for _ in 0..WARM_UP {
+    for _ in 0..WARM_UP.max(args.kind.each) {
         client.request()?;
     }
     Ok(client)

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,12 @@ def output(*command):
     return done.stdout + done.stderr
 
 
+def many_files():
+    """For thousands of connections, of the load and of each gateway."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+
+
 def start(command, log, cpus):
     """Starts a process that may run on these CPUs only."""
     with open(log, "ab") as file:
@@ -33,12 +40,12 @@ def start(command, log, cpus):
 
 
 def wait_for(name, process, log, is_up):
-    for _ in range(600):
+    for _ in range(6000):
         if process.poll() is not None:
             break
         if is_up():
             return
-        time.sleep(0.05)
+        time.sleep(0.01)
     sys.exit(f"{name} does not start:\n{log.read_text()[-3000:]}")
 
 

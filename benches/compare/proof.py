@@ -94,7 +94,7 @@ class Proof:
 
     def resumed_stranger(self):
         """No session makes a bad certificate good."""
-        context, self.session = self.context("stranger"), None
+        context, self.session = self.context(self.shared.identities[80][1]), None
         self.refused("certificate of another authority", [], context)
         if self.session:
             self.refused("session with that certificate", [], context, self.session)

@@ -123,11 +123,11 @@ class Meter:
         kind = (f"127.0.0.1:{gateway.port}", *workload.clients, "--folder", self.folder, "--groups", self.options.groups)
         return [str(part) for part in (self.tool, what, *kind, *more)]
 
-    def seed(self):
-        self.run(str(self.tool), "seed", str(self.folder))
+    def seed(self, identities=10_000):
+        self.run(str(self.tool), "seed", str(self.folder), "--identities", str(identities))
 
     def run(self, *command):
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=300)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=1200)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed")
         return done.stdout
