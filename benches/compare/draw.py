@@ -41,6 +41,7 @@ def draw(panel, curve, figure, points):
         panel.set_xscale("log")
     panel.set_ylim(0, 1.15 * max(max(values) for values in points.values()))
     panel.set(xlabel=curve, ylabel=figure)
+    panel.minorticks_off()
     panel.grid(alpha=0.3)
 
 
