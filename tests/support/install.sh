@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the machine lacks: with apt-get when run as root, otherwise it names the line to run.
-# Usage: install.sh build|demo|test ...
+# Usage: install.sh build|demo|test|bench ...
 set -euo pipefail
 
 missing=()
@@ -35,8 +35,16 @@ for part in "$@"; do
     lacks npm npm --version
     lacks default-jdk-headless javac --version
     ;;
+  bench)
+    # The peers of the comparison, its backend, and what makes load over HTTP/2.
+    lacks haproxy haproxy -v
+    lacks nginx nginx -v
+    lacks libnginx-mod-http-lua test -e /usr/lib/nginx/modules/ngx_http_lua_module.so
+    lacks nghttp2-client h2load --version
+    lacks python3 python3 --version
+    ;;
   *)
-    echo "install.sh: unknown part $part; use build, demo or test" >&2
+    echo "install.sh: unknown part $part; use build, demo, test or bench" >&2
     exit 64
     ;;
   esac
