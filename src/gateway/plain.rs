@@ -47,7 +47,7 @@ pub(super) fn is_plain(session: &mut Session, exchange: &Exchange) -> bool {
     let speaks = backend.is_some_and(|backend| backend.settings().protocol == Protocol::Http1);
     let request = session.req_header();
     speaks
-        && request.version == Version::HTTP_11
+        && [Version::HTTP_11, Version::HTTP_2].contains(&request.version)
         && !SPECIAL
             .iter()
             .any(|name| request.headers.contains_key(name))
@@ -108,6 +108,7 @@ impl Proxy {
     ) -> Result<()> {
         let mut request = Box::new(session.req_header().clone());
         request.remove_header(&CONNECTION);
+        request.set_version(Version::HTTP_11);
         self.upstream_request_filter(session, &mut request, exchange)
             .await?;
         let written = backend.write_request_header(request).await;
