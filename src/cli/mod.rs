@@ -33,6 +33,7 @@ mod status;
 mod store;
 mod table;
 mod traffic;
+mod verify;
 mod view;
 mod what_if;
 
@@ -125,6 +126,7 @@ enum Command {
     Status(status::Args),
     #[command(subcommand)]
     Store(store::Command),
+    Verify(Box<verify::Args>),
     WhatIf(what_if::Args),
 }
 
@@ -161,6 +163,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Schema(args) => schema::run(&args, globals, out_ref),
         Command::Status(args) => status::run(&args, globals, out_ref),
         Command::Store(command) => store::run(command, globals, out_ref),
+        Command::Verify(args) => verify::run(*args),
         Command::WhatIf(args) => what_if::run(&args, globals, out_ref),
     };
     done.unwrap_or_else(|failure| {

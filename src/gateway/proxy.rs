@@ -69,7 +69,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
-        let upgrades = strict::asks_for_websocket(session.req_header());
+        let upgrades = upstream::asks_for_websocket(session.req_header());
         let peer = exchange
             .backend()
             .and_then(|backend| backend.peer(upgrades));
@@ -171,7 +171,7 @@ impl ProxyHttp for Proxy {
             backend.observe_answer(sent.elapsed());
         }
         exchange.note_status(response.status.as_u16());
-        if let Some(fault) = strict::answer(session.req_header(), response) {
+        if let Some(fault) = upstream::fault(session.req_header(), response) {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, fault).into_up());
         }
         running::note_answer(session, response.status, exchange);

@@ -18,7 +18,6 @@ use sha2::{Digest as _, Sha256};
 use super::discovery::Names;
 use super::upgrade::Connector;
 use crate::secret::SecretBytes;
-use crate::telemetry::Metrics;
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
 use crate::tls::x509::X509;
@@ -34,7 +33,7 @@ const STREAMS: usize = 100;
 static BACKENDS: AtomicU64 = AtomicU64::new(1);
 
 /// What is to be known of a backend.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Its name, for logs and metrics.
     pub name: String,
@@ -64,7 +63,7 @@ pub enum Protocol {
 }
 
 /// TLS towards a backend.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tls {
     /// The certificate authorities that vouch for it, in PEM.
     pub ca_pem: Vec<u8>,
@@ -121,12 +120,16 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Sets a backend up. Its addresses are known once the [balancer](Self::balancer) runs.
+    /// Sets a backend up. Its addresses are known once the [balancer](Self::balancer) runs. How long
+    /// its answers take, and what fails, is counted.
     ///
     /// # Errors
     ///
     /// [`BackendError`].
-    pub fn new(settings: Settings, metrics: &Metrics) -> Result<Self, BackendError> {
+    pub fn new(
+        settings: Settings,
+        (answer_seconds, failures): (Histogram, IntCounter),
+    ) -> Result<Self, BackendError> {
         let mut template = template(&settings)?;
         // One that takes another's place must not go on with its connections, nor one beside it:
         // Pingora does not look at whom they trust.
@@ -149,12 +152,8 @@ impl Backend {
             addresses: Arc::new(addresses),
             template,
             upgrading,
-            answer_seconds: metrics
-                .upstream_seconds
-                .with_label_values(&[&settings.name]),
-            failures: metrics
-                .upstream_failures
-                .with_label_values(&[&settings.name]),
+            answer_seconds,
+            failures,
             settings,
         })
     }

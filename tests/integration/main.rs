@@ -141,3 +141,9 @@ mod troubleshooting;
 mod upgrade;
 #[cfg(test)]
 mod upstream;
+#[cfg(test)]
+mod verify;
+#[cfg(test)]
+mod verify_attacks;
+#[cfg(test)]
+mod verify_fronts;

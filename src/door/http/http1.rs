@@ -48,13 +48,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
             };
             let begun = tokio::select! {
                 biased;
-                begun = tokio::time::timeout(self.idle, stream.read_buf(&mut bytes)) => begun.ok(),
+                begun = tokio::time::timeout(self.patience.idle, stream.read_buf(&mut bytes)) => begun.ok(),
                 () = left => None,
             };
-            // What was begun is taken, also when the gateway stops meanwhile; the wire beneath keeps its
-            // deadline.
-            let head = match begun {
-                Some(Ok(1..)) => self.head(&mut stream, &mut bytes).await,
+            // What was begun is taken, also when the gateway stops meanwhile. Where there is a line, the
+            // wire beneath keeps its deadline.
+            let head = match (begun, &line) {
+                (Some(Ok(1..)), Some(_)) => self.head(&mut stream, &mut bytes).await,
+                (Some(Ok(1..)), None) => {
+                    let head = self.head(&mut stream, &mut bytes);
+                    let head = tokio::time::timeout(self.patience.head, head).await;
+                    head.unwrap_or(Err(NoRequest::Gone))
+                }
                 _ => Err(NoRequest::Gone),
             };
             let is_chunked = match head {
