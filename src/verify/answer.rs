@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
@@ -64,9 +64,13 @@ impl ServeHttp for Answering {
             Err(refusal) => {
                 self.guard.refused(&refusal, &id, refusal::peer(session));
                 let body = refusal.document(&id).into_bytes();
+                let status = of_an_answer(refusal.status());
+                if status == StatusCode::UNAUTHORIZED {
+                    answer = answer.header(WWW_AUTHENTICATE, Refusal::CHALLENGE);
+                }
                 let is_head = session.req_header().method == Method::HEAD;
                 answer
-                    .status(of_an_answer(refusal.status()))
+                    .status(status)
                     .header(CONTENT_TYPE, "application/problem+json")
                     .header(CONTENT_LENGTH, body.len())
                     .body(if is_head { Vec::new() } else { body })

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Method;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -87,6 +87,9 @@ impl Proxy {
         let mut head = ResponseHeader::build(refusal.status(), Some(5))?;
         head.insert_header(CONTENT_TYPE, "application/problem+json")?;
         head.insert_header(CACHE_CONTROL, "no-store")?;
+        if refusal.status() == StatusCode::UNAUTHORIZED {
+            head.insert_header(WWW_AUTHENTICATE, Refusal::CHALLENGE)?;
+        }
         let name = self.guard.verifier.load().names().request_id.clone();
         head.insert_header(name, exchange.request_id.as_str())?;
         head.set_content_length(body.len())?;

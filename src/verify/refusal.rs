@@ -162,6 +162,9 @@ impl Refusal {
         StatusCode::from_u16(self.row().0).unwrap_or(StatusCode::UNAUTHORIZED)
     }
 
+    /// What 401 has to ask for (RFC 9110 section 15.5.2).
+    pub(super) const CHALLENGE: &'static str = "Signature realm=\"keyferry\"";
+
     /// The problem document.
     #[must_use]
     pub fn document(&self, request_id: &str) -> String {

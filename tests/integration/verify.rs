@@ -1,12 +1,16 @@
 //! `keyferry verify` between a real gateway and a backend that believes everything: what came through
 //! the gateway reaches the backend, and nothing else does.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use serde_json::json;
 
 use crate::support::backend::{Backend, Recorded};
+use crate::support::curl::Curl;
 use crate::support::gateway::{Gateway, secret};
 use crate::support::python::{Server, run};
 use crate::support::verify::{Verify, send};
@@ -284,7 +288,8 @@ fn a_refusal_says_what_to_do_and_is_found_in_the_log() {
     let scene = Scene::new(&[]);
     let head = "GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: here-i-am\r\nConnection: close\r\n\r\n";
     let said = send(scene.verify.address(), head.as_bytes());
-    let (_, body) = said.text.split_once("\r\n\r\n").unwrap();
+    let (head, body) = said.text.split_once("\r\n\r\n").unwrap();
+    assert!(head.to_lowercase().contains("www-authenticate: signature"));
     let document: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(document["status"], 401);
     assert_eq!(document["request_id"], "here-i-am");
@@ -302,4 +307,150 @@ fn a_refusal_says_what_to_do_and_is_found_in_the_log() {
     let refused = r#"keyferry_verify_refused_total{reason="signature_missing"}"#;
     assert!((scene.verify.metric(refused) - 1.0).abs() < 0.5);
     assert!(scene.world.authority.exists() && scene.verify.health("/livez") == 200);
+}
+
+/// A health check of the gateway's and its doctor, from the other side.
+#[test]
+fn the_gateways_doctor_sees_that_strangers_are_refused() {
+    let scene = Scene::new(&["--open", "/healthz"]);
+    let told = scene.gateway.cli(&["doctor", "--output", "json"]).json();
+    let findings = told["findings"].as_array().unwrap();
+    for check in ["backend_unsigned", "backend_forged"] {
+        let of_it = |one: &&serde_json::Value| {
+            let subject = one["subject"].as_str().unwrap_or_default();
+            one["check"] == check && subject.starts_with("echo at")
+        };
+        let found = findings.iter().find(of_it).expect(check);
+        assert_eq!(found["outcome"], "ok", "{found:#}");
+    }
+}
+
+#[test]
+fn a_unix_socket_serves_as_well() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let socket = folder.path().join("verify.sock");
+    let place = format!("unix:{}", socket.display());
+    let scene = Scene::new(&["--listen", &place, "--open", "/healthz"]);
+    let ask = |path: &str| {
+        let curl = Curl::get(&format!("http://backend{path}")).option("--unix-socket");
+        curl.option(&socket.to_string_lossy()).send().status
+    };
+    assert_eq!((ask("/healthz"), ask("/v1")), (200, 401));
+}
+
+/// Who takes his time is cut off, and there is room for so many and no more.
+#[test]
+fn nobody_holds_connections_for_ever_or_all_of_them() {
+    let scene = Scene::new(&["--connections", "3"]);
+    let open = || {
+        let mut stream = TcpStream::connect(scene.verify.address()).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").unwrap();
+        stream
+    };
+    let mut held = [open(), open(), open()];
+    wait_for("three", || {
+        (scene.verify.metric("keyferry_verify_connections ") > 2.5).then_some(())
+    });
+    let mut fourth = open();
+    assert!(!matches!(fourth.read(&mut [0]), Ok(1..)));
+    let rejected = scene
+        .verify
+        .metric("keyferry_verify_connections_rejected_total ");
+    assert!((rejected - 1.0).abs() < 0.5);
+    for stream in &mut held {
+        assert!(
+            !matches!(stream.read(&mut [0]), Ok(1..)),
+            "the rest of the head never came"
+        );
+    }
+    wait_for("room", || {
+        (scene.verify.metric("keyferry_verify_connections ") < 0.5).then_some(())
+    });
+}
+
+#[test]
+fn what_cannot_be_started_says_why() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = |name: &str, contents: &str, mode: u32| {
+        let path = folder.path().join(name);
+        fs::write(&path, contents).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        format!("a={}", path.display())
+    };
+    let good = file("good", &"0".repeat(64), 0o600);
+    let (short, open) = (
+        file("short", "short", 0o600),
+        file("open", &"0".repeat(64), 0o644),
+    );
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let empty = empty.to_string_lossy();
+    let listen = "--listen=127.0.0.1:0";
+    for (arguments, status, told) in [
+        (&[listen, "--backend=127.0.0.1:1"][..], 64, "--secret"),
+        (&[listen, "--secret", &good], 64, "--backend"),
+        (
+            &[listen, "--secret", &good, "--backend=http://a:1/"],
+            64,
+            "HOST:PORT",
+        ),
+        (
+            &[
+                listen,
+                "--secret",
+                &good,
+                "--backend=a:1",
+                "--answer=original",
+            ],
+            64,
+            "cannot be used with",
+        ),
+        (
+            &["--listen=8081", "--secret", &good, "--backend=a:1"],
+            64,
+            "IP:PORT",
+        ),
+        (
+            &[listen, "--secrets", &empty, "--backend=a:1"],
+            65,
+            "no secret",
+        ),
+        (
+            &[listen, "--secret", &short, "--backend=a:1"],
+            65,
+            "openssl rand",
+        ),
+        (
+            &[listen, "--secret", &open, "--backend=a:1"],
+            65,
+            "chmod 600",
+        ),
+        (
+            &[listen, "--secret", "a=/nowhere", "--backend=a:1"],
+            65,
+            "/nowhere",
+        ),
+        (
+            &[
+                listen,
+                "--secret",
+                &good,
+                "--secret",
+                &good,
+                "--backend=a:1",
+            ],
+            65,
+            "two secrets",
+        ),
+    ] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+        let output = program.arg("verify").args(arguments).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            output.status.code(),
+            Some(status),
+            "{arguments:?}: {errors}"
+        );
+        assert!(errors.contains(told), "{arguments:?}: {errors}");
+    }
 }
