@@ -77,7 +77,7 @@ pub(super) struct Args {
 /// A header that the gateway can give another name.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 #[value(rename_all = "snake_case")]
-enum Which {
+pub(super) enum Which {
     KeyId,
     ClientId,
     KeyScopes,
@@ -124,7 +124,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn names(given: Vec<(Which, HeaderName)>) -> Names {
+pub(super) fn names(given: impl IntoIterator<Item = (Which, HeaderName)>) -> Names {
     let mut names = Names::default();
     for (which, name) in given {
         match which {
@@ -162,7 +162,7 @@ fn backend(text: &str) -> Result<String, String> {
         .ok_or_else(|| wrong().to_owned())
 }
 
-fn secret(text: &str) -> Result<(String, PathBuf), String> {
+pub(super) fn secret(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((key_id, file)) if !key_id.is_empty() && !file.is_empty() => {
             Ok((key_id.to_owned(), file.into()))
@@ -179,7 +179,7 @@ fn path(text: &str) -> Result<String, String> {
     }
 }
 
-fn header(text: &str) -> Result<(Which, HeaderName), String> {
+pub(super) fn header(text: &str) -> Result<(Which, HeaderName), String> {
     let wrong =
         || "expected WHICH=NAME, with key_id, client_id, key_scopes or request_id".to_owned();
     let (which, name) = text.split_once('=').ok_or_else(wrong)?;

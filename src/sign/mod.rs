@@ -6,7 +6,7 @@ pub mod header;
 mod signer;
 mod verifier;
 
-pub use forged::forged;
+pub use forged::{forged, tried};
 pub use header::Names;
 pub use signer::{Message, SignError, Signed, Signer, SigningKey};
 pub use verifier::{Invalid, Mark, Verifier, Vouched};

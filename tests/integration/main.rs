@@ -88,6 +88,8 @@ mod peppers;
 #[cfg(test)]
 mod phases;
 #[cfg(test)]
+mod probe;
+#[cfg(test)]
 mod protocols;
 #[cfg(test)]
 mod record_keys;

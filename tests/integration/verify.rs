@@ -330,7 +330,7 @@ fn a_unix_socket_serves_as_well() {
     let folder = tempfile::TempDir::new().unwrap();
     let socket = folder.path().join("verify.sock");
     let place = format!("unix:{}", socket.display());
-    let scene = Scene::new(&["--listen", &place, "--open", "/healthz"]);
+    let _scene = Scene::new(&["--listen", &place, "--open", "/healthz"]);
     let ask = |path: &str| {
         let curl = Curl::get(&format!("http://backend{path}")).option("--unix-socket");
         curl.option(&socket.to_string_lossy()).send().status
@@ -368,89 +368,62 @@ fn nobody_holds_connections_for_ever_or_all_of_them() {
     });
 }
 
+/// Command lines behind `--listen`, in a folder with these files; the status, and what is told.
+const CANNOT_START: [(&str, i32, &str); 10] = [
+    ("127.0.0.1:0 --backend a:1", 64, "--secret"),
+    ("127.0.0.1:0 --secret a=good", 64, "--backend"),
+    (
+        "127.0.0.1:0 --secret a=good --backend http://a:1/",
+        64,
+        "HOST:PORT",
+    ),
+    (
+        "127.0.0.1:0 --secret a=good --backend a:1 --answer original",
+        64,
+        "cannot be used with",
+    ),
+    ("8081 --secret a=good --backend a:1", 64, "IP:PORT"),
+    ("127.0.0.1:0 --secrets empty --backend a:1", 65, "no secret"),
+    (
+        "127.0.0.1:0 --secret a=short --backend a:1",
+        65,
+        "openssl rand",
+    ),
+    ("127.0.0.1:0 --secret a=open --backend a:1", 65, "chmod 600"),
+    (
+        "127.0.0.1:0 --secret a=gone --backend a:1",
+        65,
+        "gone cannot be read",
+    ),
+    (
+        "127.0.0.1:0 --secret a=good --secret a=good --backend a:1",
+        65,
+        "two secrets",
+    ),
+];
+
 #[test]
 fn what_cannot_be_started_says_why() {
     let folder = tempfile::TempDir::new().unwrap();
-    let file = |name: &str, contents: &str, mode: u32| {
-        let path = folder.path().join(name);
-        fs::write(&path, contents).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        format!("a={}", path.display())
-    };
-    let good = file("good", &"0".repeat(64), 0o600);
-    let (short, open) = (
-        file("short", "short", 0o600),
-        file("open", &"0".repeat(64), 0o644),
-    );
-    let empty = folder.path().join("empty");
-    fs::create_dir(&empty).unwrap();
-    let empty = empty.to_string_lossy();
-    let listen = "--listen=127.0.0.1:0";
-    for (arguments, status, told) in [
-        (&[listen, "--backend=127.0.0.1:1"][..], 64, "--secret"),
-        (&[listen, "--secret", &good], 64, "--backend"),
-        (
-            &[listen, "--secret", &good, "--backend=http://a:1/"],
-            64,
-            "HOST:PORT",
-        ),
-        (
-            &[
-                listen,
-                "--secret",
-                &good,
-                "--backend=a:1",
-                "--answer=original",
-            ],
-            64,
-            "cannot be used with",
-        ),
-        (
-            &["--listen=8081", "--secret", &good, "--backend=a:1"],
-            64,
-            "IP:PORT",
-        ),
-        (
-            &[listen, "--secrets", &empty, "--backend=a:1"],
-            65,
-            "no secret",
-        ),
-        (
-            &[listen, "--secret", &short, "--backend=a:1"],
-            65,
-            "openssl rand",
-        ),
-        (
-            &[listen, "--secret", &open, "--backend=a:1"],
-            65,
-            "chmod 600",
-        ),
-        (
-            &[listen, "--secret", "a=/nowhere", "--backend=a:1"],
-            65,
-            "/nowhere",
-        ),
-        (
-            &[
-                listen,
-                "--secret",
-                &good,
-                "--secret",
-                &good,
-                "--backend=a:1",
-            ],
-            65,
-            "two secrets",
-        ),
+    let path = |name: &str| folder.path().join(name);
+    let whole = "0".repeat(64);
+    for (name, contents, mode) in [
+        ("good", whole.as_str(), 0o600),
+        ("short", "short", 0o600),
+        ("open", &whole, 0o644),
     ] {
+        fs::write(path(name), contents).unwrap();
+        fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::create_dir(path("empty")).unwrap();
+    for (line, status, told) in CANNOT_START {
         let mut program = Command::new(env!("CARGO_BIN_EXE_keyferry"));
-        let output = program.arg("verify").args(arguments).output().unwrap();
+        program
+            .current_dir(folder.path())
+            .args(["verify", "--listen"]);
+        let output = program.args(line.split(' ')).output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(
-            output.status.code(),
-            Some(status),
-            "{arguments:?}: {errors}"
-        );
-        assert!(errors.contains(told), "{arguments:?}: {errors}");
+        assert_eq!(output.status.code(), Some(status), "{line}: {errors}");
+        assert!(errors.contains(told), "{line}: {errors}");
     }
 }

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pingora::apps::{HttpServerApp, HttpServerOptions};
+use pingora::listeners::ListenerConfig;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::proxy::HttpProxy;
 use pingora::server::Server;
 use pingora::server::configuration::{Opt, ServerConf};
@@ -28,7 +30,7 @@ use super::services::Services;
 use super::staged::Parting;
 use super::stages::Until;
 use super::stop::Stop;
-use super::{StartError, free, server_conf};
+use super::{READ_BUFFER, StartError, free, server_conf};
 use crate::config::Shutdown;
 use crate::door::{self, Http, HttpLimits};
 use crate::framing::Limits;
@@ -250,7 +252,11 @@ where
     let mut service = Service::new("verify".to_owned(), parting);
     for place in &settings.listen {
         match place {
-            Place::Tcp(address) => service.add_tcp(&address.to_string()),
+            Place::Tcp(address) => {
+                let buffer = L4BufferSettings::default().read(READ_BUFFER);
+                let listener = ListenerConfig::tcp(address.to_string());
+                service.add_listener(listener.l4_buffer(buffer));
+            }
             Place::Unix(path) => {
                 let mode = std::fs::Permissions::from_mode(0o660);
                 service.add_uds(&path.to_string_lossy(), Some(mode));
