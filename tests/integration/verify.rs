@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
+use keyferry::verify::Refusal;
 use serde_json::json;
 
 use crate::support::backend::{Backend, Recorded};
@@ -425,5 +426,16 @@ fn what_cannot_be_started_says_why() {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(status), "{line}: {errors}");
         assert!(errors.contains(told), "{line}: {errors}");
+    }
+}
+
+#[test]
+fn every_reason_is_documented() {
+    let page = fs::read_to_string("docs/VERIFY.md").unwrap();
+    for reason in Refusal::REASONS {
+        assert!(
+            page.contains(&format!("\n| `{reason}` | ")),
+            "docs/VERIFY.md lacks {reason}"
+        );
     }
 }
