@@ -39,6 +39,7 @@ pub mod store;
 pub mod telemetry;
 pub mod trace;
 pub mod upstream;
+pub mod verify;
 
 pub mod clock;
 pub mod secret;

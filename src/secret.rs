@@ -31,6 +31,10 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
 /// language reads the same bytes.
 pub type SecretBytes = Secret<Vec<u8>>;
 
+/// Bits of a file's mode that nobody needs on a secret: others may do nothing, the group may not write.
+/// The group may read, since Kubernetes mounts secrets so for a container that is not root.
+pub const TOO_OPEN: u32 = 0o037;
+
 /// The fewest bytes that a secret used as an HMAC key may have.
 pub const MIN_SECRET_BYTES: usize = 32;
 

@@ -44,7 +44,7 @@ const ORDER: [&[&str]; 7] = [
     &["policy"],
     &["sign", "front"],
     &["door", "gateway", "upstream", "telemetry"],
-    &["admin"],
+    &["admin", "verify"],
 ];
 
 #[test]
@@ -95,11 +95,12 @@ fn pingora_is_named_only_at_the_edge() {
         "src/admin/",
         "src/server/",
         "src/tls/",
+        "src/verify/",
     ];
     for file in sources().filter(|file| !file.is_under(&allowed)) {
         assert!(
             !named(&file.text),
-            "{}: names pingora; only door, gateway, upstream, telemetry, admin, server and tls may. \
+            "{}: names pingora; only door, gateway, upstream, telemetry, admin, server, tls and verify may. \
              Give it a type of our own",
             file.path
         );

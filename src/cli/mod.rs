@@ -1,7 +1,7 @@
 //! The commands. Each has a file of its own with `Args` and `run`.
 //!
 //! Exit status: 0 done (or nothing to do), 1 refused (there is no such client, certificate or key,
-//! or what there is does not allow it; `doctor`: there is an error), 3 done, but no replica of the
+//! or what there is does not allow it; `doctor`: there is an error; `probe`: not everything was refused), 3 done, but no replica of the
 //! store has it yet, 64 called wrongly, 65 a file holds something else than it should, 69 something
 //! needed does not answer, 70 internal, 78 the configuration is wrong.
 
@@ -24,6 +24,7 @@ mod observe;
 mod open;
 mod out;
 mod phase;
+mod probe;
 mod progress;
 mod records;
 mod reload;
@@ -33,6 +34,7 @@ mod status;
 mod store;
 mod table;
 mod traffic;
+mod verify;
 mod view;
 mod what_if;
 
@@ -119,12 +121,14 @@ enum Command {
     Observe(observe::Command),
     #[command(subcommand)]
     Phase(phase::Command),
+    Probe(probe::Args),
     Reload(reload::Args),
     Run(run::Args),
     Schema(schema::Args),
     Status(status::Args),
     #[command(subcommand)]
     Store(store::Command),
+    Verify(Box<verify::Args>),
     WhatIf(what_if::Args),
 }
 
@@ -156,11 +160,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Key(command) => key::run(command, globals, out_ref),
         Command::Observe(command) => observe::run(&command, globals, out_ref),
         Command::Phase(command) => phase::run(command, globals, out_ref),
+        Command::Probe(args) => probe::run(&args, out_ref),
         Command::Reload(args) => reload::run(&args, globals, out_ref),
         Command::Run(args) => run::run(&args, globals, out_ref),
         Command::Schema(args) => schema::run(&args, globals, out_ref),
         Command::Status(args) => status::run(&args, globals, out_ref),
         Command::Store(command) => store::run(command, globals, out_ref),
+        Command::Verify(args) => verify::run(*args),
         Command::WhatIf(args) => what_if::run(&args, globals, out_ref),
     };
     done.unwrap_or_else(|failure| {

@@ -1,6 +1,7 @@
 //! Durations as an operator writes them.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -39,6 +40,14 @@ impl Period {
         let number: u64 = number.parse().ok()?;
         let total = number.checked_mul(milliseconds)?;
         (total > 0).then(|| Self(Duration::from_millis(total)))
+    }
+}
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text).ok_or_else(|| format!("expected {WRITE}"))
     }
 }
 

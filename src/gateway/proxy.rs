@@ -74,7 +74,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
         let (backend, address) = exchange.next_address()?;
-        let upgrades = strict::asks_for_websocket(session.req_header());
+        let upgrades = upstream::asks_for_websocket(session.req_header());
         Ok(Box::new(backend.peer(address, upgrades)))
     }
 
@@ -164,7 +164,7 @@ impl ProxyHttp for Proxy {
             backend.observe_answer(sent.elapsed());
         }
         exchange.note_status(response.status.as_u16());
-        if let Some(fault) = strict::answer(session.req_header(), response) {
+        if let Some(fault) = upstream::fault(session.req_header(), response) {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, fault).into_up());
         }
         running::note_answer(session, response.status, exchange);

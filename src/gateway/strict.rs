@@ -1,9 +1,9 @@
-//! What HTTP forbids and Pingora passes on, in both directions. Heads over HTTP/1 were read strictly as
-//! they came in ([`crate::framing`]).
+//! What HTTP forbids and Pingora passes on. Heads over HTTP/1 were read strictly as they came in
+//! ([`crate::framing`]); answers are looked at by [`crate::upstream::fault`].
 
-use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use http::{Method, StatusCode, Version};
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::header::CONTENT_LENGTH;
+use http::{Method, Version};
+use pingora::http::RequestHeader;
 
 use super::refusal::Refusal;
 use crate::framing::Limits;
@@ -43,24 +43,4 @@ pub(super) fn request(request: &RequestHeader, limits: Limits) -> Result<(), Ref
         return Err(Malformed::Http.into());
     }
     Ok(())
-}
-
-/// Whether it asks for a WebSocket, the one protocol for which Pingora asks backends.
-pub(super) fn asks_for_websocket(request: &RequestHeader) -> bool {
-    let to = request.headers.get(UPGRADE);
-    to.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
-/// Why the answer of a backend cannot be passed on: others could end it elsewhere than Pingora does.
-pub(super) fn answer(request: &RequestHeader, response: &ResponseHeader) -> Option<&'static str> {
-    // Pingora passes on what follows as it comes.
-    if response.status == StatusCode::SWITCHING_PROTOCOLS && !asks_for_websocket(request) {
-        return Some("101 without having been asked");
-    }
-    let mut codings = response.headers.get_all(TRANSFER_ENCODING).iter();
-    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if !codings.next().is_none_or(is_chunked) || codings.next().is_some() {
-        return Some("a transfer coding that is not known");
-    }
-    (response.headers.get_all(CONTENT_LENGTH).iter().count() > 1).then_some("two content lengths")
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub use asking::{Asking, Silent};
 pub use network::{Network, NotANetwork};
 pub use observe::{Observed, Observing, observe};
-pub use route::{Accept, HostPattern, NotAHost, Route, Routes};
+pub use route::{Accept, HostPattern, NotAHost, Route, Routes, is_below};
 pub use server_name::{ByName, ClientCertificates, NamePattern, NotAName, ServerNames};
 
 use crate::certificate::CaIndex;

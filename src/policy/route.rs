@@ -94,10 +94,15 @@ impl fmt::Display for HostPattern {
 
 impl Route {
     fn serves_path(&self, path: &str) -> bool {
-        path.strip_prefix(&self.path).is_some_and(|rest| {
-            rest.is_empty() || self.path.ends_with('/') || rest.starts_with('/')
-        })
+        is_below(path, &self.path)
     }
+}
+
+/// Whether `path` is `beginning` or below it: "/v1/x" is below "/v1", and "/v10" is not.
+#[must_use]
+pub fn is_below(path: &str, beginning: &str) -> bool {
+    path.strip_prefix(beginning)
+        .is_some_and(|rest| rest.is_empty() || beginning.ends_with('/') || rest.starts_with('/'))
 }
 
 /// All routes, in the order in which they are tried.

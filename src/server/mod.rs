@@ -26,6 +26,7 @@ mod staged;
 mod stages;
 mod stop;
 mod tasks;
+pub mod verify;
 
 use std::io;
 use std::net::SocketAddr;
@@ -48,7 +49,7 @@ use crate::admin::{self, Admin};
 use crate::certificate::TrustError;
 use crate::clock;
 use crate::config::{Config, Problems, Seen, Source};
-use crate::door::{AcceptorError, Door, Http, Journal};
+use crate::door::{AcceptorError, Door, Http, Journal, Patience};
 use crate::gateway::{ATTEMPTS, App, Gateway, Overseer, Proxy};
 use crate::store::{embedded, local};
 use crate::telemetry::Levels;
@@ -96,6 +97,9 @@ pub enum StartError {
     /// It was to take over, and cannot serve.
     #[error("did not take over, since it could not have served; the log above says why")]
     NotReady,
+    /// Nobody would be believed.
+    #[error(transparent)]
+    Secrets(#[from] verify::NotUsable),
     /// Two metrics have one name.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -130,7 +134,9 @@ pub fn run(
     files::allow(&config.limits.door);
     let (reloads, asked) = admin::reload::channel();
     let opened = parts::open(config, (source, seen, asked), levels)?;
-    let stop = Stop::new(&ends, &opened.parts.metrics);
+    let metrics = &opened.parts.metrics;
+    let open = metrics.connections.with_label_values(&["open"]);
+    let stop = Stop::new(&ends, metrics.draining.clone(), open);
     let stages = stop.stages().clone();
     let mut services = Services {
         server: Server::new_with_opt_and_conf(None::<Opt>, server_conf()),
@@ -196,11 +202,15 @@ fn add(
     options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
     let app = App::new(proxy, gateway, lifetimes);
+    let patience = Patience {
+        idle: lifetimes.idle_timeout,
+        head: lifetimes.head_timeout,
+    };
     let http = Http::new(
         app,
-        (opened.http, lifetimes.idle_timeout),
+        (opened.http, patience),
         unread,
-        metrics.clone(),
+        metrics.http2_closed.clone(),
     );
     let limits = (&bounds, lifetimes);
     let door = Door::new(

@@ -111,10 +111,15 @@ fn same_or_new(
     metrics: &Metrics,
 ) -> Result<Arc<Backend>, BackendError> {
     let settings = backend.upstream();
+    let name = [settings.name.as_str()];
+    let counts = (
+        metrics.upstream_seconds.with_label_values(&name),
+        metrics.upstream_failures.with_label_values(&name),
+    );
     let mut known = running.into_iter().flat_map(|running| &running.backends);
     match known.find(|known| *known.settings() == settings) {
         Some(same) => Ok(Arc::clone(same)),
-        None => Ok(Arc::new(Backend::new(settings, metrics)?)),
+        None => Ok(Arc::new(Backend::new(settings, counts)?)),
     }
 }
 

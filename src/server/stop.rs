@@ -26,7 +26,6 @@ use tokio::time::{sleep, timeout};
 use super::stages::{Order, Stages};
 use crate::clock;
 use crate::config::Shutdown;
-use crate::telemetry::Metrics;
 
 /// How long whatever goes on beside the requests may take to write what it has to.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -65,13 +64,14 @@ enum Why {
 }
 
 impl Stop {
-    pub(super) fn new(settings: &Shutdown, metrics: &Metrics) -> Self {
+    /// Ends as `settings` say: shows it in `draining`, and waits until no connection is `open`.
+    pub(super) fn new(settings: &Shutdown, draining: IntGauge, open: IntGauge) -> Self {
         let (stages, orders) = Stages::new();
         Self {
             settings: settings.clone(),
             stages,
-            draining: metrics.draining.clone(),
-            open: metrics.connections.with_label_values(&["open"]),
+            draining,
+            open,
             orders: Mutex::new(orders),
         }
     }

@@ -6,10 +6,10 @@ pub mod header;
 mod signer;
 mod verifier;
 
-pub use forged::forged;
+pub use forged::{forged, tried};
 pub use header::Names;
 pub use signer::{Message, SignError, Signed, Signer, SigningKey};
-pub use verifier::{Invalid, Verifier};
+pub use verifier::{Invalid, Mark, Verifier, Vouched};
 
 /// The label of our signature in `Signature-Input` and `Signature`.
 pub const LABEL: &str = "gw";
@@ -21,4 +21,4 @@ pub const ALGORITHM: &str = "hmac-sha256";
 pub const LIFETIME: i64 = 60;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

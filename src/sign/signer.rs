@@ -66,6 +66,11 @@ impl SigningKey {
         self.id == next.id && !crate::key::is_same_key(&self.state, &next.state)
     }
 
+    /// Whether `other` has the same name and the same secret.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id && crate::key::is_same_key(&self.state, &other.state)
+    }
+
     pub(super) fn mac(&self, base: &str) -> Hmac<Sha256> {
         let mut mac = self.state.clone();
         mac.update(base.as_bytes());

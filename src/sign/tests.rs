@@ -31,13 +31,21 @@ fn verifier() -> Verifier {
 
 /// The headers of a request that was signed in the name of `acme`, with a scope.
 fn signed(message: &Message<'_>, with: SigningKey) -> HeaderMap {
+    signed_at(message, with, uuid::Uuid::now_v7(), NOW)
+}
+
+/// The same with this nonce, at this time; for other tests, too.
+pub(crate) fn signed_at(
+    message: &Message<'_>,
+    with: SigningKey,
+    nonce: uuid::Uuid,
+    now: Timestamp,
+) -> HeaderMap {
     let scopes = ["orders:read".parse().unwrap()];
     let id = "0197f3c2a1b27c3d8e4f5a6b7c8d9e0f".parse().unwrap();
     let caller = Covered::of(id, "acme", &scopes);
     let signer = Signer::new(with, Names::default());
-    let made = signer
-        .sign_as(message, &caller, uuid::Uuid::now_v7(), NOW)
-        .unwrap();
+    let made = signer.sign_as(message, &caller, nonce, now).unwrap();
     made.into_headers().collect()
 }
 
@@ -55,12 +63,16 @@ fn changed(headers: &HeaderMap, name: &str, change: impl Fn(&str) -> String) -> 
 
 #[test]
 fn what_the_signer_makes_the_verifier_believes() {
-    let (client, id) = verifier()
+    let vouched = verifier()
         .verify(&ORDERS, &signed(&ORDERS, key("new", 1)), NOW)
         .unwrap();
     assert_eq!(
-        (client.as_str(), id.to_string().as_str()),
+        (vouched.client.as_str(), &*vouched.key_id.to_string()),
         ("acme", "0197f3c2a1b27c3d8e4f5a6b7c8d9e0f")
+    );
+    assert_eq!(
+        (&*vouched.signed_with, vouched.until),
+        ("new", NOW.as_unix() + LIFETIME + 5)
     );
 }
 

@@ -22,6 +22,34 @@ pub struct Verifier {
     keys: Vec<SigningKey>,
 }
 
+/// What a good signature says.
+#[derive(Clone, Debug)]
+pub struct Vouched {
+    /// Who called.
+    pub client: ClientId,
+    /// By which key id.
+    pub key_id: KeyId,
+    /// The name of the signing key.
+    pub signed_with: String,
+    /// By which the same signature is known when it comes again.
+    pub mark: Mark,
+    /// Until when it could, in seconds since 1970.
+    pub until: i64,
+}
+
+/// A signature in short: a part of its MAC, which is different for every nonce. Whoever has no secret
+/// can make none that is believed, so none of his choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mark(u64);
+
+impl Mark {
+    /// As a number.
+    #[must_use]
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
 /// Why a request is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
@@ -60,7 +88,7 @@ impl Verifier {
         message: &Message<'_>,
         headers: &HeaderMap,
         now: Timestamp,
-    ) -> Result<(ClientId, KeyId), Invalid> {
+    ) -> Result<Vouched, Invalid> {
         let input = once(headers, &header::SIGNATURE_INPUT, "signature-input")?;
         let signature = once(headers, &header::SIGNATURE, "signature")?;
         let key_id = once(headers, &self.names.key_id, "key id")?;
@@ -98,8 +126,9 @@ impl Verifier {
             .iter()
             .find(|key| key.id() == claimed.key_id)
             .ok_or(Invalid::UnknownKey)?;
+        let mac = mac_of(signature)?;
         key.mac(&base)
-            .verify_slice(&mac_of(signature)?)
+            .verify_slice(&mac)
             .map_err(|_| Invalid::Mismatch)?;
 
         let (created, expires, now) = (claimed.created, claimed.expires, now.as_unix());
@@ -114,7 +143,32 @@ impl Verifier {
             .parse()
             .map_err(|_| Invalid::Header("client id"))?;
         let key_id = key_id.parse().map_err(|_| Invalid::Header("key id"))?;
-        Ok((client, key_id))
+        Ok(Vouched {
+            client,
+            key_id,
+            signed_with: claimed.key_id,
+            mark: Mark(mac.first_chunk().copied().map_or(0, u64::from_le_bytes)),
+            until: expires.saturating_add(SKEW),
+        })
+    }
+
+    /// The names of the keys that it believes.
+    pub fn key_ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(SigningKey::id)
+    }
+
+    /// Whether `other` believes the same keys.
+    #[must_use]
+    pub fn believes_like(&self, other: &Self) -> bool {
+        self.keys.len() == other.keys.len() && { self.keys.iter() }
+            .zip(&other.keys)
+            .all(|(ours, theirs)| ours.is_same(theirs))
+    }
+
+    /// What the headers are called.
+    #[must_use]
+    pub const fn names(&self) -> &Names {
+        &self.names
     }
 }
 

@@ -253,10 +253,15 @@ impl Metrics {
     ///
     /// When a metric cannot be written.
     pub fn expose(&self) -> Result<Vec<u8>, prometheus::Error> {
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        Ok(text)
+        expose(&self.registry)
     }
+}
+
+/// The metrics of `registry` in the text exposition format.
+pub(crate) fn expose(registry: &Registry) -> Result<Vec<u8>, prometheus::Error> {
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut text)?;
+    Ok(text)
 }
 
 /// What the requests of a route are counted by.
@@ -270,10 +275,10 @@ fn opts(name: &str, help: &str) -> Opts {
 }
 
 /// Makes metrics and registers them.
-struct Maker<'a>(&'a Registry);
+pub(crate) struct Maker<'a>(pub(crate) &'a Registry);
 
 impl Maker<'_> {
-    fn counters(
+    pub(crate) fn counters(
         &self,
         name: &str,
         help: &str,
@@ -282,7 +287,7 @@ impl Maker<'_> {
         self.register(IntCounterVec::new(opts(name, help), labels)?)
     }
 
-    fn gauges(
+    pub(crate) fn gauges(
         &self,
         name: &str,
         help: &str,
@@ -291,7 +296,7 @@ impl Maker<'_> {
         self.register(IntGaugeVec::new(opts(name, help), labels)?)
     }
 
-    fn histograms(
+    pub(crate) fn histograms(
         &self,
         name: &str,
         help: &str,
@@ -302,7 +307,7 @@ impl Maker<'_> {
     }
 
     /// The version that runs, and what the process uses.
-    fn build_info(&self) -> Result<(), prometheus::Error> {
+    pub(crate) fn build_info(&self) -> Result<(), prometheus::Error> {
         let build = self.gauges(
             "build_info",
             "The version that runs; always 1.",

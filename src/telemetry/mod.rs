@@ -10,6 +10,7 @@ mod spans;
 
 pub use access::AccessLine;
 pub use log::{Filter, Levels, LogError, start as start_log};
+pub(crate) use metrics::{Maker, expose};
 pub use metrics::{Metrics, Outcome, RouteMetrics};
 #[cfg(feature = "otlp")]
 pub use otlp::{Rejected, Resource, Spans, Waiting, rejected};

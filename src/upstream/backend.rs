@@ -25,7 +25,6 @@ use super::idle::Idle;
 use super::upgrade::Connector;
 use crate::clock;
 use crate::secret::SecretBytes;
-use crate::telemetry::Metrics;
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
 use crate::tls::x509::X509;
@@ -43,7 +42,7 @@ const STREAMS: usize = 100;
 static BACKENDS: AtomicU64 = AtomicU64::new(1);
 
 /// What is to be known of a backend.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Its name, for logs and metrics.
     pub name: String,
@@ -73,7 +72,7 @@ pub enum Protocol {
 }
 
 /// TLS towards a backend.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tls {
     /// The certificate authorities that vouch for it, in PEM.
     pub ca_pem: Vec<u8>,
@@ -132,12 +131,16 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Sets a backend up. Its addresses are known once it is [looked after](Self::look_after).
+    /// Sets a backend up. Its addresses are known once it is [looked after](Self::look_after). How long
+    /// its answers take, and what fails, is counted.
     ///
     /// # Errors
     ///
     /// [`BackendError`].
-    pub fn new(settings: Settings, metrics: &Metrics) -> Result<Self, BackendError> {
+    pub fn new(
+        settings: Settings,
+        (answer_seconds, failures): (Histogram, IntCounter),
+    ) -> Result<Self, BackendError> {
         let mut template = template(&settings)?;
         // One that takes another's place must not go on with its connections, nor one beside it:
         // Pingora does not look at whom they trust.
@@ -162,12 +165,8 @@ impl Backend {
             upgrading,
             connector: TransportConnector::new(None),
             idle: Idle::default(),
-            answer_seconds: metrics
-                .upstream_seconds
-                .with_label_values(&[&settings.name]),
-            failures: metrics
-                .upstream_failures
-                .with_label_values(&[&settings.name]),
+            answer_seconds,
+            failures,
             settings,
         })
     }

@@ -1,5 +1,6 @@
 //! Backends: where they are, whether they are well, and what they are sent.
 
+mod answer;
 mod backend;
 #[cfg(feature = "otlp")]
 mod collector;
@@ -9,6 +10,7 @@ pub mod probe;
 mod rewrite;
 mod upgrade;
 
+pub use answer::{asks_for_websocket, fault};
 pub use backend::{Backend, BackendError, HealthCheck, Protocol, Settings, Tls};
 #[cfg(feature = "otlp")]
 pub use collector::{Collected, Collector, NotCollected};

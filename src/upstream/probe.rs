@@ -106,8 +106,18 @@ pub enum NoAnswer {
     Late,
 }
 
-/// Asks the backend at `address` for `GET path` of `host`, with these headers and no others that
-/// say who asks.
+/// What is asked for, with GET.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Which command asks.
+    pub agent: &'static str,
+    /// The host.
+    pub host: &'a str,
+    /// Path and query.
+    pub target: &'a str,
+}
+
+/// Puts `question` to the backend at `address`, with these headers and no others that say who asks.
 ///
 /// # Errors
 ///
@@ -115,16 +125,16 @@ pub enum NoAnswer {
 pub async fn get(
     settings: &Settings,
     address: SocketAddr,
-    (host, path): (&str, &str),
+    question: Question<'_>,
     headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
 ) -> Result<Answer, NoAnswer> {
     let mut peer = template(settings)?;
     peer._address = address.into();
-    let mut request = RequestHeader::build("GET", path.as_bytes(), None)?;
-    request.insert_header("Host", host)?;
-    request.insert_header("User-Agent", "keyferry-doctor")?;
+    let mut request = RequestHeader::build("GET", question.target.as_bytes(), None)?;
+    request.insert_header("Host", question.host)?;
+    request.insert_header("User-Agent", question.agent)?;
     for (name, value) in headers {
-        request.insert_header(name, value)?;
+        request.append_header(name, value)?;
     }
     let asking = async {
         let (mut session, _) = Connector::new(None).get_http_session(&peer).await?;

@@ -133,7 +133,7 @@ fn believe(
         content_digest: None,
     };
     let caller = verifier.verify(&message, headers, clock::now());
-    let (client, _) = caller.map_err(|error| error.to_string())?;
+    let vouched = caller.map_err(|error| error.to_string())?;
     let member = text(MEMBER).ok_or("no member")?;
-    Ok((member.to_owned(), client.to_string()))
+    Ok((member.to_owned(), vouched.client.to_string()))
 }

@@ -88,6 +88,8 @@ mod peppers;
 #[cfg(test)]
 mod phases;
 #[cfg(test)]
+mod probe;
+#[cfg(test)]
 mod protocols;
 #[cfg(test)]
 mod record_keys;
@@ -141,3 +143,9 @@ mod troubleshooting;
 mod upgrade;
 #[cfg(test)]
 mod upstream;
+#[cfg(test)]
+mod verify;
+#[cfg(test)]
+mod verify_attacks;
+#[cfg(test)]
+mod verify_fronts;

@@ -58,7 +58,7 @@ fn ours() -> Verifier {
 /// A verifier, ours or another.
 type Check<'a> = dyn Fn(&Recorded) -> Result<(), String> + 'a;
 /// What is changed, and how.
-type Change = (&'static str, fn(&mut Recorded));
+pub(super) type Change = (&'static str, fn(&mut Recorded));
 
 fn set(request: &mut Recorded, name: &str, value: &str) {
     let field = request.headers.iter_mut();
@@ -84,7 +84,7 @@ fn drop_field(request: &mut Recorded, name: &str) {
 }
 
 /// Every covered part, each changed alone.
-const CHANGES: [Change; 16] = [
+pub(super) const CHANGES: [Change; 16] = [
     ("method", |r| "PUT".clone_into(&mut r.method)),
     ("authority", |r| set(r, "host", "other.example.com")),
     ("path", |r| {
@@ -215,7 +215,7 @@ fn s5_a_request_to_one_backend_is_refused_by_another() {
 }
 
 /// Other forms of the same signature, and none at all.
-const FORMS: [Change; 20] = [
+pub(super) const FORMS: [Change; 20] = [
     ("no signature at all", |r| {
         for name in ["x-key-id", "x-client-id", "signature", "signature-input"] {
             drop_field(r, name);

@@ -37,8 +37,17 @@ pub(crate) struct Metric {
     meaning: String,
 }
 
-/// Those of docs/METRICS.md.
+/// How the names of those begin that `keyferry verify` has, and no gateway.
+const OF_VERIFY: &str = "keyferry_verify_";
+
+/// Those of docs/METRICS.md that gateways have.
 pub(crate) fn documented() -> Vec<Metric> {
+    let mut all = rows();
+    all.retain(|one| !one.name.starts_with(OF_VERIFY));
+    all
+}
+
+fn rows() -> Vec<Metric> {
     let page = read("docs/METRICS.md");
     let rows = page
         .lines()
@@ -81,16 +90,20 @@ pub(crate) fn exposed(name: &str, meaning: &str, page: &str) -> Metric {
 
 /// The names of metrics as they are registered.
 fn registered() -> BTreeSet<String> {
-    let source = read("src/telemetry/metrics.rs");
-    let calls = ["opts(\"", "counters(\"", "gauges(\"", "histograms(\""];
-    let mut names: BTreeSet<_> = calls
-        .iter()
-        .flat_map(|call| source.split(call).skip(1))
-        .map(|rest| format!("keyferry_{}", rest.split('"').next().unwrap()))
-        .collect();
+    let mut names = names_in("src/telemetry/metrics.rs");
     names.insert("keyferry_build_info".to_owned());
     assert!(names.len() > 40, "the source was not read");
     names
+}
+
+fn names_in(file: &str) -> BTreeSet<String> {
+    let source = read(file);
+    let calls = ["opts(\"", "counters(\"", "gauges(\"", "histograms(\""];
+    calls
+        .iter()
+        .flat_map(|call| source.split(call).skip(1))
+        .map(|rest| format!("keyferry_{}", rest.split('"').next().unwrap()))
+        .collect()
 }
 
 fn asked_for() -> String {
@@ -109,15 +122,33 @@ fn every_metric_is_documented() {
     );
 }
 
+/// With the words in which its page of metrics explains them.
+#[test]
+fn every_metric_of_the_verifier_is_documented() {
+    let mut rows = rows();
+    rows.retain(|one| one.name.starts_with(OF_VERIFY));
+    let source = read("src/verify/metrics.rs");
+    for row in &rows {
+        let name = row.name.trim_start_matches("keyferry_");
+        let told = format!("(\"{name}\", \"{}\", ", row.meaning);
+        assert!(source.contains(&told), "docs/METRICS.md: {}", row.name);
+    }
+    let documented: BTreeSet<_> = rows.into_iter().map(|one| one.name).collect();
+    assert_eq!(documented, names_in("src/verify/metrics.rs"));
+    assert!(documented.len() > 5, "the page was not read");
+}
+
 #[test]
 fn every_metric_that_is_named_exists_and_every_one_that_exists_is_used() {
     let (registered, asked_for) = (registered(), metrics_in(&asked_for()));
+    let of_the_verifier = names_in("src/verify/metrics.rs");
     let mut pages = in_folder("docs", ".md");
     pages.extend(in_folder(RUNBOOKS, ".md"));
     pages.extend(["README.md", "CHANGELOG.md"].map(|page| (page.to_owned(), read(page))));
     for (page, text) in pages {
         for name in metrics_in(&text) {
             let is_one = registered.contains(&name)
+                || of_the_verifier.contains(&name)
                 || name == "keyferry_"
                 || NO_METRIC.contains(&name.as_str());
             assert!(is_one, "{page}: there is no metric {name}");

@@ -206,7 +206,11 @@ fn envoy(at: At<'_>, mode: &str) -> String {
 }
 
 /// Starts the proxy; its log when it ended before it was ready.
-fn launch(mut command: Command, folder: &Path, address: SocketAddr) -> Result<Process, String> {
+pub(crate) fn launch(
+    mut command: Command,
+    folder: &Path,
+    address: SocketAddr,
+) -> Result<Process, String> {
     let log = folder.join("log");
     let _gone = fs::remove_file(&log);
     let mut process = Process::start(&mut command, &log);

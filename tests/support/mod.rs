@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod again;
+pub(crate) mod asking;
 pub(crate) mod backend;
 pub(crate) mod balancer;
 pub(crate) mod clients;
@@ -29,6 +30,7 @@ pub(crate) mod s_client;
 pub(crate) mod scene;
 pub(crate) mod signature;
 pub(crate) mod store;
+pub(crate) mod verify;
 pub(crate) mod websocket;
 pub(crate) mod wire;
 pub(crate) mod world;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::super::probe::Verdict;
 use super::certificates;
 use super::finding::{Check, Finding};
 use crate::certificate::Facts;
@@ -150,7 +151,8 @@ async fn asked(target: &Target) -> Vec<Finding> {
         // As the gateway's own checks do.
         let first = settings.addresses.first().map_or("", String::as_str);
         let (host, _) = first.rsplit_once(':').unwrap_or_default();
-        let answer = probe::get(settings, address, (host, path), []).await;
+        let question = asks(host, path);
+        let answer = probe::get(settings, address, question, []).await;
         findings.push(health(path, &status(&answer)));
     }
     let Some(question) = &target.question else {
@@ -167,7 +169,7 @@ async fn asked(target: &Target) -> Vec<Finding> {
     let unsigned = status(&unsigned);
     findings.push(refusal(Check::BackendUnsigned, question, &unsigned));
     // Whoever takes anything needs no second question.
-    if unsigned.is_ok_and(is_refusal) {
+    if unsigned.is_ok_and(|status| Verdict::of(status) == Verdict::Refused) {
         let forged = status(&question.put(settings, address, true).await);
         findings.push(refusal(Check::BackendForged, question, &forged));
     }
@@ -208,7 +210,15 @@ impl Question {
             signed || !is_signature
         };
         let headers = headers.filter(is_sent);
-        probe::get(settings, address, (&self.host, &self.path), headers).await
+        probe::get(settings, address, asks(&self.host, &self.path), headers).await
+    }
+}
+
+const fn asks<'a>(host: &'a str, target: &'a str) -> probe::Question<'a> {
+    probe::Question {
+        agent: "keyferry-doctor",
+        host,
+        target,
     }
 }
 
@@ -252,33 +262,21 @@ fn clock(theirs: Timestamp, now: Timestamp) -> Finding {
         .expecting(format!("at most {CLOCKS} s apart"))
 }
 
-const fn is_refusal(status: u16) -> bool {
-    matches!(status, 401 | 403)
-}
-
 fn refusal(check: Check, question: &Question, status: &Status) -> Finding {
     let asked = format!("GET {} of {}", question.path, question.host);
     let again = "look again with --probe-path and a path that needs an identity";
     let advice = "refuse what the gateway did not sign, as docs/SIGNATURE.md says: whoever reaches \
                   the backend past the gateway can be anybody there; or look again with --probe-path \
                   and a path that needs an identity";
-    match status {
-        Ok(status) if is_refusal(*status) => check.ok(format!("{asked} is refused ({status})")),
-        Ok(status) if answers(*status) => check
-            .warning(format!("{asked} is answered ({status})"), advice)
-            .expecting("401 or 403"),
-        Ok(status) => check
-            .note(format!("{asked} tells nothing ({status})"), again)
-            .expecting("401 or 403"),
-        Err(why) => check
-            .note(format!("{asked}: {why}"), again)
-            .expecting("401 or 403"),
-    }
-}
-
-/// It went on to look for what was asked for.
-const fn answers(status: u16) -> bool {
-    matches!(status, 200..=399 | 404..=406 | 410 | 415 | 422)
+    let finding = match status {
+        Ok(status) => match Verdict::of(*status) {
+            Verdict::Refused => return check.ok(format!("{asked} is refused ({status})")),
+            Verdict::Believed => check.warning(format!("{asked} is answered ({status})"), advice),
+            Verdict::Unclear => check.note(format!("{asked} tells nothing ({status})"), again),
+        },
+        Err(why) => check.note(format!("{asked}: {why}"), again),
+    };
+    finding.expecting("401 or 403")
 }
 
 #[cfg(test)]

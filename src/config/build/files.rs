@@ -10,13 +10,9 @@ use super::{Builder, Built};
 use crate::config::problem::KeyPath;
 use crate::config::settings::{NamedFile, Pem, ServerCertificate};
 use crate::config::source::{self, Read};
-use crate::secret::{self, Secret, SecretBytes};
+use crate::secret::{self, Secret, SecretBytes, TOO_OPEN};
 use crate::tls::pkey::{PKey, Private};
 use crate::tls::x509::X509;
-
-/// Bits that nobody needs on a secret: others may do nothing, the group may not write. The group
-/// may read, since Kubernetes mounts secrets so for a container that is not root.
-const TOO_OPEN: u32 = 0o037;
 
 const RELATIVE: &str = "relative paths begin at the folder of the configuration file";
 

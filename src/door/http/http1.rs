@@ -52,16 +52,20 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
             };
             let begun = tokio::select! {
                 biased;
-                begun = tokio::time::timeout(self.idle, first_bytes(&mut stream)) => begun.ok(),
+                begun = tokio::time::timeout(self.patience.idle, first_bytes(&mut stream)) => begun.ok(),
                 () = left => None,
             };
-            // What was begun is taken, also when the gateway stops meanwhile; the wire beneath keeps its
-            // deadline.
+            // What was begun is taken, also when the gateway stops meanwhile. Where there is a line, the
+            // wire beneath keeps its deadline.
             let mut bytes = begun.and_then(Result::ok).unwrap_or_default();
-            let head = if bytes.is_empty() {
-                Err(NoRequest::Gone)
-            } else {
-                self.head(&mut stream, &mut bytes).await
+            let head = match &line {
+                _ if bytes.is_empty() => Err(NoRequest::Gone),
+                Some(_) => self.head(&mut stream, &mut bytes).await,
+                None => {
+                    let head = self.head(&mut stream, &mut bytes);
+                    let head = tokio::time::timeout(self.patience.head, head).await;
+                    head.unwrap_or(Err(NoRequest::Gone))
+                }
             };
             let is_chunked = match head {
                 Ok(None) => false,

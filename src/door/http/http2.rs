@@ -95,7 +95,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
                 }
                 accepted = HttpSession::from_h2_conn(&mut link, Arc::clone(&digest)) => accepted,
                 Some(_) = under_way.join_next() => continue,
-                () = tokio::time::sleep(course.patience(self.idle)), if under_way.is_empty() => {
+                () = tokio::time::sleep(course.patience(self.patience.idle)), if under_way.is_empty() => {
                     if course.draining {
                         break;
                     }
@@ -130,7 +130,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
     fn closed(&self, why: Option<Closed>, peer: Option<SocketAddr>) {
         let Some(why) = why else { return };
         let reason = why.as_str();
-        self.metrics.http2_closed.with_label_values(&[reason]).inc();
+        self.http2_closed.with_label_values(&[reason]).inc();
         if why != Closed::Requests {
             let peer = peer.map(tracing::field::display);
             tracing::info!(peer, reason, "closed an HTTP/2 connection for what it sent");

@@ -16,9 +16,9 @@ use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
+use prometheus::IntCounterVec;
 
 use crate::framing::{Limits, Unreadable};
-use crate::telemetry::Metrics;
 
 /// What a connection may ask of the gateway.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,16 @@ pub struct HttpLimits {
     pub connection_window: u32,
 }
 
+/// How long a client is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Between two requests.
+    pub idle: Duration,
+    /// For the rest of a head over HTTP/1, once it began; where a [`Line`](super::Line) keeps its
+    /// own deadlines, those count.
+    pub head: Duration,
+}
+
 /// Says what is answered to a request over HTTP/1 that cannot be read, and accounts for it.
 pub trait Refuse: Send + Sync {
     /// The answer, to the byte. The connection is closed after it.
@@ -45,29 +55,29 @@ pub trait Refuse: Send + Sync {
 pub struct Http<A> {
     app: Arc<A>,
     limits: HttpLimits,
-    /// How long a connection may be idle.
-    idle: Duration,
+    patience: Patience,
     refuse: Arc<dyn Refuse>,
-    metrics: Metrics,
+    http2_closed: IntCounterVec,
 }
 
 impl<A> Http<A> {
-    /// HTTP within `limits`, in front of `app`. A connection may be `idle` for so long.
+    /// HTTP within `limits`, in front of `app`, for clients that may try its `patience`. Connections of
+    /// HTTP/2 that are closed for what they sent are counted in `http2_closed`, by `reason`.
     pub fn new(
         app: A,
-        (limits, idle): (HttpLimits, Duration),
+        (limits, patience): (HttpLimits, Patience),
         refuse: Arc<dyn Refuse>,
-        metrics: Metrics,
+        http2_closed: IntCounterVec,
     ) -> Self {
         for closed in http2::Closed::ALL {
-            metrics.http2_closed.with_label_values(&[closed.as_str()]);
+            http2_closed.with_label_values(&[closed.as_str()]);
         }
         Self {
             app: Arc::new(app),
             limits,
-            idle,
+            patience,
             refuse,
-            metrics,
+            http2_closed,
         }
     }
 }

@@ -1,0 +1,188 @@
+//! `keyferry verify`: before one backend, lets through what came through the gateway.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ArgGroup;
+use http::header::HeaderName;
+
+use super::Failure;
+use crate::config::{Period, Shutdown};
+use crate::server::verify::{self, Place, Secrets, Settings, Then};
+use crate::sign::Names;
+use crate::upstream::{self, Protocol};
+use crate::verify::{Form, OpenPaths};
+use crate::{server, telemetry};
+
+/// Before one backend, let through what came through the gateway, and nothing else
+///
+/// A small proxy in front of a backend that does not check signatures, as a sidecar. It reads requests as
+/// strictly as the gateway, verifies their signature, takes it off, and passes them on. With `--answer` it
+/// passes nothing on, and tells a proxy that asks it whether to. It reads no configuration file. SIGTERM
+/// ends it when what is under way is done. See docs/VERIFY.md.
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("then").required(true).args(["backend", "answer"]))]
+#[command(group = ArgGroup::new("secrets-of").required(true).multiple(true).args(["secret", "secrets"]))]
+pub(super) struct Args {
+    /// Where requests come: an address, or unix:PATH (repeatable)
+    #[arg(long, required = true, value_name = "IP:PORT")]
+    listen: Vec<Place>,
+    /// Where requests go that are good; speaks HTTP/1.1
+    #[arg(long, value_name = "HOST:PORT", value_parser = backend)]
+    backend: Option<String>,
+    /// Pass nothing on, and answer a proxy that asks in this form, on an address that only it reaches
+    #[arg(long, value_enum, value_name = "FORM")]
+    answer: Option<Form>,
+    /// A secret that the gateway signs with, and its key id: [[backend]] signing (repeatable)
+    #[arg(long, value_name = "KEY_ID=FILE", value_parser = secret)]
+    secret: Vec<(String, PathBuf)>,
+    /// A folder in which every file is such a secret, and its name the key id (repeatable)
+    #[arg(long, value_name = "FOLDER")]
+    secrets: Vec<PathBuf>,
+    /// A path, and all below it, that needs no signature as long as it claims no identity (repeatable)
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    open: Vec<String>,
+    /// Where /metrics, /livez and /readyz are told [default: nowhere]
+    #[arg(long, value_name = "IP:PORT")]
+    telemetry: Option<SocketAddr>,
+    /// How many signatures are remembered, so that none is believed twice; 0: none
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000_000)]
+    remember: usize,
+    /// How many connections there may be at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 1024)]
+    connections: u32,
+    /// What a header is called, when [headers] of the gateway says so: key_id=X-Acme-Key (repeatable)
+    #[arg(long, value_name = "WHICH=NAME", value_parser = header)]
+    header: Vec<(Which, HeaderName)>,
+    /// How long connecting to the backend may take
+    #[arg(long, value_name = "TIME", default_value = "2s")]
+    connect_timeout: Period,
+    /// How long the backend may be silent
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    read_timeout: Period,
+    /// How long connections are still taken once it is told to end [default: not at all]
+    #[arg(long, value_name = "TIME")]
+    lame_duck: Option<Period>,
+    /// How long what is under way may still take then
+    #[arg(long, value_name = "TIME", default_value = "20s")]
+    drain_timeout: Period,
+    /// What is logged: error, warn, info or debug
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: String,
+}
+
+/// A header that the gateway can give another name.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(super) enum Which {
+    KeyId,
+    ClientId,
+    KeyScopes,
+    RequestId,
+}
+
+pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
+    telemetry::start_log(&args.log).map_err(|error| Failure::Usage(error.to_string()))?;
+    let then = match (args.backend, args.answer) {
+        (Some(address), _) => Then::Pass(Box::new(upstream::Settings {
+            name: "backend".to_owned(),
+            addresses: vec![address],
+            protocol: Protocol::Http1,
+            tls: None,
+            connect_timeout: args.connect_timeout.as_duration(),
+            read_timeout: args.read_timeout.as_duration(),
+            health_check: None,
+        })),
+        (None, Some(form)) => Then::Answer(form),
+        (None, None) => return Err(Failure::Usage("give --backend or --answer".to_owned())),
+    };
+    let settings = Settings {
+        listen: args.listen,
+        telemetry: args.telemetry,
+        then,
+        secrets: Secrets {
+            files: args.secret,
+            folders: args.secrets,
+        },
+        names: names(args.header),
+        open: OpenPaths::new(args.open),
+        remember: args.remember,
+        connections: args.connections,
+        shutdown: Shutdown {
+            lame_duck: args.lame_duck.map_or(Duration::ZERO, Period::as_duration),
+            drain_timeout: args.drain_timeout.as_duration(),
+            upgrade_socket: None,
+        },
+    };
+    verify::run(&settings).map_err(|error| match error {
+        server::StartError::Secrets(error) => Failure::Data(error.to_string()),
+        other => Failure::Unavailable(other.into()),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn names(given: impl IntoIterator<Item = (Which, HeaderName)>) -> Names {
+    let mut names = Names::default();
+    for (which, name) in given {
+        match which {
+            Which::KeyId => names.key_id = name,
+            Which::ClientId => names.client_id = name,
+            Which::KeyScopes => names.key_scopes = name,
+            Which::RequestId => names.request_id = name,
+        }
+    }
+    names
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err("name the socket: unix:/run/keyferry/verify.sock".to_owned()),
+            Some(path) => Ok(Self::Unix(path.into())),
+            None => { text.parse() }
+                .map(Self::Tcp)
+                .map_err(|_| "expected IP:PORT, such as 0.0.0.0:8081, or unix:PATH".to_owned()),
+        }
+    }
+}
+
+fn backend(text: &str) -> Result<String, String> {
+    let parts = text.rsplit_once(':');
+    let is_one = parts.is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    let wrong = || "expected HOST:PORT, such as 127.0.0.1:8080; the backend speaks plain HTTP/1.1";
+    is_one
+        .then(|| text.to_owned())
+        .ok_or_else(|| wrong().to_owned())
+}
+
+pub(super) fn secret(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((key_id, file)) if !key_id.is_empty() && !file.is_empty() => {
+            Ok((key_id.to_owned(), file.into()))
+        }
+        _ => Err("expected KEY_ID=FILE, such as orders-2026-11=orders.key".to_owned()),
+    }
+}
+
+fn path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && !text.contains(['?', '%', '*']) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the beginning of a path, such as /healthz, without ?, % and *".to_owned())
+    }
+}
+
+pub(super) fn header(text: &str) -> Result<(Which, HeaderName), String> {
+    let wrong =
+        || "expected WHICH=NAME, with key_id, client_id, key_scopes or request_id".to_owned();
+    let (which, name) = text.split_once('=').ok_or_else(wrong)?;
+    let which = clap::ValueEnum::from_str(which, false).map_err(|_| wrong())?;
+    Ok((which, name.parse().map_err(|_| wrong())?))
+}
