@@ -208,6 +208,12 @@ bench-compare: bench-peers ## Keyferry beside HAProxy, nginx and Envoy at the sa
 	cargo build --locked --release --bin keyferry --example compare
 	python3 benches/compare/compare.py $(ARGUMENTS)
 
+.PHONY: bench-instructions
+bench-instructions: $(VENV)/stamp ## count the instructions of the core and of whole requests, and fail where one costs 5 % more (ARGUMENTS=--accept)
+	@tests/support/install.sh build bench callgrind
+	cargo build --locked --release --bin keyferry --example compare
+	$(VENV)/bin/python benches/instructions/instructions.py $(ARGUMENTS)
+
 .PHONY: bench-growth
 bench-growth: bench-peers $(PICTURES)/stamp ## Keyferry's costs by identities, connections, routes and headers, drawn into docs/images (ARGUMENTS="--rounds 3")
 	cargo build --locked --release --bin keyferry --example compare

@@ -1,10 +1,13 @@
 //! What the core costs a request: admission among 10 000 identities, signing, verifying, reading
 //! and matching a key. No socket is open while anything is measured.
 //!
-//! Run it with `make bench`; docs/PERFORMANCE.md says what the figures mean.
+//! Run it with `make bench`, in time, or with `make bench-instructions`, in instructions;
+//! docs/PERFORMANCE.md says what the figures mean.
 
 #[path = "compare/identities.rs"]
 mod identities;
+#[path = "core/meter.rs"]
+mod meter;
 #[path = "../tests/support/pki.rs"]
 #[expect(
     clippy::indexing_slicing,
@@ -17,7 +20,6 @@ mod world;
 use std::hint::black_box;
 
 use anyhow::{Result, anyhow, ensure};
-use criterion::Criterion;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use keyferry::client::{CredentialId, LastUse};
 use keyferry::directory::Sightings;
@@ -27,6 +29,7 @@ use keyferry::key::ApiKey;
 use keyferry::policy::Permit;
 use keyferry::secret::Secret;
 use keyferry::sign::{self, Message, Names, Signer, SigningKey};
+use meter::Meter;
 use uuid::Uuid;
 use world::World;
 
@@ -34,25 +37,24 @@ const TARGET: &str = "/v1/orders?limit=10";
 
 fn main() -> Result<()> {
     let world = World::new()?;
-    let mut criterion = Criterion::default().configure_from_args();
-    admission(&mut criterion, &world)?;
-    signatures(&mut criterion, &world)?;
-    keys(&mut criterion, &world)?;
-    sightings(&mut criterion, &world)?;
-    criterion.final_summary();
+    let mut meter = Meter::from_arguments();
+    admission(&mut meter, &world)?;
+    signatures(&mut meter, &world)?;
+    keys(&mut meter, &world)?;
+    sightings(&mut meter, &world)?;
+    meter.finish();
     Ok(())
 }
 
 /// `Gateway::admit`, the decision from the request's head to the permit.
-fn admission(criterion: &mut Criterion, world: &World) -> Result<()> {
-    let mut group = criterion.benchmark_group("admit");
+fn admission(meter: &mut Meter, world: &World) -> Result<()> {
     let key = world.first()?.key.reveal();
     let cases = [
-        ("key", "/", Some(key), &world.without_certificate),
-        ("certificate", "/", None, &world.with_certificate),
-        ("both", "/", Some(key), &world.with_certificate),
+        ("admit/key", "/", Some(key), &world.without_certificate),
+        ("admit/certificate", "/", None, &world.with_certificate),
+        ("admit/both", "/", Some(key), &world.with_certificate),
         (
-            "nobody_on_an_open_route",
+            "admit/nobody_on_an_open_route",
             "/open",
             None,
             &world.without_certificate,
@@ -71,24 +73,22 @@ fn admission(criterion: &mut Criterion, world: &World) -> Result<()> {
         let permit = admit().map_err(|refusal| anyhow!("{name} is refused: {refusal:?}"))?;
         let proof = permit.identity().map(Identity::proof);
         let expected = match name {
-            "key" => matches!(proof, Some(Proof::Key)),
-            "certificate" => matches!(proof, Some(Proof::Certificate(_))),
-            "both" => matches!(proof, Some(Proof::Both(_))),
+            "admit/key" => matches!(proof, Some(Proof::Key)),
+            "admit/certificate" => matches!(proof, Some(Proof::Certificate(_))),
+            "admit/both" => matches!(proof, Some(Proof::Both(_))),
             _ => proof.is_none(),
         };
         ensure!(expected, "{name} was proven by {proof:?}");
-        group.bench_function(name, |bencher| bencher.iter(admit));
+        meter.measure(name, admit)?;
     }
     let request = request(TARGET, Some(key))?;
-    group.bench_function("read_the_head", |bencher| {
-        bencher.iter(|| Head::read(black_box(&request), TARGET.as_bytes(), &world.format));
-    });
-    group.finish();
-    Ok(())
+    meter.measure("admit/read_the_head", || {
+        Head::read(black_box(&request), TARGET.as_bytes(), &world.format)
+    })
 }
 
 /// `Signer::sign`, and `sign::Verifier::verify` as a backend runs it.
-fn signatures(criterion: &mut Criterion, world: &World) -> Result<()> {
+fn signatures(meter: &mut Meter, world: &World) -> Result<()> {
     let secret = Secret::new((0..32).collect());
     let key = SigningKey::new("orders-2026-11", &secret)?;
     let signer = Signer::new(key.clone(), Names::default());
@@ -108,33 +108,29 @@ fn signatures(criterion: &mut Criterion, world: &World) -> Result<()> {
         .collect();
     verifier.verify(&message, &headers, world.now)?;
 
-    criterion.bench_function("sign", |bencher| {
-        bencher.iter(|| signer.sign(black_box(&message), &permit, nonce, world.now));
-    });
-    criterion.bench_function("verify", |bencher| {
-        bencher.iter(|| verifier.verify(black_box(&message), &headers, world.now));
-    });
-    Ok(())
+    meter.measure("sign", || {
+        signer.sign(black_box(&message), &permit, nonce, world.now)
+    })?;
+    meter.measure("verify", || {
+        verifier.verify(black_box(&message), &headers, world.now)
+    })
 }
 
 /// `ApiKey::parse` and `ApiKey::matches`.
-fn keys(criterion: &mut Criterion, world: &World) -> Result<()> {
+fn keys(meter: &mut Meter, world: &World) -> Result<()> {
     let key = &world.first()?.key;
     let (text, digest) = (key.reveal().as_bytes(), key.digest(&world.live.peppers));
     let read = || ApiKey::parse(black_box(text), &world.format);
     ensure!(read()?.matches(Some(&digest), &world.live.peppers));
 
-    let mut group = criterion.benchmark_group("key");
-    group.bench_function("parse", |bencher| bencher.iter(read));
-    group.bench_function("parse_and_match", |bencher| {
-        bencher.iter(|| read().map(|key| key.matches(Some(&digest), &world.live.peppers)));
-    });
-    group.finish();
-    Ok(())
+    meter.measure("key/parse", read)?;
+    meter.measure("key/parse_and_match", || {
+        read().map(|key| key.matches(Some(&digest), &world.live.peppers))
+    })
 }
 
 /// `Sightings::served` and `Sightings::used`: what a request leaves in memory.
-fn sightings(criterion: &mut Criterion, world: &World) -> Result<()> {
+fn sightings(meter: &mut Meter, world: &World) -> Result<()> {
     let sightings = Sightings::default();
     let last = LastUse {
         at: world.now,
@@ -149,10 +145,9 @@ fn sightings(criterion: &mut Criterion, world: &World) -> Result<()> {
     let known = sightings.of(&world.first()?.client);
     ensure!(known == Proof::Key.seen(world.now));
     let mut turn = world.identities.iter().cycle();
-    criterion.bench_function("note_a_sighting", |bencher| {
-        bencher.iter(|| turn.next().map(|identity| note(black_box(identity))));
-    });
-    Ok(())
+    meter.measure("note_a_sighting", || {
+        turn.next().map(|identity| note(black_box(identity)))
+    })
 }
 
 /// A request like those of an API's clients.

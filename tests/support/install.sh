@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the machine lacks: with apt-get when run as root, otherwise it names the line to run.
-# Usage: install.sh build|demo|test|bench ...
+# Usage: install.sh build|demo|test|bench|callgrind ...
 set -euo pipefail
 
 missing=()
@@ -43,8 +43,11 @@ for part in "$@"; do
     lacks nghttp2-client h2load --version
     lacks python3 python3 --version
     ;;
+  callgrind)
+    lacks valgrind callgrind_control --version
+    ;;
   *)
-    echo "install.sh: unknown part $part; use build, demo, test or bench" >&2
+    echo "install.sh: unknown part $part; use build, demo, test, bench or callgrind" >&2
     exit 64
     ;;
   esac
