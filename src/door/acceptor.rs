@@ -110,6 +110,9 @@ impl Recipe<'_> {
         context.set_session_id_context(&binding)?;
         // Nothing is kept here, and so nothing is resumed that was not opened below.
         context.set_session_cache_mode(SslSessionCacheMode::OFF);
+        // One is enough: each holds the client's certificate, which costs. Whoever opens several
+        // connections at once begins them anew.
+        context.set_num_tickets(1)?;
         raw::set_ticket_keys(context, self.ticket_key.keys())?;
         let verifier = Arc::clone(self.verifier);
         raw::resume_only_if(context, move |leaf| {

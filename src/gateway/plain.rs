@@ -1,19 +1,21 @@
-//! The plain exchange: a request without a body to a backend over HTTP/1.1, which is what most are.
+//! The plain exchange: a request with a short body or none to a backend over HTTP/1.1, which is what
+//! most are.
 //!
-//! pingora-proxy works on both sides at a time, in two halves that hand parts to each other. Here
-//! nothing is left to be handed to the backend, so one loop does, for less than half the work. What is
-//! decided, sent and passed on is the same: each step is a phase of [`Proxy`].
+//! pingora-proxy works on both sides at a time, in two halves that hand parts to each other. Here the
+//! request is there before it is sent, so one loop does, for less than half the work. What is decided,
+//! sent and passed on is the same: each step is a phase of [`Proxy`].
 
 use std::convert::Infallible;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Method, StatusCode, Version};
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::proxy::{ProxyHttp as _, Session};
@@ -27,6 +29,9 @@ use crate::upstream::Protocol;
 pub const ATTEMPTS: usize = 2;
 /// How many parts of an answer are written at once.
 const PARTS: usize = 4;
+/// How long a body may be that is taken whole first. As much fits between us and a backend that would
+/// rather be done with its answer before it reads.
+const SHORT: usize = 32 * 1024;
 /// What asks for more than sending it on, or is for us alone (RFC 9110 section 7.6.1).
 const SPECIAL: [HeaderName; 10] = [
     EXPECT,
@@ -41,21 +46,25 @@ const SPECIAL: [HeaderName; 10] = [
     HeaderName::from_static("http2-settings"),
 ];
 
-/// Whether the request has neither a body nor anything else that this exchange would not do.
+/// Whether there is nothing about the request that this exchange would not do.
 pub(super) fn is_plain(session: &mut Session, exchange: &Exchange) -> bool {
     let backend = exchange.backend();
     let speaks = backend.is_some_and(|backend| backend.settings().protocol == Protocol::Http1);
     let request = session.req_header();
     speaks
         && [Version::HTTP_11, Version::HTTP_2].contains(&request.version)
-        && !SPECIAL
-            .iter()
-            .any(|name| request.headers.contains_key(name))
+        && !{ request.headers.keys() }.any(|name| SPECIAL.contains(name))
         && { request.headers.get_all(CONNECTION).iter() }.all(|option| {
             let is = |known: &str| option.as_bytes().eq_ignore_ascii_case(known.as_bytes());
             is("keep-alive") || is("close")
         })
-        && session.as_downstream_mut().is_body_empty()
+        && (has_short_body(request) || session.as_downstream_mut().is_body_empty())
+}
+
+fn has_short_body(request: &RequestHeader) -> bool {
+    let length = request.headers.get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    length.is_some_and(|length| length <= SHORT)
 }
 
 impl Proxy {
@@ -65,18 +74,39 @@ impl Proxy {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        let body = self.take_body(session, exchange).await?;
         for attempt in 1..ATTEMPTS {
-            match self.attempt(session, exchange, attempt > 1).await {
+            match self.attempt(session, &body, exchange, attempt > 1).await {
                 Err(error) if error.retry() => {}
                 done => return done,
             }
         }
-        self.attempt(session, exchange, true).await
+        self.attempt(session, &body, exchange, true).await
+    }
+
+    async fn take_body(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Result<Vec<Bytes>> {
+        let mut body = Vec::new();
+        loop {
+            let read = session.as_downstream_mut().read_request_body().await;
+            let mut part = read.map_err(Error::into_down)?;
+            let is_last = part.is_none();
+            self.request_body_filter(session, &mut part, is_last, exchange)
+                .await?;
+            match part {
+                Some(part) => body.push(part),
+                None => return Ok(body),
+            }
+        }
     }
 
     async fn attempt(
         &self,
         session: &mut Session,
+        body: &[Bytes],
         exchange: &mut Exchange,
         fresh: bool,
     ) -> Result<()> {
@@ -87,25 +117,35 @@ impl Proxy {
             exchange.note_unreachable(&address, &mut error);
             error
         })?;
-        let passed = self.pass(session, &mut connection, exchange).await;
+        let passed = self.pass(session, body, &mut connection, exchange).await;
         match passed {
-            Ok(()) => {
-                backend.keep(address, connection).await;
+            Ok(is_whole) => {
+                if is_whole {
+                    backend.keep(address, connection).await;
+                }
                 Ok(())
             }
             Err(mut error) => {
-                error.retry.decide_reuse(is_used);
+                // Another connection could be at its end when it was used again; what may have had an
+                // effect is not sent twice all the same (RFC 9110 section 9.2.2).
+                if session.req_header().method.is_idempotent() {
+                    error.retry.decide_reuse(is_used);
+                } else {
+                    error.set_retry(false);
+                }
                 Err(error)
             }
         }
     }
 
+    /// Whether the backend took the whole request before it answered.
     async fn pass(
         &self,
         session: &mut Session,
+        body: &[Bytes],
         backend: &mut HttpSession,
         exchange: &mut Exchange,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut request = Box::new(session.req_header().clone());
         request.remove_header(&CONNECTION);
         request.set_version(Version::HTTP_11);
@@ -113,14 +153,14 @@ impl Proxy {
             .await?;
         let written = backend.write_request_header(request).await;
         written.map_err(Error::into_up)?;
-        let finished = backend.finish_body().await;
-        finished.map_err(Error::into_up)?;
-        self.request_body_filter(session, &mut None, true, exchange)
-            .await?;
+        // Whoever does not want the body may have answered, and closed.
+        let mut unsent = send(backend, body).await.err();
         loop {
             let part = tokio::select! {
                 biased;
-                part = backend.read_response_task() => part.map_err(Error::into_up)?,
+                part = backend.read_response_task() => {
+                    part.map_err(|error| unsent.take().unwrap_or(error).into_up())?
+                }
                 gone = client_gone(session) => match gone? {},
             };
             let (mut is_last, mut parts, mut failed) =
@@ -148,7 +188,8 @@ impl Proxy {
             }
             if is_last || is_done {
                 let finished = session.as_downstream_mut().finish_body().await;
-                return finished.map(drop).map_err(Error::into_down);
+                finished.map_err(Error::into_down)?;
+                return Ok(unsent.is_none());
             }
         }
     }
@@ -177,6 +218,13 @@ impl Proxy {
             other => Ok(other),
         }
     }
+}
+
+async fn send(backend: &mut HttpSession, body: &[Bytes]) -> Result<()> {
+    for part in body {
+        backend.write_body(part).await?;
+    }
+    backend.finish_body().await.map(drop)
 }
 
 /// Whether the body ends where the backend closes: the client's connection should outlive it.

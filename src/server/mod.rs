@@ -225,7 +225,8 @@ fn add(
     services.stages.are_open(door.lines());
     let parting = Parting::new(door, services.stages);
     let mut gateway = Service::new("gateway".to_owned(), parting);
-    let buffer = L4BufferSettings::default().read(READ_BUFFER);
+    // What is written is held together above, record by record.
+    let buffer = L4BufferSettings::new(READ_BUFFER, 0);
     gateway.add_listener(ListenerConfig::tcp(listens.public.to_string()).l4_buffer(buffer));
     // It answers at once; until the directory is loaded, credentials get 503.
     services.listening(gateway, Until::Closed);

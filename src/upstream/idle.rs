@@ -79,3 +79,53 @@ fn is_quiet(stream: &mut Stream) -> bool {
     let read = Pin::new(stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte));
     read.is_pending()
 }
+
+#[cfg(test)]
+mod tests {
+    use pingora::protocols::l4::stream::Stream as Tcp;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Both ends of a connection, and where it goes.
+    async fn connection(listener: &TcpListener) -> (Stream, TcpStream, SocketAddr) {
+        let address = listener.local_addr().unwrap();
+        let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let ours: Stream = Box::new(Tcp::from(ours.unwrap()));
+        (ours, theirs.unwrap().0, SocketAddr::Inet(address))
+    }
+
+    #[tokio::test]
+    async fn the_connection_that_waited_the_shortest_is_used_again_if_it_is_whole() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (first, _kept, address) = connection(&listener).await;
+        let (second, closed, _) = connection(&listener).await;
+        let (elsewhere, _other, _) = connection(&listener).await;
+        let (first_id, idle) = (first.id(), Idle::default());
+        idle.put(address.clone(), first);
+        idle.put(address.clone(), second);
+        idle.put("127.0.0.1:9".parse().unwrap(), elsewhere);
+        drop(closed);
+        // Until the runtime has heard of it.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let taken = idle.take(&address).unwrap();
+        assert_eq!(taken.id(), first_id);
+        assert!(idle.take(&address).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_has_waited_for_too_long_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (ours, mut theirs, address) = connection(&listener).await;
+        let idle = Idle::default();
+        idle.put(address.clone(), ours);
+        let now = clock::monotonic();
+        let later = now.checked_add(Duration::from_secs(51)).unwrap();
+        idle.sweep(Duration::from_secs(50), now);
+        assert!(idle.0.iter().any(|waiting| !lock(waiting).is_empty()));
+        idle.sweep(Duration::from_secs(50), later);
+        assert_eq!(theirs.read(&mut [0; 1]).await.unwrap(), 0);
+        assert!(idle.take(&address).is_none());
+    }
+}

@@ -53,6 +53,32 @@ fn wait_until_closed(gateway: &Gateway, reason: &str) {
     assert!(log.lines().any(|line| told(&line)), "{log}");
 }
 
+/// A short answer costs one record of TLS: its head and its body go out together, from a backend and
+/// from us.
+#[test]
+fn a_short_answer_is_one_record() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::start(&world, &backend);
+    let mut wire = dial(&world, &gateway, Some(&world.client("alice")));
+    for (path, status) in [
+        ("/", "200"),
+        ("/.well-known/keyferry/whoami", "200"),
+        ("/%2e/", "400"),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+        assert!(wire.send(request.as_bytes()));
+        // What is read at once is one record.
+        let record = String::from_utf8(wire.next()).unwrap();
+        let (head, body) = record.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        let length = format!("content-length: {}", body.len());
+        assert!(
+            !body.is_empty() && head.to_lowercase().contains(&length),
+            "{record}"
+        );
+    }
+}
+
 /// Drips header fields until the connection ends, or for a few seconds; then ends the head.
 fn drip_head(wire: &mut Wire) -> Vec<u8> {
     wire.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n").as_bytes());

@@ -255,7 +255,7 @@ impl<S: IO> AsyncWrite for Wire<S> {
             let bytes = this.rest_of_frame(bytes.map_or(&[], |piece| &**piece));
             return this.poll_pieces(cx, &[io::IoSlice::new(bytes)]);
         }
-        if let Spoken::Http1 { .. } = this.spoken {
+        if !matches!(this.spoken, Spoken::WebSocket { .. }) {
             if let Some(taken) = this.held.take(pieces) {
                 return Poll::Ready(Ok(taken));
             }
