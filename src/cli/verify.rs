@@ -54,7 +54,7 @@ pub(super) struct Args {
     /// How many connections there may be at once
     #[arg(long, value_name = "NUMBER", default_value_t = 1024)]
     connections: u32,
-    /// What a header is called, when [headers] of the gateway says so: key_id=X-Acme-Key (repeatable)
+    /// What a header is called, when `[headers]` of the gateway says so: key_id=X-Acme-Key (repeatable)
     #[arg(long, value_name = "WHICH=NAME", value_parser = header)]
     header: Vec<(Which, HeaderName)>,
     /// How long connecting to the backend may take

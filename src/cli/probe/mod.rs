@@ -46,7 +46,7 @@ pub(super) struct Args {
     /// What is believed on purpose, such as `replayed` where nobody reads along (repeatable)
     #[arg(long, value_name = "ATTACK")]
     except: Vec<String>,
-    /// What a header is called, when [headers] of the gateway says so: key_id=X-Acme-Key (repeatable)
+    /// What a header is called, when `[headers]` of the gateway says so: key_id=X-Acme-Key (repeatable)
     #[arg(long, value_name = "WHICH=NAME", value_parser = header)]
     header: Vec<(Which, HeaderName)>,
 }
