@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// For OpenSSL as well: it allocates several times a request (docs/PERFORMANCE.md).
+/// A request allocates some 190 times (docs/PERFORMANCE.md). What is not Rust keeps the system's: few of them.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

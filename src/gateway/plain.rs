@@ -9,10 +9,10 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -23,6 +23,7 @@ use pingora::{Error, Result};
 
 use super::app::Proxy;
 use super::exchange::Exchange;
+use super::running::is_grpc;
 use crate::upstream::Protocol;
 
 /// How often a request is sent to a backend at most: once, and once more where that is safe.
@@ -58,6 +59,7 @@ pub(super) fn is_plain(session: &mut Session, exchange: &Exchange) -> bool {
             let is = |known: &str| option.as_bytes().eq_ignore_ascii_case(known.as_bytes());
             is("keep-alive") || is("close")
         })
+        && !is_grpc(request)
         && (has_short_body(request) || session.as_downstream_mut().is_body_empty())
 }
 
@@ -84,29 +86,27 @@ impl Proxy {
         self.attempt(session, &body, exchange, true).await
     }
 
-    async fn take_body(
-        &self,
-        session: &mut Session,
-        exchange: &mut Exchange,
-    ) -> Result<Vec<Bytes>> {
-        let mut body = Vec::new();
-        loop {
+    /// The body, whole: in one piece, however small the parts are in which it comes.
+    async fn take_body(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Bytes> {
+        let mut body = BytesMut::new();
+        while !session.as_downstream_mut().is_body_empty() {
             let read = session.as_downstream_mut().read_request_body().await;
-            let mut part = read.map_err(Error::into_down)?;
-            let is_last = part.is_none();
-            self.request_body_filter(session, &mut part, is_last, exchange)
+            let Some(part) = read.map_err(Error::into_down)? else {
+                break;
+            };
+            body.extend_from_slice(&part);
+            self.request_body_filter(session, &mut Some(part), false, exchange)
                 .await?;
-            match part {
-                Some(part) => body.push(part),
-                None => return Ok(body),
-            }
         }
+        self.request_body_filter(session, &mut None, true, exchange)
+            .await?;
+        Ok(body.freeze())
     }
 
     async fn attempt(
         &self,
         session: &mut Session,
-        body: &[Bytes],
+        body: &Bytes,
         exchange: &mut Exchange,
         fresh: bool,
     ) -> Result<()> {
@@ -142,13 +142,14 @@ impl Proxy {
     async fn pass(
         &self,
         session: &mut Session,
-        body: &[Bytes],
+        body: &Bytes,
         backend: &mut HttpSession,
         exchange: &mut Exchange,
     ) -> Result<bool> {
         let mut request = Box::new(session.req_header().clone());
         request.remove_header(&CONNECTION);
         request.set_version(Version::HTTP_11);
+        name_host(&mut request)?;
         self.upstream_request_filter(session, &mut request, exchange)
             .await?;
         let written = backend.write_request_header(request).await;
@@ -184,6 +185,8 @@ impl Proxy {
             }
             let is_done = session.write_response_tasks(parts).await?;
             if let Some(error) = failed {
+                // What there is of the answer goes out, as it does before any other wait.
+                let _waits = at_once(client_gone(session));
                 return Err(error);
             }
             if is_last || is_done {
@@ -220,11 +223,20 @@ impl Proxy {
     }
 }
 
-async fn send(backend: &mut HttpSession, body: &[Bytes]) -> Result<()> {
-    for part in body {
-        backend.write_body(part).await?;
+async fn send(backend: &mut HttpSession, body: &[u8]) -> Result<()> {
+    if !body.is_empty() {
+        backend.write_body(body).await?;
     }
     backend.finish_body().await.map(drop)
+}
+
+/// Over HTTP/2 the host is named beside the headers, and to most backends by one.
+fn name_host(request: &mut RequestHeader) -> Result<()> {
+    let named = request.uri.authority().map(ToString::to_string);
+    match named.filter(|_| !request.headers.contains_key(HOST)) {
+        Some(host) => request.insert_header(HOST, host),
+        None => Ok(()),
+    }
 }
 
 /// Whether the body ends where the backend closes: the client's connection should outlive it.
@@ -236,8 +248,7 @@ fn ends_by_closing(method: &Method, head: &ResponseHeader) -> bool {
     !(method == Method::HEAD || has_none || head.status.is_informational() || is_framed)
 }
 
-/// Waits until the client closes, which is an error; what it sends meanwhile is its next request, and
-/// is kept.
+/// Waits until the client closes, or sends what is no part of its request: both are errors.
 async fn client_gone(session: &mut Session) -> Result<Infallible> {
     loop {
         let read = session.as_downstream_mut().read_body_or_idle(true).await;

@@ -138,6 +138,7 @@ impl ProxyHttp for Proxy {
         if let Some(running) = &exchange.running {
             running.receive(body.as_ref().map_or(0, Bytes::len), is_all);
         }
+        upstream::end_once(body, is_all);
         Ok(())
     }
 

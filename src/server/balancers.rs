@@ -34,6 +34,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
+        self.backend.close_idle();
     }
 }
 

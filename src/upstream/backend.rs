@@ -246,6 +246,11 @@ impl Backend {
         }
     }
 
+    /// Closes the connections that wait: nobody looks after it any more.
+    pub fn close_idle(&self) {
+        self.idle.sweep(Duration::ZERO, clock::monotonic());
+    }
+
     /// Looks after its addresses, and after connections that wait for too long, for as long as it is
     /// in use.
     pub async fn look_after(&self, shutdown: ShutdownWatch) {

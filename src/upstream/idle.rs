@@ -58,10 +58,11 @@ impl Idle {
 
     /// Closes those that have waited for longer than `most`.
     pub(super) fn sweep(&self, most: Duration, now: Instant) {
+        let is_late = |one: &mut Waiting| now.saturating_duration_since(one.since) > most;
+        let next = |list: &Mutex<VecDeque<Waiting>>| lock(list).pop_front_if(is_late);
         for waiting in &self.0 {
-            let is_late = |one: &Waiting| now.saturating_duration_since(one.since) > most;
-            while let Some(late) = lock(waiting).pop_front_if(|one| is_late(one)) {
-                // Not while others could wait for it.
+            // One by one, and closed when the list is free for others again.
+            while let Some(late) = next(waiting) {
                 drop(late);
             }
         }

@@ -196,6 +196,7 @@ impl ProxyHttp for Proxy {
         is_all: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        upstream::end_once(piece, is_all);
         let Some(body) = exchange.body.as_mut().filter(|_| !session.was_upgraded()) else {
             return Ok(());
         };

@@ -203,6 +203,34 @@ fn h9_cookies_in_pieces_arrive_as_one() {
     assert_eq!(verify(&request, &secret("echo")), Ok(()));
 }
 
+/// H8: a body that ends late, with an empty frame, ends once for the backend: nothing is left on the
+/// connection for whoever comes next.
+#[test]
+fn h8_a_body_that_ends_late_leaves_nothing_for_the_next_request() {
+    let setting = Setting::new();
+    let late = json!({ "headers": head("POST", &[]), "ends": "late" });
+    let next = json!({ "headers": head("GET", &[("te", "trailers")]) });
+    let both = json!({ "requests": [late, next, late, next] });
+    let told = setting.client("h2_client.py", &both);
+    let statuses: Vec<_> = { told["answers"].as_array().unwrap() }
+        .iter()
+        .map(|answer| answer["status"].clone())
+        .collect();
+    assert_eq!(statuses, [200, 200, 200, 200], "{told:#}");
+    assert_eq!(setting.backend.requests().len(), 4);
+}
+
+/// A body of no bytes is none, also while its stream has not ended: nobody waits for that.
+#[test]
+fn a_request_that_promises_no_body_waits_for_no_end() {
+    let setting = Setting::new();
+    let headers = head("POST", &[("content-length", "0")]);
+    let endless = json!({ "headers": headers, "ends": "never" });
+    let told = setting.client("h2_client.py", &json!({ "requests": [endless] }));
+    assert_eq!(told["answers"][0]["status"], 200, "{told:#}");
+    assert_eq!(setting.backend.last().header("content-length"), "0");
+}
+
 /// What a flood ends with.
 const ENHANCE_YOUR_CALM: u32 = 11;
 /// How much memory no attack takes, of a single connection.

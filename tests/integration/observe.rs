@@ -95,6 +95,10 @@ fn what_is_observed_arrives_as_it_came() {
     assert_eq!(lines(&observed), lines(&directly));
     assert_eq!(observed.target, directly.target);
     assert!(observed.header("host").starts_with(HOST));
+    // Over HTTP/2 the host is no header, and to the backend it is.
+    let ask = observing.curl(target).certificate(&alice);
+    with_all(ask).http2().send().expect_status(200);
+    assert_eq!(backend.last().header("host"), observed.header("host"));
 
     // Who enforces takes all of it away and sets its own.
     let enforced = sent(enforcing.curl("/x").certificate(&alice));

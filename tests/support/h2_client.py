@@ -1,7 +1,7 @@
 """HTTP/2 frame by frame, with header blocks that no honest client sends: nothing is checked here.
 
 In: {"address": "ip:port", "host", "authority": PEM file or null for h2c, "certificate", "key": PEM
-files or null, "requests": [{"headers": [[name, value]], "body": text, "trailers": [[name, value]]}],
+files or null, "requests": [{"headers": [[name, value]], "body": text, "trailers": [[name, value]], "ends": "late" or "never"}],
 "together": bool, "until": a file or null}. All requests go over one connection, one after another, or
 all at once when "together", or again and again until that file is there. Out: {"answers": [{"status", "headers", "trailers", "body", "reset": code or null}],
 "goaway": code or null, "error": text or null}.
@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 import sys
+import time
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -68,7 +69,13 @@ def send(request):
     body = request.get("body", "").encode()
     trailers = request.get("trailers", [])
     headers = [(name, value) for name, value in request["headers"]]
-    connection.send_headers(stream, headers, end_stream=not body and not trailers)
+    ends = request.get("ends", "")
+    connection.send_headers(stream, headers, end_stream=not body and not trailers and not ends)
+    if ends == "late":
+        # An empty frame of DATA ends it, once the head has been taken for itself.
+        flush()
+        time.sleep(0.3)
+        connection.end_stream(stream)
     if body:
         connection.send_data(stream, body, end_stream=not trailers)
     if trailers:

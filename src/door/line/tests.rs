@@ -67,10 +67,23 @@ async fn once_the_head_is_there_the_client_may_take_its_time_until_the_next() {
 #[tokio::test]
 async fn a_client_that_does_not_read_is_given_up() {
     let (mut wire, line, _client) = pair(LONG, SHORT);
-    let written = wire.write_all(&[0; 1_000]).await;
+    wire.write_all(&[0; 1_000]).await.unwrap();
+    let written = wire.flush().await;
     assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
     assert_eq!(line.closing(), Some(Closing::NotReading));
     assert!(wire.write_all(b"more").await.is_err());
+}
+
+#[tokio::test]
+async fn what_was_written_is_out_once_anything_is_waited_for() {
+    let (mut wire, _line, mut client) = pair(LONG, LONG);
+    let (mut ours, mut theirs) = ([0; 64], [0; 64]);
+    wire.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+    wire.write_all(b"\r\n").await.unwrap();
+    tokio::select! {
+        _ = wire.read(&mut ours) => unreachable!("the client says nothing"),
+        read = client.read(&mut theirs) => assert_eq!(read.unwrap(), 19, "in one piece"),
+    }
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use atomic_waker::AtomicWaker;
 use http::Method;
 use pingora::protocols::tls::SslDigest;
 
-pub(super) use notes::note_answer;
+pub(super) use notes::{is_grpc, note_answer};
 pub use overseer::Overseer;
 
 use super::Exchange;

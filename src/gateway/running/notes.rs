@@ -51,7 +51,7 @@ impl Gateway {
 }
 
 /// gRPC may keep silent for as long as it likes: its streams go both ways. It needs HTTP/2.
-fn is_grpc(request: &RequestHeader) -> bool {
+pub(in super::super) fn is_grpc(request: &RequestHeader) -> bool {
     let kind = request.headers.get(CONTENT_TYPE);
     let kind = kind.filter(|_| request.version == Version::HTTP_2);
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))

@@ -1,9 +1,10 @@
 //! Small writes that wait for each other: the head of an answer and what comes with it.
 //!
-//! Each write would be a record of TLS. Whoever writes also flushes when nothing more is to come at
-//! once, so nothing waits here that a client could have.
+//! Each write would be a record of TLS. They go out with the flush that follows, and before anything is
+//! waited for: Pingora does not flush what a backend has begun to answer and not ended.
 
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pingora::protocols::IO;
@@ -43,6 +44,21 @@ impl Held {
 }
 
 impl<S: IO> Wire<S> {
+    /// The client is waited for next: it gets what there is. Whether that is through does not matter.
+    pub(super) fn poll_say_before_waiting(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.held.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        match self.poll_held(cx) {
+            Poll::Ready(Ok(())) => {
+                let _whenever = Pin::new(&mut self.stream).poll_flush(cx)?;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Writes what is held.
     pub(super) fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.held.is_empty() {
