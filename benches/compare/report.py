@@ -48,7 +48,10 @@ def ratio(ours, theirs):
     """The median of the rounds' own ratios, and the range in which they lie."""
     if theirs is None:
         return "–"
-    ratios = [a / b for a, b in zip(ours, theirs)]
+    # In a short round a gateway may have spent less than the clock counts.
+    ratios = [a / b for a, b in zip(ours, theirs) if b]
+    if not ratios:
+        return "–"
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
