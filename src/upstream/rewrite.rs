@@ -116,8 +116,9 @@ pub fn pass_on(request: &mut RequestHeader, _: &Observed, format: &Format) {
     join_cookies(request);
 }
 
-/// Ends a body once. Of one that comes over HTTP/2 and ends with an empty frame, Pingora 0.9.1 would write
-/// the last chunk twice, and a backend take the second for the beginning of the next request.
+/// Ends a body once, when it ends with nothing more to send, as one over HTTP/2 that ends with an empty
+/// frame: Pingora 0.9.1 would write the last chunk twice, and a backend take the second for the beginning
+/// of the next request. The last thing that a filter of bodies does.
 pub fn end_once(body: &mut Option<Bytes>, is_all: bool) {
     if is_all && body.as_ref().is_some_and(Bytes::is_empty) {
         *body = None;

@@ -196,14 +196,14 @@ impl ProxyHttp for Proxy {
         is_all: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        if let Some(body) = exchange.body.as_mut().filter(|_| !session.was_upgraded()) {
+            body.pass(piece, is_all).map_err(|refusal| {
+                exchange.refusal = Some(refusal);
+                Error::explain(ErrorType::InternalError, "the body is another").into_down()
+            })?;
+        }
         upstream::end_once(piece, is_all);
-        let Some(body) = exchange.body.as_mut().filter(|_| !session.was_upgraded()) else {
-            return Ok(());
-        };
-        body.pass(piece, is_all).map_err(|refusal| {
-            exchange.refusal = Some(refusal);
-            Error::explain(ErrorType::InternalError, "the body is another").into_down()
-        })
+        Ok(())
     }
 
     async fn response_filter(

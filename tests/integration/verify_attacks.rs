@@ -274,3 +274,21 @@ fn s10_an_exchanged_body_never_arrives_whole() {
     empty.body.clear();
     assert_eq!(scene.verified(&bytes(&empty, "")), refused);
 }
+
+/// H8: a body in chunks that is empty, and of which that was signed, ends once for the backend: nothing
+/// is left on the connection for the next request.
+#[test]
+fn h8_an_empty_body_that_was_signed_leaves_nothing_for_the_next_request() {
+    const OF_NOTHING: &str =
+        "Content-Digest: sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
+    let scene = Scene::of_the_tap(&[]);
+    for _ in 0..2 {
+        let signed = scene.tapped("/tapped/empty", "", &[OF_NOTHING]);
+        let mut sent = bytes(&signed, "Transfer-Encoding: chunked\r\n");
+        sent.extend_from_slice(b"0\r\n\r\n");
+        assert_eq!(scene.verified(&sent), (200, String::new(), true));
+        let next = bytes(&scene.tapped("/tapped/next", "", &[]), "");
+        assert_eq!(scene.verified(&next), (200, String::new(), true));
+    }
+    assert_eq!(scene.backend.requests().len(), 4);
+}
