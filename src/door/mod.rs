@@ -40,7 +40,7 @@ pub use acceptor::AcceptorError;
 pub use connection::{Connection, Through, Tls};
 pub use failure::Failure;
 pub use gate::Bounds;
-pub use http::{Http, HttpLimits, Patience, Refuse};
+pub use http::{Http, HttpLimits, Patience, Refuse, UNWANTED_WITHIN, unreadable};
 pub use journal::{Entry, Journal, Origin, Share};
 pub use line::{Closing, Lifetimes, Line, Lines, Serving};
 pub use notes::Offer;

@@ -2,7 +2,6 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, ReusedHttpStream};
@@ -13,11 +12,7 @@ use pingora::server::ShutdownWatch;
 
 use super::Gateway;
 use super::running::Running;
-use crate::door::Lifetimes;
-
-/// For how long the rest of a body comes that is not wanted any more, since the answer is out. Whoever
-/// is closed on while he sends may never get to read it.
-const UNWANTED_WITHIN: Duration = Duration::from_secs(3);
+use crate::door::{Lifetimes, UNWANTED_WITHIN};
 
 /// The gateway in the phases of pingora-proxy.
 #[derive(Clone)]

@@ -18,7 +18,7 @@ use crate::clock::{self, Timestamp};
 use crate::credential::Assurance;
 use crate::door::{Connection, Serving};
 use crate::front::Believed;
-use crate::head::Head;
+use crate::head::{self, Head};
 use crate::identity::{Checked, Identity, Proof};
 use crate::key::{Format, KeyId};
 use crate::phase::InForce;
@@ -184,17 +184,8 @@ impl Exchange {
 
     /// Takes the client's `X-Request-Id` when it is well formed, else makes one.
     pub(super) fn identify(&mut self, request: &RequestHeader, format: &Format) {
-        let fits = |id: &&str| {
-            let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-            (1..=128).contains(&id.len())
-                && id.bytes().all(plain)
-                && !format.occurs_in(id.as_bytes())
-        };
-        let sent = request
-            .headers
-            .get(&self.live.names.request_id)
-            .and_then(|id| id.to_str().ok())
-            .filter(fits);
+        let sent = head::request_id(&request.headers, &self.live.names.request_id)
+            .filter(|id| !format.occurs_in(id.as_bytes()));
         self.request_id = sent.map_or_else(|| clock::unique().to_string(), str::to_owned);
     }
 

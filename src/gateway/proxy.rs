@@ -22,8 +22,7 @@ use super::problem::{self, Links};
 use super::refusal::Refusal;
 use super::{Gateway, plain, running, self_service, strict};
 use crate::clock;
-use crate::door::{Closing, Connection};
-use crate::framing::Unreadable;
+use crate::door::{self, Closing, Connection};
 use crate::head::{Head, Malformed};
 use crate::upstream;
 
@@ -210,15 +209,14 @@ impl ProxyHttp for Proxy {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
-        let unreadable = error.root_cause().downcast_ref::<std::io::Error>();
-        let unreadable = unreadable.and_then(|error| error.get_ref()?.downcast_ref::<Unreadable>());
+        let unreadable = door::unreadable(error);
         let refusal = match (error.esource(), error.etype()) {
             (ErrorSource::Downstream, ErrorType::ReadError)
                 if closing(session) == Some(Closing::SlowBody) =>
             {
                 Some(Refusal::TooSlow)
             }
-            _ if unreadable.is_some() => unreadable.map(|why| Refusal::Unreadable(*why)),
+            _ if unreadable.is_some() => unreadable.map(Refusal::Unreadable),
             (
                 ErrorSource::Downstream,
                 ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{EXPECT, HOST, HeaderValue};
+use http::header::{EXPECT, HOST, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use percent_encoding::{percent_decode, percent_decode_str};
@@ -16,6 +16,8 @@ use crate::sign::header::CONTENT_DIGEST;
 pub(crate) const LONGEST_METHOD: usize = 32;
 /// A host name has 253 characters at most (RFC 1035 section 2.3.4), and a port six.
 const LONGEST_AUTHORITY: usize = 260;
+/// More than any request id that is usual.
+const LONGEST_ID: usize = 128;
 /// How often a path is decoded: some backends do it more than once.
 const DECODINGS: usize = 3;
 
@@ -43,6 +45,15 @@ pub struct Kept {
     canonical: Option<String>,
     /// Those that carry credentials.
     headers: HeaderMap,
+}
+
+/// The id that a request brings under this `name`, when it is well formed: 1 to 128 letters, digits,
+/// `.`, `_` and `-`.
+#[must_use]
+pub fn request_id<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    let id = headers.get(name)?.to_str().ok()?;
+    ((1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(is_plain)).then_some(id)
 }
 
 impl Kept {
@@ -184,6 +195,15 @@ impl<'a> Head<'a> {
                 Cow::Owned(canonical) => Some(canonical.clone()),
             },
             headers,
+        }
+    }
+
+    /// Path and query, as they came.
+    #[must_use]
+    pub fn target(&self) -> Cow<'_, str> {
+        match self.query {
+            Some(query) => [self.path, "?", query].concat().into(),
+            None => self.path.into(),
         }
     }
 

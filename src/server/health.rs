@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, Response};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
@@ -17,14 +17,57 @@ pub(super) fn is_ready(directory: &Directory, max_stale: Duration) -> bool {
     directory.is_loaded() && directory.age() <= max_stale
 }
 
+/// What a process tells of itself.
+pub(super) trait Tells: Send + Sync {
+    /// Whether it can serve.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    fn is_ready(&self) -> Result<(), &'static str>;
+
+    /// Its metrics, in the text exposition format.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be written.
+    fn metrics(&self) -> Result<Vec<u8>, prometheus::Error>;
+}
+
 /// Answers `/metrics`, `/livez` and `/readyz`.
-pub(super) struct Health {
+pub(super) struct Health<T>(pub(super) T);
+
+impl<T: Tells> Health<T> {
+    fn answer(&self, method: &Method, path: &str) -> (u16, Vec<u8>) {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return (405, b"ask with GET\n".to_vec());
+        }
+        match path {
+            "/livez" => (200, b"ok\n".to_vec()),
+            "/readyz" => match self.0.is_ready() {
+                Ok(()) => (200, b"ready\n".to_vec()),
+                Err(why) => (503, format!("{why}\n").into_bytes()),
+            },
+            "/metrics" => match self.0.metrics() {
+                Ok(text) => (200, text),
+                Err(error) => {
+                    let why = format!("the metrics cannot be written: {error}\n");
+                    (500, why.into_bytes())
+                }
+            },
+            _ => (404, b"here are /metrics, /livez and /readyz\n".to_vec()),
+        }
+    }
+}
+
+/// What the gateway tells.
+pub(super) struct OfGateway {
     metrics: Metrics,
     directory: Arc<Directory>,
     max_stale: Duration,
 }
 
-impl Health {
+impl OfGateway {
     pub(super) fn new(metrics: Metrics, directory: Arc<Directory>, max_stale: Duration) -> Self {
         metrics.directory_age_limit.set(max_stale.as_secs_f64());
         Self {
@@ -33,36 +76,22 @@ impl Health {
             max_stale,
         }
     }
+}
 
-    fn answer(&self, method: &Method, path: &str) -> (u16, Vec<u8>) {
-        match (method, path) {
-            (&Method::GET | &Method::HEAD, "/livez") => (200, b"ok\n".to_vec()),
-            (&Method::GET | &Method::HEAD, "/readyz") => self.ready(),
-            (&Method::GET | &Method::HEAD, "/metrics") => self.expose(),
-            (&Method::GET | &Method::HEAD, _) => {
-                (404, b"here are /metrics, /livez and /readyz\n".to_vec())
-            }
-            _ => (405, b"ask with GET\n".to_vec()),
-        }
-    }
-
+impl Tells for OfGateway {
     /// Ready once everything was loaded, for as long as it is believed. That the store is lost for a
     /// while is no reason to take every replica out of service at once: known clients are served.
-    fn ready(&self) -> (u16, Vec<u8>) {
+    fn is_ready(&self) -> Result<(), &'static str> {
         if self.metrics.draining.get() != 0 {
-            return (503, b"draining: this gateway stops\n".to_vec());
-        }
-        if is_ready(&self.directory, self.max_stale) {
-            (200, b"ready\n".to_vec())
+            Err("draining: this gateway stops")
+        } else if is_ready(&self.directory, self.max_stale) {
+            Ok(())
         } else {
-            (
-                503,
-                b"what the store knows is not known here, or no longer for sure\n".to_vec(),
-            )
+            Err("what the store knows is not known here, or no longer for sure")
         }
     }
 
-    fn expose(&self) -> (u16, Vec<u8>) {
+    fn metrics(&self) -> Result<Vec<u8>, prometheus::Error> {
         for reason in directory::reasons() {
             self.metrics
                 .store_records_refused
@@ -90,18 +119,12 @@ impl Health {
                 .with_label_values(&[kind])
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
-        match metrics.expose() {
-            Ok(text) => (200, text),
-            Err(error) => (
-                500,
-                format!("the metrics cannot be written: {error}\n").into_bytes(),
-            ),
-        }
+        metrics.expose()
     }
 }
 
 #[async_trait]
-impl ServeHttp for Health {
+impl<T: Tells> ServeHttp for Health<T> {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
         let (status, body) = self.answer(&request.method, request.uri.path());
@@ -110,7 +133,7 @@ impl ServeHttp for Health {
             .status(status)
             .header(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")
             .header(CACHE_CONTROL, "no-store")
-            .header(http::header::CONTENT_LENGTH, body.len());
+            .header(CONTENT_LENGTH, body.len());
         answer
             .body(if head_only { Vec::new() } else { body })
             .unwrap_or_default()

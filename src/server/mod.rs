@@ -35,7 +35,7 @@ use std::sync::Arc;
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::ListenerConfig;
 use pingora::protocols::l4::stream::L4BufferSettings;
-use pingora::proxy::HttpProxy;
+use pingora::proxy::{HttpProxy, ProxyHttp};
 use pingora::server::Server;
 use pingora::server::configuration::{Opt, ServerConf};
 use pingora::services::listening::Service;
@@ -192,15 +192,8 @@ fn add(
     let unread = Arc::new(gateway.unread());
     let overseer = Overseer::new(Arc::clone(&gateway), lifetimes);
     services.last("overseer", Oversee(overseer));
-    let mut proxy = HttpProxy::new(
-        Proxy::new(Arc::clone(&gateway)),
-        Arc::clone(&services.server.configuration),
-    );
-    proxy.handle_init_modules();
-    let mut options = HttpServerOptions::default();
-    // The gateway refuses it like everything else, and so that it is counted.
-    options.allow_connect_method_proxying = true;
-    proxy.server_options = Some(options);
+    let conf = &services.server.configuration;
+    let proxy = http_proxy(Proxy::new(Arc::clone(&gateway)), conf);
     let app = App::new(proxy, gateway, lifetimes);
     let patience = Patience {
         idle: lifetimes.idle_timeout,
@@ -230,6 +223,17 @@ fn add(
     gateway.add_listener(ListenerConfig::tcp(listens.public.to_string()).l4_buffer(buffer));
     // It answers at once; until the directory is loaded, credentials get 503.
     services.listening(gateway, Until::Closed);
+}
+
+/// Pingora's proxy, in the phases of `inner`.
+fn http_proxy<P: ProxyHttp>(inner: P, conf: &Arc<ServerConf>) -> HttpProxy<P> {
+    let mut proxy = HttpProxy::new(inner, Arc::clone(conf));
+    proxy.handle_init_modules();
+    let mut options = HttpServerOptions::default();
+    // It is refused like everything else, and so that it is counted.
+    options.allow_connect_method_proxying = true;
+    proxy.server_options = Some(options);
+    proxy
 }
 
 /// Where the gateway listens.

@@ -11,7 +11,7 @@ use super::authorities::{Authorities, KeepLists};
 use super::balancers::Balancers;
 use super::door::KeepTerms;
 use super::export::Export;
-use super::health::Health;
+use super::health::{Health, OfGateway};
 use super::live::Live;
 use super::reload::Reload;
 use super::secrets::CountSecrets;
@@ -45,7 +45,7 @@ pub(super) struct Opened {
     pub(super) limits: (Bounds, Lifetimes),
     pub(super) http: HttpLimits,
     pub(super) beside: Beside,
-    pub(super) health: Health,
+    pub(super) health: Health<OfGateway>,
 }
 
 /// What goes on beside the requests.
@@ -110,7 +110,11 @@ pub(super) fn open(
             export,
             reload: Reload::new((source, seen), live, asked, &metrics),
         },
-        health: Health::new(metrics.clone(), Arc::clone(&directory), max_stale),
+        health: Health(OfGateway::new(
+            metrics.clone(),
+            Arc::clone(&directory),
+            max_stale,
+        )),
         terms,
         limits: (config.limits.door, config.lifetimes),
         http,

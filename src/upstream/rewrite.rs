@@ -64,10 +64,7 @@ pub fn rewrite(
     join_cookies(request);
     tell_trace(request, rules.trace.context)?;
 
-    let target = match head.query {
-        Some(query) => [head.path, "?", query].concat(),
-        None => head.path.to_owned(),
-    };
+    let target = head.target();
     if request.raw_path() != target.as_bytes() {
         request.set_raw_path(target.as_bytes())?;
     }

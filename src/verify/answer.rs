@@ -1,7 +1,6 @@
 //! Answers a proxy that asks whether it may let a request through.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE};
@@ -9,12 +8,9 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
-use super::request_id::request_id;
-use super::{Admitted, Form, Guard, Refusal, pass, refusal};
+use super::{Admitted, Form, Guard, Refusal, pass, refusal, request_id};
 use crate::clock;
-
-/// How long a body is read that nobody wants.
-const UNWANTED_WITHIN: Duration = Duration::from_secs(3);
+use crate::door::UNWANTED_WITHIN;
 
 /// The guard, for proxies that ask in one form.
 pub struct Answering {
@@ -43,7 +39,7 @@ impl ServeHttp for Answering {
         session.set_total_drain_timeout(Some(UNWANTED_WITHIN));
         let verifier = self.guard.verifier.load();
         let names = verifier.names();
-        let id = request_id(&session.req_header().headers, &names.request_id);
+        let id = request_id(&session.req_header().headers, names);
         let decided = self.decide(session);
         let mut answer = Response::builder().header(CACHE_CONTROL, "no-store");
         if let Some(headers) = answer.headers_mut()

@@ -10,9 +10,7 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
 use super::Proxy;
-
-/// For how long the rest of a body comes that is not wanted any more, since the answer is out.
-const UNWANTED_WITHIN: Duration = Duration::from_secs(3);
+use crate::door::UNWANTED_WITHIN;
 
 /// How long whoever calls is waited for.
 #[derive(Clone, Copy, Debug)]

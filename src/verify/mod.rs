@@ -13,7 +13,6 @@ mod open;
 mod pass;
 mod proxy;
 mod refusal;
-mod request_id;
 mod seen;
 mod unread;
 
@@ -35,8 +34,8 @@ pub use refusal::Refusal;
 pub use seen::Seen;
 pub use unread::Unread;
 
-use crate::clock::Timestamp;
-use crate::head::Head;
+use crate::clock::{self, Timestamp};
+use crate::head::{self, Head};
 use crate::sign::{Message, Names, Verifier, Vouched, header};
 
 /// Decides whether a request came through the gateway.
@@ -125,6 +124,12 @@ impl Guard {
             "refused"
         );
     }
+}
+
+/// The name of a request in logs and refusals: its own, or a new one.
+fn request_id(headers: &HeaderMap, names: &Names) -> String {
+    let sent = head::request_id(headers, &names.request_id);
+    sent.map_or_else(|| clock::unique().to_string(), str::to_owned)
 }
 
 /// The headers that say who calls, and that it is true.

@@ -27,11 +27,7 @@ pub(super) fn on(
 ) -> pingora::Result<()> {
     let (head, version) = came;
     strip(request, names);
-    let target = match head.query {
-        Some(query) => format!("{}?{query}", head.path),
-        None => head.path.to_owned(),
-    };
-    request.set_raw_path(target.as_bytes())?;
+    request.set_raw_path(head.target().as_bytes())?;
     request.insert_header(HOST, head.authority.as_str())?;
     request.insert_header(names.request_id.clone(), request_id)?;
     if version < Version::HTTP_11 {

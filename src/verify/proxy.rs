@@ -14,10 +14,9 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::body::Body;
-use super::request_id::request_id;
-use super::{Admitted, Guard, Refusal, pass, refusal};
+use super::{Admitted, Guard, Refusal, pass, refusal, request_id};
 use crate::clock;
-use crate::framing::Unreadable;
+use crate::door;
 use crate::head::{Head, Malformed};
 use crate::upstream::{self, Backend};
 
@@ -117,9 +116,8 @@ impl ProxyHttp for Proxy {
 
     /// Decides. Gives `true` when the request was answered here.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        let headers = &session.req_header().headers;
-        let name = self.guard.verifier.load().names().request_id.clone();
-        exchange.request_id = request_id(headers, &name);
+        let verifier = self.guard.verifier.load();
+        exchange.request_id = request_id(&session.req_header().headers, verifier.names());
         if self.parting.load(Ordering::Relaxed) {
             session.set_keepalive(None);
         }
@@ -241,11 +239,13 @@ impl ProxyHttp for Proxy {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
-        let unreadable = error.root_cause().downcast_ref::<std::io::Error>();
-        let unreadable = unreadable.and_then(|error| error.get_ref()?.downcast_ref::<Unreadable>());
-        let refusal = match (exchange.refusal.take(), unreadable, error.esource()) {
+        let refusal = match (
+            exchange.refusal.take(),
+            door::unreadable(error),
+            error.esource(),
+        ) {
             (Some(refusal), _, _) => Some(refusal),
-            (None, Some(why), _) => Some(Refusal::Unreadable(*why)),
+            (None, Some(why), _) => Some(Refusal::Unreadable(why)),
             (None, None, ErrorSource::Downstream) => match error.etype() {
                 ErrorType::ReadError
                 | ErrorType::ReadTimedout

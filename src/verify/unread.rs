@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::{Guard, Refusal};
+use crate::clock;
 use crate::door::Refuse;
 use crate::framing::Unreadable;
 
@@ -14,7 +13,7 @@ pub struct Unread(pub Arc<Guard>);
 
 impl Refuse for Unread {
     fn refuse(&self, why: Unreadable, peer: Option<SocketAddr>) -> Vec<u8> {
-        let (refusal, request_id) = (Refusal::from(why), Uuid::now_v7().to_string());
+        let (refusal, request_id) = (Refusal::from(why), clock::unique().to_string());
         self.0.refused(&refusal, &request_id, peer);
         let (status, body) = (refusal.status(), refusal.document(&request_id));
         let name = self.0.verifier.load().names().request_id.clone();

@@ -20,6 +20,10 @@ use prometheus::IntCounterVec;
 
 use crate::framing::{Limits, Unreadable};
 
+/// For how long the rest of a body comes that is not wanted any more, since the answer is out. Whoever
+/// is closed on while he sends may never get to read it.
+pub const UNWANTED_WITHIN: Duration = Duration::from_secs(3);
+
 /// What a connection may ask of the gateway.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpLimits {
@@ -100,6 +104,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Http<A> {
     async fn cleanup(&self) {
         self.app.http_cleanup().await;
     }
+}
+
+/// What could not be read of a body in chunks, when that is why `error` came.
+#[must_use]
+pub fn unreadable(error: &pingora::Error) -> Option<Unreadable> {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>()?;
+    cause.get_ref()?.downcast_ref().copied()
 }
 
 /// The address that the connection came from.

@@ -12,10 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use pingora::apps::{HttpServerApp, HttpServerOptions};
+use pingora::apps::HttpServerApp;
 use pingora::listeners::ListenerConfig;
 use pingora::protocols::l4::stream::L4BufferSettings;
-use pingora::proxy::HttpProxy;
 use pingora::server::Server;
 use pingora::server::configuration::{Opt, ServerConf};
 use pingora::services::listening::Service;
@@ -26,11 +25,12 @@ pub use secrets::{NotUsable, Secrets};
 
 use super::balancers::Balancers;
 use super::handover::Taken;
+use super::health::Health;
 use super::services::Services;
 use super::staged::Parting;
 use super::stages::Until;
 use super::stop::Stop;
-use super::{READ_BUFFER, StartError, free, server_conf};
+use super::{READ_BUFFER, StartError, free, http_proxy, server_conf};
 use crate::config::Shutdown;
 use crate::door::{self, Http, HttpLimits};
 use crate::framing::Limits;
@@ -40,7 +40,6 @@ use crate::verify::{
     Answering, App, Form, Guard, Metrics, OpenPaths, Patience, Proxy, Seen, Unread,
 };
 use entrance::Entrance;
-use health::Health;
 use secrets::Follow;
 
 /// As the gateway sends it, and a little more: it adds headers to what it takes.
@@ -209,12 +208,7 @@ fn proxy(
     let one = watch::channel(vec![Arc::clone(&backend)]).1;
     services.last("backend", Balancers(one));
     let proxy = Proxy::new(Arc::clone(guard), backend, services.stages.parting());
-    let mut proxy = HttpProxy::new(proxy, Arc::clone(&services.server.configuration));
-    proxy.handle_init_modules();
-    let mut options = HttpServerOptions::default();
-    // It is refused like everything else, and so that it is counted.
-    options.allow_connect_method_proxying = true;
-    proxy.server_options = Some(options);
+    let proxy = http_proxy(proxy, &services.server.configuration);
     let patience = Patience {
         idle: IDLE,
         piece: IDLE,
