@@ -77,13 +77,16 @@ impl Proxy {
         exchange: &mut Exchange,
     ) -> Result<()> {
         let body = self.take_body(session, exchange).await?;
-        for attempt in 1..ATTEMPTS {
-            match self.attempt(session, &body, exchange, attempt > 1).await {
-                Err(error) if error.retry() => {}
+        let mut tried = 0_usize;
+        loop {
+            // What had waited too long once is not tried again.
+            let done = self.attempt(session, &body, exchange, tried > 0).await;
+            tried = tried.saturating_add(1);
+            match done {
+                Err(error) if error.retry() && tried < ATTEMPTS => {}
                 done => return done,
             }
         }
-        self.attempt(session, &body, exchange, true).await
     }
 
     /// The body, whole: in one piece, however small the parts are in which it comes.

@@ -101,15 +101,14 @@ mod tests {
     async fn the_connection_that_waited_the_shortest_is_used_again_if_it_is_whole() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (first, _kept, address) = connection(&listener).await;
-        let (second, closed, _) = connection(&listener).await;
+        let (mut second, closed, _) = connection(&listener).await;
         let (elsewhere, _other, _) = connection(&listener).await;
+        drop(closed);
+        assert_eq!(second.read(&mut [0; 1]).await.unwrap(), 0);
         let (first_id, idle) = (first.id(), Idle::default());
         idle.put(address.clone(), first);
         idle.put(address.clone(), second);
         idle.put("127.0.0.1:9".parse().unwrap(), elsewhere);
-        drop(closed);
-        // Until the runtime has heard of it.
-        tokio::time::sleep(Duration::from_millis(20)).await;
         let taken = idle.take(&address).unwrap();
         assert_eq!(taken.id(), first_id);
         assert!(idle.take(&address).is_none());
@@ -126,7 +125,9 @@ mod tests {
         idle.sweep(Duration::from_secs(50), now);
         assert!(idle.0.iter().any(|waiting| !lock(waiting).is_empty()));
         idle.sweep(Duration::from_secs(50), later);
-        assert_eq!(theirs.read(&mut [0; 1]).await.unwrap(), 0);
+        let mut room = [0; 1];
+        let closed = tokio::time::timeout(Duration::from_secs(5), theirs.read(&mut room));
+        assert_eq!(closed.await.expect("it was closed").unwrap(), 0);
         assert!(idle.take(&address).is_none());
     }
 }

@@ -44,19 +44,15 @@ impl Held {
 }
 
 impl<S: IO> Wire<S> {
-    /// The client is waited for next: it gets what there is. Whether that is through does not matter.
-    pub(super) fn poll_say_before_waiting(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.held.is_empty() {
-            return Poll::Ready(Ok(()));
+    /// Has the client get what there is, since it is waited for next.
+    pub(super) fn say_before_waiting(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.held.is_empty()
+            && let Poll::Ready(said) = self.poll_held(cx)
+        {
+            said?;
+            let _whenever = Pin::new(&mut self.stream).poll_flush(cx)?;
         }
-        match self.poll_held(cx) {
-            Poll::Ready(Ok(())) => {
-                let _whenever = Pin::new(&mut self.stream).poll_flush(cx)?;
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Ready(Ok(())),
-        }
+        Ok(())
     }
 
     /// Writes what is held.

@@ -206,7 +206,7 @@ impl<S: IO> AsyncRead for Wire<S> {
                 this.heard(buf.filled().get(before..).unwrap_or_default());
                 return read;
             }
-            ready!(this.poll_say_before_waiting(cx))?;
+            this.say_before_waiting(cx)?;
             this.line.reader.register(cx.waker());
             // It may have been closed before the waker was there.
             if this.poll_patience(cx).is_pending() && this.line.closing().is_none() {
