@@ -70,7 +70,7 @@ impl Recipe<'_> {
         }))?;
         context.set_groups_list(GROUPS)?;
         context.set_cipher_list(CIPHERS)?;
-        // As much at a time as there is, so that the stream beneath needs no room of its own.
+        // Once the handshake is done: as much at a time as there is, large records too.
         context.set_read_ahead(true);
         context.set_options(SslOptions::NO_RENEGOTIATION | SslOptions::CIPHER_SERVER_PREFERENCE);
         let protocols = if self.settings.http2 {

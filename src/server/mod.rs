@@ -62,10 +62,11 @@ use staged::Parting;
 use stages::Until;
 use stop::{LAST_WORDS, Stop};
 
-/// How many bytes of a client are read at once where less than that was asked for. OpenSSL asks for all
-/// there is, and gives its room back in between; this stays for as long as the connection. Pingora's own
-/// size is 64 KiB.
-const READ_BUFFER: usize = 64;
+/// How many bytes of TLS are read from a client at once: each connection has room for them as long as it
+/// lives. Pingora's own size is 64 KiB. It is for handshakes, in which OpenSSL does not read ahead: what of
+/// a client's flight were left unread would reset the connection when its handshake fails, and take the
+/// alert from it that says why.
+const READ_BUFFER: usize = 4096;
 
 /// Why the gateway does not start.
 #[derive(Debug, thiserror::Error)]
