@@ -115,7 +115,10 @@ class Bench:
             # Who is first changes with every round.
             first = number % len(self.gateways)
             for name in workloads:
+                alone = WORKLOADS[name].ours_alone
                 for gateway in self.gateways[first:] + self.gateways[:first]:
+                    if alone and gateway not in self.ours:
+                        continue
                     for figure, value in self.meter.measure(WORKLOADS[name], gateway).items():
                         measured[name].setdefault(figure, {}).setdefault(gateway.name, []).append(value)
             print(f"round {number + 1} of {self.options.rounds} done", file=sys.stderr)

@@ -23,7 +23,8 @@ def report(measured):
 
 
 def table(figures, ours, peers):
-    """A row a figure, a column a gateway, then the ratios of Keyferry to others."""
+    """A row a figure, a column a gateway that was measured, then the ratios of Keyferry to others."""
+    peers = [name for name in peers if any(name in measured for measured in figures.values())]
     first, *others = ours
     versus = [*others, *(["HAProxy"] if "HAProxy" in peers else []), *(["best peer"] if len(peers) > 1 else [])]
     head = ["", *ours, *peers, *(f"{first} / {other}" for other in versus)]

@@ -22,6 +22,8 @@ class Workload:
     workers: int = 1
     # By which method of Meter it is measured.
     how: str = "under_load"
+    # Whether only Keyferry is measured, since the others are not configured for it.
+    ours_alone: bool = False
 
 
 def clients(**options):
@@ -31,8 +33,9 @@ def clients(**options):
 P256, RSA = clients(credential="p256"), clients(credential="rsa")
 FULL, RESUME = clients(connect="full"), clients(connect="resume")
 WORKLOADS = {
-    "key": Workload("key, kept connection"),
-    "certificate": Workload("certificate, kept connection", P256),
+    "key": Workload("key, kept connection", rate=5000),
+    "certificate": Workload("certificate, kept connection", P256, rate=5000),
+    "open": Workload("the same request on a route that asks for nobody", clients(path="/open"), 5000, ours_alone=True),
     "handshake": Workload("P-256 certificate, full TLS 1.3 handshake for each request", P256 + FULL, 150),
     "rsa-handshake": Workload("RSA-2048 certificate, full TLS 1.3 handshake for each request", RSA + FULL, 150),
     "resumed": Workload("P-256 certificate, resumed TLS 1.3 handshake for each request", P256 + RESUME, 300),
