@@ -10,6 +10,7 @@ mod audit;
 mod certificate;
 mod check;
 mod client;
+mod completions;
 mod demo;
 pub mod development;
 mod doctor;
@@ -20,6 +21,7 @@ mod history;
 mod init;
 mod key;
 mod login;
+mod man;
 mod observe;
 mod open;
 mod out;
@@ -109,6 +111,7 @@ enum Command {
     Check(check::Args),
     #[command(subcommand)]
     Client(client::Command),
+    Completions(completions::Args),
     Demo(demo::Args),
     Doctor(doctor::Args),
     Explain(explain::Args),
@@ -117,6 +120,7 @@ enum Command {
     Init(Box<init::Args>),
     #[command(subcommand)]
     Key(key::Command),
+    Man(man::Args),
     #[command(subcommand)]
     Observe(observe::Command),
     #[command(subcommand)]
@@ -151,6 +155,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Certificate(command) => certificate::run(command, globals, out_ref),
         Command::Check(args) => check::run(&args, globals, out_ref),
         Command::Client(command) => client::run(command, globals, out_ref),
+        Command::Completions(args) => completions::run(&args, globals, out_ref),
         Command::Demo(args) => demo::run(&args, globals, out_ref),
         Command::Doctor(args) => doctor::run(&args, globals, out_ref),
         Command::Explain(args) => explain::run(&args, globals, out_ref),
@@ -158,6 +163,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Health(args) => health::run(&args, globals, out_ref),
         Command::Init(args) => init::run(&args, globals, out_ref),
         Command::Key(command) => key::run(command, globals, out_ref),
+        Command::Man(args) => man::run(&args, globals, out_ref),
         Command::Observe(command) => observe::run(&command, globals, out_ref),
         Command::Phase(command) => phase::run(command, globals, out_ref),
         Command::Probe(args) => probe::run(&args, out_ref),

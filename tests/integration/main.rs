@@ -124,6 +124,8 @@ mod server_names;
 #[cfg(test)]
 mod several;
 #[cfg(test)]
+mod shell;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod signature;
