@@ -20,16 +20,20 @@ use crate::policy::{Asking, Silent};
 use crate::store::{Epoch, Store, StoreError, local};
 use crate::telemetry::Metrics;
 
-/// How often new sightings are written.
+/// How often new sightings are written, and how long the pause between may become where that is much work.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
-/// How often first uses of keys are written, which do not wait for that, at most.
+const FLUSH_REST_MOST: Duration = Duration::from_secs(30);
+/// How often it is looked at whether brownouts have spent their budgets.
+const BUDGETS_EVERY: Duration = Duration::from_secs(2);
+/// How often first uses of keys are written at most.
 const FIRST_USES_EVERY: Duration = Duration::from_millis(100);
 /// How often it is recorded what certificates say that were only named.
 const LEARN_EVERY: Duration = Duration::from_secs(2);
 /// How often clients are counted, by stage and as such that are left.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
-/// The pause after counting, at least, as many times as long: of a million clients it is no small work.
-const COUNT_REST: u32 = 50;
+/// The pause after counting and after writing, at least, as many times as long: of many clients it is
+/// no small work.
+const REST: u32 = 50;
 /// How often the sightings of other replicas are read: counts, stages and grace need them.
 const LOAD_EVERY: Duration = Duration::from_mins(1);
 /// How often the snapshot is written at least.
@@ -255,14 +259,18 @@ impl KeepSightings {
         self.directory.is_loaded() && self.directory.view().is_over(credential, now)
     }
 
+    /// Tells the store what does not wait; whether it took it.
+    async fn flush_urgent(&self) -> bool {
+        let store = self.store.as_ref();
+        let told = self.sightings.flush_urgent(store, clock::now().day());
+        Self::report(&told.await)
+    }
+
     /// Whether a rotated key is in use decides what the old one may still do, at every replica.
     async fn tell_first_uses(&self) {
         loop {
             self.sightings.first_use().await;
-            let told = self
-                .sightings
-                .flush_first_uses(self.store.as_ref(), clock::now().day());
-            Self::report(&told.await);
+            self.flush_urgent().await;
             tokio::time::sleep(FIRST_USES_EVERY).await;
         }
     }
@@ -324,13 +332,21 @@ impl KeepSightings {
     async fn keep(&self) {
         let mut load = tokio::time::interval(LOAD_EVERY);
         let mut flush = tokio::time::interval(FLUSH_EVERY);
+        let mut keep_budgets = tokio::time::interval(BUDGETS_EVERY);
         let mut count = tokio::time::interval(COUNT_EVERY);
         let mut spent = BTreeSet::new();
         loop {
             tokio::select! {
                 _ = load.tick() => self.load().await,
                 _ = flush.tick() => {
-                    let told = self.flush().await;
+                    let begun = clock::monotonic();
+                    if self.flush().await {
+                        let rest = begun.elapsed().saturating_mul(REST);
+                        flush.reset_after(rest.clamp(FLUSH_EVERY, FLUSH_REST_MOST));
+                    }
+                }
+                _ = keep_budgets.tick() => {
+                    let told = self.flush_urgent().await;
                     spent = self.keep_budgets(told, &spent).await;
                 }
                 _ = count.tick() => {
@@ -340,7 +356,7 @@ impl KeepSightings {
                     if let Err(error) = counted.await {
                         tracing::error!(%error, "clients cannot be counted");
                     }
-                    let rest = begun.elapsed().saturating_mul(COUNT_REST);
+                    let rest = begun.elapsed().saturating_mul(REST);
                     count.reset_after(rest.max(COUNT_EVERY));
                 }
             }

@@ -187,15 +187,16 @@ impl Sightings {
         self.first_use.notified().await;
     }
 
-    /// Tells the store of the credentials of which it knows no use; the rest is left to
-    /// [`Self::flush`], but for what that could not tell. Gives how many entries of the store were
-    /// damaged.
+    /// Tells the store what does not wait: of the credentials of which it knows no use, and how often
+    /// brownouts have refused. The rest is left to [`Self::flush`], but for what that could not tell.
+    /// Gives how many entries of the store were damaged.
     ///
     /// # Errors
     ///
     /// When the store did not take it.
-    pub async fn flush_first_uses(&self, store: &dyn Store, today: Day) -> Result<u64, StoreError> {
+    pub async fn flush_urgent(&self, store: &dyn Store, today: Day) -> Result<u64, StoreError> {
         let mut outbox = self.outbox.lock().await;
+        self.collect_spent(&mut outbox);
         let first = self.new_uses(UseCell::is_untold);
         self.tell(&mut outbox, (Vec::new(), first), store, today)
             .await
@@ -226,6 +227,10 @@ impl Sightings {
                 outbox.add(client, day, counts);
             }
         }
+        self.collect_spent(outbox);
+    }
+
+    fn collect_spent(&self, outbox: &mut Outbox) {
         for (phase, spending) in &self.spent.pin() {
             outbox.add_spent(*phase, spending.collect());
         }

@@ -198,7 +198,7 @@ fn one_client_in_a_retry_loop_spends_one_a_minute_and_several_spend_one_each() {
 }
 
 #[tokio::test]
-async fn the_first_use_of_a_key_is_told_at_once_and_the_rest_in_its_time() {
+async fn first_uses_of_keys_and_refusals_of_brownouts_do_not_wait_for_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let store = Embedded::open(&folder.path().join("keyferry.redb")).unwrap();
     let sightings = Sightings::default();
@@ -222,6 +222,7 @@ async fn the_first_use_of_a_key_is_told_at_once_and_the_rest_in_its_time() {
     let certificate = CredentialId::Certificate(crate::certificate::Fingerprint::of(b"a"));
     sightings.used(certificate, last(2));
     sightings.served(&client(), seen(None, Some(2)), TODAY.start());
+    sightings.spent(Epoch(7), &client(), TODAY.start());
     assert!(!woken().await);
 
     // However many they are, they wake once.
@@ -229,12 +230,13 @@ async fn the_first_use_of_a_key_is_told_at_once_and_the_rest_in_its_time() {
         sightings.used(credential, last(2));
     }
     assert!(woken().await && !woken().await);
-    let told = sightings.flush_first_uses(&store, TODAY).await;
+    let told = sightings.flush_urgent(&store, TODAY).await;
     assert_eq!(told.unwrap(), 0);
     for credential in [one, other] {
         assert_eq!(store.last_use(&credential).await.unwrap(), Some(last(2)));
     }
     assert_eq!(store.last_use(&told_elsewhere).await.unwrap(), None);
+    assert_eq!(sightings.refusals_told(Epoch(7)), 1);
     assert!(store.sightings().await.unwrap().entries.is_empty());
     sightings.used(one, last(3));
     assert!(!woken().await);
