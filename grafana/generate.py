@@ -37,7 +37,7 @@ def target(expression, legend="", instant=False, letter="A"):
         "range": not instant,
         "refId": letter,
     }
-    return asked | ({"format": "table", "instant": True} if instant else {})
+    return asked | ({"instant": True} if instant else {})
 
 
 def thresholds(limits):
@@ -61,8 +61,9 @@ def panel(kind, title, description, targets, unit, limits, width, height):
 
 
 def stat(title, description, expression, unit, limits=None, words=None, width=4):
-    """One number; `words` say what values mean: `{0: ("down", RED)}`."""
-    made = panel("stat", title, description, [target(expression)], unit, limits, width, 4)
+    """One number, as it is now: of a range, the last there was would stand when nobody is left to tell it.
+    `words` say what values mean: `{0: ("down", RED)}`."""
+    made = panel("stat", title, description, [target(expression, instant=True)], unit, limits, width, 4)
     defaults = made["fieldConfig"]["defaults"]
     if words:
         options = {str(value): {"text": text, "color": color} for value, (text, color) in words.items()}
@@ -70,7 +71,7 @@ def stat(title, description, expression, unit, limits=None, words=None, width=4)
     defaults["color"] = {"mode": "thresholds"}
     made["options"] = {
         "colorMode": "value",
-        "graphMode": "area",
+        "graphMode": "none",
         "justifyMode": "auto",
         "orientation": "auto",
         "textMode": "value",
@@ -111,7 +112,8 @@ def graph(title, description, unit, lines, stack=False, limits=None, colors=None
 
 def table(title, description, expression, unit, columns, limits=None, width=12, height=8):
     """One row a series, as it is now: `columns` are `{label: heading}`, in order; "Value" is the value."""
-    made = panel("table", title, description, [target(expression, instant=True)], unit, limits, width, height)
+    asked = target(expression, instant=True) | {"format": "table"}
+    made = panel("table", title, description, [asked], unit, limits, width, height)
     order = {name: at for at, name in enumerate(columns)}
     made["transformations"] = [
         {"id": "filterFieldsByName", "options": {"include": {"names": list(columns)}}},
