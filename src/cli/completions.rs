@@ -7,11 +7,14 @@ use clap_complete::Shell;
 
 use super::{Cli, Failure, Globals, Out};
 
+const WHERE: &str = "\
+bash: keyferry completions bash > /etc/bash_completion.d/keyferry
+zsh:  keyferry completions zsh > \"${fpath[1]}/_keyferry\"
+fish: keyferry completions fish > ~/.config/fish/completions/keyferry.fish";
+
 /// Print the script by which a shell completes the commands and their options
-///
-/// For bash: keyferry completions bash > /etc/bash_completion.d/keyferry. For zsh: keyferry completions
-/// zsh > "${fpath[1]}/_keyferry". For fish: keyferry completions fish > ~/.config/fish/completions/keyferry.fish
 #[derive(Debug, clap::Args)]
+#[command(after_help = WHERE)]
 pub(super) struct Args {
     /// The shell
     #[arg(value_enum)]

@@ -21,6 +21,7 @@ mod revocation;
 mod secrets;
 mod services;
 mod share;
+mod sightings;
 mod snapshots;
 mod staged;
 mod stages;
