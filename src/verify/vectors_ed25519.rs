@@ -4,6 +4,11 @@
 //!
 //! A change makes [`the_vectors_are_the_ones_in_the_file`] fail and leaves the new ones under `target`.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "a test that stops with a message is the point"
+)]
+
 use std::fs;
 use std::path::Path;
 
@@ -171,7 +176,7 @@ const EVIL: &[Change] = &[
     ("no byte", MISMATCH, |it| it.put("")),
     ("no padding", FORM, |it| { let text = BASE64_STANDARD.encode(it.bytes()); it.put(text.trim_end_matches('=')); }),
     ("the alphabet of URLs", FORM, |it| { let text = BASE64_URL_SAFE.encode(it.bytes()); assert!(text.contains(['-', '_'])); it.put(&text); }),
-    ("in hex", FORM, |it| { let text = hex::encode(it.bytes()); it.put(&text[1..]); }),
+    ("in hex", MISMATCH, |it| { let text = hex::encode(it.bytes()); it.put(&text); }),
     ("two signatures", HEADER, |it| { let twice = it.value(SIGNATURE).clone(); it.headers.push((SIGNATURE.to_owned(), twice)); }),
     ("a second label", FORM, |it| { let text = it.value(INPUT).clone(); *it.value(INPUT) = format!("{text}, {}", text.replacen("gw=", "gw2=", 1)); }),
     ("another label", FORM, |it| { it.edit(INPUT, "gw=", "gw2="); it.edit(SIGNATURE, "gw=", "gw2="); }),

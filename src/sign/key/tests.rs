@@ -200,7 +200,7 @@ fn a_key_is_read_from_what_openssl_makes_and_from_nothing_else() {
     for wrong in [
         "",
         public,
-        &private[..80],
+        private.trim_end().trim_end_matches('-'),
         &private.replace("MC4CAQ", "MC4CAg"),
     ] {
         assert_eq!(read(wrong).map(drop), Err(KeyFault::Private), "{wrong}");
