@@ -384,7 +384,11 @@ const CANNOT_START: [(&str, i32, &str); 10] = [
         "cannot be used with",
     ),
     ("8081 --secret a=good --backend a:1", 64, "IP:PORT"),
-    ("127.0.0.1:0 --secrets empty --backend a:1", 65, "there is no key"),
+    (
+        "127.0.0.1:0 --secrets empty --backend a:1",
+        65,
+        "there is no key",
+    ),
     (
         "127.0.0.1:0 --secret a=short --backend a:1",
         65,
