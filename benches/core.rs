@@ -34,6 +34,11 @@ use uuid::Uuid;
 use world::World;
 
 const TARGET: &str = "/v1/orders?limit=10";
+/// The example of RFC 9421 appendix B.1.4.
+const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF
+-----END PRIVATE KEY-----
+";
 
 fn main() -> Result<()> {
     let world = World::new()?;
@@ -90,7 +95,15 @@ fn admission(meter: &mut Meter, world: &World) -> Result<()> {
 /// `Signer::sign`, and `sign::Verifier::verify` as a backend runs it.
 fn signatures(meter: &mut Meter, world: &World) -> Result<()> {
     let secret = Secret::new((0..32).collect());
-    let key = SigningKey::new("orders-2026-11", &secret)?;
+    let shared = SigningKey::new("orders-2026-11", &secret)?;
+    let pem = Secret::new(PRIVATE_KEY.as_bytes().to_vec());
+    let private = SigningKey::ed25519("orders-2026-11", &pem)?;
+    signature(meter, world, shared, ["sign", "verify"])?;
+    signature(meter, world, private, ["sign/ed25519", "verify/ed25519"])
+}
+
+fn signature(meter: &mut Meter, world: &World, key: SigningKey, names: [&str; 2]) -> Result<()> {
+    let [sign, verify] = names;
     let signer = Signer::new(key.clone(), Names::default());
     let verifier = sign::Verifier::new(vec![key], Names::default());
     let permit = permit(world)?;
@@ -108,10 +121,10 @@ fn signatures(meter: &mut Meter, world: &World) -> Result<()> {
         .collect();
     verifier.verify(&message, &headers, world.now)?;
 
-    meter.measure("sign", || {
+    meter.measure(sign, || {
         signer.sign(black_box(&message), &permit, nonce, world.now)
     })?;
-    meter.measure("verify", || {
+    meter.measure(verify, || {
         verifier.verify(black_box(&message), &headers, world.now)
     })
 }

@@ -26,7 +26,7 @@ use keyferry::head::Head;
 use keyferry::identity::Freshness;
 use keyferry::key::{ApiKey, Format, KeyId, Pepper, Peppers};
 use keyferry::secret::Secret;
-use keyferry::sign::{self, Message, Names, Signer, SigningKey};
+use keyferry::sign::{self, Message, Names, Signer, SigningKey, VerifyingKey, jwks};
 use keyferry::store::backup::{Backup, Line, Secrets};
 use keyferry::store::{RecordKeys, Versioned};
 use keyferry::trace::{Began, Trace};
@@ -41,6 +41,9 @@ mod pki;
 #[path = "../../benches/core/world.rs"]
 mod world;
 
+/// The example of RFC 9421 appendix B.1.4.
+const PUBLIC_KEY: &[u8] = include_bytes!("../corpus/public_key/pem");
+
 static FORMAT: LazyLock<Format> = LazyLock::new(|| Format::new("kf", "live").expect("a format"));
 static PEPPERS: LazyLock<Peppers> =
     LazyLock::new(|| Peppers::new(Pepper::new(1, &Secret::new(vec![7; 32])), []));
@@ -53,7 +56,7 @@ static GOOD: LazyLock<pki::Issued> = LazyLock::new(|| pki::leaf("client-1").sign
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("admit", admit),
     ("api_key", api_key),
     ("backup", backup),
@@ -66,6 +69,7 @@ pub const TARGETS: [Target; 14] = [
     ("proxy_header", proxy_header),
     ("record", record),
     ("revocation_list", revocation_list),
+    ("public_key", public_key),
     ("signature", signature),
     ("snapshot", snapshot),
 ];
@@ -396,7 +400,8 @@ pub fn revocation_list(data: &[u8]) {
 pub fn signature(data: &[u8]) {
     static BACKEND: LazyLock<sign::Verifier> = LazyLock::new(|| {
         let key = SigningKey::new("orders", &Secret::new(vec![9; 32])).expect("a key");
-        sign::Verifier::new(vec![key], Names::default())
+        let public = VerifyingKey::ed25519("public", PUBLIC_KEY).expect("a key");
+        sign::Verifier::new([key.into(), public], Names::default())
     });
     let names = [
         "signature-input",
@@ -420,6 +425,23 @@ pub fn signature(data: &[u8]) {
     };
     let now = Timestamp::from_unix(1_795_419_000);
     assert!(BACKEND.verify(&message, &headers, now).is_err());
+}
+
+/// Public keys that a backend is given, in PEM or as a JWK set: what is taken comes back as it is.
+pub fn public_key(data: &[u8]) {
+    if let Ok(key) = VerifyingKey::ed25519("orders", data) {
+        let pem = key.to_pem().expect("a public key");
+        let again = VerifyingKey::ed25519("orders", pem.as_bytes()).expect("what we write");
+        assert!(again.is_same(&key));
+    }
+    if let Ok(keys) = jwks::read(data) {
+        let again = jwks::read(jwks::write(&keys).as_bytes()).expect("what we write");
+        assert!(again.len() == keys.len() && again.iter().zip(&keys).all(|(a, b)| a.is_same(b)));
+        assert!(SigningKey::new("orders", &Secret::new(data.to_vec())).is_err());
+    }
+    // A private key is never taken for a public one.
+    let private = SigningKey::ed25519("orders", &Secret::new(data.to_vec()));
+    assert!(private.is_err() || VerifyingKey::ed25519("orders", data).is_err());
 }
 
 /// A snapshot of the directory: what we did not seal does not open.

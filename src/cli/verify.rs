@@ -11,7 +11,7 @@ use http::header::HeaderName;
 
 use super::Failure;
 use crate::config::{Period, Shutdown};
-use crate::server::verify::{self, Place, Secrets, Settings, Then};
+use crate::server::verify::{self, Keys, Place, Settings, Then};
 use crate::sign::Names;
 use crate::upstream::{self, Protocol};
 use crate::verify::{Form, OpenPaths};
@@ -25,7 +25,7 @@ use crate::{server, telemetry};
 /// ends it when what is under way is done. See docs/VERIFY.md.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("then").required(true).args(["backend", "answer"]))]
-#[command(group = ArgGroup::new("secrets-of").required(true).multiple(true).args(["secret", "secrets"]))]
+#[command(group = ArgGroup::new("keys").required(true).multiple(true).args(["secret", "secrets", "public_key", "jwks"]))]
 pub(super) struct Args {
     /// Where requests come: an address, or unix:PATH (repeatable)
     #[arg(long, required = true, value_name = "IP:PORT")]
@@ -42,6 +42,12 @@ pub(super) struct Args {
     /// A folder in which every file is such a secret, and its name the key id (repeatable)
     #[arg(long, value_name = "FOLDER")]
     secrets: Vec<PathBuf>,
+    /// The public key to what the gateway signs with by ed25519, in PEM, and its key id (repeatable)
+    #[arg(long, value_name = "KEY_ID=FILE", value_parser = public_key)]
+    public_key: Vec<(String, PathBuf)>,
+    /// A JWK set with such keys, as the gateway publishes it (repeatable)
+    #[arg(long, value_name = "FILE")]
+    jwks: Vec<PathBuf>,
     /// A path, and all below it, that needs no signature as long as it claims no identity (repeatable)
     #[arg(long, value_name = "PATH", value_parser = path)]
     open: Vec<String>,
@@ -103,9 +109,11 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         listen: args.listen,
         telemetry: args.telemetry,
         then,
-        secrets: Secrets {
-            files: args.secret,
+        keys: Keys {
+            secrets: args.secret,
             folders: args.secrets,
+            public_keys: args.public_key,
+            key_sets: args.jwks,
         },
         names: names(args.header),
         open: OpenPaths::new(args.open),
@@ -118,7 +126,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         },
     };
     verify::run(&settings).map_err(|error| match error {
-        server::StartError::Secrets(error) => Failure::Data(error.to_string()),
+        server::StartError::Keys(error) => Failure::Data(error.to_string()),
         other => Failure::Unavailable(other.into()),
     })?;
     Ok(ExitCode::SUCCESS)
@@ -163,12 +171,23 @@ fn backend(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn secret(text: &str) -> Result<(String, PathBuf), String> {
-    match text.split_once('=') {
-        Some((key_id, file)) if !key_id.is_empty() && !file.is_empty() => {
-            Ok((key_id.to_owned(), file.into()))
-        }
-        _ => Err("expected KEY_ID=FILE, such as orders-2026-11=orders.key".to_owned()),
-    }
+    named_file(text).ok_or_else(|| "expected KEY_ID=FILE, such as orders-2026-11=orders.key".into())
+}
+
+fn public_key(text: &str) -> Result<(String, PathBuf), String> {
+    let wrong = || "expected KEY_ID=FILE, such as orders-2026-11=orders.public.pem".into();
+    named_file(text).ok_or_else(wrong)
+}
+
+pub(super) fn private_key(text: &str) -> Result<(String, PathBuf), String> {
+    let wrong = || "expected KEY_ID=FILE, such as orders-2026-11=orders.private.pem".into();
+    named_file(text).ok_or_else(wrong)
+}
+
+fn named_file(text: &str) -> Option<(String, PathBuf)> {
+    let (key_id, file) = text.split_once('=')?;
+    let is_whole = !key_id.is_empty() && !file.is_empty();
+    is_whole.then(|| (key_id.to_owned(), file.into()))
 }
 
 fn path(text: &str) -> Result<String, String> {

@@ -15,7 +15,7 @@ use crate::gateway;
 use crate::key::{Format, Peppers};
 use crate::policy::{Network, ServerNames};
 use crate::secret::SecretBytes;
-use crate::sign::{Names, SigningKey};
+use crate::sign::{Names, SigningKey, VerifyingKey};
 use crate::store::{RecordKeys, embedded, redis};
 use crate::trace;
 use crate::upstream::{self, Protocol};
@@ -179,6 +179,8 @@ pub struct Backend {
     pub read_timeout: Duration,
     /// There is one whenever a route that accepts credentials leads here.
     pub signing: Option<SigningKey>,
+    /// Public keys that are published beside its own.
+    pub also_published: Vec<VerifyingKey>,
     /// None for plain text.
     pub tls: Option<BackendTls>,
     /// None when only failing requests tell.

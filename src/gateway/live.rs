@@ -1,8 +1,10 @@
 //! What of the gateway is replaced while it runs: one value, so that nobody sees half of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderValue;
 
 use super::{FirstSights, Refusal, SelfService};
@@ -12,7 +14,7 @@ use crate::head::{Head, Malformed};
 use crate::key::Peppers;
 use crate::observe::Observations;
 use crate::policy::{Asking, Observing, Route, Routes};
-use crate::sign::{Names, Signer};
+use crate::sign::{Names, Signer, VerifyingKey, jwks};
 use crate::telemetry::RouteMetrics;
 use crate::trace;
 use crate::upstream::Backend;
@@ -27,6 +29,8 @@ pub struct Live {
     pub backends: Vec<Arc<Backend>>,
     /// What signs requests to each of them; none where no route carries an identity.
     pub signers: Vec<Option<Signer>>,
+    /// The public keys of those that check signatures by such.
+    pub key_sets: KeySets,
     /// Where clients are asked for certificates.
     pub asking: Arc<Asking>,
     /// Who is believed to forward the certificates of clients.
@@ -59,6 +63,36 @@ pub struct Live {
     pub observing: Option<Observing>,
     /// What was observed.
     pub observations: Arc<Observations>,
+}
+
+/// The public keys of each backend that checks signatures by such, as they are published.
+#[derive(Debug, Default)]
+pub struct KeySets {
+    sets: BTreeMap<String, Bytes>,
+    waiting: Vec<String>,
+}
+
+impl KeySets {
+    /// Adds those of `backend`: what it is signed with, and what is published beside it.
+    pub fn add(&mut self, backend: &str, current: &VerifyingKey, beside: &[VerifyingKey]) {
+        if current.public().is_some() {
+            let set = jwks::write(std::iter::once(current).chain(beside));
+            self.sets.insert(backend.to_owned(), set.into());
+            self.waiting
+                .extend(beside.iter().map(|key| key.id().to_owned()));
+        }
+    }
+
+    /// The JWK set of `backend`.
+    pub(super) fn of(&self, backend: &str) -> Option<Bytes> {
+        self.sets.get(backend).cloned()
+    }
+
+    /// The key ids of those that are published and not signed with.
+    #[must_use]
+    pub fn waiting(&self) -> &[String] {
+        &self.waiting
+    }
 }
 
 impl Live {

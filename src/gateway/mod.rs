@@ -40,7 +40,7 @@ pub use app::{App, Proxy};
 pub use code::Code;
 pub use exchange::Exchange;
 pub use front::{begin_counting, forget_fronts};
-pub use live::Live;
+pub use live::{KeySets, Live};
 pub use notice::link_to_keys;
 pub use overload::{Bounds, Limited, PerClient, TooMany};
 pub use plain::ATTEMPTS;

@@ -79,7 +79,7 @@ pub(super) async fn answer(
     send(session, head, body.into(), exchange).await
 }
 
-/// Sends an answer of ours: never cached, never sniffed, with the request's id.
+/// Sends an answer of ours: never cached unless it says so, never sniffed, with the request's id.
 ///
 /// # Errors
 ///
@@ -90,7 +90,9 @@ pub(super) async fn send(
     body: Bytes,
     exchange: &Exchange,
 ) -> pingora::Result<()> {
-    head.insert_header(CACHE_CONTROL, "no-store")?;
+    if !head.headers.contains_key(CACHE_CONTROL) {
+        head.insert_header(CACHE_CONTROL, "no-store")?;
+    }
     head.insert_header("X-Content-Type-Options", "nosniff")?;
     let names = &exchange.live.names;
     head.insert_header(names.request_id.clone(), exchange.request_id.as_str())?;

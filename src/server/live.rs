@@ -232,7 +232,9 @@ impl Live {
         let keys = keys.map(|key| ("record_key", key.to_string(), Some(key) == record_key));
         let signers = parts.signers.iter().flatten();
         let signers = signers.map(|signer| ("signing", signer.key().id().to_owned(), true));
-        peppers.chain(keys).chain(signers).collect()
+        let waiting = parts.key_sets.waiting().iter();
+        let waiting = waiting.map(|key_id| ("signing", key_id.clone(), false));
+        peppers.chain(keys).chain(signers).chain(waiting).collect()
     }
 
     /// Shows which secrets are known, now that they are no longer those `before`.

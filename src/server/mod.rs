@@ -101,7 +101,7 @@ pub enum StartError {
     NotReady,
     /// Nobody would be believed.
     #[error(transparent)]
-    Secrets(#[from] verify::NotUsable),
+    Keys(#[from] verify::NotUsable),
     /// Two metrics have one name.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),

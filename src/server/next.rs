@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::config::{self, Backend as BackendConfig, Config};
 use crate::directory::Directory;
-use crate::gateway::{self, FirstSights, SelfService, link_to_keys};
+use crate::gateway::{self, FirstSights, KeySets, SelfService, link_to_keys};
 use crate::observe::Observations;
 use crate::policy::{Asking, Observing, Routes};
 use crate::sign::Signer;
@@ -52,6 +52,7 @@ pub(super) fn parts(
         routes,
         backends,
         signers: config.backends.iter().map(signer).collect(),
+        key_sets: key_sets(&config.backends),
         fronts: Arc::clone(&config.fronts),
         peppers: config.keys.peppers.clone(),
         keys_per_client: config.keys.per_client,
@@ -71,6 +72,16 @@ pub(super) fn parts(
         observations: observations(config.observe.as_ref(), running),
         observing: config.observe.clone(),
     })
+}
+
+fn key_sets(backends: &[BackendConfig]) -> KeySets {
+    let mut sets = KeySets::default();
+    for backend in backends {
+        if let Some(key) = &backend.signing {
+            sets.add(&backend.name, &key.verifying(), &backend.also_published);
+        }
+    }
+    sets
 }
 
 /// Looks for the addresses of the backends that are new.

@@ -48,4 +48,26 @@ mod tests {
             "pxcQw6G3AjtMBQjwo8XzkZf/bws5LelbaMk5rGIGtE8="
         );
     }
+
+    /// RFC 9421 appendix B.2.6, "Signing a Request using ed25519"; the key is that of B.1.4.
+    #[test]
+    fn s1_the_vector_of_the_rfc_for_ed25519_comes_out_to_the_bit() {
+        let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF\n-----END PRIVATE KEY-----\n";
+        let mut base = Base::default();
+        base.line("date", "Tue, 20 Apr 2021 02:07:55 GMT");
+        base.line("@method", "POST");
+        base.line("@path", "/foo");
+        base.line("@authority", "example.com");
+        base.line("content-type", "application/json");
+        base.line("content-length", "18");
+        let base = base.end(
+            r#"("date" "@method" "@path" "@authority" "content-type" "content-length");created=1618884473;keyid="test-key-ed25519""#,
+        );
+        let key = crate::secret::Secret::new(key.as_bytes().to_vec());
+        let key = crate::sign::SigningKey::ed25519("test-key-ed25519", &key).unwrap();
+        assert_eq!(
+            key.sign(&base),
+            "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw=="
+        );
+    }
 }

@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use super::signer::Covered;
-use super::{Message, Names, SignError, Signed, Signer, SigningKey};
+use super::{Algorithm, Message, Names, SignError, Signed, Signer, SigningKey};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -15,22 +15,27 @@ const KEY_ID: &str = "01800000000070008000000000000000";
 
 /// The secret that it is signed with. Everybody can read it here, so no backend may believe it.
 const SECRET: &[u8] = b"a secret that everybody knows, so that it is none";
+/// The same as a private key for Ed25519.
+const SEED: &[u8; 32] = b"a seed that everybody knows, hm!";
 
 /// The headers of an identity that nobody vouches for, in the form that the gateway gives them, with
-/// the signature of a stranger under the key id `key_id`. With them it can be tried whether a backend
-/// checks what [`super::Verifier`] does: none may accept them.
+/// the signature of a stranger by this algorithm under the key id `key_id`. With them it can be tried
+/// whether a backend checks what [`super::Verifier`] does: none may accept them.
 ///
 /// # Errors
 ///
 /// [`SignError`] when `key_id` or the message cannot stand in a signature.
 pub fn forged(
-    key_id: &str,
+    (key_id, algorithm): (&str, Algorithm),
     names: &Names,
     message: &Message<'_>,
     now: Timestamp,
 ) -> Result<Signed, SignError> {
-    let key = SigningKey::new(key_id, &Secret::new(SECRET.to_vec()))?;
-    tried(&key, names, message, now)
+    let key = match algorithm {
+        Algorithm::HmacSha256 => SigningKey::new(key_id, &Secret::new(SECRET.to_vec())),
+        Algorithm::Ed25519 => SigningKey::of_seed(key_id, SEED),
+    };
+    tried(&key?, names, message, now)
 }
 
 /// The same, signed with `key`, which a backend may have: to try whether it notices what is altered
@@ -51,4 +56,26 @@ pub fn tried(
         scopes: None,
     };
     Signer::new(key.clone(), names.clone()).sign_as(message, &nobody, Uuid::now_v7(), now)
+}
+
+/// As what a public key is mistaken for a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confused {
+    /// The text of its file.
+    Pem,
+    /// Its 32 bytes.
+    Bytes,
+}
+
+/// A key by which somebody signs who knows the public key of `key` alone, and its id: HMAC, and what
+/// is public as the secret. A check that goes by `alg` of the request believes it. None when `key` has
+/// nothing public.
+#[must_use]
+pub fn confused(key: &SigningKey, with: Confused) -> Option<SigningKey> {
+    let public = key.verifying();
+    let secret = match with {
+        Confused::Pem => public.to_pem()?.into_bytes(),
+        Confused::Bytes => public.public()?.to_vec(),
+    };
+    Some(SigningKey::shared(key.id().to_owned(), &secret))
 }

@@ -2,18 +2,15 @@
 
 use std::fmt::Write as _;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
-use hmac::{Hmac, Mac};
 use http::header::{HeaderName, HeaderValue};
-use sha2::Sha256;
 use uuid::Uuid;
 
 use super::base::Base;
-use super::{ALGORITHM, LABEL, LIFETIME, Names, TAG, header};
+use super::key::{Algorithm, KeyFault, SigningKey};
+use super::{LABEL, LIFETIME, Names, TAG, header};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, Scope};
 use crate::policy::Permit;
-use crate::secret::SecretBytes;
 
 /// The request as it will be sent, after every rewriting.
 #[derive(Clone, Copy, Debug)]
@@ -30,66 +27,12 @@ pub struct Message<'a> {
     pub content_digest: Option<&'a str>,
 }
 
-/// A secret shared with a backend, and its public name.
-#[derive(Clone)]
-pub struct SigningKey {
-    id: String,
-    state: Hmac<Sha256>,
-}
-
-impl SigningKey {
-    /// The secret known to the backend as `id`: 1 to 64 characters of `A-Za-z0-9._-`.
-    ///
-    /// # Errors
-    ///
-    /// [`SignError::KeyId`] for another id.
-    pub fn new(id: &str, secret: &SecretBytes) -> Result<Self, SignError> {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        if !(1..=64).contains(&id.len()) || !id.bytes().all(fits) {
-            return Err(SignError::KeyId);
-        }
-        Ok(Self {
-            id: id.to_owned(),
-            state: crate::key::keyed(secret.expose()),
-        })
-    }
-
-    /// Its public name.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Whether `next` has the same name and another secret.
-    #[must_use]
-    pub fn is_renewed_by(&self, next: &Self) -> bool {
-        self.id == next.id && !crate::key::is_same_key(&self.state, &next.state)
-    }
-
-    /// Whether `other` has the same name and the same secret.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.id == other.id && crate::key::is_same_key(&self.state, &other.state)
-    }
-
-    pub(super) fn mac(&self, base: &str) -> Hmac<Sha256> {
-        let mut mac = self.state.clone();
-        mac.update(base.as_bytes());
-        mac
-    }
-}
-
-impl std::fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SigningKey({}, [redacted])", self.id)
-    }
-}
-
 /// Why a request cannot be signed. It is not forwarded then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
-    /// The id would not stand in a header.
-    #[error("a signing key id is 1 to 64 characters of A-Z a-z 0-9 . _ -")]
-    KeyId,
+    /// The key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFault),
     /// A value cannot stand in a header or in the signature base.
     #[error("the request's {0} cannot be signed")]
     Value(&'static str),
@@ -173,11 +116,11 @@ impl Signer {
             created,
             expires,
             nonce: nonce.hyphenated().encode_lower(&mut text),
-            key_id: &self.key.id,
+            algorithm: self.key.algorithm(),
+            key_id: self.key.id(),
         };
         let (base, parameters) = base(message, caller, &window, &self.names)?;
-        let mac = self.key.mac(&base).finalize().into_bytes();
-        let signature = [LABEL, "=:", &BASE64_STANDARD.encode(mac), ":"].concat();
+        let signature = [LABEL, "=:", &self.key.sign(&base), ":"].concat();
         let input = [LABEL, "=", &parameters].concat();
 
         let names = &self.names;
@@ -227,6 +170,7 @@ pub(super) struct Window<'a> {
     pub(super) created: i64,
     pub(super) expires: i64,
     pub(super) nonce: &'a str,
+    pub(super) algorithm: Algorithm,
     pub(super) key_id: &'a str,
 }
 
@@ -272,11 +216,13 @@ pub(super) fn base(
         created,
         expires,
         nonce,
+        algorithm,
         key_id,
     } = window;
+    let algorithm = algorithm.as_str();
     let _ = write!(
         parameters,
-        ");created={created};expires={expires};nonce=\"{nonce}\";alg=\"{ALGORITHM}\";keyid=\"{key_id}\";tag=\"{TAG}\""
+        ");created={created};expires={expires};nonce=\"{nonce}\";alg=\"{algorithm}\";keyid=\"{key_id}\";tag=\"{TAG}\""
     );
     Ok((base.end(&parameters), parameters))
 }

@@ -1,13 +1,13 @@
 //! Checking a signature, as a backend should: exactly the one form that the signer makes.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use hmac::Mac;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use sfv::{BareItem, Dictionary, InnerList, ListEntry, Parser};
 
-use super::signer::{Covered, SigningKey, Window, base};
-use super::{ALGORITHM, LABEL, LIFETIME, Message, Names, TAG, header};
+use super::key::{Algorithm, VerifyingKey};
+use super::signer::{Covered, Window, base};
+use super::{LABEL, LIFETIME, Message, Names, TAG, header};
 use crate::client::ClientId;
 use crate::clock::Timestamp;
 use crate::key::KeyId;
@@ -19,7 +19,7 @@ const SKEW: i64 = 5;
 #[derive(Clone, Debug)]
 pub struct Verifier {
     names: Names,
-    keys: Vec<SigningKey>,
+    keys: Vec<VerifyingKey>,
 }
 
 /// What a good signature says.
@@ -37,8 +37,9 @@ pub struct Vouched {
     pub until: i64,
 }
 
-/// A signature in short: a part of its MAC, which is different for every nonce. Whoever has no secret
-/// can make none that is believed, so none of his choice.
+/// A signature in short: the first bytes of its MAC, or of R where it is one by Ed25519. Either is
+/// different for every nonce. Whoever has no secret can make none that is believed, so none of his
+/// choice, and of one that is good no second one with another mark ([`VerifyingKey`] takes one form).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mark(u64);
 
@@ -56,6 +57,9 @@ pub enum Invalid {
     /// A header is missing, stands twice, or is not text.
     #[error("the header {0:?} must be there exactly once")]
     Header(&'static str),
+    /// Signed in another way than its key is meant for.
+    #[error("the signature's algorithm is not that of its key")]
+    Algorithm,
     /// `Signature-Input` or `Signature` is not one of ours.
     #[error("the signature has not the form that the gateway gives it")]
     Form,
@@ -73,7 +77,8 @@ pub enum Invalid {
 impl Verifier {
     /// Believes signatures by `keys`, in headers called `names`.
     #[must_use]
-    pub const fn new(keys: Vec<SigningKey>, names: Names) -> Self {
+    pub fn new<K: Into<VerifyingKey>>(keys: impl IntoIterator<Item = K>, names: Names) -> Self {
+        let keys = keys.into_iter().map(Into::into).collect();
         Self { names, keys }
     }
 
@@ -101,6 +106,7 @@ impl Verifier {
             created: claimed.created,
             expires: claimed.expires,
             nonce: &claimed.nonce,
+            algorithm: claimed.algorithm,
             key_id: &claimed.key_id,
         };
         let caller = Covered {
@@ -126,10 +132,14 @@ impl Verifier {
             .iter()
             .find(|key| key.id() == claimed.key_id)
             .ok_or(Invalid::UnknownKey)?;
-        let mac = mac_of(signature)?;
-        key.mac(&base)
-            .verify_slice(&mac)
-            .map_err(|_| Invalid::Mismatch)?;
+        // The key says how it is checked, and never the request.
+        if key.algorithm() != claimed.algorithm {
+            return Err(Invalid::Algorithm);
+        }
+        let signature = bytes_of(signature)?;
+        if !key.fits(&base, &signature) {
+            return Err(Invalid::Mismatch);
+        }
 
         let (created, expires, now) = (claimed.created, claimed.expires, now.as_unix());
         let lasts = expires.saturating_sub(created);
@@ -147,14 +157,19 @@ impl Verifier {
             client,
             key_id,
             signed_with: claimed.key_id,
-            mark: Mark(mac.first_chunk().copied().map_or(0, u64::from_le_bytes)),
+            mark: Mark(
+                signature
+                    .first_chunk()
+                    .copied()
+                    .map_or(0, u64::from_le_bytes),
+            ),
             until: expires.saturating_add(SKEW),
         })
     }
 
     /// The names of the keys that it believes.
     pub fn key_ids(&self) -> impl Iterator<Item = &str> {
-        self.keys.iter().map(SigningKey::id)
+        self.keys.iter().map(VerifyingKey::id)
     }
 
     /// Whether `other` believes the same keys.
@@ -162,7 +177,7 @@ impl Verifier {
     pub fn believes_like(&self, other: &Self) -> bool {
         self.keys.len() == other.keys.len() && { self.keys.iter() }
             .zip(&other.keys)
-            .all(|(ours, theirs)| ours.is_same(theirs))
+            .all(|(ours, theirs)| ours.id() == theirs.id() && ours.is_same(theirs))
     }
 
     /// What the headers are called.
@@ -177,6 +192,7 @@ struct Claimed {
     created: i64,
     expires: i64,
     nonce: String,
+    algorithm: Algorithm,
     key_id: String,
 }
 
@@ -194,20 +210,20 @@ impl Claimed {
             Some(BareItem::String(value)) => Ok(value.as_str()),
             _ => Err(Invalid::Form),
         };
-        let ours = dictionary.len() == 1 && string("alg")? == ALGORITHM && string("tag")? == TAG;
-        if !ours {
+        if dictionary.len() != 1 || string("tag")? != TAG {
             return Err(Invalid::Form);
         }
         Ok(Self {
             created: integer("created")?,
             expires: integer("expires")?,
             nonce: string("nonce")?.to_owned(),
+            algorithm: Algorithm::named(string("alg")?).ok_or(Invalid::Form)?,
             key_id: string("keyid")?.to_owned(),
         })
     }
 }
 
-fn mac_of(signature: &str) -> Result<Vec<u8>, Invalid> {
+fn bytes_of(signature: &str) -> Result<Vec<u8>, Invalid> {
     let text = signature
         .strip_prefix(LABEL)
         .and_then(|rest| rest.strip_prefix("=:"))

@@ -198,7 +198,7 @@ impl Metrics {
             reload_success: make.register(IntGauge::with_opts(opts("reload_success", "1 while the gateway runs with its configuration as it was last read; 0 when that was not taken over."))?)?,
             reload_timestamp: make.register(IntGauge::with_opts(opts("reload_timestamp_seconds", "When the configuration was last taken over, at the start or later."))?)?,
             tls_certificate_not_after: make.gauges("tls_certificate_not_after_timestamp_seconds", "When the listener's own certificate ends, by the first name in it.", &["server_name"])?,
-            secret_current: make.gauges("secret_current", "The peppers, record keys and signing secrets that are known here: 1 for the one that is used now, 0 for one that is only accepted.", &["kind", "name"])?,
+            secret_current: make.gauges("secret_current", "The peppers, record keys and signing keys that are known here: 1 for the one that is used now, 0 for one that is only accepted or published.", &["kind", "name"])?,
             store_up: make.register(IntGauge::with_opts(opts("store_up", "1 while the store answers."))?)?,
             store_epoch: make.register(IntGauge::with_opts(opts("store_epoch", "The last change that is known here."))?)?,
             store_epoch_regressions: make.register(IntCounter::with_opts(opts("store_epoch_regressions_total", "How often the store was found to have lost changes, or to have another history."))?)?,

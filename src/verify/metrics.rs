@@ -45,14 +45,14 @@ impl Metrics {
         let none: [&str; 0] = [];
         #[rustfmt::skip]
         let metrics = Self {
-            passed: make.counters("verify_passed_total", "Requests that were let through, by the key id of the secret that they were signed with.", &["secret"])?,
+            passed: make.counters("verify_passed_total", "Requests that were let through, by the key id of what they were signed with.", &["secret"])?,
             refused: make.counters("verify_refused_total", "Requests that were not, by reason.", &["reason"])?,
             remembered: make.gauges("verify_signatures_remembered", "Signatures that are refused when they come again.", &none)?.with_label_values(&none),
             connections: make.gauges("verify_connections", "Connections that are open.", &none)?.with_label_values(&none),
             connections_rejected: make.counters("verify_connections_rejected_total", "Connections that were closed at once, since there were as many as there may be.", &none)?.with_label_values(&none),
             backend_seconds: make.histograms("verify_backend_seconds", "From sending a request to the backend to the head of its answer.", &none)?.with_label_values(&none),
             backend_failures: make.counters("verify_backend_failures_total", "Attempts to reach the backend that failed.", &none)?.with_label_values(&none),
-            secrets_current: make.gauges("verify_secrets_current", "1 while the secrets are those of the files; 0 when these cannot be used as they are now.", &none)?.with_label_values(&none),
+            secrets_current: make.gauges("verify_secrets_current", "1 while secrets and public keys are those of the files; 0 when these cannot be used as they are now.", &none)?.with_label_values(&none),
             draining: make.gauges("verify_draining", "1 once it was asked to stop.", &none)?.with_label_values(&none),
             registry: registry.clone(),
         };

@@ -66,7 +66,8 @@ struct Document<'a> {
 
 const THROUGH: &str = "call the API through the gateway; whoever runs it looks for this request_id in the log of the verifier";
 const ONE_WAY: &str = "send the request that you mean, in one form";
-const SECRETS: &str = "give the verifier the secret that the gateway signs with, under the same key id ([[backend]] signing)";
+const SECRETS: &str = "give the verifier the secret that the gateway signs with, or the public key to it, under the same key id ([[backend]] signing)";
+const ALGORITHM: &str = "give a new key a key id of its own, and the verifier the key of that name: a secret for hmac-sha256, a public key for ed25519";
 
 impl Refusal {
     /// Every reason, for metrics.
@@ -116,6 +117,7 @@ impl Refusal {
             ),
             Self::Invalid(Invalid::Header(_)) => (401, "signature_header", THROUGH),
             Self::Invalid(Invalid::Form) => (401, "signature_malformed", THROUGH),
+            Self::Invalid(Invalid::Algorithm) => (401, "signature_malformed", ALGORITHM),
             Self::Invalid(Invalid::UnknownKey) => (401, "signature_key_unknown", SECRETS),
             Self::Invalid(Invalid::Time) => (
                 401,

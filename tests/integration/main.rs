@@ -34,6 +34,8 @@ mod demo;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod ed25519;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod enrolment;

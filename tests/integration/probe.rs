@@ -50,7 +50,13 @@ fn a_backend_that_believes_everything_is_told_so() {
     let backend = Backend::start();
     let (all, status, errors) = probe(backend.address(), None, &[]);
     assert_eq!(status, 1, "{errors}");
-    let strangers = ["unsigned", "claimed", "underscored", "stranger"];
+    let strangers = [
+        "unsigned",
+        "claimed",
+        "underscored",
+        "stranger",
+        "stranger-ed25519",
+    ];
     assert_eq!(of(&all, "believed"), strangers);
     assert!(errors.contains("--secret"), "{errors}");
     let seen = backend.requests();
@@ -63,7 +69,7 @@ fn a_backend_that_believes_everything_is_told_so() {
             .all(|it| it.method == "GET" && it.header("user-agent") == "keyferry-probe")
     );
     let (all, status, _) = probe(backend.address(), Some(&secret("echo")), &[]);
-    assert_eq!((of(&all, "believed").len(), all.len(), status), (15, 15, 1));
+    assert_eq!((of(&all, "believed").len(), all.len(), status), (16, 16, 1));
 }
 
 #[test]
@@ -76,7 +82,7 @@ fn behind_the_verifier_nothing_is_believed() {
         (0, vec!["good".to_owned()]),
         "{errors} {all:#?}"
     );
-    assert_eq!(of(&all, "refused").len(), 14);
+    assert_eq!(of(&all, "refused").len(), 15);
     // One replayed request was good the first time, and so was the control.
     assert_eq!(backend.requests().len(), 2);
 }
@@ -125,5 +131,5 @@ fn what_tells_nothing_is_not_taken_for_safe() {
     // Nobody is there.
     let [gone] = free_addresses();
     let (all, status, _) = probe(gone, None, &[]);
-    assert_eq!((status, of(&all, "unclear").len()), (1, 4));
+    assert_eq!((status, of(&all, "unclear").len()), (1, 5));
 }

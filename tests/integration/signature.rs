@@ -29,7 +29,11 @@ fn signing_key(id: &str, backend: &str) -> SigningKey {
 }
 
 /// The program's own verdict on a recorded request, at `now`.
-fn verdict_of(verifier: &Verifier, request: &Recorded, now: Timestamp) -> Result<(), Invalid> {
+pub(super) fn verdict_of(
+    verifier: &Verifier,
+    request: &Recorded,
+    now: Timestamp,
+) -> Result<(), Invalid> {
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
         headers.append(

@@ -185,7 +185,7 @@ fn s9_secrets_are_swapped_without_a_restart() {
             scene
                 .verify
                 .log()
-                .contains(&format!("\"secrets\":\"{name}\""))
+                .contains(&format!("\"keys\":\"{name}\""))
                 .then_some(())
         });
         assert_eq!(ask(), 200);
@@ -384,7 +384,11 @@ const CANNOT_START: [(&str, i32, &str); 10] = [
         "cannot be used with",
     ),
     ("8081 --secret a=good --backend a:1", 64, "IP:PORT"),
-    ("127.0.0.1:0 --secrets empty --backend a:1", 65, "no secret"),
+    (
+        "127.0.0.1:0 --secrets empty --backend a:1",
+        65,
+        "there is no key",
+    ),
     (
         "127.0.0.1:0 --secret a=short --backend a:1",
         65,
@@ -399,7 +403,7 @@ const CANNOT_START: [(&str, i32, &str); 10] = [
     (
         "127.0.0.1:0 --secret a=good --secret a=good --backend a:1",
         65,
-        "two secrets",
+        "two keys",
     ),
 ];
 

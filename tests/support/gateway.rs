@@ -111,7 +111,8 @@ impl Builder<'_> {
             .route("/", "echo", "either")
     }
 
-    /// Adds a backend with further settings; name, address and signing are added to them.
+    /// Adds a backend with further settings; name and address are added to them, and signing where it is
+    /// not among them.
     pub(crate) fn backend_like(self, name: &str, address: SocketAddr, mut entry: Table) -> Self {
         let file = format!("{name}.secret");
         let builder = self.file(&file, secret(name));
@@ -121,7 +122,9 @@ impl Builder<'_> {
             .into_iter();
         entry.insert("name".to_owned(), name.into());
         entry.insert("addresses".to_owned(), vec![address.to_string()].into());
-        entry.insert("signing".to_owned(), Value::Table(signing.collect()));
+        entry
+            .entry("signing")
+            .or_insert_with(|| Value::Table(signing.collect()));
         builder.push("backend", entry)
     }
 

@@ -1,10 +1,12 @@
 //! Whether a backend may believe a request: a verifier of our signature (PROTOCOL 3, RFC 9421)
 //! that shares no code with the program, and two that are not ours at all.
 
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::backend::Recorded;
@@ -76,12 +78,49 @@ pub(crate) fn verify_in_node(request: &Recorded, secret: &[u8]) -> Result<(), St
     verify_elsewhere("verify_signature.mjs", request, secret)
 }
 
-fn verify_elsewhere(script: &str, request: &Recorded, secret: &[u8]) -> Result<(), String> {
-    let verdict = python::run(
+/// Where a JWK set is: its URL, the port at this machine, and the authority of that server.
+pub(crate) type KeySet<'a> = (&'a str, u16, &'a Path);
+
+/// Checks one by Ed25519 with that library, and the key that `PyJWT` fetches.
+///
+/// # Errors
+///
+/// What that library says is wrong.
+pub(crate) fn verify_by_set_in_python(request: &Recorded, set: KeySet<'_>) -> Result<(), String> {
+    verify_by_set("verify_public.py", request, set)
+}
+
+/// The same with the library of npm, and the key as Node reads it.
+///
+/// # Errors
+///
+/// What that library says is wrong.
+pub(crate) fn verify_by_set_in_node(request: &Recorded, set: KeySet<'_>) -> Result<(), String> {
+    verify_by_set("verify_public.mjs", request, set)
+}
+
+fn verify_by_set(
+    script: &str,
+    request: &Recorded,
+    (url, port, authority): KeySet<'_>,
+) -> Result<(), String> {
+    let set = json!({ "url": url, "port": port, "authority": authority });
+    said(
         script,
-        &json!({ "request": request, "secret_hex": hex::encode(secret), "covered": COVERED }),
-    );
-    match verdict["error"].as_str() {
+        &json!({ "request": request, "set": set, "covered": COVERED }),
+    )
+}
+
+fn verify_elsewhere(script: &str, request: &Recorded, secret: &[u8]) -> Result<(), String> {
+    let secret = hex::encode(secret);
+    said(
+        script,
+        &json!({ "request": request, "secret_hex": secret, "covered": COVERED }),
+    )
+}
+
+fn said(script: &str, given: &Value) -> Result<(), String> {
+    match python::run(script, given)["error"].as_str() {
         None => Ok(()),
         Some(error) => Err(error.to_owned()),
     }

@@ -14,7 +14,7 @@ use crate::certificate::Facts;
 use crate::clock::{self, Timestamp};
 use crate::config::{Backend, Config};
 use crate::policy::{Accept, HostPattern, Route};
-use crate::sign::{self, Message, Names};
+use crate::sign::{self, Algorithm, Message, Names};
 use crate::tls::x509::X509;
 use crate::upstream::Settings;
 use crate::upstream::probe::{self, Answer};
@@ -42,6 +42,8 @@ struct Question {
     host: String,
     path: String,
     key_id: String,
+    /// By which the gateway signs there.
+    algorithm: Algorithm,
     names: Names,
 }
 
@@ -112,10 +114,12 @@ fn question(
         HostPattern::Exact(host) => host.clone(),
         HostPattern::Any => backend.addresses.first()?.host().to_owned(),
     };
+    let key = backend.signing.as_ref()?;
     Some(Question {
         host,
         path: path.unwrap_or(&route.path).to_owned(),
-        key_id: backend.signing.as_ref()?.id().to_owned(),
+        key_id: key.id().to_owned(),
+        algorithm: key.algorithm(),
         names: config.headers.names.clone(),
     })
 }
@@ -202,7 +206,8 @@ impl Question {
         };
         // The key id is one of the configuration, and so fits; without headers the question is
         // harmless all the more.
-        let headers = sign::forged(&self.key_id, &self.names, &message, clock::now());
+        let key = (&*self.key_id, self.algorithm);
+        let headers = sign::forged(key, &self.names, &message, clock::now());
         let headers = headers.into_iter().flat_map(sign::Signed::into_headers);
         let is_sent = |(name, _): &(http::HeaderName, _)| {
             let is_signature =
@@ -290,6 +295,7 @@ mod tests {
             host: "api.example.com".to_owned(),
             path: "/v1".to_owned(),
             key_id: "orders".to_owned(),
+            algorithm: Algorithm::default(),
             names: Names::default(),
         };
         let outcome = |status| refusal(Check::BackendUnsigned, &question, &status).outcome;

@@ -3,7 +3,7 @@
 use http::header::{HeaderName, HeaderValue};
 
 use crate::clock::{self, Timestamp};
-use crate::sign::{self, Message, Names, SignError, SigningKey};
+use crate::sign::{self, Algorithm, Confused, Message, Names, SignError, SigningKey};
 
 /// A name and a value, for each header line.
 pub(super) type Headers = Vec<(HeaderName, HeaderValue)>;
@@ -20,6 +20,7 @@ pub(super) enum Attack {
     Claimed,
     Underscored,
     Stranger,
+    StrangersKey,
     /// What is right, as the control.
     Good,
     Replayed,
@@ -32,9 +33,11 @@ pub(super) enum Attack {
     Scopes,
     Twice,
     Disguised,
+    PublicPem,
+    PublicBytes,
 }
 
-/// A request, and with which secret it is signed.
+/// A request, and with which key it is signed.
 pub(super) struct Target<'a> {
     pub(super) host: &'a str,
     pub(super) path: &'a str,
@@ -46,12 +49,15 @@ pub(super) struct Target<'a> {
 
 impl Attack {
     /// Those for which nobody needs a secret.
-    pub(super) const OF_STRANGERS: [Self; 4] = [
+    pub(super) const OF_STRANGERS: [Self; 5] = [
         Self::Unsigned,
         Self::Claimed,
         Self::Underscored,
         Self::Stranger,
+        Self::StrangersKey,
     ];
+    /// Those of somebody who knows the public key of a backend that has one.
+    pub(super) const OF_CONFUSION: [Self; 2] = [Self::PublicPem, Self::PublicBytes];
     /// Those of somebody who reads along behind the gateway; they take a good signature to begin with.
     pub(super) const OF_READERS: [Self; 10] = [
         Self::Replayed,
@@ -76,6 +82,10 @@ impl Attack {
                 "X_Key_Id and X_Client_Id without a signature",
             ),
             Self::Stranger => ("stranger", "a signature with another secret"),
+            Self::StrangersKey => (
+                "stranger-ed25519",
+                "a signature with another private key, by ed25519",
+            ),
             Self::Good => ("good", "as the gateway signs; must be believed"),
             Self::Replayed => ("replayed", "a good request for the second time"),
             Self::Expired => ("expired", "signed ten minutes ago"),
@@ -90,6 +100,14 @@ impl Attack {
                 "a second X-Client-Id beside the one that was signed",
             ),
             Self::Disguised => ("disguised", "X_Client_Id beside the one that was signed"),
+            Self::PublicPem => (
+                "public-key-as-secret",
+                "hmac-sha256 with the public key's file as the secret",
+            ),
+            Self::PublicBytes => (
+                "public-bytes-as-secret",
+                "hmac-sha256 with the public key's 32 bytes as the secret",
+            ),
         }
     }
 
@@ -101,9 +119,10 @@ impl Attack {
             Self::Unsigned => Vec::new(),
             Self::Claimed => target.claims(now)?,
             Self::Underscored => underscored(target.claims(now)?),
-            Self::Stranger => target.strangers(now)?,
+            Self::Stranger => target.strangers(Algorithm::HmacSha256, now)?,
+            Self::StrangersKey => target.strangers(Algorithm::Ed25519, now)?,
             _ => {
-                let Some(key) = &target.key else {
+                let Some(key) = self.key(target) else {
                     return Ok(None);
                 };
                 let (message, seconds) = match self {
@@ -115,10 +134,20 @@ impl Attack {
                     _ => (as_it_is, 0),
                 };
                 let at = Timestamp::from_unix(now.as_unix().saturating_add(seconds));
-                let signed = sign::tried(key, &target.names, &message, at)?;
+                let signed = sign::tried(&key, &target.names, &message, at)?;
                 self.altered(signed.into_headers().collect(), &target.names)
             }
         }))
+    }
+
+    /// What it is signed with, when that is known.
+    fn key(self, target: &Target<'_>) -> Option<SigningKey> {
+        let key = target.key.as_ref()?;
+        match self {
+            Self::PublicPem => sign::confused(key, Confused::Pem),
+            Self::PublicBytes => sign::confused(key, Confused::Bytes),
+            _ => Some(key.clone()),
+        }
     }
 
     /// What is changed of what was signed.
@@ -154,15 +183,15 @@ impl Target<'_> {
         }
     }
 
-    /// With a secret that everybody knows, under the key id of the right one where that is given.
-    fn strangers(&self, now: Timestamp) -> Result<Headers, SignError> {
+    /// With a key that everybody knows, under the key id of the right one where that is given.
+    fn strangers(&self, by: Algorithm, now: Timestamp) -> Result<Headers, SignError> {
         let key_id = self.key.as_ref().map_or("stranger", SigningKey::id);
-        let signed = sign::forged(key_id, &self.names, &self.message(), now)?;
+        let signed = sign::forged((key_id, by), &self.names, &self.message(), now)?;
         Ok(signed.into_headers().collect())
     }
 
     fn claims(&self, now: Timestamp) -> Result<Headers, SignError> {
-        let mut headers = self.strangers(now)?;
+        let mut headers = self.strangers(Algorithm::default(), now)?;
         let signature = [sign::header::SIGNATURE, sign::header::SIGNATURE_INPUT];
         headers.retain(|(name, _)| !signature.contains(name));
         Ok(headers)

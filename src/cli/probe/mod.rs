@@ -13,9 +13,10 @@ use http::Uri;
 use http::header::HeaderName;
 use serde::Serialize;
 
-use super::verify::{Which, header, names, secret};
+use super::verify::{Which, header, names, private_key, secret};
 use super::{Failure, Out};
-use crate::server::verify::Secrets;
+use crate::server::verify::signing_key;
+use crate::sign::{Algorithm, SigningKey};
 use crate::upstream::probe::{self, Question};
 use crate::upstream::{Protocol, Settings, Tls};
 use attack::{Attack, Target};
@@ -27,8 +28,8 @@ const CONNECTING: Duration = Duration::from_secs(5);
 /// Attack a backend of your own as the outside would, and say what it believed
 ///
 /// Name a path that needs an identity. Only GET is sent, in the name of a client that there is not.
-/// Without --secret it tries what strangers can; with it, also what somebody can who reads along behind
-/// the gateway. Ends with status 0 only when all of it was refused, with 401 or 403.
+/// Without --secret or --private-key it tries what strangers can; with one of them, also what somebody
+/// can who reads along behind the gateway. Ends with status 0 only when all of it was refused, with 401 or 403.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The backend, and a path there that needs an identity, as `http://127.0.0.1:8080/v1/orders`
@@ -37,6 +38,9 @@ pub(super) struct Args {
     /// The secret that the gateway signs with for this backend, and its key id
     #[arg(long, value_name = "KEY_ID=FILE", value_parser = secret)]
     secret: Option<(String, PathBuf)>,
+    /// The same where it signs by ed25519: its private key in PEM
+    #[arg(long, value_name = "KEY_ID=FILE", value_parser = private_key, conflicts_with = "secret")]
+    private_key: Option<(String, PathBuf)>,
     /// The host that clients ask for [default: the URL's]
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
@@ -85,11 +89,11 @@ pub(super) fn run(args: &Args, out: &mut Out) -> Result<ExitCode, Failure> {
     let is_lost = control.is_some_and(|control| control.verdict != Verdict::Believed);
     out.show(&tried, text(&tried))?;
     if is_lost {
-        let why = "the good request was not believed, so the others tell nothing: see that path, host and secret are right";
+        let why = "the good request was not believed, so the others tell nothing: see that path, host and key are right";
         return Err(Failure::Refused(why.to_owned()));
     }
     if control.is_none() {
-        out.note("Tried as a stranger; with --secret KEY_ID=FILE also as one who reads along.");
+        out.note("Tried as a stranger; with --secret or --private-key KEY_ID=FILE also as one who reads along.");
     }
     Ok(ExitCode::from(u8::from(!is_safe)))
 }
@@ -102,9 +106,12 @@ async fn try_all(
 ) -> Result<Vec<Tried>, Failure> {
     let mut all = Vec::new();
     let mut attacks = Attack::OF_STRANGERS.to_vec();
-    if target.key.is_some() {
+    if let Some(key) = &target.key {
         attacks.insert(0, Attack::Good);
         attacks.extend(Attack::OF_READERS);
+        if key.algorithm() == Algorithm::Ed25519 {
+            attacks.extend(Attack::OF_CONFUSION);
+        }
     }
     for attack in attacks {
         let headers = attack.headers(target);
@@ -154,27 +161,23 @@ fn text(tried: &[Tried]) -> String {
 
 impl Args {
     fn target(&self) -> Result<Target<'_>, Failure> {
-        let key = match &self.secret {
-            None => None,
-            Some(file) => {
-                let secrets = Secrets {
-                    files: vec![file.clone()],
-                    folders: Vec::new(),
-                };
-                secrets
-                    .read()
-                    .map_err(|error| Failure::Data(error.to_string()))?
-                    .pop()
-            }
-        };
         let authority = self.url.authority().map(http::uri::Authority::as_str);
         Ok(Target {
             host: self.host.as_deref().or(authority).unwrap_or_default(),
             path: self.url.path(),
             query: self.url.query(),
             names: names(self.header.iter().cloned()),
-            key,
+            key: self.key()?,
         })
+    }
+
+    fn key(&self) -> Result<Option<SigningKey>, Failure> {
+        let secret = { self.secret.iter() }.map(|named| (named, Algorithm::HmacSha256));
+        let private = { self.private_key.iter() }.map(|named| (named, Algorithm::Ed25519));
+        let read = secret.chain(private).next();
+        read.map(|((key_id, file), algorithm)| signing_key(key_id, file, algorithm))
+            .transpose()
+            .map_err(|error| Failure::Data(error.to_string()))
     }
 
     fn settings(&self) -> Result<Settings, Failure> {

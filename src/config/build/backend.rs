@@ -3,12 +3,11 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::{Builder, Built, Noted, all, text};
+use super::{Builder, Built, all, signing, text};
 use crate::config::file;
 use crate::config::problem::KeyPath;
 use crate::config::settings::{Address, Backend, BackendTls, HealthCheck, Pem, ServerCertificate};
 use crate::policy::Accept;
-use crate::sign::SigningKey;
 
 impl Builder<'_> {
     pub(super) fn backends(
@@ -19,14 +18,14 @@ impl Builder<'_> {
         let at = KeyPath::top("backend");
         let write = "write a table [[backend]] with name and addresses";
         let typed = self.some(&at, typed, write)?;
-        let (mut names, mut key_ids) = (Vec::new(), Vec::new());
+        let (mut names, mut keys) = (Vec::new(), signing::Known::default());
         all(typed.into_iter().enumerate().map(|(index, typed)| {
             let at = at.index(index);
             let signed = typed
                 .name
                 .as_ref()
                 .and_then(|name| signing_route(name, routes));
-            let signing = self.signing(&at.key("signing"), typed.signing, signed, &mut key_ids);
+            let signing = self.signing(&at.key("signing"), typed.signing, signed, &mut keys);
             let name = self.name(&at, typed.name, &mut names);
             let addresses = self.addresses(
                 &at.key("addresses"),
@@ -39,13 +38,15 @@ impl Builder<'_> {
             let health_check = typed
                 .health_check
                 .map(|check| self.health_check(&at.key("health_check"), check));
+            let (signing, also_published) = signing?;
             Ok(Backend {
                 name: name?,
                 addresses: addresses?,
                 protocol: typed.protocol,
                 connect_timeout: typed.connect_timeout.as_duration(),
                 read_timeout: typed.read_timeout.as_duration(),
-                signing: signing?,
+                signing,
+                also_published,
                 tls: tls.transpose()?,
                 health_check: health_check.transpose()?,
             })
@@ -71,49 +72,6 @@ impl Builder<'_> {
                 self.problem_in(at, index, wrong, write)
             })
         }))
-    }
-
-    /// The secret; `signed` is the route that needs one.
-    fn signing(
-        &mut self,
-        at: &KeyPath,
-        typed: Option<file::Signing>,
-        signed: Option<&str>,
-        key_ids: &mut Vec<String>,
-    ) -> Built<Option<SigningKey>> {
-        let Some(typed) = typed else {
-            return match signed {
-                Some(_) if self.document.is_pruned(at) => Err(Noted(())),
-                Some(route) => {
-                    let wrong = format!("missing, and route {route:?} leads identities here");
-                    let write = r#"write signing = { key_id = "…", secret_file = "…" }"#;
-                    Err(self.problem(at, wrong, write))
-                }
-                None => Ok(None),
-            };
-        };
-        let id_at = at.key("key_id");
-        let key_id = self.required(&id_at, typed.key_id, r#"write key_id = "…""#);
-        if let Ok(key_id) = &key_id {
-            if key_ids.contains(key_id) {
-                let wrong = format!("{key_id:?} is taken already");
-                self.problem(&id_at, wrong, "give every backend a key id of its own");
-            }
-            key_ids.push(key_id.clone());
-        }
-        let secret_at = at.key("secret_file");
-        let write = "name a file with at least 32 secret bytes";
-        let secret = self
-            .required(&secret_at, typed.secret_file.as_deref(), write)
-            .and_then(|path| self.secret(&secret_at, path));
-        let key_id = key_id?;
-        match SigningKey::new(&key_id, &secret?) {
-            Ok(key) => Ok(Some(key)),
-            Err(fault) => {
-                let wrong = format!("{key_id:?} is not a key id");
-                Err(self.problem(&id_at, wrong, fault.to_string()))
-            }
-        }
     }
 
     pub(super) fn backend_tls(

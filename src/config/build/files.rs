@@ -167,7 +167,7 @@ impl Builder<'_> {
     }
 
     /// The contents of a file that only its owner, and its group for reading, may touch.
-    fn private(&mut self, at: &KeyPath, path: &Path) -> Built<Vec<u8>> {
+    pub(super) fn private(&mut self, at: &KeyPath, path: &Path) -> Built<Vec<u8>> {
         let Read {
             contents, metadata, ..
         } = self.read(at, path, true)?;

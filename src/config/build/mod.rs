@@ -18,6 +18,7 @@ mod observe;
 mod redis;
 mod route;
 mod shutdown;
+mod signing;
 mod store;
 mod telemetry;
 mod text;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::period::Period;
 use crate::policy::Accept;
+use crate::sign::Algorithm;
 use crate::upstream::Protocol;
 
 /// A service behind the gateway. Requests go to its addresses in turn.
@@ -29,8 +30,8 @@ pub struct Backend {
     /// How long the backend may be silent.
     #[serde(default = "Period::seconds::<60>")]
     pub read_timeout: Period,
-    /// The secret that the identity is signed with. Needed by every backend that a route with
-    /// credentials leads to.
+    /// What the identity is signed with. Needed by every backend that a route with credentials leads
+    /// to.
     pub signing: Option<Signing>,
     /// TLS to the backend. Without it, plain text.
     pub tls: Option<ClientTls>,
@@ -38,17 +39,39 @@ pub struct Backend {
     pub health_check: Option<HealthCheck>,
 }
 
-/// The secret that the identity is signed with, for the backend to check: docs/SIGNATURE.md.
+/// What the identity is signed with, for the backend to check: docs/SIGNATURE.md.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Signing {
-    /// The name by which the backend finds the secret: 1 to 64 characters of A-Z a-z 0-9 . _ - that
-    /// no other backend has. A new secret needs a new name.
+    /// The name by which the backend finds the secret or the public key: 1 to 64 characters of A-Z a-z
+    /// 0-9 . _ - that no other backend has. A new one needs a new name.
     #[schemars(required, regex(pattern = "^[A-Za-z0-9._-]{1,64}$"))]
     pub key_id: Option<String>,
-    /// The secret, another for every backend.
-    #[schemars(required, extend("x-type" = "secret file"))]
+    /// How it is signed.
+    #[serde(default)]
+    pub algorithm: Algorithm,
+    /// The secret for "hmac-sha256", another for every backend.
+    #[schemars(extend("x-type" = "secret file"))]
     pub secret_file: Option<PathBuf>,
+    /// PEM: the private key for "ed25519", another for every backend.
+    #[schemars(extend("x-type" = "file with a private key"))]
+    pub private_key_file: Option<PathBuf>,
+    /// Public keys that stand beside this one's in the JWK set of the backend: the next one before it is
+    /// used, and the last one for as long as its signatures are good.
+    #[serde(default)]
+    pub also_published: Vec<Published>,
+}
+
+/// A public key that is published and not signed with.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// Its name, which no other key has.
+    #[schemars(required, regex(pattern = "^[A-Za-z0-9._-]{1,64}$"))]
+    pub key_id: Option<String>,
+    /// PEM: the public key.
+    #[schemars(required, extend("x-type" = "file"))]
+    pub public_key_file: Option<PathBuf>,
 }
 
 /// TLS to a server, of which the gateway is a client.

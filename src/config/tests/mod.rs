@@ -17,6 +17,7 @@ mod redis;
 mod reference;
 mod secrets;
 mod shipped;
+mod signing;
 mod tracing;
 
 /// A folder with every file that `MINIMAL` names, and more.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
-use http::header::{CONTENT_TYPE, HeaderName, ORIGIN};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, ORIGIN};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde::Serialize;
@@ -25,6 +25,7 @@ use crate::head::{Head, Malformed};
 use crate::identity::{Caller, Identity, Purpose};
 use crate::key::IdempotencyToken;
 use crate::policy::{Accept, Denial};
+use crate::sign::jwks;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -33,6 +34,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const TRIES: usize = 4;
 /// No call has a longer body.
 const LONGEST_BODY: usize = 1024;
+/// For how long a JWK set is kept by whoever fetched it.
+const KEYS_KEPT: &str = "public, max-age=300";
 /// How long a body may take.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
 
@@ -101,6 +104,7 @@ pub(super) async fn serve(
     let segments: Vec<&str> = resource.split('/').collect();
     match (segments.as_slice(), head.method) {
         (["problems", reason], &Method::GET | &Method::HEAD) => documentation(reason),
+        (["jwks", backend], &Method::GET | &Method::HEAD) => key_set(&live, backend),
         (["whoami"], &Method::GET | &Method::HEAD) => whoami::answer(&call, exchange).await,
         (["explain"], &Method::GET | &Method::HEAD) => explain::answer(&call, exchange.now),
         (["key"], &Method::POST) => claim::answer(&call, exchange).await,
@@ -109,7 +113,7 @@ pub(super) async fn serve(
         (["keys", id], &Method::DELETE) => keys::revoke(&call, id, exchange).await,
         (["key"] | ["key", "rotate"], _) => Err(Refusal::MethodNotAllowed("POST")),
         (["keys", _], _) => Err(Refusal::MethodNotAllowed("DELETE")),
-        (["explain" | "whoami" | "keys"] | ["problems", _], _) => {
+        (["explain" | "whoami" | "keys"] | ["problems" | "jwks", _], _) => {
             Err(Refusal::MethodNotAllowed("GET, HEAD"))
         }
         _ => Err(Refusal::ResourceNotFound),
@@ -208,6 +212,17 @@ fn documentation(reason: &str) -> Result<Answer, Refusal> {
         head,
         body: Bytes::from_static(text.as_bytes()),
     })
+}
+
+/// The public keys by which `backend` checks signatures, for anybody: they are no secret. Each backend
+/// has a set of its own, so that it believes no signature that was made for another.
+fn key_set(live: &Live, backend: &str) -> Result<Answer, Refusal> {
+    let set = live.key_sets.of(backend).ok_or(Refusal::ResourceNotFound)?;
+    let mut answer = answered(200, jwks::MEDIA_TYPE, set)?;
+    let head = &mut answer.head;
+    head.insert_header(CACHE_CONTROL, KEYS_KEPT)
+        .map_err(|_| CANNOT_ANSWER)?;
+    Ok(answer)
 }
 
 fn json(status: u16, body: &impl Serialize) -> Result<Answer, Refusal> {

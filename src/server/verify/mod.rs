@@ -2,7 +2,7 @@
 
 mod entrance;
 mod health;
-mod secrets;
+mod keys;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use pingora::services::listening::Service;
 use prometheus::{IntCounterVec, Opts};
 use tokio::sync::watch;
 
-pub use secrets::{NotUsable, Secrets};
+pub use keys::{Keys, NotUsable, signing_key};
 
 use super::balancers::Balancers;
 use super::handover::Taken;
@@ -40,7 +40,7 @@ use crate::verify::{
     Answering, App, Form, Guard, Metrics, OpenPaths, Patience, Proxy, Seen, Unread,
 };
 use entrance::Entrance;
-use secrets::Follow;
+use keys::Follow;
 
 /// As the gateway sends it, and a little more: it adds headers to what it takes.
 const LARGEST_HEAD: Limits = Limits {
@@ -98,8 +98,8 @@ pub struct Settings {
     pub telemetry: Option<SocketAddr>,
     /// What becomes of good ones.
     pub then: Then,
-    /// Where the secrets are.
-    pub secrets: Secrets,
+    /// Where the keys are.
+    pub keys: Keys,
     /// What the headers are called.
     pub names: Names,
     /// Where no signature is asked for.
@@ -134,8 +134,8 @@ pub fn run(settings: &Settings) -> Result<(), StartError> {
     if let Some(address) = settings.telemetry {
         services.small("telemetry", Health(metrics), address);
     }
-    let follow = Follow::new(settings.secrets.clone(), Arc::clone(&guard));
-    services.last("secrets", follow);
+    let follow = Follow::new(settings.keys.clone(), Arc::clone(&guard));
+    services.last("keys", follow);
     match &settings.then {
         Then::Pass(backend) => {
             let app = proxy(&mut services, &guard, backend)?;
@@ -149,7 +149,7 @@ pub fn run(settings: &Settings) -> Result<(), StartError> {
     tracing::info!(
         listen = list(settings.listen.iter().map(ToString::to_string)),
         then = %settings.then,
-        secrets = list(guard.verifier.load().key_ids().map(str::to_owned)),
+        keys = list(guard.verifier.load().key_ids().map(str::to_owned)),
         version = env!("CARGO_PKG_VERSION"),
         "starting"
     );
@@ -170,7 +170,7 @@ impl Settings {
 }
 
 fn guard(settings: &Settings, metrics: &Metrics) -> Result<Guard, NotUsable> {
-    let keys = settings.secrets.read()?;
+    let keys = settings.keys.read()?;
     let verifier = Verifier::new(keys, settings.names.clone());
     let seen = || Seen::new(settings.remember, metrics.remembered.clone());
     Ok(Guard {

@@ -1,0 +1,280 @@
+//! `keyferry verify`, `probe` and `doctor` with public keys, and whether a private one is shown anywhere.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use keyferry::clock;
+use keyferry::sign::header::Names;
+use keyferry::sign::{Confused, Message, Verifier, confused, jwks, tried};
+use openssl::pkey::PKey;
+use serde_json::Value as Json;
+
+use super::{Pair, Scene, sign_with, signing};
+use crate::signature::verdict_of;
+use crate::support::backend::{Backend, Belief, Recorded};
+use crate::support::gateway::Gateway;
+use crate::support::verify::{Verify, bytes, send};
+use crate::support::wait_for;
+use crate::support::world::{HOST, World};
+
+fn file(world: &World, name: &str, text: &str, mode: u32) -> String {
+    let path = world.path(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    path.display().to_string()
+}
+
+/// S6: `keyferry verify` by the published set, before a backend that believes everything.
+#[test]
+fn s6_behind_the_verifier_only_what_the_private_key_signed_arrives() {
+    let scene = Scene::new();
+    let set = file(
+        &scene.world,
+        "jwks.json",
+        &scene.set_of("echo").to_string(),
+        0o644,
+    );
+    let inner = Backend::start();
+    let verify = Verify::before(inner.address(), &[], &["--jwks", &set]);
+    let said = |request: &Recorded| {
+        let said = send(verify.address(), &bytes(request, ""));
+        (said.status, said.reason())
+    };
+    let good = scene.recorded();
+    assert_eq!(said(&good), (200, String::new()));
+    assert_eq!(said(&good), (401, "signature_replayed".to_owned()));
+    assert_eq!(
+        inner.last().header("x-client-id"),
+        good.header("x-client-id")
+    );
+
+    // By HMAC with what everybody knows, as the probe does it; the same backend believes it alone.
+    for (how, secret) in [
+        (Confused::Pem, scene.key.public.clone().into_bytes()),
+        (
+            Confused::Bytes,
+            scene.key.verifying("echo").public().unwrap().to_vec(),
+        ),
+    ] {
+        let key = confused(&scene.key.signing("echo"), how).unwrap();
+        let naive = Verifier::new([key.clone()], Names::default());
+        let mut forged = good.clone();
+        let message = Message {
+            method: "POST",
+            authority: good.header("host"),
+            path: "/v1/orders",
+            query: Some("limit=10&a=b"),
+            content_digest: Some(good.header("content-digest")),
+        };
+        let made = tried(&key, &Names::default(), &message, clock::now());
+        for (name, value) in made.unwrap().into_headers() {
+            let fields = forged.headers.iter_mut();
+            let mut fields = fields.filter(|(found, _)| found.eq_ignore_ascii_case(name.as_str()));
+            value
+                .to_str()
+                .unwrap()
+                .clone_into(&mut fields.next().unwrap().1);
+        }
+        assert_eq!(verdict_of(&naive, &forged, clock::now()), Ok(()), "{how:?}");
+        let believing = Backend::believing(Belief::SignedWith(secret));
+        assert_eq!(
+            send(believing.address(), &bytes(&forged, "")).status,
+            200,
+            "{how:?}"
+        );
+        assert_eq!(
+            said(&forged),
+            (401, "signature_malformed".to_owned()),
+            "{how:?}"
+        );
+    }
+    assert_eq!(inner.requests().len(), 1);
+}
+
+/// What a verifier is not to be started with.
+#[test]
+fn s6_a_verifier_takes_no_published_key_for_a_secret_and_no_private_one_for_public() {
+    let (world, key) = (World::new(), Pair::new());
+    let set = jwks::write([&key.verifying("echo")]);
+    let with_d = set.replace("\"kid\"", "\"d\":\"AAAA\",\"kid\"");
+    let public = file(&world, "public.pem", &key.public, 0o644);
+    let open = file(&world, "open.pem", &key.public, 0o666);
+    let private = file(&world, "private.pem", &key.private, 0o600);
+    let [as_secret, set_as_secret] = [("a", &key.public), ("b", &set)]
+        .map(|(name, text)| format!("echo={}", file(&world, name, text, 0o600)));
+    let private_set = file(&world, "private.json", &with_d, 0o644);
+    let [set, empty] = [("set.json", &*set), ("empty.json", r#"{"keys":[]}"#)]
+        .map(|(name, text)| file(&world, name, text, 0o644));
+    let named = |file: &str| format!("echo={file}");
+    for (options, why) in [
+        (vec!["--secret", &as_secret], "no secret that only two know"),
+        (
+            vec!["--secret", &set_as_secret],
+            "no secret that only two know",
+        ),
+        (
+            vec!["--public-key", &named(&private)],
+            "no public key for Ed25519",
+        ),
+        (
+            vec!["--public-key", &named(&open)],
+            "can be changed by others (mode 0666)",
+        ),
+        (
+            vec!["--jwks", &private_set],
+            "is a private one, which only the gateway may have",
+        ),
+        (vec!["--jwks", &public], "no JWK set"),
+        (vec!["--jwks", &empty], "there is no key"),
+        (
+            vec!["--jwks", &set, "--public-key", &named(&public)],
+            "two keys have the key id \"echo\"",
+        ),
+        (vec![], "--secret"),
+    ] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+        program.args([
+            "verify",
+            "--listen",
+            "127.0.0.1:0",
+            "--backend",
+            "127.0.0.1:9",
+        ]);
+        let output = program.args(&options).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains(why),
+            "{options:?}: {said}"
+        );
+        assert!(!said.contains("PRIVATE KEY"), "{said}");
+    }
+}
+
+/// Sets change beside a running verifier, as its secrets do.
+#[test]
+fn s9_a_verifier_takes_another_set_over_and_keeps_the_last_good_one() {
+    let scene = Scene::new();
+    let path = file(
+        &scene.world,
+        "jwks.json",
+        &scene.set_of("echo").to_string(),
+        0o644,
+    );
+    let other = jwks::write([&Pair::new().verifying("other")]);
+    let inner = Backend::start();
+    let verify = Verify::before(inner.address(), &[], &["--jwks", &path]);
+    let status = || send(verify.address(), &bytes(&scene.recorded(), "")).status;
+    let current = || verify.metric("keyferry_verify_secrets_current ") > 0.5;
+    let wait = |what: &str, is_so: &dyn Fn() -> bool| {
+        wait_for(what, || is_so().then_some(()));
+    };
+    assert_eq!(status(), 200);
+    fs::write(&path, "{").unwrap();
+    wait("the broken file to be noticed", &|| !current());
+    assert_eq!(status(), 200);
+    fs::write(&path, other).unwrap();
+    wait("the other set to be taken over", &|| {
+        current() && status() == 401
+    });
+}
+
+/// What `keyferry probe` finds of a check that takes the public key for a secret, and of one that does not.
+#[test]
+fn a_probe_with_the_private_key_finds_a_check_that_takes_the_public_one_for_a_secret() {
+    let (world, key, inner) = (World::new(), Pair::new(), Backend::start());
+    let private = format!("echo={}", file(&world, "private.pem", &key.private, 0o600));
+    let public = format!("echo={}", file(&world, "public.pem", &key.public, 0o644));
+    let verify = Verify::before(inner.address(), &[], &["--public-key", &public]);
+    let naive = Backend::believing(Belief::SignedWith(key.public.clone().into_bytes()));
+    let probe = |at: std::net::SocketAddr| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+        program.args([
+            "probe",
+            &format!("http://{at}/v1/orders?a=b"),
+            "--output",
+            "json",
+        ]);
+        program.args(["--host", HOST, "--private-key", &private]);
+        let output = program.output().unwrap();
+        let all: Json = serde_json::from_slice(&output.stdout).expect("JSON");
+        let believed = all.as_array().unwrap().iter();
+        let believed = believed.filter(|one| one["verdict"] == "believed");
+        let believed: Vec<_> = believed.map(|one| one["attack"].to_string()).collect();
+        (
+            output.status.code(),
+            all.as_array().unwrap().len(),
+            believed,
+        )
+    };
+    assert_eq!(
+        probe(verify.address()),
+        (Some(0), 18, vec!["\"good\"".to_owned()])
+    );
+    let (status, _, believed) = probe(naive.address());
+    assert_eq!(
+        (status, believed),
+        (Some(1), vec!["\"public-key-as-secret\"".to_owned()])
+    );
+}
+
+/// Doctor signs as the gateway would there, with a key that everybody knows.
+#[test]
+fn doctor_tries_a_strangers_signature_of_the_backends_algorithm() {
+    let (world, key, inner) = (World::new(), Pair::new(), Backend::start());
+    let public = format!("echo={}", file(&world, "public.pem", &key.public, 0o644));
+    let verify = Verify::before(inner.address(), &[], &["--public-key", &public]);
+    let signed = Backend::believing(Belief::Signed);
+    for (address, outcome) in [(verify.address(), "ok"), (signed.address(), "warning")] {
+        let mut entry = toml::toml! { protocol = "http1" };
+        entry.insert("signing".to_owned(), signing("echo", &[]).into());
+        let setup = Gateway::builder(&world)
+            .file("echo.pem", &key.private)
+            .backend_like("echo", address, entry)
+            .route("/v1/orders", "echo", "either")
+            .write();
+        let told = setup.cli(&["doctor", "--output", "json"]).json();
+        let findings = told["findings"].as_array().unwrap();
+        let forged = findings.iter().find(|one| one["check"] == "backend_forged");
+        assert_eq!(
+            forged.expect("the check")["outcome"],
+            outcome,
+            "{findings:#?}"
+        );
+    }
+    let asked = signed.requests();
+    let inputs = asked
+        .iter()
+        .filter_map(|it| it.all("signature-input").first().copied());
+    let inputs: Vec<_> = inputs.collect();
+    assert!(!inputs.is_empty() && inputs.iter().all(|it| it.contains(";alg=\"ed25519\";")));
+}
+
+/// K17: nor is the private key found in any output.
+#[test]
+fn k17_no_private_key_is_found_in_any_output() {
+    let scene = Scene::new();
+    let body = scene.key.private.lines().nth(1).unwrap().to_owned();
+    let der = PKey::private_key_from_pem(scene.key.private.as_bytes()).unwrap();
+    let seed = hex::encode(der.raw_private_key().unwrap());
+    let forms = [body.get(20..60).unwrap(), &*seed];
+    let found = |text: &str| forms.iter().any(|form| text.contains(form));
+    assert!(found(&scene.key.private));
+    let gateway = &scene.gateway;
+    let request = scene.recorded();
+    sign_with(gateway, "echo", &[]);
+    let commands = [&["check"][..], &["reload", "--output", "json"], &["doctor"]];
+    let told = commands.map(|command| {
+        let told = gateway.cli(command);
+        told.output + &told.errors
+    });
+    for text in [
+        gateway.log(),
+        gateway.metrics(),
+        scene.set_of("echo").to_string(),
+        format!("{request:?}"),
+        told.concat(),
+    ] {
+        assert!(!text.is_empty() && !found(&text), "{text}");
+    }
+}
