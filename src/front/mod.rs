@@ -5,6 +5,7 @@
 //! other; that the client holds the key to it is only [asserted](crate::credential::Assurance).
 //! Whatever else carries such headers is no front, and its headers count for nothing.
 
+mod asked;
 mod format;
 mod pem;
 mod signed;
@@ -18,6 +19,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use subtle::ConstantTimeEq as _;
 
+pub use asked::{Form, Unclear};
 pub use format::{Format, Unreadable};
 pub use signed::FRONT_SIGNATURE;
 
