@@ -306,6 +306,7 @@ pub fn forwarded(data: &[u8]) {
                 format,
                 may_claim: false,
                 client_address: None,
+                asks: None,
             };
             (Fronts::new(vec![front]), header)
         });
@@ -330,6 +331,7 @@ pub fn forwarded(data: &[u8]) {
         sent: None,
         told: None,
         head: &head,
+        is_question: false,
     };
     let now = Timestamp::from_unix(pki::now());
     let Brought::By(believed) = fronts.brought(arrival, now) else {
