@@ -310,6 +310,7 @@ pub fn forwarded(data: &[u8]) {
                 format,
                 may_claim: false,
                 client_address: None,
+                asks: None,
             };
             (Fronts::new(vec![front]), header)
         });
@@ -334,6 +335,7 @@ pub fn forwarded(data: &[u8]) {
         sent: None,
         told: None,
         head: &head,
+        is_question: false,
     };
     let now = Timestamp::from_unix(pki::now());
     let Brought::By(believed) = fronts.brought(arrival, now) else {

@@ -89,6 +89,16 @@ impl Connection {
         }
     }
 
+    /// The same for a request to a host of this `policy`, where the front that brought it asked at
+    /// another.
+    #[must_use]
+    pub fn under(&self, policy: ClientCertificates) -> Self {
+        Self {
+            policy,
+            ..self.clone()
+        }
+    }
+
     /// The same without its certificate.
     #[must_use]
     pub fn without_certificate(&self) -> Self {

@@ -5,6 +5,7 @@
 //! other; that the client holds the key to it is only [asserted](crate::credential::Assurance).
 //! Whatever else carries such headers is no front, and its headers count for nothing.
 
+mod asked;
 mod format;
 mod pem;
 mod signed;
@@ -18,6 +19,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use subtle::ConstantTimeEq as _;
 
+pub use asked::{Form, Unclear};
 pub use format::{Format, Unreadable};
 pub use signed::FRONT_SIGNATURE;
 
@@ -60,6 +62,9 @@ pub struct Front {
     pub may_claim: bool,
     /// The header whose last address is the client's; the client's address is not known without.
     pub client_address: Option<HeaderName>,
+    /// In which form it asks about each request that it got. Then it does nothing else: nothing that
+    /// comes from it goes to a backend.
+    pub asks: Option<Form>,
 }
 
 /// How a front shows that it is one.
@@ -94,6 +99,8 @@ pub struct Arrival<'a> {
     pub told: Option<&'a [u8]>,
     /// The request.
     pub head: &'a Head<'a>,
+    /// Whether it is a question, which only a front that [asks](Front::asks) has.
+    pub is_question: bool,
 }
 
 /// A front that was believed: to be asked again whether it still would be.
@@ -109,7 +116,8 @@ pub struct Believed {
 pub enum Brought<'a> {
     /// No front.
     ByNone,
-    /// Somebody at the address of this front who forwards a certificate, and does not prove to be it.
+    /// Somebody at the address of this front who forwards a certificate, or asks, and does not prove to
+    /// be it.
     ByStranger(&'a Front),
     /// A front.
     By(Believed),
@@ -172,7 +180,7 @@ impl Fronts {
         match found {
             Some(front) => Brought::By(front),
             None => at
-                .find(|front| front.format.carries(arrival.head.headers, arrival.told))
+                .find(|front| front.is_played_by(arrival))
                 .map_or(Brought::ByNone, |front| Brought::ByStranger(front)),
         }
     }
@@ -227,6 +235,12 @@ impl Front {
     fn is_at(&self, addresses: [Option<IpAddr>; 2]) -> bool {
         let mut addresses = addresses.into_iter().flatten();
         addresses.any(|address| self.from.iter().any(|network| network.contains(address)))
+    }
+
+    /// Whether what arrives so behaves like the front.
+    fn is_played_by(&self, arrival: Arrival<'_>) -> bool {
+        self.format.carries(arrival.head.headers, arrival.told)
+            || (arrival.is_question && self.asks.is_some())
     }
 
     /// By which of its secrets it is shown to be the front; 0 when it is by its certificate.

@@ -355,6 +355,7 @@ fn front(shows: Shows) -> Front {
         format: Format::Rfc9440,
         may_claim: false,
         client_address: None,
+        asks: None,
     }
 }
 

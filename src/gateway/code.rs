@@ -12,6 +12,7 @@ use crate::certificate;
 )]
 pub enum Code {
     RequestMalformed,
+    QuestionUnclear,
     CredentialAmbiguous,
     CredentialMissing,
     KeyMalformed,
@@ -35,6 +36,7 @@ pub enum Code {
     CertificateRequired,
     KeyRequired,
     HandshakeRequired,
+    FrontRequired,
     CrossSiteRequest,
     RouteNotFound,
     ResourceNotFound,
@@ -58,8 +60,9 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 45] = [
         Self::RequestMalformed,
+        Self::QuestionUnclear,
         Self::CredentialAmbiguous,
         Self::CredentialMissing,
         Self::KeyMalformed,
@@ -83,6 +86,7 @@ impl Code {
         Self::CertificateRequired,
         Self::KeyRequired,
         Self::HandshakeRequired,
+        Self::FrontRequired,
         Self::CrossSiteRequest,
         Self::RouteNotFound,
         Self::ResourceNotFound,
@@ -109,6 +113,7 @@ impl Code {
     const fn row(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::RequestMalformed => (400, "request_malformed", "The request cannot be read"),
+            Self::QuestionUnclear => (400, "question_unclear", "The proxy in front asks what cannot be answered"),
             Self::CredentialAmbiguous => (400, "credential_ambiguous", "More than one API key"),
             Self::CredentialMissing => (401, "credential_missing", "No credential came with the request"),
             Self::KeyMalformed => (401, "key_malformed", "This is not a whole API key"),
@@ -132,6 +137,7 @@ impl Code {
             Self::CertificateRequired => (403, "certificate_required", "Only with a certificate"),
             Self::KeyRequired => (403, "key_required", "Only with a key"),
             Self::HandshakeRequired => (403, "handshake_required", "Prove the certificate again"),
+            Self::FrontRequired => (403, "front_required", "Only a proxy in front may ask"),
             Self::CrossSiteRequest => (403, "cross_site_request", "Not from another site"),
             Self::RouteNotFound => (404, "route_not_found", "Nothing is served here"),
             Self::ResourceNotFound => (404, "resource_not_found", "No such resource"),

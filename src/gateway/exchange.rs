@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::Method;
 use pingora::http::RequestHeader;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
@@ -17,15 +18,15 @@ use crate::client::{ClientId, Counted};
 use crate::clock::{self, Timestamp};
 use crate::credential::Assurance;
 use crate::door::{Connection, Serving};
-use crate::front::Believed;
+use crate::front::{Believed, Form};
 use crate::head::{self, Head};
 use crate::identity::{Checked, Identity, Proof};
 use crate::key::{Format, KeyId};
 use crate::phase::InForce;
 use crate::policy::{Observed, Permit, Route};
 use crate::store::Origin;
-use crate::trace::Trace;
-use crate::upstream::Backend;
+use crate::trace::{Context, Trace};
+use crate::upstream::{Backend, Rules};
 
 /// How much of a path the log shows.
 const LOGGED_PATH: usize = 256;
@@ -47,6 +48,8 @@ pub struct Exchange {
     pub(super) trace: Trace,
     /// The front that brought it.
     pub(super) front: Option<Believed>,
+    /// The method that a front asked about, where the request is its question.
+    pub(super) question: Option<Method>,
     /// The connection as its client has it, when that is not the client's own.
     pub(super) behind_front: Option<Connection>,
     /// How it is known that the client holds the key of its certificate.
@@ -105,6 +108,26 @@ impl Exchange {
         }
     }
 
+    /// In which form the front asks that brought it, when that is all it does.
+    pub(super) fn asks(&self) -> Option<Form> {
+        self.front.as_ref()?.front().asks
+    }
+
+    /// What may pass to a backend; `made` is room for what it is told of the trace.
+    pub(super) fn rules<'a>(
+        &'a self,
+        format: &'a Format,
+        made: &'a mut Option<Context>,
+    ) -> Rules<'a> {
+        Rules {
+            names: &self.live.names,
+            format,
+            keep_ambiguous: self.live.keep_ambiguous_headers,
+            peer: self.peer,
+            trace: self.trace.onward(made),
+        }
+    }
+
     /// The backend of the route that it may take.
     pub(super) fn backend(&self) -> Option<&Arc<Backend>> {
         let leave = self.leave.as_ref()?;
@@ -152,6 +175,7 @@ impl Exchange {
             request_id: String::new(),
             trace: Trace::default(),
             front: None,
+            question: None,
             behind_front: None,
             assurance: None,
             connected: None,

@@ -38,7 +38,8 @@ pub fn forget_fronts(before: &Fronts, now: &Fronts, metrics: &Metrics) {
 impl Gateway {
     /// The connection as the client of this one request has it. Of a front that proves to be one it
     /// carries what the front forwards, and nothing of the front's own; of who only behaves like it,
-    /// at its address, neither. Everybody else's stays as it is, whatever headers came.
+    /// at its address, neither. Everybody else's stays as it is, whatever headers came. It may be a
+    /// question, which only some fronts have.
     ///
     /// # Errors
     ///
@@ -47,6 +48,7 @@ impl Gateway {
         &self,
         head: &Head<'_>,
         connection: &'a Connection,
+        is_question: bool,
         exchange: &mut Exchange,
     ) -> Result<Cow<'a, Connection>, Refusal> {
         let through = connection.through();
@@ -55,6 +57,7 @@ impl Gateway {
             sent: connection.sent(),
             told: through.and_then(|through| through.certificate.as_deref()),
             head,
+            is_question,
         };
         let (live, now) = (&exchange.live, exchange.now);
         let metrics = &self.parts.metrics;
@@ -68,7 +71,7 @@ impl Gateway {
             Brought::ByNone => return Ok(Cow::Borrowed(connection)),
             Brought::ByStranger(front) => {
                 count(&front.name, STRANGER);
-                tracing::warn!(front = front.name, peer = ?exchange.peer, request_id = exchange.request_id, "somebody at the address of a front forwards a certificate and does not prove to be the front");
+                tracing::warn!(front = front.name, peer = ?exchange.peer, request_id = exchange.request_id, "somebody at the address of a front forwards a certificate, or asks, and does not prove to be the front");
                 // Should it be the front after all, its own certificate is still nobody's.
                 return Ok(noted(without(), exchange));
             }

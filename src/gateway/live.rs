@@ -117,6 +117,11 @@ impl Live {
         }
     }
 
+    /// What signs requests along `route`, where they carry an identity.
+    pub(super) fn signer(&self, route: &Route) -> Option<&Signer> {
+        self.signers.get(route.backend)?.as_ref()
+    }
+
     /// What is counted of `route`; none when it is not one of these.
     pub(super) fn counts(&self, route: &Arc<Route>) -> Option<&RouteMetrics> {
         let mut counted = self.routes.iter().zip(&self.counts);

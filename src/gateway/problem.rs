@@ -9,8 +9,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde::Serialize;
 
-use super::notice;
-use super::{Code, Exchange, Refusal};
+use super::{Code, Exchange, Refusal, notice, question};
 use crate::identity::Refused;
 use crate::policy::{Accept, Denial, Denied};
 
@@ -74,6 +73,9 @@ pub(super) async fn answer(
     }
     if let Refusal::MethodNotAllowed(allowed) = refusal {
         head.insert_header(ALLOW, *allowed)?;
+    }
+    if exchange.question.is_some() {
+        question::tell(&mut head, code, &problem.to_json())?;
     }
     notice::tell(&mut head, exchange)?;
     send(session, head, body.into(), exchange).await

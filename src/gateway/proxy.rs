@@ -1,7 +1,6 @@
 //! The phases of pingora-proxy: each does one thing, and hands over through the [`Exchange`].
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use super::app::Proxy;
 use super::exchange::{Exchange, Leave};
 use super::notice;
 use super::problem::{self, Links};
+use super::question::{self, Question};
 use super::refusal::Refusal;
 use super::{Gateway, plain, running, self_service, strict};
 use crate::clock;
@@ -107,20 +107,12 @@ impl ProxyHttp for Proxy {
             Error::e_explain(ErrorType::InternalError, "the head was readable before")
         })?;
         let mut made = None;
-        let rules = upstream::Rules {
-            names: &exchange.live.names,
-            format: &self.parts.format,
-            keep_ambiguous: exchange.live.keep_ambiguous_headers,
-            peer: exchange.peer,
-            trace: exchange.trace.onward(&mut made),
-        };
-        let signer = exchange.live.signers.get(leave.route().backend);
         upstream::rewrite(
             request,
             &head,
             permit,
-            signer.and_then(Option::as_ref),
-            &rules,
+            exchange.live.signer(permit.route()),
+            &exchange.rules(&self.parts.format, &mut made),
             &exchange.request_id,
             clock::now(),
         )
@@ -279,17 +271,29 @@ impl Gateway {
         exchange.note_head(&head);
         let connection = connection(session)
             .ok_or(Refusal::Internal("the connection was not made by the door"))?;
-        let connection = &*self.clients(&head, connection, exchange)?;
+        let resource = head.path.strip_prefix(&*exchange.live.self_service.path);
+        let asked = resource.and_then(question::asked);
+        exchange.question = asked.map(|_| head.method.clone());
+        let connection = &*self.clients(&head, connection, asked.is_some(), exchange)?;
         self.overload
             .share(exchange, session.req_header().version)?;
-        let now = exchange.now;
-        if let Some(resource) = head
-            .path
-            .strip_prefix(exchange.live.self_service.path.as_str())
-        {
-            let mut answer =
+        let answer = if let Some(form) = exchange.asks() {
+            let question = Question {
+                request: session.req_header(),
+                target: asked,
+                query: head.query,
+                form,
+            };
+            Some(question.answer(self, connection, exchange).await?)
+        } else if let Some(resource) = resource {
+            let answer =
                 self_service::serve(self, &head, resource, connection, &body, exchange).await?;
             self.served_here(exchange);
+            Some(answer)
+        } else {
+            None
+        };
+        if let Some(mut answer) = answer {
             exchange.turn = None;
             let told = notice::tell(&mut answer.head, exchange);
             told.map_err(|_| Refusal::Internal("an answer could not be made"))?;
@@ -298,35 +302,7 @@ impl Gateway {
                 Err(_) => Err(Refusal::Internal("the client went away")),
             };
         }
-        let admit = |freshness| self.admit(&head, connection, &exchange.live, freshness, now);
-        let decided = self.decide_confirmed(&head, exchange, admit).await;
-        let decided = decided.and_then(|permit| self.within_budget(permit, exchange));
-        match &decided {
-            Ok(permit) => {
-                exchange.route = Some(Arc::clone(permit.route()));
-                if let Some(identity) = permit.identity() {
-                    self.served(identity, exchange);
-                    exchange.note_identity(identity);
-                    let checked = self.check_key(&head, connection, identity, &exchange.live, now);
-                    exchange.key_check = checked.await;
-                }
-            }
-            Err(refusal) => {
-                exchange.route = exchange.live.route(&head).ok().cloned();
-                if let Some(caller) = refusal.caller() {
-                    self.saw(caller, exchange);
-                    let checked = self.check_key(&head, connection, caller, &exchange.live, now);
-                    exchange.key_check = checked.await;
-                }
-            }
-        }
-        exchange.leave = Some(match exchange.observed(&head) {
-            Some(observed) => {
-                self.record(&head, exchange.peer, &decided, exchange);
-                Leave::Observed(observed)
-            }
-            None => Leave::Permitted(decided?),
-        });
+        exchange.leave = Some(self.decide(&head, connection, exchange).await?);
         self.look_after(&head, exchange);
         Ok(true)
     }

@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::credential::Ambiguous;
 use crate::directory::Unavailable;
 use crate::framing::Unreadable;
+use crate::front::Unclear;
 use crate::head::Malformed;
 use crate::identity::Identity;
 use crate::identity::Refused;
@@ -66,6 +67,10 @@ pub enum Refusal {
     KeyRequired,
     /// The certificate must be proven anew, in a full handshake.
     HandshakeRequired,
+    /// The front that asks does not say clearly about what, or asks about what is not for it.
+    Question(Unclear),
+    /// Only a front that shows itself, and is there to ask, may ask.
+    FrontRequired,
     /// A browser sent it for another site.
     CrossSite,
     /// Too many of something came from one client, or from one address.
@@ -106,6 +111,7 @@ impl Refusal {
                 Refused::ApprovalPending(fingerprint) | Refused::Superseded(fingerprint),
             ) => Some(fingerprint.to_string()),
             Self::Malformed(Malformed::Forwarded(why)) => Some(why.to_string()),
+            Self::Question(unclear) => Some(unclear.to_string()),
             Self::Internal(what) => Some((*what).to_owned()),
             Self::Identity(Refused::Unconfirmed | Refused::KeyMalformed(_))
             | Self::Malformed(_)
@@ -131,6 +137,7 @@ impl Refusal {
             | Self::CertificateAsserted
             | Self::KeyRequired
             | Self::HandshakeRequired
+            | Self::FrontRequired
             | Self::CrossSite => None,
         }
     }
@@ -179,6 +186,8 @@ impl Refusal {
             | Self::CertificateAsserted
             | Self::KeyRequired
             | Self::HandshakeRequired
+            | Self::Question(_)
+            | Self::FrontRequired
             | Self::CrossSite
             | Self::Internal(_) => "none",
         }
@@ -253,6 +262,7 @@ gather! {
     Refused => Identity,
     Denied => Policy,
     NotAToken => Token,
+    Unclear => Question,
 }
 
 impl From<Denial> for Refusal {

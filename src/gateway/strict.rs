@@ -13,15 +13,26 @@ use crate::head::Malformed;
 const EVERY_OTHER_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Refuses the methods that open tunnels or show the identity and its signature to the client (RFC 9110
-/// section 9.3), and what `h2` lets through over HTTP/2 and is too large or none.
+/// section 9.3).
+///
+/// # Errors
+///
+/// [`Refusal`].
+pub(super) fn method(method: &Method) -> Result<(), Refusal> {
+    if matches!(*method, Method::CONNECT | Method::TRACE) {
+        Err(Refusal::MethodNotAllowed(EVERY_OTHER_METHOD))
+    } else {
+        Ok(())
+    }
+}
+
+/// Refuses these, and what `h2` lets through over HTTP/2 and is too large or none.
 ///
 /// # Errors
 ///
 /// [`Refusal`].
 pub(super) fn request(request: &RequestHeader, limits: Limits) -> Result<(), Refusal> {
-    if matches!(request.method, Method::CONNECT | Method::TRACE) {
-        return Err(Refusal::MethodNotAllowed(EVERY_OTHER_METHOD));
-    }
+    method(&request.method)?;
     if request.version != Version::HTTP_2 {
         return Ok(());
     }

@@ -39,6 +39,8 @@ impl Refusal {
             Self::CertificateRequired | Self::CertificateAsserted => Code::CertificateRequired,
             Self::KeyRequired => Code::KeyRequired,
             Self::HandshakeRequired => Code::HandshakeRequired,
+            Self::Question(_) => Code::QuestionUnclear,
+            Self::FrontRequired => Code::FrontRequired,
             Self::CrossSite => Code::CrossSiteRequest,
             Self::Internal(_) => Code::InternalError,
         }
@@ -109,6 +111,8 @@ impl Refusal {
             Self::KeyRequired => KEY_REQUIRED.to_owned(),
             Self::HandshakeRequired => HANDSHAKE_REQUIRED.to_owned(),
             Self::CrossSite => "A browser sent this request on behalf of another site.".to_owned(),
+            Self::Question(unclear) => sentence(unclear),
+            Self::FrontRequired => FRONT_REQUIRED.to_owned(),
             Self::Internal(_) => INTERNAL.to_owned(),
         }
     }
@@ -138,6 +142,8 @@ const CERTIFICATE_ASSERTED: &str = "Your certificate came by a proxy in front, a
 const KEY_REQUIRED: &str = "A key is rotated and revoked with a key; a certificate alone does not do. The operator can, too.";
 const HANDSHAKE_REQUIRED: &str = "This connection resumed an earlier TLS session; connect again \
     without resumption and repeat the request.";
+const FRONT_REQUIRED: &str = "Questions are answered only to a proxy that is set up to ask ([[front]] \
+    with asks) and that shows itself by its address and its certificate or secret.";
 const INTERNAL: &str =
     "Something went wrong in the gateway; the request id finds it in the operator's log.";
 

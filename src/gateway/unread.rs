@@ -82,6 +82,7 @@ impl Unread {
             peer: &peer.map(|peer| peer.to_string()).unwrap_or_default(),
             http: "1.1",
             method: "",
+            question: false,
             host: "",
             path: "",
             route: None,

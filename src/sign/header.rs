@@ -1,5 +1,6 @@
 //! The one list of header names that mean identity, and how names are compared.
 
+use http::HeaderMap;
 use http::header::HeaderName;
 
 /// `Signature-Input` (RFC 9421 section 4.1).
@@ -30,6 +31,20 @@ impl Default for Names {
             key_scopes: HeaderName::from_static("x-key-scopes"),
             request_id: HeaderName::from_static("x-request-id"),
         }
+    }
+}
+
+impl Names {
+    /// The headers that say who calls, and that it is true.
+    #[must_use]
+    pub fn identity(&self) -> [HeaderName; 5] {
+        [
+            self.key_id.clone(),
+            self.client_id.clone(),
+            self.key_scopes.clone(),
+            SIGNATURE,
+            SIGNATURE_INPUT,
+        ]
     }
 }
 
@@ -78,8 +93,11 @@ pub const MISLEADING: [&str; 11] = [
     "cf-connecting-ip",
 ];
 
-/// The beginning of further such names; `X-Forwarded-For` and `-Proto` the gateway sets.
+/// The beginning of further such names.
 pub const MISLEADING_PREFIX: &str = "x-forwarded-";
+
+/// Those of them that whoever passes a request on sets itself.
+pub const OF_THE_WAY: [&str; 2] = ["x-forwarded-for", "x-forwarded-proto"];
 
 /// The beginnings of further names that mean identity.
 pub const RESERVED_PREFIXES: [&str; 9] = [
@@ -122,6 +140,18 @@ pub fn is_disguised_framing(name: &str) -> bool {
     ["content-length", "transfer-encoding"]
         .iter()
         .any(is_disguise)
+}
+
+/// A name that backends may take for one that is signed, or that carries the signature, and that is not
+/// that one: of `X_Client_Id`, nobody would know whose it is. `Content-Digest` counts, too.
+#[must_use]
+pub fn disguised<'a>(headers: &'a HeaderMap, names: &Names) -> Option<&'a HeaderName> {
+    let known = names.identity();
+    headers.keys().find(|name| {
+        let is_like =
+            |known: &HeaderName| folds_to(name.as_str(), known.as_str()) && *name != known;
+        is_disguised_framing(name.as_str()) || known.iter().any(is_like) || is_like(&CONTENT_DIGEST)
+    })
 }
 
 /// Whether `name` begins with `prefix`, compared like the reserved ones.

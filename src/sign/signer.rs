@@ -9,6 +9,7 @@ use super::base::Base;
 use super::key::{Algorithm, KeyFault, SigningKey};
 use super::{LABEL, LIFETIME, Names, TAG, header};
 use crate::clock::Timestamp;
+use crate::head::Head;
 use crate::key::{KeyId, Scope};
 use crate::policy::Permit;
 
@@ -25,6 +26,24 @@ pub struct Message<'a> {
     pub query: Option<&'a str>,
     /// The value of `Content-Digest`, when there is one.
     pub content_digest: Option<&'a str>,
+}
+
+impl<'a> Message<'a> {
+    /// The request of this `head`, with its one `Content-Digest`, when it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError::Value`] when that cannot stand in a signature base.
+    pub fn of(head: &'a Head<'_>, digest: Option<&'a HeaderValue>) -> Result<Self, SignError> {
+        let digest = digest.map(HeaderValue::to_str).transpose();
+        Ok(Self {
+            method: head.method.as_str(),
+            authority: &head.authority,
+            path: head.path,
+            query: head.query,
+            content_digest: digest.map_err(|_| SignError::Value("content digest"))?,
+        })
+    }
 }
 
 /// Why a request cannot be signed. It is not forwarded then.
@@ -45,8 +64,8 @@ pub struct Signer {
     key: SigningKey,
 }
 
-/// The headers that carry an identity, made by [`Signer::sign`] alone.
-#[derive(Debug)]
+/// The headers that carry an identity, made by [`Signer::sign`] alone; by default nobody's.
+#[derive(Debug, Default)]
 pub struct Signed(Vec<(HeaderName, HeaderValue)>);
 
 impl Signed {

@@ -27,6 +27,8 @@ pub struct AccessLine<'a> {
     pub http: &'static str,
     /// The method.
     pub method: &'a str,
+    /// Whether a front asked about it, and got an answer in place of a backend's.
+    pub question: bool,
     /// The host that was asked for.
     pub host: &'a str,
     /// The path, without the query; shortened, and emptied when a key stands in it.
@@ -129,6 +131,7 @@ impl Serialize for AccessLine<'_> {
         line.tell("peer", Some(self.peer))?;
         line.tell("http", Some(self.http))?;
         line.tell("method", Some(self.method))?;
+        line.tell("question", self.question.then_some(true))?;
         line.tell("host", Some(self.host))?;
         line.tell("path", Some(self.path))?;
         line.tell("route", self.route.map(|route| &route.name))?;

@@ -79,19 +79,7 @@ pub fn rewrite(
     }
     request.insert_header("X-Forwarded-Proto", "https")?;
 
-    let digest = request
-        .headers
-        .get(header::CONTENT_DIGEST)
-        .map(|value| value.to_str());
-    let message = Message {
-        method: head.method.as_str(),
-        authority: &head.authority,
-        path: head.path,
-        query: head.query,
-        content_digest: digest
-            .transpose()
-            .map_err(|_| SignError::Value("content digest"))?,
-    };
+    let message = Message::of(head, request.headers.get(header::CONTENT_DIGEST))?;
     let identity = match (signer, permit.identity()) {
         (Some(signer), _) => signer.sign(&message, permit, clock::unique(), now)?,
         (None, None) => return Ok(()),
@@ -107,9 +95,7 @@ pub fn rewrite(
 /// could be an identity is taken away, and nothing is added. Only a key of ours, and what shows a
 /// front, go no further, as everywhere: nobody behind us needs them.
 pub fn pass_on(request: &mut RequestHeader, _: &Observed, format: &Format) {
-    remove(request, |name, value| {
-        [FRONT_SECRET, FRONT_SIGNATURE].contains(name) || carries_key(name, value, format)
-    });
+    remove(request, |name, value| is_for_us(name, value, format));
     join_cookies(request);
 }
 
@@ -158,18 +144,27 @@ fn join_cookies(request: &mut RequestHeader) {
 
 /// Removes every header that could be taken for an identity, and every one that carries a key.
 fn strip(request: &mut RequestHeader, rules: &Rules<'_>) {
-    remove(request, |name, value| {
-        header::is_reserved(name.as_str(), rules.names)
-            || header::is_misleading(name.as_str())
-            || header::is_disguised_framing(name.as_str())
-            || (!rules.trace.keeps_others && trace::is_another(name))
-            || (!rules.keep_ambiguous && header::is_ambiguous(name.as_str()))
-            || carries_key(name, value, rules.format)
-    });
+    remove(request, |name, value| is_unwanted(name, value, rules));
     let mut digests = request.headers.get_all(header::CONTENT_DIGEST).iter();
     if digests.next().is_some() && digests.next().is_some() {
         request.remove_header(&header::CONTENT_DIGEST);
     }
+}
+
+/// Whether a header could be taken for an identity, or make another request of this one, or carries a
+/// key.
+pub fn is_unwanted(name: &HeaderName, value: &HeaderValue, rules: &Rules<'_>) -> bool {
+    header::is_reserved(name.as_str(), rules.names)
+        || header::is_misleading(name.as_str())
+        || header::is_disguised_framing(name.as_str())
+        || (!rules.trace.keeps_others && trace::is_another(name))
+        || (!rules.keep_ambiguous && header::is_ambiguous(name.as_str()))
+        || carries_key(name, value, rules.format)
+}
+
+/// Whether a header is for us alone: it carries one of our keys, or shows a front.
+pub fn is_for_us(name: &HeaderName, value: &HeaderValue, format: &Format) -> bool {
+    [FRONT_SECRET, FRONT_SIGNATURE].contains(name) || carries_key(name, value, format)
 }
 
 /// Whether one of our keys stands in the header, whole or not.

@@ -6,7 +6,6 @@
 
 mod answer;
 mod app;
-mod asked;
 mod body;
 mod metrics;
 mod open;
@@ -20,19 +19,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::header::HeaderName;
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
 pub use answer::Answering;
 pub use app::{App, Patience};
-pub use asked::Form;
 pub use metrics::Metrics;
 pub use open::OpenPaths;
 pub use proxy::{Exchange, Proxy};
 pub use refusal::Refusal;
 pub use seen::Seen;
 pub use unread::Unread;
+
+pub use crate::front::Form;
 
 use crate::clock::{self, Timestamp};
 use crate::head::{self, Head};
@@ -79,7 +78,9 @@ impl Guard {
         }
         let head = Head::of(request, target)?;
         let verifier = Arc::clone(&self.verifier.load());
-        has_no_disguise(head.headers, verifier.names())?;
+        if let Some(name) = header::disguised(head.headers, verifier.names()) {
+            return Err(Refusal::Disguised(name.as_str().to_owned()));
+        }
         if !claims_identity(head.headers, verifier.names()) {
             return if self.open.has(head.canonical_path()) {
                 Ok(Admitted::Open)
@@ -132,36 +133,9 @@ fn request_id(headers: &HeaderMap, names: &Names) -> String {
     sent.map_or_else(|| clock::unique().to_string(), str::to_owned)
 }
 
-/// The headers that say who calls, and that it is true.
-fn identity(names: &Names) -> [HeaderName; 5] {
-    [
-        names.key_id.clone(),
-        names.client_id.clone(),
-        names.key_scopes.clone(),
-        header::SIGNATURE,
-        header::SIGNATURE_INPUT,
-    ]
-}
-
-/// Refuses names that backends may take for one that is checked here, and that is not that one: of
-/// `X_Client_Id`, nobody would know whose it is. `Content-Digest` counts, too.
-fn has_no_disguise(headers: &HeaderMap, names: &Names) -> Result<(), Refusal> {
-    let known = identity(names);
-    let is_disguised = |name: &&HeaderName| {
-        let is_like =
-            |known: &HeaderName| header::folds_to(name.as_str(), known.as_str()) && *name != known;
-        header::is_disguised_framing(name.as_str())
-            || known.iter().any(is_like)
-            || is_like(&header::CONTENT_DIGEST)
-    };
-    match headers.keys().find(is_disguised) {
-        Some(name) => Err(Refusal::Disguised(name.as_str().to_owned())),
-        None => Ok(()),
-    }
-}
-
 fn claims_identity(headers: &HeaderMap, names: &Names) -> bool {
-    identity(names)
+    names
+        .identity()
         .iter()
         .any(|name| headers.contains_key(name))
 }

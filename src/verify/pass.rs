@@ -8,9 +8,6 @@ use super::Admitted;
 use crate::head::Head;
 use crate::sign::{Names, header};
 
-/// What the gateway tells of the way that a request took.
-const OF_THE_GATEWAY: [&str; 2] = ["x-forwarded-for", "x-forwarded-proto"];
-
 /// Makes of `request` what goes to the backend: the identity that `admitted` vouches for, once, and
 /// no signature. `came` is how it was verified: of what it names in `Connection`, the identity is not
 /// taken away.
@@ -49,7 +46,7 @@ fn strip(request: &mut RequestHeader, names: &Names) {
     let unwanted: Vec<HeaderName> = request
         .headers
         .keys()
-        .filter(|name| !OF_THE_GATEWAY.contains(&name.as_str()))
+        .filter(|name| !header::OF_THE_WAY.contains(&name.as_str()))
         .filter(|name| {
             header::is_reserved(name.as_str(), names) || header::is_misleading(name.as_str())
         })

@@ -7,6 +7,7 @@ use pingora::protocols::http::ServerSession;
 use serde::Serialize;
 
 use crate::framing::Unreadable;
+use crate::front::Unclear;
 use crate::head::Malformed;
 use crate::sign::Invalid;
 
@@ -24,7 +25,7 @@ pub enum Refusal {
     Method,
     /// The proxy that asks does not say clearly about what.
     #[error("{0}")]
-    Asked(&'static str),
+    Asked(#[from] Unclear),
     /// No header of an identity.
     #[error("the request has no signature, so it did not come through the gateway")]
     Unsigned,

@@ -241,7 +241,10 @@ fn every_refusal_is_counted_under_a_reason_of_the_list() {
         Refusal::Unreadable(Unreadable::Line),
         Refusal::Malformed(Malformed::Expectation),
         Refusal::Method,
-        Refusal::Asked(""),
+        Form::Original
+            .read(&request("GET", &[]), b"/")
+            .unwrap_err()
+            .into(),
         Refusal::Unsigned,
         Refusal::Disguised(String::new()),
         Refusal::Invalid(Invalid::Header("")),

@@ -8,8 +8,6 @@ use std::net::TcpStream;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use openssl::hash::MessageDigest;
-use openssl::pkey::PKey;
-use openssl::sign::Signer;
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use serde_json::json;
 use toml::{Table, Value, toml};
@@ -17,7 +15,7 @@ use toml::{Table, Value, toml};
 use super::connections::dial;
 use crate::support::backend::Backend;
 use crate::support::curl::Curl;
-use crate::support::front::{Front, Kind};
+use crate::support::front::{Front, Kind, signature};
 use crate::support::gateway::{Builder, Gateway};
 use crate::support::pki::{Issued, leaf, now, root, server};
 use crate::support::python::{Server, run};
@@ -403,11 +401,7 @@ fn p1_a_front_that_signs_is_believed_for_what_it_signed_and_for_a_minute() {
     let value = header.trim_start_matches("Client-Cert: ");
     let host = format!("{HOST}:{}", gateway.address().port());
     let sign = |secret: &str, at: i64, method: &str, host: &str, target: &str, value: &str| {
-        let text = format!("front.v1\n{at}\n{method}\n{host}\n{target}\n{value}\n\n");
-        let key = PKey::hmac(secret.as_bytes()).unwrap();
-        let mut signer = Signer::new(MessageDigest::sha256(), &key).unwrap();
-        let mac = signer.sign_oneshot_to_vec(text.as_bytes()).unwrap();
-        format!("X-Front-Signature: {at} {}", hex::encode(mac))
+        signature(secret, &[&at.to_string(), method, host, target, value])
     };
     let ask = |signature: &str| gateway.curl("/x?y=1").header(&header).header(signature);
     let good = sign(SECRET, now(), "GET", &host, "/x?y=1", value);

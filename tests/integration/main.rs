@@ -14,6 +14,14 @@ mod activity;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod authenticate;
+#[cfg(test)]
+mod authenticate_attacks;
+#[cfg(test)]
+mod authenticate_careless;
+#[cfg(test)]
+mod authenticate_fronts;
+#[cfg(test)]
 mod backup;
 #[cfg(test)]
 mod balancer;

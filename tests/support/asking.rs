@@ -1,20 +1,36 @@
-//! Real proxies before a backend that ask `keyferry verify --answer` about each request, with the
-//! configurations of `conf/verify`.
+//! Real proxies before a backend that ask about each request, with the configurations of `conf`: either
+//! `keyferry verify --answer`, or the gateway itself.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::curl::Curl;
 use super::free_addresses;
 use super::front::launch;
 use super::process::Process;
+use super::world::{HOST, Identity, World};
 
 /// How often another port is tried when somebody else was quicker.
 const TRIES: usize = 5;
+
+/// What a proxy is made of.
+pub(crate) struct Setup<'a> {
+    /// `nginx`, `haproxy` or `envoy`.
+    pub(crate) kind: &'a str,
+    /// The folder of `conf` with its configuration.
+    pub(crate) conf: &'a str,
+    /// What the ports of that configuration stand for, besides its own.
+    pub(crate) places: &'a [(u16, SocketAddr)],
+    /// The files that it names.
+    pub(crate) files: Vec<(String, Vec<u8>)>,
+    /// What lines hold that are left out.
+    pub(crate) without: &'a [&'a str],
+}
 
 /// A running proxy; it ends when dropped.
 pub(crate) struct Asking {
@@ -28,12 +44,26 @@ impl Asking {
     /// `nginx`, `haproxy` or `envoy`, which asks at `verifier` and passes on to `backend`.
     #[track_caller]
     pub(crate) fn start(kind: &str, verifier: SocketAddr, backend: SocketAddr) -> Self {
+        Self::run(&Setup {
+            kind,
+            conf: "verify",
+            places: &[(8080, backend), (8081, verifier)],
+            files: Vec::new(),
+            without: &[],
+        })
+    }
+
+    /// One that is made so.
+    #[track_caller]
+    pub(crate) fn run(setup: &Setup<'_>) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
+        for (name, contents) in &setup.files {
+            put(folder.path(), name, contents);
+        }
         for _ in 0..TRIES {
             let [address] = free_addresses();
-            let places = [(8000, address), (8080, backend), (8081, verifier)];
             match launch(
-                command(kind, folder.path(), &places),
+                setup.command(folder.path(), address),
                 folder.path(),
                 address,
             ) {
@@ -46,59 +76,86 @@ impl Asking {
                 }
                 Err(log)
                     if log.to_lowercase().contains("in use") || log.contains("cannot bind") => {}
-                Err(log) => panic!("{kind} ended before it was ready:\n{log}"),
+                Err(log) => panic!("{} ended before it was ready:\n{log}", setup.kind),
             }
         }
         panic!("no free port after {TRIES} tries");
     }
+
+    /// A request for `path` of [`HOST`] through it, where it ends the clients' TLS.
+    pub(crate) fn curl(&self, world: &World, path: &str) -> Curl {
+        Curl::get(&format!("https://{HOST}:{}{path}", self.address.port()))
+            .resolve(HOST, self.address)
+            .authority(&world.authority)
+    }
 }
 
-/// The program with its file, in which these ports stand for those addresses.
-fn command(kind: &str, folder: &Path, places: &[(u16, SocketAddr)]) -> Command {
-    let shipped = |name: &str| {
-        let mut text = fs::read_to_string(format!("conf/verify/{name}")).expect("a file of ours");
-        for (port, address) in places {
-            text = text.replace(&format!("127.0.0.1:{port}"), &address.to_string());
-            let value = |port: u16| format!("port_value: {port} ");
-            text = text.replace(&value(*port), &value(address.port()));
-        }
-        text
-    };
-    let put = |name: &str, text: String| {
-        let path = folder.join(name);
-        fs::write(&path, text).expect("a file in our own folder");
-        path
-    };
-    let mut command = Command::new(match kind {
-        "envoy" => "target/suites/servers/envoy",
-        other => other,
-    });
-    match kind {
-        "nginx" => {
-            let mut around = format!(
-                "daemon off;\nmaster_process off;\npid {0}/pid;\nerror_log stderr;\nevents {{}}\n\
-                 http {{\n access_log off;\n",
-                folder.display()
-            );
-            for part in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
-                let _ = writeln!(around, " {part}_temp_path {}/{part};", folder.display());
+impl Setup<'_> {
+    /// The program with its file, in which the ports stand for their addresses.
+    fn command(&self, folder: &Path, own: SocketAddr) -> Command {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let shipped = |name: &str| {
+            let file = root.join("conf").join(self.conf).join(name);
+            let text = fs::read_to_string(file).expect("a file of ours");
+            let lines = text.lines();
+            let lines = lines.filter(|line| !self.without.iter().any(|left| line.contains(left)));
+            let mut text = lines.fold(String::new(), |text, line| text + line + "\n");
+            for (port, address) in self.places.iter().chain([&(8000, own)]) {
+                text = text.replace(&format!("127.0.0.1:{port}"), &address.to_string());
+                let value = |port: u16| format!("port_value: {port} ");
+                text = text.replace(&value(*port), &value(address.port()));
             }
-            let file = put(
-                "nginx.conf",
-                format!("{around}{}\n}}\n", shipped("nginx.conf")),
-            );
-            command.args(["-e", "stderr", "-c"]).arg(file);
+            text.replace("/run/haproxy", &folder.to_string_lossy())
+        };
+        let mut command = Command::new(match self.kind {
+            "envoy" => root.join("target/suites/servers/envoy"),
+            other => PathBuf::from(other),
+        });
+        command.current_dir(folder);
+        match self.kind {
+            "nginx" => {
+                let text = format!("{}{}\n}}\n", around(folder), shipped("nginx.conf"));
+                let file = put(folder, "nginx.conf", text);
+                command.args(["-e", "stderr", "-c"]).arg(file);
+            }
+            "haproxy" => {
+                put(folder, "haproxy.lua", shipped("haproxy.lua"));
+                let file = put(folder, "haproxy.cfg", shipped("haproxy.cfg"));
+                command.args(["-db", "-f"]).arg(file);
+            }
+            _ => {
+                let file = put(folder, "envoy.yaml", shipped("envoy.yaml"));
+                command.args(["--concurrency", "1", "--disable-hot-restart", "-c"]);
+                command.arg(file);
+            }
         }
-        "haproxy" => {
-            let lua = put("haproxy.lua", shipped("haproxy.lua"));
-            let text = shipped("haproxy.cfg").replace("haproxy.lua", &lua.to_string_lossy());
-            command.args(["-db", "-f"]).arg(put("haproxy.cfg", text));
-        }
-        _ => {
-            let file = put("envoy.yaml", shipped("envoy.yaml"));
-            command.args(["--concurrency", "1", "--disable-hot-restart", "-c"]);
-            command.arg(file);
-        }
+        command
     }
-    command
+}
+
+/// What stands around the server of nginx.
+fn around(folder: &Path) -> String {
+    let folder = folder.display();
+    let mut around = format!(
+        "daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log stderr;\nevents {{}}\n\
+         http {{\n access_log off;\n"
+    );
+    for part in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+        let _ = writeln!(around, " {part}_temp_path {folder}/{part};");
+    }
+    around
+}
+
+/// The files of a certificate called `name`: its chain, and its key, which HAProxy wants in one.
+pub(crate) fn files(kind: &str, name: &str, identity: &Identity) -> Vec<(String, Vec<u8>)> {
+    let (chain, key) = (identity.issued.chain_pem(), identity.issued.key_pem());
+    let both = [chain.clone(), key.clone()].concat();
+    let chain = if kind == "haproxy" { both } else { chain };
+    vec![(format!("{name}.pem"), chain), (format!("{name}.key"), key)]
+}
+
+fn put(folder: &Path, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, contents).expect("a file in our own folder");
+    path
 }

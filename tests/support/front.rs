@@ -8,6 +8,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::sign::Signer;
 use tempfile::TempDir;
 
 use super::curl::Curl;
@@ -203,6 +206,17 @@ fn envoy(at: At<'_>, mode: &str) -> String {
         address(at.listen),
         address(at.gateway),
     )
+}
+
+/// The header by which a front shows that it has a secret: over the time, the method, the host, the target
+/// and the certificate.
+pub(crate) fn signature(secret: &str, over: &[&str; 5]) -> String {
+    let text = format!("front.v1\n{}\n\n", over.join("\n"));
+    let key = PKey::hmac(secret.as_bytes()).expect("a key");
+    let mut signer = Signer::new(MessageDigest::sha256(), &key).expect("a signer");
+    let mac = signer.sign_oneshot_to_vec(text.as_bytes());
+    let mac = hex::encode(mac.expect("a signature"));
+    format!("X-Front-Signature: {} {mac}", over[0])
 }
 
 /// Starts the proxy; its log when it ended before it was ready.

@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod again;
+pub(crate) mod asker;
 pub(crate) mod asking;
 pub(crate) mod backend;
 pub(crate) mod balancer;

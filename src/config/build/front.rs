@@ -7,9 +7,9 @@ use http::HeaderName;
 use super::network::Trusted;
 use super::{Builder, Built, all};
 use crate::certificate::{Ca, Fingerprint, Trust, Verifier};
-use crate::config::file::{self, FrontFormat};
+use crate::config::file::{self, FrontAsks, FrontFormat};
 use crate::config::problem::KeyPath;
-use crate::front::{Format, Front, Fronts, Shows};
+use crate::front::{Form, Format, Front, Fronts, Shows};
 use crate::secret::SecretBytes;
 use crate::sign::{Names, header};
 use crate::tls::x509::X509;
@@ -83,6 +83,12 @@ impl Builder<'_> {
             .client_address_header
             .map(|name| self.address_header(&at.key("client_address_header"), &name))
             .transpose();
+        let (may_claim, signed) = (typed.may_claim, typed.signed);
+        let asks = typed.asks.map(|asks| {
+            let at = at.key("asks");
+            self.front_asks(&at, asks, (may_claim, signed), &format)
+        });
+        let asks = asks.transpose();
         Ok(Front {
             name: name?,
             from: from?,
@@ -90,7 +96,35 @@ impl Builder<'_> {
             format: format?,
             may_claim: typed.may_claim,
             client_address: client_address?,
+            asks: asks?,
         })
+    }
+
+    /// What a front may be that asks: nothing else is done for it.
+    fn front_asks(
+        &mut self,
+        at: &KeyPath,
+        asks: FrontAsks,
+        (may_claim, signed): (bool, bool),
+        format: &Built<Format>,
+    ) -> Built<Form> {
+        let form = match asks {
+            FrontAsks::Original => Form::Original,
+            FrontAsks::Forwarded => Form::Forwarded,
+            FrontAsks::RequestLine => Form::RequestLine,
+        };
+        let wrong = if may_claim {
+            "a front that asks brings nobody who could claim a key; another front does"
+        } else if signed && form != Form::RequestLine {
+            "what the front signs is not what it tells of the request in headers"
+        } else if matches!(format, Ok(Format::ProxyV2)) {
+            "a PROXY header tells of a connection, and a front that asks has one for all its clients"
+        } else {
+            return Ok(form);
+        };
+        let write =
+            r#"write asks = "request-line" for a front that signs; else take one of the two away"#;
+        Err(self.problem(at, wrong, write))
     }
 
     fn front_format(

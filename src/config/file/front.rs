@@ -44,6 +44,22 @@ pub struct Front {
     /// it, all its clients have the front's address.
     #[schemars(extend("x-type" = "name of a header"))]
     pub client_address_header: Option<String>,
+    /// It asks about each request that it got, at `authenticate` below `self_service.path`, and passes
+    /// the request on by itself: docs/AUTHENTICATE.md. How it tells of the request. Then nothing that it
+    /// sends is passed on. Without it, it sends requests, and its questions are refused.
+    pub asks: Option<FrontAsks>,
+}
+
+/// How a front that asks tells of the request.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FrontAsks {
+    /// `X-Original-Method`, `X-Original-URI` and `Host`: nginx, HAProxy.
+    Original,
+    /// `X-Forwarded-Method`, `X-Forwarded-Uri` and `X-Forwarded-Host`: Traefik.
+    Forwarded,
+    /// The question is a request like it, with its target behind the path: Envoy.
+    RequestLine,
 }
 
 /// How a front forwards certificates.

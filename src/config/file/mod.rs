@@ -18,7 +18,7 @@ mod store;
 mod telemetry;
 
 pub use connections::Connections;
-pub use front::{Front, FrontCertificate, FrontFormat};
+pub use front::{Front, FrontAsks, FrontCertificate, FrontFormat};
 pub use headers::Headers;
 pub use http::{Http, TransportSecurity};
 pub use key::{Enrolment, Key, Pepper};

@@ -7,7 +7,7 @@ const NAMED: &str = r#"certificate = { ca_file = "fronts-ca.pem", names = ["edge
 const SECRET: &str = r#"secret_files = ["front.secret"]"#;
 
 /// What shows nothing, or too much, with what more stands in the table, and what is said of it.
-const WRONG: [(&str, &str, &str); 11] = [
+const WRONG: [(&str, &str, &str); 13] = [
     ("", "", ": nothing shows that a request is this front's"),
     (
         SECRET,
@@ -55,6 +55,16 @@ const WRONG: [(&str, &str, &str); 11] = [
         "client_address_header = \"X-Key-Id\"",
         ".client_address_header: \"X-Key-Id\" is not a header for addresses",
     ),
+    (
+        SECRET,
+        "asks = \"original\"\nmay_claim = true",
+        ".asks: a front that asks brings nobody who could claim a key",
+    ),
+    (
+        SECRET,
+        "asks = \"forwarded\"\nsigned = true",
+        ".asks: what the front signs is not what it tells of the request in headers",
+    ),
 ];
 
 #[test]
@@ -76,6 +86,8 @@ fn p1_a_front_must_show_something_that_no_client_has() {
         (SECRET, ""),
         (SECRET, "signed = true\nheader = \"SSL-Client-Cert\""),
         (SECRET, "client_address_header = \"X-Real-IP\""),
+        (NAMED, "asks = \"forwarded\""),
+        (SECRET, "asks = \"request-line\"\nsigned = true"),
     ] {
         assert_eq!(told(shows, more), "");
     }

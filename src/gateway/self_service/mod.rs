@@ -18,7 +18,7 @@ use pingora::proxy::Session;
 use serde::Serialize;
 
 use super::limit::Credential;
-use super::{Exchange, Gateway, Limited, Live, Refusal, TooMany, problem};
+use super::{Exchange, Gateway, Limited, Live, Refusal, TooMany, problem, question};
 use crate::clock::{self, Timestamp};
 use crate::door::Connection;
 use crate::head::{Head, Malformed};
@@ -111,6 +111,8 @@ pub(super) async fn serve(
         (["key", "rotate"], &Method::POST) => rotate::answer(&call, body, exchange).await,
         (["keys"], &Method::GET | &Method::HEAD) => keys::list(&call, exchange).await,
         (["keys", id], &Method::DELETE) => keys::revoke(&call, id, exchange).await,
+        // Fronts that are there to ask are answered before.
+        ([question::RESOURCE, ..], _) => Err(Refusal::FrontRequired),
         (["key"] | ["key", "rotate"], _) => Err(Refusal::MethodNotAllowed("POST")),
         (["keys", _], _) => Err(Refusal::MethodNotAllowed("DELETE")),
         (["explain" | "whoami" | "keys"] | ["problems" | "jwks", _], _) => {

@@ -120,6 +120,7 @@ fn ours(line: &AccessLine<'_>) -> impl Iterator<Item = KeyValue> {
     let key = line.key.map(|key| key.to_string());
     let texts = [
         ("keyferry.request_id", Some(line.request_id)),
+        ("keyferry.question", line.question.then_some("true")),
         (
             "keyferry.route",
             line.route.map(|route| route.name.as_str()),

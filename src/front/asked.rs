@@ -1,13 +1,12 @@
 //! What a proxy asks about: the request that it got, told in headers of its own.
 //!
-//! It is believed, since nobody but the proxy reaches the address that it asks at. But what its
-//! client sent may stand beside what it set: where two of them tell of a request, neither is taken.
+//! It is believed, since nobody but the proxy can ask. But what its client sent may stand beside what
+//! it set: where two of them tell of a request, neither is taken.
 
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
-use super::Refusal;
 use crate::sign::header::folds_to;
 
 /// In which headers a proxy tells of the request that it asks about.
@@ -20,6 +19,16 @@ pub enum Form {
     /// In none: the question is a request like it, as Envoy asks
     RequestLine,
 }
+
+/// A proxy does not say clearly about what it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unclear(pub &'static str);
+
+const TWO_WAYS: Unclear =
+    Unclear("the question tells of the request in two ways, in headers of another form as well");
+const NOT_ONCE: Unclear =
+    Unclear("the question must have each header that tells of the request exactly once");
 
 /// Where method and target are told, in any form.
 const TOLD: [&str; 6] = [
@@ -49,8 +58,8 @@ impl Form {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Asked`] when it is told in no way, or in two.
-    pub(super) fn read(self, question: &Parts, target: &[u8]) -> Result<(Parts, Vec<u8>), Refusal> {
+    /// [`Unclear`] when it is told in no way, or in two.
+    pub fn read(self, question: &Parts, target: &[u8]) -> Result<(Parts, Vec<u8>), Unclear> {
         let (mut request, ()) = http::Request::new(()).into_parts();
         request.headers.clone_from(&question.headers);
         let is_ours = |name: &str| {
@@ -61,9 +70,14 @@ impl Form {
             TOLD.iter().any(|told| folds_to(name.as_str(), told)) && !is_ours(name.as_str())
         };
         if question.headers.keys().any(tells_else) {
-            return Err(Refusal::Asked(
-                "the question tells of the request in two ways, in headers of another form as well",
-            ));
+            return Err(TWO_WAYS);
+        }
+        // Over HTTP/2 the host is named beside the headers.
+        if let Some(named) = question.uri.authority()
+            && !question.headers.contains_key(HOST)
+        {
+            let named = HeaderValue::from_str(named.as_str()).map_err(|_| NOT_ONCE)?;
+            request.headers.insert(HOST, named);
         }
         let Some((method, uri, host)) = self.headers() else {
             request.method = question.method.clone();
@@ -71,20 +85,18 @@ impl Form {
         };
         let method = once(&question.headers, method)?;
         let target = once(&question.headers, uri)?.as_bytes().to_owned();
-        let authority = once(&question.headers, host.as_str())?.clone();
+        let authority = once(&request.headers, host.as_str())?.clone();
         request.method = Method::from_bytes(method.as_bytes())
-            .map_err(|_| Refusal::Asked("the question names no method"))?;
+            .map_err(|_| Unclear("the question names no method"))?;
         request.headers.insert(HOST, authority);
         Ok((request, target))
     }
 }
 
-fn once<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a HeaderValue, Refusal> {
+fn once<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a HeaderValue, Unclear> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => Ok(value),
-        _ => Err(Refusal::Asked(
-            "the question must have each header that tells of the request exactly once",
-        )),
+        _ => Err(NOT_ONCE),
     }
 }
