@@ -13,7 +13,7 @@ use http::Uri;
 use http::header::HeaderName;
 use serde::Serialize;
 
-use super::verify::{Which, header, names, secret};
+use super::verify::{Which, names, renamed, secret};
 use super::{Failure, Out};
 use crate::server::verify::Secrets;
 use crate::upstream::probe::{self, Question};
@@ -47,7 +47,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ATTACK")]
     except: Vec<String>,
     /// What a header is called, when `[headers]` of the gateway says so: key_id=X-Acme-Key (repeatable)
-    #[arg(long, value_name = "WHICH=NAME", value_parser = header)]
+    #[arg(long, value_name = "WHICH=NAME", value_parser = renamed)]
     header: Vec<(Which, HeaderName)>,
 }
 
