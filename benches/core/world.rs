@@ -15,7 +15,9 @@ use keyferry::door::{
     self, Connection, Door, Journal, Lifetimes, MinimumTls, ServerCertificate, Terms,
 };
 use keyferry::front::Fronts;
-use keyferry::gateway::{App, FirstSights, Gateway, Live, Parts, Proxy, SelfService, link_to_keys};
+use keyferry::gateway::{
+    App, FirstSights, Gateway, Live, Masquerades, Parts, Proxy, SelfService, link_to_keys,
+};
 use keyferry::key::{Format, Pepper, Peppers};
 use keyferry::observe::Observations;
 use keyferry::policy::{
@@ -134,6 +136,7 @@ fn live(peppers: Peppers, directory: &Arc<Directory>, metrics: &Metrics, now: Ti
         routes,
         backends: Vec::new(),
         signers: Vec::new(),
+        masquerades: Masquerades::default(),
         fronts: Arc::new(Fronts::new(Vec::new())),
         transport_security: None,
         asking: asking(directory),

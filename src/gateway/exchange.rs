@@ -15,7 +15,7 @@ use super::running::Running;
 use crate::certificate::Reason;
 use crate::client::{ClientId, Counted};
 use crate::clock::{self, Timestamp};
-use crate::credential::Assurance;
+use crate::credential::{Assurance, Sent};
 use crate::door::{Connection, Serving};
 use crate::front::Believed;
 use crate::head::{self, Head};
@@ -49,6 +49,8 @@ pub struct Exchange {
     pub(super) front: Option<Believed>,
     /// The connection as its client has it, when that is not the client's own.
     pub(super) behind_front: Option<Connection>,
+    /// The certificate that was shown, where a backend may have to be told of it.
+    pub(super) shown: Option<Arc<Sent>>,
     /// How it is known that the client holds the key of its certificate.
     pub(super) assurance: Option<Assurance>,
     /// The address that its connection came from.
@@ -153,6 +155,7 @@ impl Exchange {
             trace: Trace::default(),
             front: None,
             behind_front: None,
+            shown: None,
             assurance: None,
             connected: None,
             peer: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::{FirstSights, Refusal, SelfService};
+use super::{FirstSights, Masquerades, Refusal, SelfService};
 use crate::client::{Enrolment, Renewal};
 use crate::front::Fronts;
 use crate::head::{Head, Malformed};
@@ -27,6 +27,8 @@ pub struct Live {
     pub backends: Vec<Arc<Backend>>,
     /// What signs requests to each of them; none where no route carries an identity.
     pub signers: Vec<Option<Signer>>,
+    /// What each of them is told of certificates, as by an old proxy.
+    pub masquerades: Masquerades,
     /// Where clients are asked for certificates.
     pub asking: Arc<Asking>,
     /// Who is believed to forward the certificates of clients.

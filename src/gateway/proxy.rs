@@ -113,6 +113,8 @@ impl ProxyHttp for Proxy {
             keep_ambiguous: exchange.live.keep_ambiguous_headers,
             peer: exchange.peer,
             trace: exchange.trace.onward(&mut made),
+            told_names: exchange.live.masquerades.names(),
+            told: self.told(permit, exchange),
         };
         let signer = exchange.live.signers.get(leave.route().backend);
         upstream::rewrite(
@@ -280,6 +282,7 @@ impl Gateway {
         let connection = connection(session)
             .ok_or(Refusal::Internal("the connection was not made by the door"))?;
         let connection = &*self.clients(&head, connection, exchange)?;
+        exchange.keep_shown(connection.shared());
         self.overload
             .share(exchange, session.req_header().version)?;
         let now = exchange.now;

@@ -15,6 +15,7 @@ impl Builder<'_> {
         &mut self,
         typed: Vec<file::Backend>,
         routes: &[file::Route],
+        own: &file::Headers,
     ) -> Built<Vec<Backend>> {
         let at = KeyPath::top("backend");
         let write = "write a table [[backend]] with name and addresses";
@@ -39,6 +40,8 @@ impl Builder<'_> {
             let health_check = typed
                 .health_check
                 .map(|check| self.health_check(&at.key("health_check"), check));
+            let masquerade =
+                self.masquerade(&at.key("masquerade"), &typed.masquerade, (own, signed));
             Ok(Backend {
                 name: name?,
                 addresses: addresses?,
@@ -48,6 +51,7 @@ impl Builder<'_> {
                 signing: signing?,
                 tls: tls.transpose()?,
                 health_check: health_check.transpose()?,
+                masquerade: masquerade?,
             })
         }))
     }
