@@ -30,6 +30,7 @@ pub mod head;
 pub mod identity;
 pub mod key;
 pub mod limit;
+pub mod masquerade;
 pub mod observe;
 pub mod phase;
 pub mod policy;

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stages that only compute: no sockets, no files, no clock, no log.
-const CORE: [&str; 14] = [
+const CORE: [&str; 15] = [
     "certificate",
     "client",
     "credential",
@@ -21,6 +21,7 @@ const CORE: [&str; 14] = [
     "identity",
     "key",
     "limit",
+    "masquerade",
     "observe",
     "phase",
     "policy",
@@ -42,7 +43,7 @@ const ORDER: [&[&str]; 7] = [
     &["directory", "foresight", "observe"],
     &["identity"],
     &["policy"],
-    &["sign", "front"],
+    &["sign", "front", "masquerade"],
     &["door", "gateway", "upstream", "telemetry"],
     &["admin", "verify"],
 ];

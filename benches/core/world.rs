@@ -16,7 +16,7 @@ use keyferry::door::{
 };
 use keyferry::front::Fronts;
 use keyferry::gateway::{
-    App, FirstSights, Gateway, KeySets, Live, Parts, Proxy, SelfService, link_to_keys,
+    App, FirstSights, Gateway, KeySets, Live, Masquerades, Parts, Proxy, SelfService, link_to_keys,
 };
 use keyferry::key::{Format, Pepper, Peppers};
 use keyferry::observe::Observations;
@@ -137,6 +137,7 @@ fn live(peppers: Peppers, directory: &Arc<Directory>, metrics: &Metrics, now: Ti
         backends: Vec::new(),
         signers: Vec::new(),
         key_sets: KeySets::default(),
+        masquerades: Masquerades::default(),
         fronts: Arc::new(Fronts::new(Vec::new())),
         transport_security: None,
         asking: asking(directory),

@@ -25,6 +25,7 @@ use keyferry::front::{self, Arrival, Brought, Front, Fronts, Shows};
 use keyferry::head::Head;
 use keyferry::identity::Freshness;
 use keyferry::key::{ApiKey, Format, KeyId, Pepper, Peppers};
+use keyferry::masquerade::{self, Masquerade};
 use keyferry::secret::Secret;
 use keyferry::sign::{self, Message, Names, Signer, SigningKey, VerifyingKey, jwks};
 use keyferry::store::backup::{Backup, Line, Secrets};
@@ -51,6 +52,28 @@ static AUTHORITY: LazyLock<pki::Issued> = LazyLock::new(|| pki::root("Clients Ro
 static VERIFIER: LazyLock<Verifier> =
     LazyLock::new(|| Verifier::new(Trust::new(1, vec![ca()]).expect("an authority")));
 static GOOD: LazyLock<pki::Issued> = LazyLock::new(|| pki::leaf("client-1").signed_by(&AUTHORITY));
+
+/// What backends can be told in forms that know the whole certificate or a name of it.
+static TOLD: LazyLock<Masquerade> = LazyLock::new(|| {
+    let values = [
+        "$ssl_client_s_dn",
+        "$ssl_client_i_dn_legacy",
+        "$ssl_client_serial",
+        "$ssl_client_v_end",
+        "$ssl_client_escaped_cert",
+        "%[ssl_c_s_dn]",
+        "%[ssl_c_s_dn(cn)]",
+        "%[ssl_c_notafter]",
+        "%{SSL_CLIENT_S_DN}s",
+        "Hash;Cert;Subject;URI;DNS",
+        "rfc9440",
+    ];
+    let header = |value: &&str| {
+        let value = value.parse().expect("a value");
+        masquerade::Header::new(HeaderName::from_static("x-told"), "X-Told", value)
+    };
+    Masquerade::new(values.iter().map(header).collect())
+});
 
 /// A target, by its name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -133,6 +156,12 @@ pub fn certificate(data: &[u8]) {
     let json = serde_json::to_string(&explanation).expect("an explanation");
     let text = explanation.to_string();
     assert!(!json.contains('\0') && !text.contains(['\0', '\u{1b}', '\u{202e}']));
+    // Backends are told what the authority signed, whatever it is: in one line each.
+    if let Ok(read) = masquerade::Certificate::read(leaf) {
+        for (_, value) in TOLD.headers(&read, now) {
+            assert!(!value.as_bytes().iter().any(|byte| b"\0\r\n".contains(byte)));
+        }
+    }
 }
 
 /// The beginning of a connection: no more is asked for than a hello can have.
@@ -252,6 +281,8 @@ pub fn admit(data: &[u8]) {
         keep_ambiguous: false,
         peer: None,
         trace: trace.onward(&mut made),
+        told_names: &[],
+        told: None,
     };
     let id = "0197f3c2-a1b2-7c3d-8e4f-5a6b7c8d9e10";
     if rewrite(&mut sent, &head, &permit, Some(&SIGNER), &rules, id, now).is_err() {

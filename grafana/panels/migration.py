@@ -48,4 +48,5 @@ def made():
         graph("Keys that were refused", "Clients that have a key and do it wrong.", "reqps", {"{{reason}}": 'sum by (reason) (rate(keyferry_auth_decisions_total{$S,decision="deny",method="key"}[$__rate_interval]))'}, width=6),
         graph("Certificates that were refused", "Clients that cannot even fetch their key.", "reqps", {"{{reason}}": 'sum by (reason) (rate(keyferry_auth_decisions_total{$S,decision="deny",method="certificate",reason!~"brownout|certificate_retired"}[$__rate_interval]))'}, width=6),
         graph("Brownouts whose budget is spent", "While the store is away and cannot be told to stop them; they refuse nobody there.", "none", {"{{instance}}": "keyferry_brownouts_spent{$S}"}, width=6),
+        graph("Requests that need an old proxy's headers", "To backends with `masquerade`: “recorded” is the debt, clients by key for whom their certificate still stands; “unknown” went without the headers (docs/MASQUERADE.md). Nothing where no backend asks for them.", "reqps", {"{{backend}} {{certificate}}": "sum by (backend, certificate) (rate(keyferry_masqueraded_requests_total{$S}[$__rate_interval]))"}),
     ])  # fmt: skip

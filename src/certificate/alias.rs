@@ -67,7 +67,7 @@ impl Alias {
     }
 
     /// The SHA-1 of the certificate with this DER form; none when the library has no SHA-1.
-    pub(super) fn sha1_of(der: &[u8]) -> Option<Self> {
+    pub(crate) fn sha1_of(der: &[u8]) -> Option<Self> {
         let sha1 = hash(MessageDigest::sha1(), der).ok()?;
         sha1.as_ref().try_into().ok().map(Self::Sha1)
     }

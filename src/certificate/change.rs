@@ -32,7 +32,7 @@ pub struct AlreadyMapped {
 
 /// Gives a certificate to a client. `known` is its record, when there is one: a certificate that
 /// waits for approval, or that was removed, can be given like any other. None when the client has
-/// it already.
+/// it already, and no more of it is to be recorded.
 ///
 /// It goes by the key id of the client's other certificates, or else by the last one that the client
 /// had, also when that key has ended: then it claims none, as the others do not, until the operator
@@ -57,7 +57,7 @@ pub fn give(
             return Err(AlreadyMapped { fingerprint, by }.into());
         }
         if matches!(record.mapping, Mapping::Mapped { .. }) {
-            return Ok(None);
+            return Ok(completed(handed, known, actor, now));
         }
     }
     let mut writes = vec![to.hold()];
@@ -158,6 +158,23 @@ pub fn remove(
     ))
 }
 
+/// Records the whole of a certificate that its client has already, when it was handed over and only now.
+fn completed(
+    handed: &Handed,
+    known: Option<(Epoch, CertificateRecord)>,
+    actor: Actor,
+    now: Timestamp,
+) -> Option<Change> {
+    let (version, record) = known.filter(|(_, record)| record.whole.is_none())?;
+    let completed = CertificateRecord {
+        whole: Some(handed.whole.clone()?),
+        facts: record.facts.or_else(|| handed.facts.clone()),
+        ..record
+    };
+    let writes = vec![Write::replace(version, completed)];
+    Some(Change::new(Action::CertificateLearned, actor, now, writes))
+}
+
 fn mapped(
     handed: &Handed,
     known: Option<(Epoch, CertificateRecord)>,
@@ -165,20 +182,22 @@ fn mapped(
     now: Timestamp,
 ) -> Write {
     let mapping = Mapping::Mapped { client, key };
-    let facts = handed.facts.clone();
+    let (facts, whole) = (handed.facts.clone(), handed.whole.clone());
     match known {
         Some((version, record)) => Write::replace(
             version,
             CertificateRecord {
                 mapping,
                 facts: facts.or(record.facts),
+                whole: whole.or(record.whole),
                 ..record
             },
         ),
-        None => Write::create(
-            CertificateRecord::new(handed.fingerprint, mapping, Source::Operator, now)
-                .with_facts(facts),
-        ),
+        None => Write::create(CertificateRecord {
+            facts,
+            whole,
+            ..CertificateRecord::new(handed.fingerprint, mapping, Source::Operator, now)
+        }),
     }
 }
 
@@ -332,6 +351,7 @@ mod tests {
             let handed = Handed {
                 fingerprint: record.fingerprint,
                 facts: None,
+                whole: None,
                 others: 0,
             };
             let known = Some((Epoch(4), before));

@@ -10,10 +10,10 @@ use crate::clock::Timestamp;
 /// The bytes are not DER, or not the structure that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the bytes are not the DER form of a certificate (RFC 5280 section 4.1)")]
-pub(super) struct NotDer;
+pub(crate) struct NotDer;
 
 /// Tags of X.690 section 8 that a certificate uses.
-pub(super) mod tag {
+pub(crate) mod tag {
     pub(crate) const BOOLEAN: u8 = 0x01;
     pub(crate) const INTEGER: u8 = 0x02;
     pub(crate) const BIT_STRING: u8 = 0x03;
@@ -35,24 +35,24 @@ pub(super) mod tag {
 
 /// One value with its tag.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Tlv<'a> {
-    pub(super) tag: u8,
-    pub(super) content: &'a [u8],
+pub(crate) struct Tlv<'a> {
+    pub(crate) tag: u8,
+    pub(crate) content: &'a [u8],
     /// Tag, length and content.
-    pub(super) whole: &'a [u8],
+    pub(crate) whole: &'a [u8],
 }
 
 /// Reads one value after the other.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The next value, whatever its tag.
-    pub(super) fn next(&mut self) -> Result<Tlv<'a>, NotDer> {
+    pub(crate) fn next(&mut self) -> Result<Tlv<'a>, NotDer> {
         let whole = self.0;
         let (&tag, rest) = whole.split_first().ok_or(NotDer)?;
         if tag & 0x1f == 0x1f {
@@ -91,18 +91,18 @@ impl<'a> Reader<'a> {
     }
 
     /// The next value, which must have this tag.
-    pub(super) fn expect(&mut self, tag: u8) -> Result<Tlv<'a>, NotDer> {
+    pub(crate) fn expect(&mut self, tag: u8) -> Result<Tlv<'a>, NotDer> {
         let tlv = self.next()?;
         if tlv.tag == tag { Ok(tlv) } else { Err(NotDer) }
     }
 
     /// The content of the next value, which must have this tag, as values of its own.
-    pub(super) fn enter(&mut self, tag: u8) -> Result<Self, NotDer> {
+    pub(crate) fn enter(&mut self, tag: u8) -> Result<Self, NotDer> {
         Ok(Self(self.expect(tag)?.content))
     }
 
     /// The next value, if it has this tag.
-    pub(super) fn optional(&mut self, tag: u8) -> Result<Option<Tlv<'a>>, NotDer> {
+    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<Tlv<'a>>, NotDer> {
         if self.0.first() == Some(&tag) {
             self.next().map(Some)
         } else {
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Nothing may be left.
-    pub(super) const fn end(&self) -> Result<(), NotDer> {
+    pub(crate) const fn end(&self) -> Result<(), NotDer> {
         if self.0.is_empty() {
             Ok(())
         } else {
@@ -129,7 +129,7 @@ pub fn is_one_value(der: &[u8]) -> bool {
 }
 
 /// A time in one of the two forms that RFC 5280 section 4.1.2.5 allows: seconds present, `Z`.
-pub(super) fn time(tlv: Tlv<'_>) -> Result<Timestamp, NotDer> {
+pub(crate) fn time(tlv: Tlv<'_>) -> Result<Timestamp, NotDer> {
     let text = std::str::from_utf8(tlv.content).map_err(|_| NotDer)?;
     let (year, rest) = match tlv.tag {
         tag::UTC_TIME if text.len() == 13 => {

@@ -1,7 +1,7 @@
 //! A certificate as the operator hands it over: in a file, or by its fingerprint.
 
 use super::content::Content;
-use super::{CertificateRecord, Facts, Fingerprint};
+use super::{CertificateRecord, Facts, Fingerprint, Whole};
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
 use crate::tls::x509::X509;
@@ -13,6 +13,8 @@ pub struct Handed {
     pub fingerprint: Fingerprint,
     /// What it says of itself; unknown when only the fingerprint was named.
     pub facts: Option<Facts>,
+    /// All of it, to be recorded; [`Self::forgetting_whole`] where no backend is told of it.
+    pub whole: Option<Whole>,
     /// How many other certificates stand in the same file.
     pub others: usize,
 }
@@ -65,8 +67,18 @@ impl Handed {
         Ok(Self {
             fingerprint: leaf.fingerprint,
             facts: Some(leaf.content.facts),
+            whole: leaf.x509.to_der().ok().map(Whole::from),
             others: leaf.others,
         })
+    }
+
+    /// The same, of which no more is recorded than what it says.
+    #[must_use]
+    pub fn forgetting_whole(self) -> Self {
+        Self {
+            whole: None,
+            ..self
+        }
     }
 
     /// A fingerprint as programs print it: hex digits in either case, with or without colons, and
@@ -84,6 +96,7 @@ impl Handed {
         Ok(digits.parse().ok().map(|fingerprint| Self {
             fingerprint,
             facts: None,
+            whole: None,
             others: 0,
         }))
     }
@@ -95,6 +108,7 @@ impl From<&CertificateRecord> for Handed {
         Self {
             fingerprint: record.fingerprint,
             facts: record.facts.clone(),
+            whole: record.whole.clone(),
             others: 0,
         }
     }

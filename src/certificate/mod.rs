@@ -6,7 +6,7 @@ mod chain;
 mod change;
 mod codes;
 mod content;
-mod der;
+pub(crate) mod der;
 mod diagnose;
 mod explain;
 mod explanation;
@@ -28,6 +28,7 @@ mod trust;
 mod twin;
 mod verdict;
 mod verifier;
+mod whole;
 
 pub use alias::{Alias, AliasRecord, AliasState, NotAnAlias, NotAnnounced, announce, withdraw};
 pub use chain::Chain;
@@ -51,6 +52,7 @@ pub use supersede::{NotMapped, restore, supersede};
 pub use trust::{Ca, Trust, TrustError};
 pub use verdict::{CaIndex, Problem, Reason, Rejected, Verdict, Verified};
 pub use verifier::{Examined, SameGeneration, Verifier};
+pub use whole::{Whole, keep_whole, newest_whole};
 
 #[cfg(test)]
 mod tests;

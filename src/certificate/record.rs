@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Facts, Fingerprint};
+use super::{Facts, Fingerprint, Whole};
 use crate::client::ClientId;
 use crate::clock::Timestamp;
 use crate::key::KeyId;
@@ -34,6 +34,9 @@ pub struct CertificateRecord {
     /// The client that it seems to belong to, while it waits for the operator's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposed: Option<ClientId>,
+    /// All of it, where backends are told of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Whole>,
 }
 
 impl CertificateRecord {
@@ -55,6 +58,7 @@ impl CertificateRecord {
             renews: None,
             renewed_by: None,
             proposed: None,
+            whole: None,
         }
     }
 

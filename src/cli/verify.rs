@@ -12,7 +12,7 @@ use http::header::HeaderName;
 use super::Failure;
 use crate::config::{Period, Shutdown};
 use crate::server::verify::{self, Keys, Place, Settings, Then};
-use crate::sign::Names;
+use crate::sign::{Names, header};
 use crate::upstream::{self, Protocol};
 use crate::verify::{Form, OpenPaths};
 use crate::{server, telemetry};
@@ -61,8 +61,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 1024)]
     connections: u32,
     /// What a header is called, when `[headers]` of the gateway says so: key_id=X-Acme-Key (repeatable)
-    #[arg(long, value_name = "WHICH=NAME", value_parser = header)]
+    #[arg(long, value_name = "WHICH=NAME", value_parser = renamed)]
     header: Vec<(Which, HeaderName)>,
+    /// A header of an old proxy that the backend still reads, as the gateway's [[backend]] masquerade
+    /// sends it: kept where the signature is good, though no signature covers it (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = kept, conflicts_with = "answer")]
+    keep_header: Vec<HeaderName>,
     /// How long connecting to the backend may take
     #[arg(long, value_name = "TIME", default_value = "2s")]
     connect_timeout: Period,
@@ -117,6 +121,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         },
         names: names(args.header),
         open: OpenPaths::new(args.open),
+        keep: args.keep_header,
         remember: args.remember,
         connections: args.connections,
         shutdown: Shutdown {
@@ -198,7 +203,21 @@ fn path(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn header(text: &str) -> Result<(Which, HeaderName), String> {
+fn kept(text: &str) -> Result<HeaderName, String> {
+    let wrong = || "expected the name of a header with a certificate or a part of one".to_owned();
+    let name: HeaderName = text.parse().map_err(|_| wrong())?;
+    let own = Names::default();
+    let own = [own.key_id, own.client_id, own.key_scopes, own.request_id];
+    let is_own =
+        own.contains(&name) || [header::SIGNATURE, header::SIGNATURE_INPUT].contains(&name);
+    let is_another = header::is_misleading(text) && !header::means_a_certificate(text);
+    if is_own || is_another {
+        return Err(wrong());
+    }
+    Ok(name)
+}
+
+pub(super) fn renamed(text: &str) -> Result<(Which, HeaderName), String> {
     let wrong =
         || "expected WHICH=NAME, with key_id, client_id, key_scopes or request_id".to_owned();
     let (which, name) = text.split_once('=').ok_or_else(wrong)?;

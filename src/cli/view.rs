@@ -78,6 +78,8 @@ pub(super) struct CertificateView {
     pub(super) not_before: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
     pub(super) not_after: Option<Timestamp>,
+    /// Whether all of it is recorded, for backends that are told of it.
+    pub(super) whole: bool,
 }
 
 /// A key, without its secret.
@@ -172,6 +174,7 @@ impl CertificateView {
             proposed_client_id: record.proposed.clone(),
             not_before: facts.as_ref().map(|facts| facts.not_before),
             not_after: facts.as_ref().map(|facts| facts.not_after),
+            whole: record.whole.is_some(),
             subject: facts.as_ref().map(|facts| facts.subject.clone()),
             issuer: facts.as_ref().map(|facts| facts.issuer.clone()),
             serial: facts.map(|facts| facts.serial),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ClientId, ClientRecord};
-use crate::certificate::{CertificateRecord, Facts, Mapping, Source, Verified};
+use crate::certificate::{CertificateRecord, Facts, Mapping, Source, Verified, Whole};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, KeyRecord};
 use crate::store::{Action, Actor, Change, Epoch, Write};
@@ -61,19 +61,21 @@ pub fn at_first_sight(
 
 /// The change that records what a certificate says which the operator only named, and that the
 /// authority `ca` issued it, now that it was verified; none when that is recorded, or when it
-/// identifies nobody any more. Nothing else of the record changes.
+/// identifies nobody any more. Nothing else of the record changes. All of it is recorded when it is
+/// given as well.
 ///
 /// Its other form is recorded as at a first sight, unless that `is_twin_known`.
 #[must_use]
 pub fn learned(
     (version, record): (Epoch, CertificateRecord),
-    certificate: &Verified,
+    (certificate, whole): (&Verified, Option<&Whole>),
     ca: &str,
     is_twin_known: bool,
     now: Timestamp,
 ) -> Option<Change> {
     let is_mapped = matches!(record.mapping, Mapping::Mapped { .. });
-    if record.is_learned() || !is_mapped || record.fingerprint != *certificate.fingerprint() {
+    let is_known = record.is_learned() && (record.whole.is_some() || whole.is_none());
+    if is_known || !is_mapped || record.fingerprint != *certificate.fingerprint() {
         return None;
     }
     let learned = CertificateRecord {
@@ -81,6 +83,7 @@ pub fn learned(
         facts: record
             .facts
             .or_else(|| Some(Facts::clone(certificate.facts()))),
+        whole: record.whole.or_else(|| whole.cloned()),
         ..record
     };
     let twin = twin(certificate, now).filter(|_| !is_twin_known);

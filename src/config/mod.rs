@@ -103,6 +103,13 @@ impl Config {
     ) -> Result<Self, Problems> {
         Source::new(path.to_owned(), env).read().config
     }
+
+    /// The names of the backends that still get the headers of an old proxy.
+    pub fn masquerading(&self) -> impl Iterator<Item = &str> {
+        let backends = self.backends.iter();
+        let told = backends.filter(|backend| !backend.masquerade.is_empty());
+        told.map(|backend| backend.name.as_str())
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -13,6 +14,7 @@ use crate::certificate::WhenUnknown;
 use crate::door::{self, HttpLimits, MinimumTls};
 use crate::gateway;
 use crate::key::{Format, Peppers};
+use crate::masquerade::Masquerade;
 use crate::policy::{Network, ServerNames};
 use crate::secret::SecretBytes;
 use crate::sign::{Names, SigningKey, VerifyingKey};
@@ -185,6 +187,8 @@ pub struct Backend {
     pub tls: Option<BackendTls>,
     /// None when only failing requests tell.
     pub health_check: Option<HealthCheck>,
+    /// What it is told of certificates, as by an old proxy.
+    pub masquerade: Arc<Masquerade>,
 }
 
 /// A host, by name or IP address, and a port.

@@ -132,7 +132,8 @@ impl Directory {
         let begun = clock::monotonic();
         let (seen, known) = (*self.head.borrow(), self.view.load_full());
         let is_replaced = is_replaced || (self.is_loaded() && self.is_replaced_since(seen).await?);
-        let mut view = View::like(&known);
+        let keeps = self.keeps_whole.load(Ordering::Relaxed);
+        let mut view = View::like(&known).keeping_whole(keeps);
         let (mut believed, mut refused) = (0usize, Refusals::default());
         let mut each = |loaded: Loaded| match loaded {
             Ok(record) => {

@@ -5,7 +5,7 @@
 use foldhash::fast::RandomState;
 use papaya::HashMap;
 
-use crate::certificate::{Fingerprint, Verified};
+use crate::certificate::{Fingerprint, Verified, Whole};
 use crate::client;
 use crate::clock::Timestamp;
 use crate::key::{self, Digest, KeyId};
@@ -35,11 +35,13 @@ pub struct Recorded {
 struct Lesson {
     certificate: Verified,
     ca: String,
+    whole: Option<Whole>,
 }
 
 impl Lessons {
-    /// Notes a certificate that identified its client, and the name of its authority.
-    pub fn note(&self, certificate: &Verified, ca: &str) {
+    /// Notes a certificate that identified its client, the name of its authority, and all of it where
+    /// `whole` gives that.
+    pub fn note(&self, certificate: &Verified, ca: &str, whole: impl FnOnce() -> Option<Whole>) {
         let waiting = self.waiting.pin();
         let fingerprint = certificate.fingerprint();
         if waiting.len() >= MOST || waiting.contains_key(fingerprint) {
@@ -48,6 +50,7 @@ impl Lessons {
         let lesson = Lesson {
             certificate: certificate.clone(),
             ca: ca.to_owned(),
+            whole: whole(),
         };
         waiting.insert(*fingerprint, lesson);
     }
@@ -135,7 +138,8 @@ impl Lesson {
             None => false,
         };
         let known = (version, record);
-        let change = client::learned(known, &self.certificate, &self.ca, is_twin_known, now);
+        let certificate = (&self.certificate, self.whole.as_ref());
+        let change = client::learned(known, certificate, &self.ca, is_twin_known, now);
         commit(change, store).await
     }
 }

@@ -71,6 +71,8 @@ pub struct Directory {
     answered: Notify,
     /// Whether everything is to be loaded again, though nothing is known to be missing.
     outdated: AtomicBool,
+    /// Whether certificates are kept as they are.
+    keeps_whole: AtomicBool,
     /// How many records and events were not believed, by why.
     refused: Lock<BTreeMap<&'static str, u64>>,
 }
@@ -108,6 +110,7 @@ impl Directory {
             lost: AtomicBool::new(false),
             answered: Notify::new(),
             outdated: AtomicBool::new(false),
+            keeps_whole: AtomicBool::new(false),
             refused: Lock::default(),
         }
     }
@@ -153,7 +156,8 @@ impl Directory {
     ///
     /// When it is of no use; all is as before then.
     pub fn resume(&self, snapshot: &Snapshot, now: Timestamp) -> Result<bool, SnapshotError> {
-        let Some((head, view)) = snapshot.read(now)? else {
+        let view = View::default().keeping_whole(self.keeps_whole.load(Ordering::Relaxed));
+        let Some((head, view)) = snapshot.read(view, now)? else {
             return Ok(false);
         };
         let age = i64::try_from(snapshot::age(head, now).as_millis()).unwrap_or(i64::MAX);
@@ -284,6 +288,14 @@ impl Directory {
     /// now.
     pub fn load_again(&self) {
         self.outdated.store(true, Ordering::Relaxed);
+    }
+
+    /// From the next loading on, keeps certificates as they are, or no longer. What was loaded already
+    /// is loaded again for it.
+    pub fn keep_whole(&self, keeps: bool) {
+        if self.keeps_whole.swap(keeps, Ordering::Relaxed) != keeps {
+            self.load_again();
+        }
     }
 
     fn touch(&self) {

@@ -114,6 +114,12 @@ impl Connection {
         self.certificate.as_deref()
     }
 
+    /// The same, to be kept for longer than the connection.
+    #[must_use]
+    pub const fn shared(&self) -> Option<&Arc<Sent>> {
+        self.certificate.as_ref()
+    }
+
     /// The balancer that it came through, when it told so.
     #[must_use]
     pub fn through(&self) -> Option<&Through> {

@@ -76,7 +76,7 @@ impl Gateway {
             let Some(change) = self.first_sight(certificate, exchange).await? else {
                 return Ok(());
             };
-            let change = change.caused_from(Origin::here());
+            let change = exchange.keeping_shown(change).caused_from(Origin::here());
             if !self.may_become_known(certificate, &change, exchange)? {
                 return Ok(());
             }

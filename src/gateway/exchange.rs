@@ -16,7 +16,7 @@ use super::running::Running;
 use crate::certificate::Reason;
 use crate::client::{ClientId, Counted};
 use crate::clock::{self, Timestamp};
-use crate::credential::Assurance;
+use crate::credential::{Assurance, Sent};
 use crate::door::{Connection, Serving};
 use crate::front::{Believed, Form};
 use crate::head::{self, Head};
@@ -52,6 +52,8 @@ pub struct Exchange {
     pub(super) question: Option<Method>,
     /// The connection as its client has it, when that is not the client's own.
     pub(super) behind_front: Option<Connection>,
+    /// The certificate that was shown, where a backend may have to be told of it.
+    pub(super) shown: Option<Arc<Sent>>,
     /// How it is known that the client holds the key of its certificate.
     pub(super) assurance: Option<Assurance>,
     /// The address that its connection came from.
@@ -125,6 +127,8 @@ impl Exchange {
             keep_ambiguous: self.live.keep_ambiguous_headers,
             peer: self.peer,
             trace: self.trace.onward(made),
+            told_names: self.live.masquerades.names(),
+            told: None,
         }
     }
 
@@ -177,6 +181,7 @@ impl Exchange {
             front: None,
             question: None,
             behind_front: None,
+            shown: None,
             assurance: None,
             connected: None,
             peer: None,

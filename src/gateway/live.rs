@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::{FirstSights, Refusal, SelfService};
+use super::{FirstSights, Masquerades, Refusal, SelfService};
 use crate::client::{Enrolment, Renewal};
 use crate::front::Fronts;
 use crate::head::{Head, Malformed};
@@ -31,6 +31,8 @@ pub struct Live {
     pub signers: Vec<Option<Signer>>,
     /// The public keys of those that check signatures by such.
     pub key_sets: KeySets,
+    /// What each of them is told of certificates, as by an old proxy.
+    pub masquerades: Masquerades,
     /// Where clients are asked for certificates.
     pub asking: Arc<Asking>,
     /// Who is believed to forward the certificates of clients.

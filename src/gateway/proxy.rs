@@ -107,12 +107,16 @@ impl ProxyHttp for Proxy {
             Error::e_explain(ErrorType::InternalError, "the head was readable before")
         })?;
         let mut made = None;
+        let rules = upstream::Rules {
+            told: self.told(permit, exchange),
+            ..exchange.rules(&self.parts.format, &mut made)
+        };
         upstream::rewrite(
             request,
             &head,
             permit,
             exchange.live.signer(permit.route()),
-            &exchange.rules(&self.parts.format, &mut made),
+            &rules,
             &exchange.request_id,
             clock::now(),
         )
@@ -275,6 +279,7 @@ impl Gateway {
         let asked = resource.and_then(question::asked);
         exchange.question = asked.map(|_| head.method.clone());
         let connection = &*self.clients(&head, connection, asked.is_some(), exchange)?;
+        exchange.keep_shown(connection.shared());
         self.overload
             .share(exchange, session.req_header().version)?;
         let answer = if let Some(form) = exchange.asks() {

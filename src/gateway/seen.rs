@@ -96,7 +96,8 @@ impl Gateway {
         if let Some(certificate) = identity.unlearned() {
             let trust = self.parts.verifier.trust();
             let ca = trust.ca_name(certificate.ca());
-            self.parts.lessons.note(certificate, ca);
+            let whole = || exchange.shown();
+            self.parts.lessons.note(certificate, ca, whole);
         }
         if let Some(digest) = identity.renewed_digest() {
             self.parts.lessons.note_digest(identity.key(), *digest);

@@ -1,18 +1,24 @@
-//! A backend that answers with what it was sent, for the demonstration.
+//! The backends of the demonstration: one answers with what it was sent, and one is old.
 
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
-use http::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 use pingora::server::configuration::{Opt, ServerConf};
 use pingora::server::{RunArgs, Server};
 use pingora::services::listening::Service;
 
+/// The one header by which an old backend knows its callers.
+const OLD_NAME: &str = "x-ssl-client-s-dn";
+
 /// Answers every request with its request line and its headers.
 struct Echo;
+
+/// Greets whoever it knows, and turns the others away.
+struct Old;
 
 #[async_trait]
 impl ServeHttp for Echo {
@@ -25,15 +31,34 @@ impl ServeHttp for Echo {
             body.extend_from_slice(value.as_bytes());
             body.push(b'\n');
         }
-        let answer = Response::builder()
-            .header(CONTENT_TYPE, "text/plain")
-            .header(CONTENT_LENGTH, body.len());
-        answer.body(body).unwrap_or_default()
+        answer(StatusCode::OK, body)
     }
 }
 
-/// Runs an echoing backend on `address` until it is told to stop.
-pub fn echo(address: SocketAddr) {
+#[async_trait]
+impl ServeHttp for Old {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let caller = session.req_header().headers.get(OLD_NAME);
+        if let Some(caller) = caller {
+            let greeting = [b"Good day, ", caller.as_bytes(), b".\n"].concat();
+            answer(StatusCode::OK, greeting)
+        } else {
+            let unknown = "I know nobody without X-SSL-Client-S-DN.\n";
+            answer(StatusCode::UNAUTHORIZED, unknown.into())
+        }
+    }
+}
+
+fn answer(status: StatusCode, body: Vec<u8>) -> Response<Vec<u8>> {
+    let answer = Response::builder()
+        .status(status)
+        .header(CONTENT_TYPE, "text/plain")
+        .header(CONTENT_LENGTH, body.len());
+    answer.body(body).unwrap_or_default()
+}
+
+/// Runs an echoing backend, and an old one, until it is told to stop.
+pub fn echo(echoing: SocketAddr, old: SocketAddr) {
     let conf = ServerConf {
         threads: 1,
         grace_period_seconds: Some(0),
@@ -42,7 +67,10 @@ pub fn echo(address: SocketAddr) {
     };
     let mut server = Server::new_with_opt_and_conf(None::<Opt>, conf);
     let mut service = Service::new("echo".to_owned(), Echo);
-    service.add_tcp(&address.to_string());
+    service.add_tcp(&echoing.to_string());
+    server.add_service(service);
+    let mut service = Service::new("old".to_owned(), Old);
+    service.add_tcp(&old.to_string());
     server.add_service(service);
     server.bootstrap();
     server.run(RunArgs::default());

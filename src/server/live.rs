@@ -67,6 +67,7 @@ impl Live {
         (levels, metrics): (Levels, &Metrics),
     ) -> Result<Self, StartError> {
         let parts = next::parts(config, None, directory, metrics)?;
+        directory.keep_whole(!parts.masquerades.are_none());
         let (settings, judge) = (settings(config), authorities.verifier());
         let terms = Terms::new(settings, Arc::clone(judge), metrics.clone(), clock::now())?;
         let live = Self {
@@ -186,6 +187,7 @@ impl Live {
         self.backends.send_replace(gateway.backends.clone());
         // In this order: whom a new authority issued to is treated as it says.
         self.gateway.store(Arc::clone(&gateway));
+        self.directory.keep_whole(!gateway.masquerades.are_none());
         authorities.trust();
         self.terms.commit(terms);
         refresh(&self.terms);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::config::{self, Backend as BackendConfig, Config};
 use crate::directory::Directory;
-use crate::gateway::{self, FirstSights, KeySets, SelfService, link_to_keys};
+use crate::gateway::{self, FirstSights, KeySets, Masquerades, SelfService, link_to_keys};
 use crate::observe::Observations;
 use crate::policy::{Asking, Observing, Routes};
 use crate::sign::Signer;
@@ -49,6 +49,10 @@ pub(super) fn parts(
             &routes,
             &authorities,
         )),
+        masquerades: Masquerades::new(
+            { config.backends.iter() }.map(|one| (one.name.as_str(), &one.masquerade)),
+            metrics,
+        ),
         routes,
         backends,
         signers: config.backends.iter().map(signer).collect(),
@@ -102,6 +106,11 @@ pub(super) fn forget(before: &gateway::Live, now: &gateway::Live, metrics: &Metr
         let is_there = now.routes.iter().any(|known| known.name == route.name);
         if !is_there && route.name != gateway::OWN_ROUTE {
             metrics.forget_route(&route.name);
+        }
+    }
+    for (place, backend) in now.backends.iter().enumerate() {
+        if !now.masquerades.is_told(place) {
+            metrics.forget_masquerade(backend.name());
         }
     }
     gateway::forget_fronts(&before.fronts, &now.fronts, metrics);

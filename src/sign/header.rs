@@ -124,6 +124,14 @@ pub fn is_reserved(name: &str, names: &Names) -> bool {
         || RESERVED_PREFIXES.iter().any(|prefix| begins(name, prefix))
 }
 
+/// Whether `name` is reserved since proxies tell of certificates under it, whatever the gateway's own
+/// headers are called.
+#[must_use]
+pub fn means_a_certificate(name: &str) -> bool {
+    RESERVED_PREFIXES.iter().any(|prefix| begins(name, prefix))
+        || RESERVED.iter().any(|reserved| folds_to(name, reserved))
+}
+
 /// Whether `name` could make a backend take the request for another; compared like the reserved ones.
 #[must_use]
 pub fn is_misleading(name: &str) -> bool {

@@ -61,6 +61,8 @@ pub struct Metrics {
     pub upstream_seconds: HistogramVec,
     /// `keyferry_upstream_failures_total{backend}`.
     pub upstream_failures: IntCounterVec,
+    /// `keyferry_masqueraded_requests_total{backend,certificate}`.
+    pub masqueraded: IntCounterVec,
     /// `keyferry_trace_spans_total{result}`.
     pub trace_spans: IntCounterVec,
     /// `keyferry_keys{pepper}`.
@@ -187,6 +189,7 @@ impl Metrics {
             http2_closed: make.counters("http2_closed_total", "HTTP/2 connections that the gateway closed, by reason.", &["reason"])?,
             upstream_seconds: make.histograms("upstream_duration_seconds", "From sending a request to a backend to the head of its answer.", &["backend"])?,
             upstream_failures: make.counters("upstream_failures_total", "Attempts that a backend did not answer.", &["backend"])?,
+            masqueraded: make.counters("masqueraded_requests_total", "Requests to backends that still get the headers of an old proxy, by the certificate that these tell of: shown by the client, recorded and so the debt, or unknown and so without the headers.", &["backend", "certificate"])?,
             trace_spans: make.counters("trace_spans_total", "Spans that were recorded: sent to the collector, refused by it, lost since it could not be reached, or dropped since too many waited.", &["result"])?,
             keys: make.gauges("keys", "Keys that can be used, by the pepper of their digest.", &["pepper"])?,
             clients: make.gauges("clients", "Clients by stage.", &["stage"])?,
@@ -245,6 +248,15 @@ impl Metrics {
     pub fn forget_backend(&self, name: &str) {
         let _ = self.upstream_seconds.remove_label_values(&[name]);
         let _ = self.upstream_failures.remove_label_values(&[name]);
+        self.forget_masquerade(name);
+    }
+
+    /// Forgets what was counted of the backend `name` as masqueraded, which it is no more.
+    pub fn forget_masquerade(&self, name: &str) {
+        for certificate in ["shown", "recorded", "unknown"] {
+            // There is none when it never was.
+            let _ = self.masqueraded.remove_label_values(&[name, certificate]);
+        }
     }
 
     /// The text exposition format.

@@ -1,7 +1,7 @@
 //! The one name for the TLS library's types, so that the library can be changed by a feature.
 //!
-//! Used only by `door`, `certificate`, `upstream`, the store in Redis, the demo's own certificate
-//! authority, and `doctor`.
+//! Used only by `door`, `certificate`, `masquerade`, `upstream`, the store in Redis, the demo's own
+//! certificate authority, and `doctor`.
 
 pub use pingora::tls::*;
 

@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::header::HeaderName;
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
@@ -45,6 +46,9 @@ pub struct Guard {
     pub seen: Option<Seen>,
     /// Where no signature is asked for.
     pub open: OpenPaths,
+    /// Headers of an old proxy that a request keeps whose signature is good, though it does not cover
+    /// them; no other keeps them.
+    pub keep: Vec<HeaderName>,
     /// What came of requests.
     pub metrics: Metrics,
 }

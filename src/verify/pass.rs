@@ -10,7 +10,7 @@ use crate::sign::{Names, header};
 
 /// Makes of `request` what goes to the backend: the identity that `admitted` vouches for, once, and
 /// no signature. `came` is how it was verified: of what it names in `Connection`, the identity is not
-/// taken away.
+/// taken away. Of what else looks like an identity, what is verified keeps the headers `keep`.
 ///
 /// # Errors
 ///
@@ -19,11 +19,11 @@ pub(super) fn on(
     request: &mut RequestHeader,
     came: (&Head<'_>, Version),
     admitted: &Admitted,
-    names: &Names,
+    (names, keep): (&Names, &[HeaderName]),
     request_id: &str,
 ) -> pingora::Result<()> {
     let (head, version) = came;
-    strip(request, names);
+    strip(request, admitted, (names, keep));
     request.set_raw_path(head.target().as_bytes())?;
     request.insert_header(HOST, head.authority.as_str())?;
     request.insert_header(names.request_id.clone(), request_id)?;
@@ -42,13 +42,21 @@ pub(super) fn on(
 }
 
 /// Whatever could be taken for an identity, or make another request of this one.
-fn strip(request: &mut RequestHeader, names: &Names) {
+fn strip(request: &mut RequestHeader, admitted: &Admitted, (names, keep): (&Names, &[HeaderName])) {
+    let is_verified = matches!(admitted, Admitted::Verified(_));
+    let like_kept = |name: &HeaderName| {
+        let mut kept = keep.iter();
+        kept.any(|kept| header::folds_to(name.as_str(), kept.as_str()))
+    };
     let unwanted: Vec<HeaderName> = request
         .headers
         .keys()
         .filter(|name| !header::OF_THE_WAY.contains(&name.as_str()))
+        .filter(|name| !(is_verified && keep.contains(name)))
         .filter(|name| {
-            header::is_reserved(name.as_str(), names) || header::is_misleading(name.as_str())
+            header::is_reserved(name.as_str(), names)
+                || header::is_misleading(name.as_str())
+                || like_kept(name)
         })
         .cloned()
         .collect();

@@ -175,7 +175,7 @@ impl ProxyHttp for Proxy {
             request,
             how,
             admitted,
-            verifier.names(),
+            (verifier.names(), &self.guard.keep),
             &exchange.request_id,
         )?;
         if matches!(admitted, Admitted::Verified(_)) {

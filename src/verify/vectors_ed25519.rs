@@ -299,6 +299,7 @@ fn guard() -> Guard {
         verifier: ArcSwap::from_pointee(Verifier::new(keys, Names::default())),
         seen: Some(Seen::new(1000, metrics.remembered.clone())),
         open: OpenPaths::new(Vec::new()),
+        keep: Vec::new(),
         metrics,
     }
 }

@@ -88,6 +88,8 @@ mod limits;
 #[cfg(test)]
 mod listener;
 #[cfg(test)]
+mod masquerade;
+#[cfg(test)]
 mod observe;
 #[cfg(test)]
 mod overload;

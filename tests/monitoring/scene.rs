@@ -118,7 +118,7 @@ impl Scene {
             .set("limits.wrong_keys_per_address", 5)
             .set("limits.requests_per_second", 30)
             .set("self_service.per_credential", 100)
-            .backend("orders", self.backend.address())
+            .backend_like("orders", self.backend.address(), table(r#"masquerade = [{ header = "X-SSL-Client-S-DN", value = "$ssl_client_s_dn" }]"#))
             .backend("payments", nobody)
             .route("/", "orders", "either")
             .route("/refunds", "orders", "key")

@@ -26,6 +26,7 @@ for part in "$@"; do
     lacks openssl openssl version
     lacks haproxy haproxy -v
     lacks nginx nginx -v
+    lacks apache2-bin test -x /usr/sbin/apache2
     lacks redis-server redis-server --version
     lacks faketime faketime --version
     lacks prometheus promtool --version

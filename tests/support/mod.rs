@@ -22,6 +22,7 @@ pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod load;
 pub(crate) mod log;
+pub(crate) mod old_proxy;
 pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod proxy;

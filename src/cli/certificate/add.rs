@@ -38,7 +38,10 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         return announce::change(alias, &args.client, false, &args.edit, operator, out).await;
     }
     let give = async |named: &str| {
-        let handed = handed(named)?;
+        let mut handed = handed(named)?;
+        if operator.config.masquerading().next().is_none() {
+            handed = handed.forgetting_whole();
+        }
         let decide = async || {
             let mut records = operator.records_of(&args.client).await?;
             let id = RecordId::Certificate(handed.fingerprint);

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::activity::{Activity, Used, Uses, history};
+use crate::certificate::{Fingerprint, newest_whole};
 use crate::cli::open::Operator;
 use crate::cli::progress::Progress;
 use crate::cli::table::{fields, relative};
@@ -27,8 +28,18 @@ struct Report {
     client: ClientView,
     #[serde(flatten)]
     activity: Activity,
+    /// What backends are told of it as by an old proxy; none where no backend is told anything.
+    masquerade: Option<Masquerade>,
     certificates: Vec<Used<CertificateView>>,
     keys: Vec<Used<KeyView>>,
+}
+
+/// Backends that still get the headers of an old proxy, and the certificate that these tell of when
+/// the client comes by key alone; none when they get none then.
+#[derive(Serialize)]
+struct Masquerade {
+    backends: Vec<String>,
+    certificate: Option<Fingerprint>,
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
@@ -50,7 +61,15 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         let credential = CredentialId::Key(record.id);
         uses.with(KeyView::of(record, operator.now), credential)
     });
+    let backends: Vec<_> = operator.config.masquerading().map(str::to_owned).collect();
+    let own = holdings.certificates.iter().map(|(_, record)| record);
+    let told_of = newest_whole(own).map(|record| record.fingerprint);
+    let masquerade = (!backends.is_empty()).then_some(Masquerade {
+        backends,
+        certificate: told_of,
+    });
     let report = Report {
+        masquerade,
         client: progress.view(&holdings.client.1),
         activity,
         certificates: certificates.collect(),
@@ -78,6 +97,9 @@ fn text(report: &Report, now: Timestamp) -> String {
         ("by certificate", seen.since(seen.by_certificate, now)),
         ("by key", seen.since(seen.by_key, now)),
     ])];
+    if let Some(masquerade) = &report.masquerade {
+        parts.push(masquerade.text());
+    }
     parts.push(report.activity.text(now));
     parts.extend(report.certificates.iter().map(|used| {
         let certificate = &used.of;
@@ -111,6 +133,19 @@ fn text(report: &Report, now: Timestamp) -> String {
         ])
     }));
     parts.join("\n\n")
+}
+
+impl Masquerade {
+    fn text(&self) -> String {
+        let told_of = self.certificate.map_or_else(
+            || "nothing: no certificate is recorded as it is (docs/MASQUERADE.md)".to_owned(),
+            |fingerprint| format!("certificate {fingerprint}"),
+        );
+        fields([
+            ("old proxy's headers", self.backends.join(", ")),
+            ("  by key they tell of", told_of),
+        ])
+    }
 }
 
 fn since(status: &str, at: Option<Timestamp>, now: Timestamp) -> String {

@@ -17,14 +17,14 @@ pub(super) struct Args {
     /// End after the story, instead of staying up to be tried
     #[arg(long)]
     once: bool,
-    /// Only be the backend of the story, which answers with what it was sent
-    #[arg(long, hide = true, value_name = "ADDRESS")]
-    backend: Option<SocketAddr>,
+    /// Only be the backends of the story: one that answers with what it was sent, and an old one
+    #[arg(long, hide = true, value_name = "ADDRESS", num_args = 2)]
+    backends: Vec<SocketAddr>,
 }
 
 pub(super) fn run(args: &Args, _: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
-    if let Some(address) = args.backend {
-        server::echo(address);
+    if let [echoing, old] = args.backends[..] {
+        server::echo(echoing, old);
         return Ok(ExitCode::SUCCESS);
     }
     play(args.once, out).map_err(|error| match error.downcast_ref() {

@@ -23,7 +23,7 @@ pub(super) struct Scene {
     /// The port of the gateway.
     pub(super) port: u16,
     gateway: Running,
-    _backend: Running,
+    _backends: Running,
     /// Last, so that it goes when nobody works in it any more.
     folder: Folder,
 }
@@ -32,6 +32,7 @@ pub(super) struct Scene {
 struct Addresses {
     gateway: SocketAddr,
     backend: SocketAddr,
+    old: SocketAddr,
     telemetry: SocketAddr,
     admin: SocketAddr,
 }
@@ -43,14 +44,16 @@ struct Running(Child);
 struct Folder(PathBuf);
 
 impl Scene {
-    /// Makes the certificates, starts the backend and the gateway, and waits until both are ready.
+    /// Makes the certificates, starts the backends and the gateway, and waits until both are ready.
     pub(super) fn set(stop: &mut Stop) -> anyhow::Result<Self> {
         let folder = Folder::make()?;
         let addresses = Addresses::free()?;
-        let (gateway, backend) = (addresses.gateway, addresses.backend);
+        let gateway = addresses.gateway;
+        let backends = [addresses.backend, addresses.old].map(|address| address.to_string());
         certificates(&folder.0)?;
-        secret(&folder.0.join("pepper.key"))?;
-        secret(&folder.0.join("orders.key"))?;
+        for name in ["pepper", "orders", "old", "untold"] {
+            secret(&folder.0.join(name).with_extension("key"))?;
+        }
         write(
             &folder.0.join("keyferry.toml"),
             configuration(&addresses).as_bytes(),
@@ -58,8 +61,10 @@ impl Scene {
         let program = std::env::current_exe().context("cannot find this program")?;
         let playing = start(
             &folder.0,
-            Command::new(&program).args(["demo", "--backend", &backend.to_string()]),
-            "backend.log",
+            Command::new(&program)
+                .args(["demo", "--backends"])
+                .args(backends),
+            "backends.log",
         )?;
         let mut scene = Self {
             port: gateway.port(),
@@ -68,7 +73,7 @@ impl Scene {
                 Command::new(&program).args(["run", "--config", "keyferry.toml"]),
                 "gateway.log",
             )?,
-            _backend: playing,
+            _backends: playing,
             folder,
         };
         scene.wait_until_ready(&addresses, stop)?;
@@ -87,7 +92,9 @@ impl Scene {
                 let log = fs::read_to_string(self.folder.0.join("gateway.log")).unwrap_or_default();
                 bail!("the gateway ended ({status}):\n{log}");
             }
-            if is_ready(addresses.telemetry) && TcpStream::connect(addresses.backend).is_ok() {
+            let backends = [addresses.backend, addresses.old];
+            let answers = |backend: &SocketAddr| TcpStream::connect(backend).is_ok();
+            if is_ready(addresses.telemetry) && backends.iter().all(answers) {
                 return Ok(());
             }
             stop.pause()?;
@@ -155,12 +162,13 @@ impl Addresses {
     fn free() -> anyhow::Result<Self> {
         let bind =
             || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port of 127.0.0.1 is free");
-        let listeners = [bind()?, bind()?, bind()?, bind()?];
-        let [gateway, backend, telemetry, admin] =
+        let listeners = [bind()?, bind()?, bind()?, bind()?, bind()?];
+        let [gateway, backend, old, telemetry, admin] =
             listeners.each_ref().map(TcpListener::local_addr);
         Ok(Self {
             gateway: gateway?,
             backend: backend?,
+            old: old?,
             telemetry: telemetry?,
             admin: admin?,
         })
@@ -218,6 +226,7 @@ fn configuration(addresses: &Addresses) -> String {
     let Addresses {
         gateway,
         backend,
+        old,
         telemetry,
         admin,
     } = addresses;
@@ -249,9 +258,34 @@ name = "orders"
 addresses = ["{backend}"]
 signing = {{ key_id = "orders-demo", secret_file = "orders.key" }}
 
+# It knows its callers by one header alone, as its old proxy sent it.
+[[backend]]
+name = "old"
+addresses = ["{old}"]
+signing = {{ key_id = "old-demo", secret_file = "old.key" }}
+masquerade = [{{ header = "X-SSL-Client-S-DN", value = "$ssl_client_s_dn" }}]
+
+# The same one, which is not told.
+[[backend]]
+name = "untold"
+addresses = ["{old}"]
+signing = {{ key_id = "untold-demo", secret_file = "untold.key" }}
+
 [[route]]
 name = "orders"
 backend = "orders"
+accept = "either"
+
+[[route]]
+name = "old"
+path = "/old"
+backend = "old"
+accept = "either"
+
+[[route]]
+name = "untold"
+path = "/untold"
+backend = "untold"
 accept = "either"
 
 [telemetry]

@@ -35,6 +35,7 @@ pub(super) fn tell(scene: &Scene, stop: &mut Stop, out: &mut Out) -> anyhow::Res
     let acme = by_certificate(&mut teller)?;
     cannot_connect(&mut teller, scene)?;
     let key = claim(&mut teller, &acme)?;
+    old_backend(&mut teller, &key)?;
     announce(&mut teller)?;
     retire(&mut teller, &key)?;
     undo(&mut teller)?;
@@ -42,7 +43,7 @@ pub(super) fn tell(scene: &Scene, stop: &mut Stop, out: &mut Out) -> anyhow::Res
 
     teller.chapter("The operator sees how the move goes")?;
     teller.wait_for_stage("dual", 2)?;
-    teller.keyferry(&["status"], 0)?;
+    expect_words(&teller.keyferry(&["status"], 0)?, "debt")?;
     teller.keyferry(&["client", "list"], 0)?;
     Ok(())
 }
@@ -110,6 +111,25 @@ fn claim(teller: &mut Teller<'_>, acme: &Seen) -> anyhow::Result<String> {
         "The backend saw {client} and {key_id}, by certificate, by both and by key."
     ))?;
     Ok(key)
+}
+
+fn old_backend(teller: &mut Teller<'_>, key: &str) -> anyhow::Result<()> {
+    let bearer = bearer(key);
+    let by_key = ["-H", bearer.as_str()];
+    teller.chapter("An old backend knows clients only by the header of the old proxy, X-SSL-Client-S-DN. It goes on getting it (masquerade)")?;
+    let by_certificate = teller.curl(ACME, "/old")?;
+    teller.say(by_certificate.trim_end())?;
+    let greeted = teller.curl(&by_key, "/old")?;
+    teller.say(greeted.trim_end())?;
+    expect_words(&greeted, "CN=acme-payments")?;
+    if greeted != by_certificate {
+        bail!("the old backend took the client by key for another than by certificate");
+    }
+    teller
+        .say("By certificate and by key it got the same bytes. Without masquerade it is lost:")?;
+    let untold = teller.curl(&by_key, "/untold")?;
+    teller.say(untold.trim_end())?;
+    expect_words(&untold, "I know nobody")
 }
 
 fn announce(teller: &mut Teller<'_>) -> anyhow::Result<()> {

@@ -37,6 +37,7 @@ pub(super) fn look(file: &str, config: &Config) -> Vec<Finding> {
         max_stale(config.offline.max_stale),
     ];
     findings.extend(observe(config));
+    findings.extend(masquerade(config));
     findings
 }
 
@@ -96,6 +97,20 @@ fn observe(config: &Config) -> Vec<Finding> {
                     .expecting("addresses of the existing gateway alone"),
             );
         }
+    }
+    findings
+}
+
+fn masquerade(config: &Config) -> Vec<Finding> {
+    let check = Check::ConfigurationMasquerade;
+    let told = config.masquerading().map(|backend| {
+        let advice = "have it read X-Client-Id, and take backend.masquerade away (docs/MASQUERADE.md): \
+                      keyferry status counts the clients that depend on it";
+        check.warning("it still gets them, unsigned", advice).of(backend)
+    });
+    let findings: Vec<_> = told.collect();
+    if findings.is_empty() {
+        return vec![check.ok("no backend gets any")];
     }
     findings
 }

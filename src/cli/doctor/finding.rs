@@ -29,6 +29,8 @@ pub(super) enum Check {
     ConfigurationMaxStale,
     /// enforcing
     ConfigurationObserve,
+    /// headers of an old proxy
+    ConfigurationMasquerade,
     /// configuration file
     FileConfiguration,
     /// secrets

@@ -13,7 +13,7 @@ use http::Uri;
 use http::header::HeaderName;
 use serde::Serialize;
 
-use super::verify::{Which, header, names, private_key, secret};
+use super::verify::{Which, names, private_key, renamed, secret};
 use super::{Failure, Out};
 use crate::server::verify::signing_key;
 use crate::sign::{Algorithm, SigningKey};
@@ -51,7 +51,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ATTACK")]
     except: Vec<String>,
     /// What a header is called, when `[headers]` of the gateway says so: key_id=X-Acme-Key (repeatable)
-    #[arg(long, value_name = "WHICH=NAME", value_parser = header)]
+    #[arg(long, value_name = "WHICH=NAME", value_parser = renamed)]
     header: Vec<(Which, HeaderName)>,
 }
 

@@ -1,6 +1,7 @@
 //! `keyferry status`: how far the move is, how it went, and what is ahead.
 
 mod chart;
+mod debt;
 mod inventory;
 mod report;
 mod text;

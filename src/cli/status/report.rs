@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::debt::Debt;
 use super::inventory::{Certificates, Keys};
 use crate::cli::Failure;
 use crate::cli::open::Operator;
@@ -37,6 +38,8 @@ pub(super) struct Report {
     pub(super) flags: BTreeMap<Flag, usize>,
     pub(super) refused_today: Refused,
     pub(super) phases: Vec<InForce>,
+    /// Backends that still get the headers of an old proxy.
+    pub(super) debt: Debt,
     pub(super) store: String,
     pub(super) epoch: Epoch,
 }
@@ -118,6 +121,7 @@ pub(super) async fn read(operator: &Operator) -> Result<Report, Failure> {
         flags,
         refused_today: refused(&records, &progress, today),
         phases: phases(&records),
+        debt: Debt::of(&operator.config, &records, &progress),
         store: operator.config.store.to_string(),
         epoch: records.epoch,
     })

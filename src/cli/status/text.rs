@@ -23,6 +23,7 @@ pub(super) fn of(report: &Report, now: Timestamp) -> String {
     lines.push(attention(report));
     lines.push(refused(report));
     lines.extend(report.phases.iter().map(|phase| in_force(phase, now)));
+    lines.extend(debt(report));
     if report.certificates.pending > 0 {
         lines.push(line(
             "pending",
@@ -136,6 +137,21 @@ fn in_force(phase: &InForce, now: Timestamp) -> String {
         "",
         &parts.into_iter().flatten().collect::<Vec<_>>(),
     )
+}
+
+/// What is owed, while something is.
+fn debt(report: &Report) -> Option<String> {
+    let debt = &report.debt;
+    let parts = [
+        format!("get an old proxy's headers: {}", debt.backends.join(", ")),
+        format!(
+            "clients with a key that depend on it {}",
+            number(debt.clients)
+        ),
+        format!("that get none {}", number(debt.clients_not_served)),
+    ];
+    let is_owed = !debt.backends.is_empty();
+    is_owed.then(|| line("debt", &number(debt.backends.len()), &parts))
 }
 
 fn forecast(forecast: &Forecast) -> String {

@@ -14,6 +14,7 @@ impl Builder<'_> {
         &mut self,
         typed: Vec<file::Backend>,
         routes: &[file::Route],
+        own: &file::Headers,
     ) -> Built<Vec<Backend>> {
         let at = KeyPath::top("backend");
         let write = "write a table [[backend]] with name and addresses";
@@ -39,6 +40,8 @@ impl Builder<'_> {
                 .health_check
                 .map(|check| self.health_check(&at.key("health_check"), check));
             let (signing, also_published) = signing?;
+            let masquerade =
+                self.masquerade(&at.key("masquerade"), &typed.masquerade, (own, signed));
             Ok(Backend {
                 name: name?,
                 addresses: addresses?,
@@ -49,6 +52,7 @@ impl Builder<'_> {
                 also_published,
                 tls: tls.transpose()?,
                 health_check: health_check.transpose()?,
+                masquerade: masquerade?,
             })
         }))
     }

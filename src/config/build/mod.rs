@@ -13,6 +13,7 @@ mod http;
 mod keys;
 mod limits;
 mod listener;
+mod masquerade;
 mod network;
 mod observe;
 mod redis;
@@ -83,7 +84,7 @@ pub(super) fn config(
     let offline = builder.offline(file.store.as_ref());
     let store = builder.store(file.store);
     let limits = builder.limits(file.limits);
-    let backends = builder.backends(file.backend, &file.route);
+    let backends = builder.backends(file.backend, &file.route, &file.headers);
     builder.secrets_differ();
     let whole = || {
         Ok::<_, Noted>(Config {

@@ -25,7 +25,7 @@ pub use key::{Enrolment, Key, Pepper};
 pub use limits::Limits;
 pub use listener::{Ca, Crl, Exception, Listener, ServerCertificate, ServerName};
 pub use observe::Observe;
-pub use route::{Backend, ClientTls, HealthCheck, Published, Route, Signing};
+pub use route::{Backend, ClientTls, HealthCheck, MasqueradeHeader, Published, Route, Signing};
 pub use shutdown::Shutdown;
 pub use store::{Cluster, RecordKey, Sentinel, Store, StoreKind, UnsignedRecords};
 pub use telemetry::{Telemetry, Tracing};

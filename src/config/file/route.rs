@@ -37,6 +37,24 @@ pub struct Backend {
     pub tls: Option<ClientTls>,
     /// Asks every address regularly whether it is well. Without it, only failing requests tell.
     pub health_check: Option<HealthCheck>,
+    /// The headers of an old proxy that it still gets, made of the client's certificate, also for
+    /// clients that come by key: docs/MASQUERADE.md. It is debt, to be paid before certificates end.
+    #[serde(default)]
+    pub masquerade: Vec<MasqueradeHeader>,
+}
+
+/// A header of an old proxy.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MasqueradeHeader {
+    /// Its name. What clients send under it, in any spelling, reaches no backend.
+    #[schemars(required, extend("x-type" = "name of a header"))]
+    pub header: Option<String>,
+    /// What it says, word for word as in the old proxy's configuration: `$ssl_client_s_dn` (nginx),
+    /// `%{+Q}[ssl_c_s_dn]` (HAProxy), `%{SSL_CLIENT_S_DN}s` (Apache), `Hash;Subject;URI` (Envoy) or
+    /// `rfc9440`.
+    #[schemars(required, extend("x-type" = "value of an old proxy"))]
+    pub value: Option<String>,
 }
 
 /// What the identity is signed with, for the backend to check: docs/SIGNATURE.md.

@@ -12,6 +12,7 @@ use crate::pki;
 mod again;
 mod fronts;
 mod golden;
+mod masquerade;
 mod overrides;
 mod redis;
 mod reference;

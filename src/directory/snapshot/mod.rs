@@ -93,10 +93,14 @@ impl Snapshot {
         &self.path
     }
 
-    /// Reads the snapshot; nothing when there is no file.
-    pub(super) fn read(&self, now: Timestamp) -> Result<Option<(Head, View)>, SnapshotError> {
+    /// Reads the snapshot into the empty `view`; nothing when there is no file.
+    pub(super) fn read(
+        &self,
+        view: View,
+        now: Timestamp,
+    ) -> Result<Option<(Head, View)>, SnapshotError> {
         let file = self.open()?;
-        file.map(|file| self.read_from(file, now)).transpose()
+        file.map(|file| self.read_from(file, view, now)).transpose()
     }
 
     /// How long ago the store confirmed what is in the file, every piece of which opens; nothing
@@ -138,10 +142,14 @@ impl Snapshot {
         Ok((head, pieces))
     }
 
-    fn read_from(&self, from: impl Read, now: Timestamp) -> Result<(Head, View), SnapshotError> {
+    fn read_from(
+        &self,
+        from: impl Read,
+        view: View,
+        now: Timestamp,
+    ) -> Result<(Head, View), SnapshotError> {
         let damaged = || SnapshotError::Damaged(self.path.clone());
         let (head, mut pieces) = self.begin(from, now)?;
-        let view = View::default();
         while let Some(piece) = pieces.next()? {
             for line in piece
                 .split(|byte| *byte == b'\n')

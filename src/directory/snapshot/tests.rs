@@ -85,7 +85,7 @@ fn written(snapshot: &Snapshot, view: &View) -> Vec<u8> {
 /// What is read of a snapshot of `view`.
 pub(in crate::directory) fn again(view: &View) -> View {
     let one = snapshot("a", 1);
-    let read = one.read_from(written(&one, view).as_slice(), NOW);
+    let read = one.read_from(written(&one, view).as_slice(), View::default(), NOW);
     read.unwrap().1
 }
 
@@ -96,7 +96,7 @@ const MANY: usize = 500;
 fn what_was_written_is_read_and_only_its_owner_may() {
     let folder = tempfile::tempdir().unwrap();
     let snapshot = snapshot(folder.path().join("snapshot"), 1);
-    assert!(snapshot.read(NOW).unwrap().is_none());
+    assert!(snapshot.read(View::default(), NOW).unwrap().is_none());
     let (view, keys) = view(MANY);
     let alias = Alias::Sha1([1; 20]);
     apply(&view, 8, AliasRecord::new(alias, client_id(0), NOW));
@@ -108,7 +108,7 @@ fn what_was_written_is_read_and_only_its_owner_may() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 
     assert!(snapshot.inspect(NOW).unwrap().is_some());
-    let (found, read) = snapshot.read(NOW).unwrap().unwrap();
+    let (found, read) = snapshot.read(View::default(), NOW).unwrap().unwrap();
     assert_eq!((found, read.len()), (head(), view.len()));
     assert_eq!(read.alias(&alias), Some(AliasState::Open));
     for (number, id) in keys.iter().enumerate() {
@@ -130,7 +130,11 @@ fn what_was_written_is_read_and_only_its_owner_may() {
 fn another_key_another_version_and_another_time_are_refused() {
     let (view, _) = view(2);
     let bytes = written(&snapshot("a", 1), &view);
-    let read = |key, bytes: &[u8], now| snapshot("a", key).read_from(bytes, now).map(drop);
+    let read = |key, bytes: &[u8], now| {
+        snapshot("a", key)
+            .read_from(bytes, View::default(), now)
+            .map(drop)
+    };
     assert!(read(1, &bytes, NOW).is_ok());
     assert!(matches!(
         read(2, &bytes, NOW),
@@ -178,7 +182,7 @@ fn a_piece_that_is_missing_moved_repeated_or_foreign_is_noticed() {
         for n in order {
             made.extend(&bytes[all[*n].clone()]);
         }
-        one.read_from(made.as_slice(), NOW).is_ok()
+        one.read_from(made.as_slice(), View::default(), NOW).is_ok()
     };
     let whole: Vec<usize> = (0..all.len()).collect();
     assert!(of(&whole), "put together again as it was");
@@ -196,7 +200,10 @@ fn a_piece_that_is_missing_moved_repeated_or_foreign_is_noticed() {
     let second = pieces(&other)[1].clone();
     if second.len() == all[1].len() {
         mixed[all[1].clone()].copy_from_slice(&other[second]);
-        assert!(one.read_from(mixed.as_slice(), NOW).is_err());
+        assert!(
+            one.read_from(mixed.as_slice(), View::default(), NOW)
+                .is_err()
+        );
     }
 }
 
@@ -208,7 +215,7 @@ proptest! {
         let one = snapshot("a", 1);
         let bytes = written(&one, &view);
         let at = at % bytes.len();
-        let refused = |bytes: &[u8]| one.read_from(bytes, NOW).is_err();
+        let refused = |bytes: &[u8]| one.read_from(bytes, View::default(), NOW).is_err();
         let mut changed = bytes.clone();
         changed[at] ^= 1 << bit;
         prop_assert!(refused(&changed), "bit {bit} of byte {at}");

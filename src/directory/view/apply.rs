@@ -48,6 +48,7 @@ impl View {
             return;
         }
         self.alike.apply(record);
+        self.whole.apply(record);
         let authority = self.authorities.place(record.ca.as_deref());
         self.put_certificate(&CertificateEntry::new(version, record, authority));
     }

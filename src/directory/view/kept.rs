@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{AliasRow, View};
-use crate::certificate::{AliasRecord, AliasState};
+use crate::certificate::{AliasRecord, AliasState, CertificateRecord};
 use crate::directory::rows::{CertificateEntry, ClientRow, UNKNOWN};
 use crate::directory::tombstones::{KeyEnd, Tombstone, is_shut};
 use crate::store::{Epoch, RecordId, Versioned};
@@ -23,7 +23,12 @@ impl View {
             let ca = entry
                 .authority
                 .and_then(|place| self.authorities.name(place));
-            each(entry.version, entry.record(ca.as_deref()).into());
+            let (version, whole) = (entry.version, self.whole.get(&entry.fingerprint));
+            let record = CertificateRecord {
+                whole,
+                ..entry.record(ca.as_deref())
+            };
+            each(version, record.into());
         });
         self.aliases.each(|row| {
             let record = AliasRecord {

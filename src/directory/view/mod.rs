@@ -8,6 +8,7 @@ mod kept;
 mod model;
 mod over;
 mod stay;
+mod whole;
 
 use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct View {
     /// How many of the certificates are only the other forms of others.
     twins: AtomicUsize,
     pub(super) phases: Phases,
+    /// Certificates as they are, where that is needed.
+    whole: whole::Kept,
     /// What may be known to the store and is not known here.
     pub(super) doubted: Doubted,
     /// Spreads names. It is another one in every process, so that nobody can choose names that
@@ -109,11 +112,13 @@ impl View {
         self.of_certificate(fingerprint, |found| found.mapping.clone())
     }
 
-    /// Whom the certificate identifies, and whether what it says and who issued it are recorded.
+    /// Whom the certificate identifies, and whether what it says and who issued it are recorded, and
+    /// all of it where that is needed.
     #[must_use]
     pub fn identified(&self, fingerprint: &Fingerprint) -> Option<(Mapping, bool)> {
         self.of_certificate(fingerprint, |found| {
-            (found.mapping.clone(), found.is_learned())
+            let is_learned = found.is_learned() && self.whole.is_settled(fingerprint);
+            (found.mapping.clone(), is_learned)
         })
     }
 

@@ -49,6 +49,7 @@ impl View {
             let here = self.of_certificate(&fingerprint, here);
             if wanted(&RecordId::Certificate(fingerprint), entry.version, here) {
                 self.put_certificate(&entry);
+                self.whole.stay(&known.whole, &fingerprint);
                 certificates.insert(Link::from(&fingerprint).place());
             }
         });

@@ -53,7 +53,7 @@ pub(super) async fn answer(call: &Call<'_>, exchange: &mut Exchange) -> Result<A
             }
             Claimed::Issued(key, change) => match parts
                 .store
-                .commit(&change.caused_from(exchange.origin()))
+                .commit(&{ exchange.keeping_shown(*change) }.caused_from(exchange.origin()))
                 .await
             {
                 Ok(Committed { epoch, .. }) => {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::header::HeaderName;
 use pingora::apps::HttpServerApp;
 use pingora::listeners::ListenerConfig;
 use pingora::protocols::l4::stream::L4BufferSettings;
@@ -104,6 +105,8 @@ pub struct Settings {
     pub names: Names,
     /// Where no signature is asked for.
     pub open: OpenPaths,
+    /// Headers of an old proxy that requests with a good signature keep.
+    pub keep: Vec<HeaderName>,
     /// How many signatures are remembered to be refused when they come again; 0: none.
     pub remember: usize,
     /// How many connections there may be.
@@ -177,6 +180,7 @@ fn guard(settings: &Settings, metrics: &Metrics) -> Result<Guard, NotUsable> {
         verifier: ArcSwap::from_pointee(verifier),
         seen: (settings.remember > 0).then(seen),
         open: settings.open.clone(),
+        keep: settings.keep.clone(),
         metrics: metrics.clone(),
     })
 }

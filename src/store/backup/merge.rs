@@ -105,6 +105,7 @@ fn certificate(known: &CertificateRecord, from: &CertificateRecord) -> Certifica
         ca: known.ca.clone().or_else(|| from.ca.clone()),
         renews: known.renews.or(from.renews),
         renewed_by: known.renewed_by.or(from.renewed_by),
+        whole: known.whole.clone().or_else(|| from.whole.clone()),
         ..known.clone()
     }
 }
