@@ -195,7 +195,8 @@ impl Claimed {
             _ => Err(Invalid::Form),
         };
         let ours = dictionary.len() == 1 && string("alg")? == ALGORITHM && string("tag")? == TAG;
-        if !ours {
+        // Without a nonce, two requests of one second would be one.
+        if !ours || string("nonce")?.is_empty() {
             return Err(Invalid::Form);
         }
         Ok(Self {

@@ -168,3 +168,5 @@ fn claims_identity(headers: &HeaderMap, names: &Names) -> bool {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
