@@ -53,6 +53,9 @@ pub(super) struct Case {
     pub(super) name: String,
     pub(super) method: String,
     pub(super) target: String,
+    /// When it is another than HTTP/1.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<&'static str>,
     /// `Host` as sent; none: no such header.
     pub(super) authority: Option<String>,
     pub(super) headers: Vec<(String, String)>,
@@ -123,6 +126,7 @@ impl Asked {
             name: name.to_owned(),
             method: self.method.to_owned(),
             target: self.target.to_owned(),
+            version: None,
             authority: Some(self.authority.to_owned()),
             headers: there.collect(),
             body: self.body.map(|(body, _)| body.to_owned()),

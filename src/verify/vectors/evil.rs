@@ -43,6 +43,7 @@ type Change = (&'static str, &'static str, fn(&mut Case));
 #[rustfmt::skip]
 const CHANGED: &[Change] = &[
     ("another method", MISMATCH, |it| it.method = "PUT".to_owned()),
+    ("a method in lower case", MISMATCH, |it| it.method = "post".to_owned()),
     ("another host", MISMATCH, |it| it.authority = Some("other.example.com".to_owned())),
     ("a dot after the host", MISMATCH, |it| it.authority = Some("api.example.com.".to_owned())),
     ("another port", MISMATCH, |it| it.authority = Some("api.example.com:8080".to_owned())),
@@ -57,6 +58,7 @@ const CHANGED: &[Change] = &[
     ("a query in another order", MISMATCH, |it| it.target = "/v1/orders?&limit=10".to_owned()),
     ("a query that is encoded otherwise", MISMATCH, |it| it.target = "/v1/orders?limit=1%30".to_owned()),
     ("a query with one more", MISMATCH, |it| it.target = "/v1/orders?limit=10&admin=1".to_owned()),
+    ("a fragment after the query", MISMATCH, |it| it.target = "/v1/orders?limit=10#a".to_owned()),
     ("no query any more", MISMATCH, |it| it.target = "/v1/orders".to_owned()),
     ("another key id", MISMATCH, |it| it.edit("X-Key-Id", "0197", "0198")),
     ("another client", MISMATCH, |it| it.set("X-Client-Id", "somebody-else")),
@@ -95,6 +97,25 @@ const MISSING: &[Change] = &[
     ("an empty signature", FORM, |it| it.set(MAC, "")),
 ];
 
+/// Of two digests, the second is that of another body; the gateway signs what the client sent.
+const TWO_DIGESTS: Asked = Asked {
+    body: Some((
+        "hello",
+        "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:, sha-512=:z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==:",
+    )),
+    ..WHOLE
+};
+
+/// The same where there were no scopes and no digest.
+#[rustfmt::skip]
+const ADDED: &[Change] = &[
+    ("scopes that were not signed", FORM, |it| it.add("X-Key-Scopes", "admin")),
+    ("empty scopes that were not signed", FORM, |it| it.add("X-Key-Scopes", "")),
+    ("a digest that was not signed", FORM, |it| it.add("Content-Digest", "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:")),
+    ("scopes under the name X_Key_Scopes", DISGUISED, |it| it.add("X_Key_Scopes", "admin")),
+    ("a digest under the name Content_Digest", DISGUISED, |it| it.add("Content_Digest", "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:")),
+];
+
 /// S6, S7: signed with the right secret, in a form that the gateway never gives. Each is signed again
 /// after the change, so that the form alone is what is wrong.
 #[rustfmt::skip]
@@ -117,6 +138,7 @@ const AGAIN: &[Change] = &[
     ("a space in the list", FORM, |it| it.edit(INPUT, "(\"@method\"", "( \"@method\"")),
     ("a component in upper case", FORM, |it| it.edit(INPUT, "\"x-key-id\"", "\"X-Key-Id\"")),
     ("another label", FORM, |it| it.edit(INPUT, "gw=", "gw2=")),
+    ("a tab in the client", FORM, |it| it.edit("X-Client-Id", "-", "\t")),
     ("a label in upper case", FORM, |it| it.edit(INPUT, "gw=", "GW=")),
     ("another tag", FORM, |it| it.edit(INPUT, "tag=\"keyferry\"", "tag=\"other\"")),
     ("no tag", FORM, |it| it.edit(INPUT, ";tag=\"keyferry\"", "")),
@@ -168,6 +190,7 @@ const SPELLED: &[Change] = &[
     ("a second signature before ours", FORM, |it| both(it, |one| format!("{}, {one}", one.replacen("gw=", "gw2=", 1)))),
     ("our label twice in one header", FORM, |it| both(it, |one| format!("{one}, {one}"))),
     ("a second input alone", FORM, |it| { let input = it.value(INPUT); it.set(INPUT, &format!("{input}, {input}")); }),
+    ("another label for the input alone", FORM, |it| it.edit(INPUT, "gw=", "gw2=")),
     ("another label for the signature alone", FORM, |it| it.edit(MAC, "gw=", "gw2=")),
     ("signed with another secret", MISMATCH, |it| it.sign_again("nobody's")),
     ("signed with the other secret", MISMATCH, |it| it.sign_again(NEXT)),
@@ -216,6 +239,7 @@ const DISGUISES: &[Change] = &[
     ("two hosts", REQUEST, |it| it.add("Host", "other.example.com")),
     ("the host twice", REQUEST, |it| it.add("Host", "api.example.com")),
     ("no host", REQUEST, |it| it.authority = None),
+    ("no host over HTTP/1.0", REQUEST, |it| { it.authority = None; it.version = Some("HTTP/1.0"); }),
     ("an absolute target of another host", REQUEST, |it| it.target = "http://other.example.com/v1/orders?limit=10".to_owned()),
     ("a target without a slash", REQUEST, |it| it.target = "v1/orders?limit=10".to_owned()),
     ("a path in UTF-8", REQUEST, |it| it.target = "/v1/\u{c3}\u{a9}?limit=10".to_owned()),
@@ -224,13 +248,26 @@ const DISGUISES: &[Change] = &[
 
 pub(super) fn all(good: usize) -> Vec<Case> {
     let mut all = Vec::new();
-    let mut add = |name: &str, reason, change: &dyn Fn(&mut Case)| {
-        let mut case = WHOLE.signed(name, good + all.len());
-        let good = format!("{case:?}");
-        change(&mut case);
-        assert_ne!(format!("{case:?}"), good, "nothing changed");
-        all.push(case.refused(reason));
+    let mut add_to = |asked: Asked, name: &str, reason, change: &dyn Fn(&mut Case)| {
+        // A change that needs '+' or '/' in the signature gets another nonce until there is one.
+        let numbers = (good + all.len()..).step_by(1000).take(100);
+        let changed = { numbers }.find_map(|number| {
+            let signed = asked.signed(name, number);
+            let mut case = signed.clone();
+            change(&mut case);
+            (format!("{case:?}") != format!("{signed:?}")).then_some(case)
+        });
+        all.push(changed.expect(name).refused(reason));
     };
+    for (name, reason, change) in ADDED {
+        add_to(ORDERS, name, reason, change);
+    }
+    let two = "two digests of two bodies";
+    add_to(TWO_DIGESTS, two, "body_mismatch", &|it| {
+        it.add("Accept", "*/*")
+    });
+    let mut add =
+        |name: &str, reason, change: &dyn Fn(&mut Case)| add_to(WHOLE, name, reason, change);
     for (name, reason, change) in [CHANGED, MISSING, SPELLED, DISGUISES].concat() {
         add(name, reason, &change);
     }

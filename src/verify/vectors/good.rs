@@ -67,6 +67,11 @@ const SAME: &[Change] = &[
     ("with the headers the other way round", |it| {
         it.headers.reverse()
     }),
+    ("over HTTP/1.0", |it| it.version = Some("HTTP/1.0")),
+    ("with another client in a trailer", |it| {
+        it.add("Transfer-Encoding", "chunked");
+        it.body = Some("2\r\nok\r\n0\r\nX-Client-Id: admin\r\n\r\n".to_owned());
+    }),
     ("with headers that are nobody's identity", |it| {
         it.add("X-Client-Identity", "somebody");
         it.add("X-Request-Id", "0197f3c2-a1b2-7c3d-8e4f-5a6b7c8d9e11");
