@@ -134,6 +134,8 @@ class AsgiMiddleware:
     async def __call__(self, scope, receive, send):
         if scope["type"] == "lifespan":
             return await self.application(scope, receive, send)
+        # Of its own, since uvicorn adds the trailers of a body to what it has given.
+        scope = {**scope, "headers": list(scope["headers"])}
         target = b"?".join(part for part in (scope.get("raw_path"), scope.get("query_string")) if part).decode("latin-1")
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         try:

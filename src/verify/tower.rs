@@ -16,7 +16,7 @@
 //! ```
 //!
 //! What is refused gets its problem document, and the service is not called. What is believed has a
-//! [`Vouched`] among its extensions. A body is checked where it is read: [`super::body_fits`].
+//! [`Vouched`](crate::sign::Vouched) among its extensions. A body is checked where it is read: [`super::body_fits`].
 
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
@@ -30,8 +30,6 @@ use tower_service::Service;
 
 use super::{Admitted, Guard, Refusal, request_id};
 use crate::clock::{self, Timestamp};
-#[cfg(doc)]
-use crate::sign::Vouched;
 
 type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 

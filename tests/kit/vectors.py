@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 import socket
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ALGORITHM = "hmac-sha256"
@@ -11,6 +12,8 @@ ALGORITHM = "hmac-sha256"
 # Whom the evil ones were signed for before they were changed; and the same as headers.
 SIGNED = {"client": "acme-payments", "key_id": "0197f3c2a1b27c3d8e4f5a6b7c8d9e0f", "scopes": "orders:read orders:write"}
 IDENTITY = {"x-key-id": SIGNED["key_id"], "x-client-id": SIGNED["client"]}
+
+LATE = 0.3
 
 # Reasons that say the same of a request whose headers a server has joined or folded before anybody saw them.
 ALIKE = {"header_disguised", "signature_header", "signature_malformed", "signature_mismatch"}
@@ -55,7 +58,12 @@ class Answer:
         came = b""
         try:
             with socket.create_connection(("127.0.0.1", port), 10) as connection:
-                connection.sendall(request)
+                head, end, body = request.partition(b"\r\n\r\n")
+                connection.sendall(head + end)
+                if b"Transfer-Encoding: chunked" in head:
+                    # What comes late must change nothing that was checked.
+                    time.sleep(LATE)
+                connection.sendall(body)
                 while piece := connection.recv(65536):
                     came += piece
         except OSError:
@@ -95,7 +103,8 @@ def judge(port, case, known):
     answer = Answer(port, wire(case))
     accept, refuse = case["expect"].get("accept"), case["expect"].get("refuse")
     if accept and case["name"] in known:
-        return None if answer.status in (400, 401) and answer.echo() is None else f"not refused by the server: {answer}"
+        is_refused = answer.status in (400, 401) and answer.echo() is None
+        return None if is_refused else f"is no habit of this server any more; take it out of habits.py: {answer}"
     if accept:
         if answer.echo() != seen(accept):
             return f"not believed: {answer}"

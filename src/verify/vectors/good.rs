@@ -70,7 +70,8 @@ const SAME: &[Change] = &[
     ("over HTTP/1.0", |it| it.version = Some("HTTP/1.0")),
     ("with another client in a trailer", |it| {
         it.add("Transfer-Encoding", "chunked");
-        it.body = Some("2\r\nok\r\n0\r\nX-Client-Id: admin\r\n\r\n".to_owned());
+        it.body =
+            Some("2\r\nok\r\n0\r\nX-Client-Id: admin\r\nX_Client_Id: admin\r\n\r\n".to_owned());
     }),
     ("with headers that are nobody's identity", |it| {
         it.add("X-Client-Identity", "somebody");

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -75,17 +75,16 @@ impl Service<Request<Incoming>> for Echo {
 
 async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes());
+    let body = body.collect().await.map(Collected::to_bytes);
     let fits = body.is_ok_and(|body| body_fits(&parts.headers, body));
     let vouched = parts.extensions.get::<Vouched>();
     let seen = vouched.and_then(|vouched| seen(&parts.headers, vouched));
     let mut answer = Response::new("ok".into());
-    match seen.filter(|_| fits) {
-        Some(seen) => *answer.headers_mut() = seen,
-        None => {
-            *answer.status_mut() = http::StatusCode::UNAUTHORIZED;
-            *answer.body_mut() = "body_mismatch".into();
-        }
+    if let Some(seen) = seen.filter(|_| fits) {
+        *answer.headers_mut() = seen;
+    } else {
+        *answer.status_mut() = StatusCode::UNAUTHORIZED;
+        *answer.body_mut() = "body_mismatch".into();
     }
     Ok(answer)
 }
