@@ -184,9 +184,9 @@ impl Case {
         let mut base = String::new();
         for component in listed.split(' ').filter(|one| !one.is_empty()) {
             let name = component.split('"').nth(1).unwrap();
-            base += &format!("{component}: {}\n", self.component(name));
+            base += &[component, ": ", &self.component(name), "\n"].concat();
         }
-        base += &format!("\"@signature-params\": {parameters}");
+        base += &["\"@signature-params\": ", parameters].concat();
         let mut mac = crate::key::keyed(secret(key).expose());
         mac.update(base.as_bytes());
         let mac = BASE64_STANDARD.encode(mac.finalize().into_bytes());

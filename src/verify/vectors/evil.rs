@@ -264,7 +264,7 @@ pub(super) fn all(good: usize) -> Vec<Case> {
     }
     let two = "two digests of two bodies";
     add_to(TWO_DIGESTS, two, "body_mismatch", &|it| {
-        it.add("Accept", "*/*")
+        it.add("Accept", "*/*");
     });
     let mut add =
         |name: &str, reason, change: &dyn Fn(&mut Case)| add_to(WHOLE, name, reason, change);
@@ -280,16 +280,16 @@ pub(super) fn all(good: usize) -> Vec<Case> {
     }
     for name in COVERED {
         add(&format!("{name} twice"), HEADER, &|it| {
-            it.add(name, &it.value(name))
+            it.add(name, &it.value(name));
         });
         add(&format!("another {name} after it"), HEADER, &|it| {
-            it.add(name, "a")
+            it.add(name, "a");
         });
         add(&format!("another {name} before it"), HEADER, &|it| {
             it.headers.insert(0, (name.to_owned(), "a".to_owned()));
         });
         add(&format!("an empty {name} after it"), HEADER, &|it| {
-            it.add(name, "")
+            it.add(name, "");
         });
     }
     all

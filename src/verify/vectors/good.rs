@@ -46,13 +46,13 @@ pub(super) const GOOD: &[(&str, Asked)] = &[
 type Change = (&'static str, fn(&mut Case));
 const SAME: &[Change] = &[
     ("with the host in upper case", |it| {
-        it.authority = Some("API.Example.COM".to_owned())
+        it.authority = Some("API.Example.COM".to_owned());
     }),
     ("with the port of https", |it| {
-        it.authority = Some("api.example.com:443".to_owned())
+        it.authority = Some("api.example.com:443".to_owned());
     }),
     ("with the port of http", |it| {
-        it.authority = Some("api.example.com:80".to_owned())
+        it.authority = Some("api.example.com:80".to_owned());
     }),
     ("with names in lower case", |it| {
         it.headers
@@ -65,7 +65,7 @@ const SAME: &[Change] = &[
             .for_each(|(name, _)| name.make_ascii_uppercase());
     }),
     ("with the headers the other way round", |it| {
-        it.headers.reverse()
+        it.headers.reverse();
     }),
     ("over HTTP/1.0", |it| it.version = Some("HTTP/1.0")),
     ("with another client in a trailer", |it| {

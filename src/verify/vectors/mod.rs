@@ -4,6 +4,12 @@
 //! A change makes [`the_vectors_are_the_ones_in_the_file`] fail and leaves the new ones under `target`;
 //! `make vectors` takes them over.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    reason = "a test that stops with a message is the point"
+)]
+
 mod case;
 mod evil;
 mod good;
