@@ -10,6 +10,8 @@ VENV := target/venv
 NODE := target/node
 SUITES := target/suites
 PICTURES := target/pictures
+# All there are. What is built with one is built with both, so that it is built once.
+FEATURES := otlp,tower
 
 .PHONY: help
 help: ## what there is to make
@@ -22,7 +24,7 @@ demo: ## tell the whole story in the terminal, then stay up (without a terminal:
 	@if [ -t 1 ]; then exec target/debug/keyferry demo; else exec target/debug/keyferry demo --once; fi
 
 .PHONY: test
-test: setup fmt clippy doc tidy tests operations otlp doctest deny k8s compare ## every check
+test: setup fmt clippy doc tidy tests operations otlp kit doctest deny k8s compare ## every check
 	@echo "every check passed"
 
 # ---------------------------------------------------------------- what the checks need
@@ -75,7 +77,7 @@ clippy: build-tools ## no lint fires, tests and benches included
 
 .PHONY: doc
 doc: build-tools ## the documentation builds without a warning
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --features $(FEATURES)
 
 .PHONY: tidy
 tidy: build-tools ## the architecture's rules, and the documents are in step
@@ -98,8 +100,15 @@ monitoring: setup ## rules, runbooks and dashboards, with a real Prometheus and 
 
 .PHONY: otlp
 otlp: setup ## spans as a collector gets them: lints and tests of the program with the feature otlp
-	cargo clippy --locked --features otlp --lib --bins --test otlp -- -D warnings
-	cargo test --locked --features otlp --test otlp
+	cargo clippy --locked --features $(FEATURES) --lib --bins --test otlp --example verify -- -D warnings
+	cargo test --locked --features $(FEATURES) --test otlp
+
+.PHONY: kit
+kit: setup ## the verifiers of examples/verify in real servers of their languages: vectors, a real gateway, keyferry probe (SERVERS="go php")
+	@tests/support/install.sh kit
+	cargo build --locked
+	cargo build --locked --features $(FEATURES) --example verify
+	KIT_VENV=$(VENV) KIT_NODE=$(NODE) PYTHONDONTWRITEBYTECODE=1 python3 tests/kit/run.py $(SERVERS)
 
 .PHONY: drill
 drill: build-tools ## move 5,000 clients from certificate to key under traffic, and print the report
@@ -140,7 +149,7 @@ slowloris: build-tools ## 5,000 clients that drip, with deadlines and without, a
 
 .PHONY: doctest
 doctest: build-tools ## the documentation's examples run
-	cargo test --locked --doc
+	cargo test --locked --doc --features $(FEATURES)
 
 .PHONY: deny
 deny: $(VENV)/stamp ## bans, licences and sources of all dependencies (deny.toml)
@@ -172,6 +181,11 @@ reference: build-tools ## write conf/schema.json and the tables of docs/CONFIGUR
 	target/debug/keyferry schema > conf/schema.json
 	sed -i '/^<!-- From here on/q' docs/CONFIGURATION.md
 	(echo; target/debug/keyferry schema --format markdown) >> docs/CONFIGURATION.md
+
+# The test fails when there is something to take over; what it made is there then.
+.PHONY: vectors
+vectors: build-tools ## write tests/data/signature/hmac-sha256.json anew
+	cargo test --locked --lib verify::vectors::the_vectors || cp target/vectors/hmac-sha256.json tests/data/signature/
 
 # ---------------------------------------------------------------- dashboards, by hand (docs/MONITORING.md)
 

@@ -41,9 +41,24 @@ pub(crate) fn signed_at(
     nonce: uuid::Uuid,
     now: Timestamp,
 ) -> HeaderMap {
-    let scopes = ["orders:read".parse().unwrap()];
-    let id = "0197f3c2a1b27c3d8e4f5a6b7c8d9e0f".parse().unwrap();
-    let caller = Covered::of(id, "acme", &scopes);
+    let acme = (
+        "0197f3c2a1b27c3d8e4f5a6b7c8d9e0f",
+        "acme",
+        &["orders:read"][..],
+    );
+    signed_as(message, with, acme, nonce, now)
+}
+
+/// In the name of this key id, client, and scopes.
+pub(crate) fn signed_as(
+    message: &Message<'_>,
+    with: SigningKey,
+    (key_id, client, scopes): (&str, &str, &[&str]),
+    nonce: uuid::Uuid,
+    now: Timestamp,
+) -> HeaderMap {
+    let scopes: Vec<_> = scopes.iter().map(|scope| scope.parse().unwrap()).collect();
+    let caller = Covered::of(key_id.parse().unwrap(), client, &scopes);
     let signer = Signer::new(with, Names::default());
     let made = signer.sign_as(message, &caller, nonce, now).unwrap();
     made.into_headers().collect()

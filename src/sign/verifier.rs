@@ -210,7 +210,8 @@ impl Claimed {
             Some(BareItem::String(value)) => Ok(value.as_str()),
             _ => Err(Invalid::Form),
         };
-        if dictionary.len() != 1 || string("tag")? != TAG {
+        // Without a nonce, two requests of one second would be one.
+        if dictionary.len() != 1 || string("tag")? != TAG || string("nonce")?.is_empty() {
             return Err(Invalid::Form);
         }
         Ok(Self {

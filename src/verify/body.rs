@@ -94,6 +94,17 @@ impl Body {
     }
 }
 
+/// Whether a whole body is the one of the `Content-Digest` among `headers`. Without a digest of a kind
+/// that is known here, nobody vouches for the body, and any is.
+#[must_use]
+pub fn body_fits(headers: &HeaderMap, body: Bytes) -> bool {
+    match Body::promised(headers) {
+        Ok(None) => true,
+        Ok(Some(mut promised)) => promised.pass(&mut Some(body), true).is_ok(),
+        Err(_) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use base64::prelude::{BASE64_STANDARD, Engine as _};

@@ -13,6 +13,8 @@ mod pass;
 mod proxy;
 mod refusal;
 mod seen;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod unread;
 
 use std::net::SocketAddr;
@@ -25,6 +27,7 @@ use http::{HeaderMap, Method};
 
 pub use answer::Answering;
 pub use app::{App, Patience};
+pub use body::body_fits;
 pub use metrics::Metrics;
 pub use open::OpenPaths;
 pub use proxy::{Exchange, Proxy};
@@ -36,7 +39,7 @@ pub use crate::front::Form;
 
 use crate::clock::{self, Timestamp};
 use crate::head::{self, Head};
-use crate::sign::{Message, Names, Verifier, Vouched, header};
+use crate::sign::{Message, Names, Verifier, VerifyingKey, Vouched, header};
 
 /// Decides whether a request came through the gateway.
 pub struct Guard {
@@ -64,6 +67,26 @@ pub enum Admitted {
 }
 
 impl Guard {
+    /// Believes signatures by `keys`, each once; remembers `remember` of the last minute at most, or, with
+    /// 0, none. No path is open.
+    ///
+    /// # Errors
+    ///
+    /// When two of its metrics have one name.
+    pub fn believing<K: Into<VerifyingKey>>(
+        keys: impl IntoIterator<Item = K>,
+        remember: usize,
+    ) -> Result<Self, prometheus::Error> {
+        let metrics = Metrics::new()?;
+        Ok(Self {
+            verifier: ArcSwap::from_pointee(Verifier::new(keys, Names::default())),
+            seen: (remember > 0).then(|| Seen::new(remember, metrics.remembered.clone())),
+            open: OpenPaths::new(Vec::new()),
+            keep: Vec::new(),
+            metrics,
+        })
+    }
+
     /// The whole decision on a request that asked for `target`: it has one reading, no header in
     /// disguise, and a signature of the gateway's that nobody used before; or its path is open, and it
     /// claims nothing that would need a signature.
@@ -146,5 +169,7 @@ fn claims_identity(headers: &HeaderMap, names: &Names) -> bool {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 #[cfg(test)]
 mod vectors_ed25519;

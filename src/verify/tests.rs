@@ -14,13 +14,9 @@ fn key() -> SigningKey {
 }
 
 fn guard(remember: usize) -> Guard {
-    let metrics = Metrics::new().unwrap();
     Guard {
-        keep: Vec::new(),
-        verifier: ArcSwap::from_pointee(Verifier::new(vec![key()], Names::default())),
-        seen: (remember > 0).then(|| Seen::new(remember, metrics.remembered.clone())),
         open: OpenPaths::new(vec!["/healthz".to_owned()]),
-        metrics,
+        ..Guard::believing(vec![key()], remember).unwrap()
     }
 }
 

@@ -293,15 +293,7 @@ fn the_page_shows_the_vector_for_ed25519() {
 }
 
 fn guard() -> Guard {
-    let metrics = Metrics::new().unwrap();
-    let keys = keys().map(VerifyingKey::from);
-    Guard {
-        verifier: ArcSwap::from_pointee(Verifier::new(keys, Names::default())),
-        seen: Some(Seen::new(1000, metrics.remembered.clone())),
-        open: OpenPaths::new(Vec::new()),
-        keep: Vec::new(),
-        metrics,
-    }
+    Guard::believing(keys().map(VerifyingKey::from), 1000).unwrap()
 }
 
 fn verdict(guard: &Guard, case: &Case) -> Result<(String, String), &'static str> {

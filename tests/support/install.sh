@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the machine lacks: with apt-get when run as root, otherwise it names the line to run.
-# Usage: install.sh build|demo|test|bench|callgrind ...
+# Usage: install.sh build|demo|test|kit|bench|callgrind ...
 set -euo pipefail
 
 missing=()
@@ -36,6 +36,17 @@ for part in "$@"; do
     lacks npm npm --version
     lacks default-jdk-headless javac --version
     ;;
+  kit)
+    # The languages of the verifiers in examples/verify, with the servers that people run there: 115 MB to fetch.
+    lacks golang-go go version
+    lacks php-cli php --version
+    lacks php-fpm compgen -G '/usr/sbin/php-fpm[0-9]*'
+    lacks php-apcu php -r 'exit((int) !extension_loaded("apcu"));'
+    lacks nginx nginx -v
+    lacks puma puma --version
+    lacks mono-mcs mcs --version
+    lacks libtomcat10-java test -e /usr/share/java/tomcat10-catalina.jar
+    ;;
   bench)
     # The peers of the comparison, its backend, and what makes load over HTTP/2.
     lacks haproxy haproxy -v
@@ -48,7 +59,7 @@ for part in "$@"; do
     lacks valgrind callgrind_control --version
     ;;
   *)
-    echo "install.sh: unknown part $part; use build, demo, test, bench or callgrind" >&2
+    echo "install.sh: unknown part $part; use build, demo, test, kit, bench or callgrind" >&2
     exit 64
     ;;
   esac

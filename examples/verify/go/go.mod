@@ -1,0 +1,3 @@
+module keyferryverify
+
+go 1.19
