@@ -1,6 +1,6 @@
 //! Where certificates that backends are told of come from: kept only where that is needed.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{gateway, masquerading, told};
 use crate::support::backend::Backend;
@@ -27,59 +27,63 @@ fn certificates(gateway: &Gateway) -> Vec<Value> {
     list["certificates"].as_array().unwrap().clone()
 }
 
+/// From now on its backend gets these headers.
+fn tell(gateway: &Gateway, headers: &[(&str, &str)]) {
+    let config = std::fs::read_to_string(gateway.config_file()).unwrap();
+    let mut config: toml::Table = config.parse().unwrap();
+    let backend = config["backend"][0].as_table_mut().unwrap();
+    backend.extend(masquerading(headers));
+    std::fs::write(gateway.config_file(), config.to_string()).unwrap();
+    gateway.cli(&["reload"]).expect_success();
+}
+
+fn is_counted(gateway: &Gateway) -> bool {
+    let page = gateway.metrics();
+    page.contains("keyferry_masqueraded_requests_total{")
+}
+
+fn debt(gateway: &Gateway) -> Value {
+    let status = gateway.cli(&["status", "--output", "json"]);
+    status.expect_success().json()["debt"].take()
+}
+
+fn is_warned_of(gateway: &Gateway) -> bool {
+    let look = ["doctor", "--no-backends", "--output", "json"];
+    let report = gateway.cli(&look).json();
+    let mut findings = report["findings"].as_array().unwrap().iter();
+    let found = findings.find(|one| one["check"] == "configuration_masquerade");
+    found.expect("a finding")["outcome"] == "warning"
+}
+
 #[test]
 fn nothing_is_kept_until_a_backend_is_told_and_then_it_is_learned() {
     let (world, backend) = (World::new(), Backend::start());
     let gateway = gateway(&world, backend.address(), &[]).start();
     let [alice, bob, named] = ["alice", "bob", "named"].map(|name| world.client(name));
-    gateway
-        .curl("/")
-        .certificate(&bob)
-        .send()
-        .expect_status(200);
+    let comes = |who| gateway.curl("/").certificate(who).send().expect_status(200);
+    comes(&bob);
     let key = gateway.claim_key(&alice);
     gateway.cli(&["client", "add", "named"]).expect_success();
     let file = named.chain.to_str().unwrap();
     let add = ["certificate", "add", file, "--client", "named"];
     gateway.cli(&add).expect_success();
-    assert!(
-        certificates(&gateway)
-            .iter()
-            .all(|one| one["whole"] == false)
-    );
+    let known = certificates(&gateway);
+    assert!(known.iter().all(|one| one["whole"] == false), "{known:#?}");
     assert!(told_of(&gateway, &backend, &key).is_empty());
-    assert!(
-        !gateway
-            .metrics()
-            .contains("keyferry_masqueraded_requests_total{")
-    );
+    assert!(!is_counted(&gateway) && !is_warned_of(&gateway));
 
-    // Now the backend is told.
-    let config = std::fs::read_to_string(gateway.config_file()).unwrap();
-    let mut config: toml::Table = config.parse().unwrap();
-    let entry = config["backend"][0].as_table_mut().unwrap();
-    entry.extend(masquerading(DN));
-    std::fs::write(gateway.config_file(), config.to_string()).unwrap();
-    gateway.cli(&["reload"]).expect_success();
+    tell(&gateway, DN);
     assert!(told_of(&gateway, &backend, &key).is_empty());
-    let debt = |of: &str| {
-        let status = gateway.cli(&["status", "--output", "json"]);
-        status.expect_success().json()["debt"][of].clone()
-    };
-    assert_eq!(debt("clients_not_served"), 1);
+    let owed = |clients, not_served| json!({ "backends": ["legacy"], "clients": clients, "clients_not_served": not_served });
+    assert_eq!(debt(&gateway), owed(0, 1));
     wait_for("the certificate to be learned as it is", || {
         // What is known is loaded again first, to keep certificates from then on.
-        let shown = gateway.curl("/").certificate(&alice).send();
-        shown.expect_status(200);
+        comes(&alice);
         assert_eq!(told(&backend.last(), NAME), [b"CN=alice".to_vec()]);
         let told = told_of(&gateway, &backend, &key);
         (told == ["CN=alice"]).then_some(())
     });
-    assert_eq!(
-        (debt("clients_not_served"), debt("clients")),
-        (0.into(), 1.into())
-    );
-    assert_eq!(debt("backends")[0], "legacy");
+    assert_eq!(debt(&gateway), owed(1, 0));
     // Whoever fetches its key is known at once.
     let bobs = gateway.claim_key(&bob);
     assert_eq!(told_of(&gateway, &backend, &bobs), ["CN=bob"]);
@@ -88,28 +92,11 @@ fn nothing_is_kept_until_a_backend_is_told_and_then_it_is_learned() {
     let kept = certificates(&gateway);
     let mut mapped = kept.iter().filter(|one| one["status"] == "mapped");
     assert!(mapped.all(|one| one["whole"] == true), "{kept:#?}");
-    let doctor = gateway
-        .cli(&["doctor", "--no-backends", "--output", "json"])
-        .json();
-    let findings = doctor["findings"].as_array().unwrap();
-    let is_warned = |finding: &Value| {
-        finding["check"] == "configuration_masquerade" && finding["outcome"] == "warning"
-    };
-    assert!(findings.iter().any(is_warned), "{doctor:#}");
+    assert!(is_counted(&gateway) && is_warned_of(&gateway));
 
-    // And no longer.
-    config["backend"][0]
-        .as_table_mut()
-        .unwrap()
-        .remove("masquerade");
-    std::fs::write(gateway.config_file(), config.to_string()).unwrap();
-    gateway.cli(&["reload"]).expect_success();
+    tell(&gateway, &[]);
     assert!(told_of(&gateway, &backend, &key).is_empty());
-    assert!(
-        !gateway
-            .metrics()
-            .contains("keyferry_masqueraded_requests_total{")
-    );
+    assert!(!is_counted(&gateway) && !is_warned_of(&gateway));
 }
 
 #[test]
