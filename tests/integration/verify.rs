@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::support::backend::{Backend, Recorded};
 use crate::support::curl::Curl;
 use crate::support::gateway::{Gateway, secret};
+use crate::support::process::program;
 use crate::support::python::{Server, run};
 use crate::support::verify::{Verify, send};
 use crate::support::wait_for;
@@ -418,7 +419,7 @@ fn what_cannot_be_started_says_why() {
     }
     fs::create_dir(path("empty")).unwrap();
     for (line, status, told) in CANNOT_START {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+        let mut program = program();
         program
             .current_dir(folder.path())
             .args(["verify", "--listen"]);

@@ -8,6 +8,13 @@ use keyferry::clock;
 
 use super::{PATIENCE, pause};
 
+/// The program under test: the one that was built with the tests, or the one that
+/// `KEYFERRY_PROGRAM` names.
+pub(crate) fn program() -> Command {
+    let built = || env!("CARGO_BIN_EXE_keyferry").into();
+    Command::new(std::env::var_os("KEYFERRY_PROGRAM").unwrap_or_else(built))
+}
+
 /// A running program whose output goes to a file.
 pub(crate) struct Process {
     child: Child,

@@ -1,17 +1,13 @@
 //! Each error of OpenSSL that a client's certificate can meet, with a certificate that meets it,
 //! and the reason that it stands for. docs/CERTIFICATES.md is the same table for people.
 
-use openssl::ec::{Asn1Flag, EcGroup, EcKey};
-use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
-use openssl::pkey::PKey;
-use openssl::x509::X509;
-
 use super::*;
 use crate::certificate::chain::Link;
 use crate::certificate::judge::stack;
 use crate::certificate::run::{Demands, Presented, run};
-use crate::pki::{Kind, intermediate, leaf, root, tlv};
+use crate::pki::{Kind, intermediate, leaf, oid_der, root, tlv};
+use crate::tls::hash::MessageDigest;
+use crate::tls::x509::X509;
 
 /// Those that are no word on the reason: dates, what is not DER, and who is not known here.
 const JUDGED_BY_US: [i32; 6] = [9, 10, 13, 18, 19, 20];
@@ -19,7 +15,7 @@ const JUDGED_BY_US: [i32; 6] = [9, 10, 13, 18, 19, 20];
 const TABLE: &str = include_str!("../../../docs/CERTIFICATES.md");
 
 /// What OpenSSL stops at, with all our demands.
-fn openssl_strict(root: &Issued, issued: &Issued, valid_at: Option<Timestamp>) -> i32 {
+fn library_strict(root: &Issued, issued: &Issued, valid_at: Option<Timestamp>) -> i32 {
     let read = |x509: &X509| Link::read(x509).ok();
     let sent: Vec<_> = issued.intermediates.iter().filter_map(read).collect();
     let presented = Presented {
@@ -54,10 +50,47 @@ fn narrow(root: &Issued, excluded: bool, subtree: &[u8]) -> Issued {
     issuer.signed_by(root)
 }
 
-fn explicit_curve() -> PKey<openssl::pkey::Private> {
-    let mut group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-    group.set_asn1_flag(Asn1Flag::EXPLICIT_CURVE);
-    PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
+/// A public key on P-256, which is written out instead of named (SEC 1 appendix C.2).
+fn explicit_curve() -> Vec<u8> {
+    let number = |tag, digits: &str| tlv(tag, &hex::decode(digits).unwrap());
+    let field = [
+        oid_der("1.2.840.10045.1.1"),
+        number(
+            2,
+            "00ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
+        ),
+    ];
+    let curve = [
+        number(
+            4,
+            "ffffffff00000001000000000000000000000000fffffffffffffffffffffffc",
+        ),
+        number(
+            4,
+            "5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b",
+        ),
+    ];
+    let base = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
+                4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+    let parameters = [
+        tlv(2, &[1]),
+        tlv(0x30, &field.concat()),
+        tlv(0x30, &curve.concat()),
+        number(4, base),
+        number(
+            2,
+            "00ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
+        ),
+        tlv(2, &[1]),
+    ];
+    let algorithm = [
+        oid_der("1.2.840.10045.2.1"),
+        tlv(0x30, &parameters.concat()),
+    ];
+    let named = pki::new_key(Kind::P256).public_key_to_der().unwrap();
+    // The key itself: tag, length, no unused bit, and an uncompressed point.
+    let point = named.last_chunk::<68>().unwrap().to_vec();
+    tlv(0x30, &[tlv(0x30, &algorithm.concat()), point].concat())
 }
 
 /// Chains under one root, each with the error that it meets and the reason that it is told.
@@ -252,7 +285,7 @@ fn specimens(root: &Issued) -> Vec<(i32, Reason, Issued)> {
                 .clone()
                 .altered(root, &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 1]),
         ),
-        (94, Invalid, direct(good().key(&explicit_curve()))),
+        (94, Invalid, direct(good().public(&explicit_curve()))),
     ]
 }
 
@@ -287,14 +320,14 @@ fn each_error_of_openssl_has_its_reason_and_a_certificate_that_meets_it() {
     let verifier = verifier(vec![ca(&[&root])]);
     let good = leaf("acme").signed_by(&root);
     let now = Some(moment(0));
-    assert_eq!(openssl_strict(&root, &good, now), 0);
+    assert_eq!(library_strict(&root, &good, now), 0);
     accepted(&verifier, &good);
     let specimens = specimens(&root);
     let rows = rows();
     let codes: Vec<_> = rows.iter().map(|(code, _)| *code).collect();
     assert_eq!(codes, (1..=101).collect::<Vec<_>>());
     for (code, reason, issued) in &specimens {
-        assert_eq!(openssl_strict(&root, issued, now), *code);
+        assert_eq!(library_strict(&root, issued, now), *code);
         let told = judge(&verifier, issued);
         let mut expected: Vec<_> = [*reason].into_iter().chain(also(*code)).collect();
         expected.sort();
@@ -356,7 +389,7 @@ fn an_ill_formed_name_slips_through_no_constraint() {
         accepted(&verifier, &constrained(&root, excluded, &subtree, &good));
         let client = constrained(&root, excluded, &subtree, &bad);
         // The controls: OpenSSL lets it pass, and so do we where nothing constrains it.
-        assert_eq!(openssl_strict(&root, &client, Some(moment(0))), 0);
+        assert_eq!(library_strict(&root, &client, Some(moment(0))), 0);
         let names = tlv(0x30, &bad);
         let free = leaf("acme").extension("2.5.29.17", false, &names);
         accepted(&verifier, &free.signed_by(&root));
@@ -373,7 +406,7 @@ fn an_ill_formed_name_slips_through_no_constraint() {
         if is_good {
             accepted(&verifier, &client);
         } else {
-            assert_eq!(openssl_strict(&root, &client, Some(moment(0))), 0);
+            assert_eq!(library_strict(&root, &client, Some(moment(0))), 0);
             refused(&verifier, &client, Reason::Invalid);
         }
     }
