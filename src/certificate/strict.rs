@@ -103,7 +103,7 @@ const UNREADABLE: Broken = (41, "invalid or inconsistent certificate extension")
 /// A certificate with an e-mail address of the newer kind, below a constraint on such addresses.
 fn has_strange_mailbox(link: &Link, above: &[Link]) -> bool {
     let names = &link.content.facts.alternative_names;
-    !tls::CHECKS_RARE
+    !tls::DEMANDS_ALL
         && names.iter().any(|name| name.contains(MAILBOX))
         && above
             .iter()
@@ -238,7 +238,7 @@ impl<'a> Form<'a> {
         const USAGE: &str = "CA cert does not include key usage extension";
         let content = &link.content;
         let is_authority = content.ca && content.may_issue != Some(false);
-        let resources = self.has_resources && !tls::CHECKS_RARE;
+        let resources = self.has_resources && !tls::DEMANDS_ALL;
         let has_length = self.path_length.is_some();
         let is_soft = self.constraints && !self.is_critical(BASIC_CONSTRAINTS);
         let issues = content.may_issue == Some(true);

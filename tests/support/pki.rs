@@ -569,9 +569,9 @@ fn algorithm(dotted: &str, parameters: &[u8]) -> Vec<u8> {
 
 /// A number that is not negative, in its shortest form.
 fn integer(digits: &[u8]) -> Vec<u8> {
-    let zeros = digits.iter().take_while(|digit| **digit == 0).count();
-    let mut content = digits[zeros.min(digits.len() - 1)..].to_vec();
-    if content[0] & 0x80 != 0 {
+    let digits = digits.iter().copied().skip_while(|digit| *digit == 0);
+    let mut content: Vec<u8> = digits.collect();
+    if content.first().is_none_or(|first| first & 0x80 != 0) {
         content.insert(0, 0);
     }
     tlv(0x02, &content)

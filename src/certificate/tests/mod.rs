@@ -8,6 +8,7 @@ mod errors;
 mod explaining;
 mod handshake;
 mod lapsed;
+mod library;
 mod names;
 mod properties;
 mod revocation;

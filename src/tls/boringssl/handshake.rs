@@ -107,6 +107,27 @@ pub fn seal_tickets(
     raw::seal_tickets(context, Tickets::new(keys, Box::new(judge)))
 }
 
+/// What the library says of a failed handshake, as it is noted: in words instead of `[ITS_NAMES]`.
+#[must_use]
+pub fn words(said: &str) -> String {
+    let named = said.strip_prefix('[');
+    named.map_or_else(
+        || said.to_owned(),
+        |names| {
+            names
+                .replace(['[', ']'], "")
+                .replace('_', " ")
+                .to_ascii_lowercase()
+        },
+    )
+}
+
+/// What of that is its reason.
+#[must_use]
+pub fn reason(words: &str) -> Option<&str> {
+    Some(words).filter(|words| !words.is_empty())
+}
+
 /// Why the certificate of the server was not accepted; none when it was, or none came.
 #[must_use]
 pub fn distrust(ssl: &SslRef) -> Option<&'static str> {

@@ -17,9 +17,9 @@ use crate::tls::{Demands, Scheme};
 /// Has dates left out of a verification.
 pub const NO_CHECK_TIME: X509VerifyFlags = X509VerifyFlags::NO_CHECK_TIME;
 
-/// Whether a verification looks at addresses and systems on the Internet (RFC 3779), and at e-mail
-/// addresses in all scripts (RFC 9598). Where it does not, certificates with such are refused.
-pub const CHECKS_RARE: bool = true;
+/// Whether the library itself looks at all that is demanded of a chain: at strictness and strength, at
+/// anchors, at address blocks (RFC 3779) and at mailboxes in all scripts (RFC 9598).
+pub const DEMANDS_ALL: bool = true;
 
 /// OpenSSL's security level 2: at least 112 bits of security.
 const STRONG: i32 = 2;

@@ -100,6 +100,18 @@ pub fn seal_tickets(
     raw::resume_only_if(context, judge)
 }
 
+/// What the library says of a failed handshake, as it is noted.
+#[must_use]
+pub fn words(said: &str) -> String {
+    said.to_owned()
+}
+
+/// What of that is its reason (`error:CODE:LIBRARY:FUNCTION:REASON:FILE:LINE:MORE`).
+#[must_use]
+pub fn reason(words: &str) -> Option<&str> {
+    words.split(':').nth(4)
+}
+
 /// Why the certificate of the server was not accepted; none when it was, or none came.
 #[must_use]
 pub fn distrust(ssl: &SslRef) -> Option<&'static str> {

@@ -9,8 +9,10 @@ mod seal;
 pub use openssl::{asn1, bn, derive, ec, ecdsa, rsa, sign, stack, symm};
 
 pub use certificate::{
-    CHECKS_RARE, NO_CHECK_TIME, append, demand, fault, has_issued, is_over, security_bits,
+    DEMANDS_ALL, NO_CHECK_TIME, append, demand, fault, has_issued, is_over, security_bits,
     set_flags,
 };
-pub use handshake::{Sent, TICKET_KEYS, distrust, judge, on_hello, seal_tickets, set_groups};
+pub use handshake::{
+    Sent, TICKET_KEYS, distrust, judge, on_hello, reason, seal_tickets, set_groups, words,
+};
 pub use seal::{message, transported, wrapped};

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::super::notes;
 use super::{Case, Expect, bad, client, good};
-use crate::support::pki::Kind::P256;
-use crate::support::pki::{Spec, intermediate, leaf, new_key, oid_der, root, tlv};
+use crate::pki::Kind::P256;
+use crate::pki::{Spec, intermediate, leaf, new_key, oid_der, root, tlv};
 
 const CONSTRAINTS: &str = "2.5.29.30";
 

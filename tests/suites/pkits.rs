@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use keyferry::certificate::Ca;
-use openssl::x509::{X509, X509NameRef};
+use keyferry::tls::x509::{X509, X509NameRef};
 use serde::Deserialize;
 
 use super::{Judges, Known, Tally, notes};
