@@ -118,7 +118,7 @@ pub(super) fn run(authority: &Authority, demands: Demands, presented: &Presented
     });
     // Where the library does not look, it stopped at another thing.
     if (run.outcome.is_ok() || !tls::DEMANDS_ALL)
-        && let Some(fault) = strict::broken(&links(&run.built), demands.rules)
+        && let Some(fault) = strict::broken(&run.built, demands.rules)
     {
         run.outcome = Err(fault);
     }

@@ -8,26 +8,27 @@ use super::alternative;
 use super::chain::Link;
 use super::der::{NotDer, Reader, tag};
 use super::rules::{Exceptions, weak_digest, weak_key};
-use super::run::Fault;
+use super::run::{Fault, links};
 use crate::tls;
+use crate::tls::x509::X509;
 
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
 const SUBJECT_KEY: &[u8] = &[0x55, 0x1d, 14];
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
 const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 17];
 const AUTHORITY_KEY: &[u8] = &[0x55, 0x1d, 35];
+const POLICY_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 36];
 const NETSCAPE_TYPE: &[u8] = &[0x60, 0x86, 0x48, 1, 0x86, 0xf8, 0x42, 1, 1];
 const PROXY: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 14];
 /// Address blocks and autonomous systems (RFC 3779).
 const RESOURCES: [&[u8]; 2] = [&[0x2b, 6, 1, 5, 5, 7, 1, 7], &[0x2b, 6, 1, 5, 5, 7, 1, 8]];
-/// Beside these, what may be critical: name constraints, CRL distribution points, policies and
-/// what goes with them, extended key usage, and "no check" of a responder.
-const KNOWN: [&[u8]; 8] = [
+/// Beside those that are read here, what may be critical: name constraints, CRL distribution points,
+/// policies and what goes with them, extended key usage, and "no check" of a responder.
+const KNOWN: [&[u8]; 7] = [
     &[0x55, 0x1d, 30],
     &[0x55, 0x1d, 31],
     &[0x55, 0x1d, 32],
     &[0x55, 0x1d, 33],
-    &[0x55, 0x1d, 36],
     &[0x55, 0x1d, 37],
     &[0x55, 0x1d, 54],
     &[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 5],
@@ -36,16 +37,26 @@ const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 /// `id-on-SmtpUTF8Mailbox` (RFC 9598), as `alternative::names` shows it.
 const MAILBOX: &str = "06082b06010505070809";
 
-/// The first of the demands that a chain does not meet.
-pub(super) fn broken(chain: &[Link], demands: tls::Demands) -> Option<Fault> {
-    let fault = demands.strict.then(|| fault(chain)).flatten();
-    fault.or_else(|| demands.strong.then(|| weakness(chain)).flatten())
+/// The first of the demands that a built chain does not meet. A certificate that cannot be read meets
+/// none.
+pub(super) fn broken(built: &[X509], demands: tls::Demands) -> Option<Fault> {
+    let chain = links(built);
+    let unread = || {
+        let (code, text) = UNREADABLE;
+        let depth = u32::try_from(chain.len()).unwrap_or(u32::MAX);
+        (chain.len() < built.len()).then_some(Fault { code, depth, text })
+    };
+    let strict = || fault(&chain).or_else(unread);
+    let strong = || weakness(&chain);
+    let found = demands.strict.then(strict).flatten();
+    found.or_else(|| demands.strong.then(strong).flatten())
 }
 
 /// The first rule that a chain breaks, the client's certificate first.
 fn fault(chain: &[Link]) -> Option<Fault> {
     // Certificates that authorities issue to themselves do not count for the length of a path.
     let mut length: u64 = 0;
+    let mut policies = Vec::new();
     for (at, link) in chain.iter().enumerate() {
         let depth = u32::try_from(at).unwrap_or(u32::MAX);
         let fault = |(code, text)| Fault { code, depth, text };
@@ -62,11 +73,31 @@ fn fault(chain: &[Link]) -> Option<Fault> {
         }
         let is_self_issued = link.content.subject == link.content.issuer;
         length = length.saturating_add(u64::from(at > 0 && !is_self_issued));
+        policies.push((form.policy_after, at == 0 || !is_self_issued));
         if has_strange_mailbox(link, chain.get(at..).unwrap_or_default()) {
             return Some(fault((53, "unsupported or invalid name syntax")));
         }
     }
-    None
+    // An anchor's own do not count.
+    policies.pop();
+    let demands = !tls::DEMANDS_ALL && demands_policy(&policies);
+    demands.then_some(Fault {
+        code: 43,
+        depth: 0,
+        text: "no explicit policy",
+    })
+}
+
+/// Whether issuers demand a policy of the client's certificate (RFC 5280 sections 6.1.4 and 6.1.5): after how
+/// many certificates each does, and whether it counts as one. Which policies are wanted cannot be
+/// said here, so OpenSSL refuses what demands any; BoringSSL takes any policy at all.
+fn demands_policy(chain: &[(Option<u64>, bool)]) -> bool {
+    let mut left = u64::MAX;
+    for (after, counts) in chain.iter().rev() {
+        left = left.saturating_sub(u64::from(*counts && left != u64::MAX));
+        left = after.map_or(left, |after| after.min(left));
+    }
+    left == 0
 }
 
 /// The first certificate that has not 112 bits of security, the client's first: in its key or, but
@@ -139,6 +170,8 @@ struct Form<'a> {
     has_key_usage: bool,
     /// Whether there are alternative names, and whether none stands there.
     names: Option<bool>,
+    /// After how many certificates a policy is demanded.
+    policy_after: Option<u64>,
     /// Whether its type of old lets it be a client.
     netscape_client: Option<bool>,
 }
@@ -200,6 +233,11 @@ impl<'a> Form<'a> {
                 self.names = Some(Reader(value).enter(tag::SEQUENCE)?.is_empty());
             }
             PROXY => self.is_proxy = true,
+            POLICY_CONSTRAINTS => {
+                let mut constraints = Reader(value).enter(tag::SEQUENCE)?;
+                let explicit = constraints.optional(0x80)?;
+                self.policy_after = explicit.map(|after| number(after.content)).transpose()?;
+            }
             SUBJECT_KEY => {
                 (self.has_subject_key, is_known) = (true, false);
             }

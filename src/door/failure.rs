@@ -58,13 +58,14 @@ pub enum Failure {
 }
 
 /// The words of the TLS libraries' reasons, and what they mean. The first that fits counts.
-const REASONS: [(&str, Failure); 29] = [
+const REASONS: [(&str, Failure); 32] = [
     ("no shared cipher", Failure::NoSharedCipher),
     ("no suitable key share", Failure::NoSharedCipher),
     ("no suitable signature algorithm", Failure::NoSharedCipher),
     ("no shared signature algorithms", Failure::NoSharedCipher),
     ("no shared group", Failure::NoSharedCipher),
     ("no common signature algorithms", Failure::NoSharedCipher),
+    ("wrong curve", Failure::NoSharedCipher),
     ("unsupported protocol", Failure::VersionTooOld),
     ("version too low", Failure::VersionTooOld),
     ("inappropriate fallback", Failure::VersionTooOld),
@@ -80,10 +81,13 @@ const REASONS: [(&str, Failure); 29] = [
     ("alert bad certificate", Failure::ServerDistrusted),
     ("alert certificate unknown", Failure::ServerDistrusted),
     ("alert unsupported certificate", Failure::ServerDistrusted),
+    ("excessive message size", Failure::HelloUnclear),
     ("bad signature", Failure::BadSignature),
     ("wrong signature", Failure::BadSignature),
     ("digest check failed", Failure::BadSignature),
     ("alert", Failure::ClientAlert),
+    // An alert in the clear where BoringSSL expects a sealed one: too short to be opened.
+    ("bad packet length", Failure::ClientAlert),
     ("unexpected eof", Failure::ClosedBeforeHello),
     ("session has been shut down", Failure::ClosedBeforeHello),
     ("connection reset", Failure::ClosedBeforeHello),

@@ -30,6 +30,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
+/// The TLS library that these tests are built with.
+const LIBRARY: &str = if cfg!(feature = "boringssl") {
+    "boringssl"
+} else {
+    "openssl"
+};
+
 /// Where we judge otherwise than the suite, as its file tells.
 #[derive(Default, Deserialize)]
 struct Known {
@@ -46,6 +53,8 @@ struct Group {
     /// Whether it is about what a client is here, and so no measure of who judges chains better.
     #[serde(default)]
     by_choice: bool,
+    /// The TLS library with which it is so; none: with either.
+    library: Option<String>,
     tests: Vec<String>,
 }
 
@@ -180,7 +189,10 @@ struct Tally {
 }
 
 impl Tally {
-    fn new(known: Known) -> Self {
+    fn new(mut known: Known) -> Self {
+        let ours = |group: &Group| group.library.as_ref().is_none_or(|one| one == LIBRARY);
+        known.accepted.retain(ours);
+        known.refused.retain(ours);
         let by_choice = named(known.refused.iter().filter(|group| group.by_choice));
         Self {
             known,

@@ -339,7 +339,12 @@ fn each_error_of_openssl_has_its_reason_and_a_certificate_that_meets_it() {
         let told = judge(&verifier, issued);
         let mut expected: Vec<_> = [*reason].into_iter().chain(also(*code)).collect();
         expected.sort();
-        assert_eq!(reasons(&told), expected, "{code}: {told:?}");
+        if cfg!(feature = "boringssl") {
+            // Where it can use an extension for nothing, it builds no chain.
+            assert!(reasons(&told).contains(reason), "{code}: {told:?}");
+        } else {
+            assert_eq!(reasons(&told), expected, "{code}: {told:?}");
+        }
         let mapped = (!JUDGED_BY_US.contains(code)).then_some(*reason);
         assert_eq!(codes::reason(*code), mapped, "{code}");
         let row = rows.iter().find(|(other, _)| other == code).unwrap();
@@ -413,7 +418,7 @@ fn an_ill_formed_name_slips_through_no_constraint() {
     for (address, is_good) in [("a@example.org", true), ("a@example.com.", false)] {
         const EMAIL_ADDRESS: &str = "1.2.840.113549.1.9.1";
         let issuer = narrow(&root, true, &email("example.com"));
-        let client = leaf("acme").entry(EMAIL_ADDRESS, 0x16, address.as_bytes());
+        let client = leaf("Acme Inc").entry(EMAIL_ADDRESS, 0x16, address.as_bytes());
         let client = client.signed_by(&issuer);
         if is_good {
             accepted(&verifier, &client);

@@ -171,6 +171,23 @@ fn what_an_anchor_says_holds_with_either_library() {
 }
 
 #[test]
+fn where_an_issuer_demands_a_policy_nobody_is_accepted_with_either_library() {
+    let root = root("Root").self_signed();
+    let verifier = verifier(vec![ca(&[&root])]);
+    let policy = tlv(0x30, &tlv(0x30, &[6, 3, 0x2a, 3, 4]));
+    let with = |spec: pki::Spec| spec.extension("2.5.29.32", false, &policy);
+    let demanding = |after: u8| {
+        let constraint = tlv(0x30, &[0x80, 1, after]);
+        let issuing = with(intermediate("Issuing")).extension("2.5.29.36", true, &constraint);
+        with(leaf("acme")).signed_by(&issuing.signed_by(&root))
+    };
+    accepted(&verifier, &demanding(2));
+    for after in [0, 1] {
+        refused(&verifier, &demanding(after), Reason::Invalid);
+    }
+}
+
+#[test]
 fn a_type_of_old_that_lets_no_client_be_is_heeded_with_either_library() {
     const NETSCAPE: &str = "2.16.840.1.113730.1.1";
     let root = root("Root").self_signed();
