@@ -54,7 +54,7 @@ struct Group {
     #[serde(default)]
     by_choice: bool,
     /// The TLS library with which it is so; none: with either.
-    library: Option<String>,
+    only_with: Option<String>,
     tests: Vec<String>,
 }
 
@@ -190,7 +190,7 @@ struct Tally {
 
 impl Tally {
     fn new(mut known: Known) -> Self {
-        let ours = |group: &Group| group.library.as_ref().is_none_or(|one| one == LIBRARY);
+        let ours = |group: &Group| group.only_with.as_ref().is_none_or(|one| one == LIBRARY);
         known.accepted.retain(ours);
         known.refused.retain(ours);
         let by_choice = named(known.refused.iter().filter(|group| group.by_choice));

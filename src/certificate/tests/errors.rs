@@ -5,7 +5,7 @@ use super::*;
 use crate::certificate::chain::Link;
 use crate::certificate::judge::stack;
 use crate::certificate::run::{Demands, Presented, run};
-use crate::pki::{Kind, intermediate, leaf, oid_der, root, tlv};
+use crate::pki::{Kind, intermediate, leaf, root, tlv};
 use crate::tls::hash::MessageDigest;
 use crate::tls::x509::X509;
 
@@ -48,49 +48,6 @@ fn narrow(root: &Issued, excluded: bool, subtree: &[u8]) -> Issued {
     let constraint = tlv(0x30, &tlv(tag, &tlv(0x30, subtree)));
     let issuer = intermediate("Narrow").extension("2.5.29.30", true, &constraint);
     issuer.signed_by(root)
-}
-
-/// A public key on P-256, which is written out instead of named (SEC 1 appendix C.2).
-fn explicit_curve() -> Vec<u8> {
-    let number = |tag, digits: &str| tlv(tag, &hex::decode(digits).unwrap());
-    let field = [
-        oid_der("1.2.840.10045.1.1"),
-        number(
-            2,
-            "00ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
-        ),
-    ];
-    let curve = [
-        number(
-            4,
-            "ffffffff00000001000000000000000000000000fffffffffffffffffffffffc",
-        ),
-        number(
-            4,
-            "5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b",
-        ),
-    ];
-    let base = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
-                4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
-    let parameters = [
-        tlv(2, &[1]),
-        tlv(0x30, &field.concat()),
-        tlv(0x30, &curve.concat()),
-        number(4, base),
-        number(
-            2,
-            "00ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
-        ),
-        tlv(2, &[1]),
-    ];
-    let algorithm = [
-        oid_der("1.2.840.10045.2.1"),
-        tlv(0x30, &parameters.concat()),
-    ];
-    let named = pki::new_key(Kind::P256).public_key_to_der().unwrap();
-    // The key itself: tag, length, no unused bit, and an uncompressed point.
-    let point = named.last_chunk::<68>().unwrap().to_vec();
-    tlv(0x30, &[tlv(0x30, &algorithm.concat()), point].concat())
 }
 
 /// Chains under one root, each with the error that it meets and the reason that it is told.
@@ -287,7 +244,11 @@ fn specimens(root: &Issued) -> Vec<(i32, Reason, Issued)> {
                 .clone()
                 .altered(root, &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 1]),
         ),
-        (94, Invalid, direct(good().public(&explicit_curve()))),
+        (
+            94,
+            Invalid,
+            direct(good().public(&super::library::explicit_curve())),
+        ),
     ]
 }
 

@@ -22,6 +22,49 @@ fn public(kind: &str, key: &[u8]) -> Vec<u8> {
     tlv(0x30, &[tlv(0x30, &oid_der(kind)), bits].concat())
 }
 
+/// A public key on P-256, which is written out instead of named (SEC 1 appendix C.2).
+pub(super) fn explicit_curve() -> Vec<u8> {
+    let number = |tag, digits: &str| tlv(tag, &hex::decode(digits).unwrap());
+    let field = [
+        oid_der("1.2.840.10045.1.1"),
+        number(
+            2,
+            "00ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
+        ),
+    ];
+    let curve = [
+        number(
+            4,
+            "ffffffff00000001000000000000000000000000fffffffffffffffffffffffc",
+        ),
+        number(
+            4,
+            "5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b",
+        ),
+    ];
+    let base = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
+                4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+    let parameters = [
+        tlv(2, &[1]),
+        tlv(0x30, &field.concat()),
+        tlv(0x30, &curve.concat()),
+        number(4, base),
+        number(
+            2,
+            "00ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
+        ),
+        tlv(2, &[1]),
+    ];
+    let algorithm = [
+        oid_der("1.2.840.10045.2.1"),
+        tlv(0x30, &parameters.concat()),
+    ];
+    let named = new_key(Kind::P256).public_key_to_der().unwrap();
+    // The key itself: tag, length, no unused bit, and an uncompressed point.
+    let point = named.last_chunk::<68>().unwrap().to_vec();
+    tlv(0x30, &[tlv(0x30, &algorithm.concat()), point].concat())
+}
+
 #[test]
 fn boringssl_knows_neither_ed448_nor_keys_for_rsa_pss() {
     let root = root("Root").self_signed();
