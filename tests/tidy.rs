@@ -110,7 +110,8 @@ fn pingora_is_named_only_at_the_edge() {
 
 #[test]
 fn unsafe_code_is_in_one_small_file() {
-    const ONE: &str = "src/tls/raw.rs";
+    // One for each TLS library, of which a program has one.
+    const FILES: [&str; 2] = ["src/tls/openssl/raw.rs", "src/tls/boringssl/raw.rs"];
     let is_unsafe = |text: &str| code(text).any(|line| has_word(line, "unsafe"));
     assert!(is_unsafe("unsafe { f() }") && !is_unsafe("// unsafe\n#![deny(unsafe_code)]"));
     assert!(
@@ -118,15 +119,17 @@ fn unsafe_code_is_in_one_small_file() {
         "Cargo.toml must keep unsafe_code = \"deny\""
     );
     for file in sources().filter(|file| is_unsafe(&file.text)) {
-        assert_eq!(
-            file.path, ONE,
-            "unsafe code is for what the bindings of OpenSSL lack, and nothing else"
+        assert!(
+            FILES.contains(&file.path.as_str()),
+            "{}: unsafe code is for what the bindings of the TLS library lack, and nothing else",
+            file.path
         );
         let blocks = file.text.matches("unsafe {").count();
         let reasons = file.text.matches("// SAFETY: ").count();
         assert!(
-            blocks <= 7 && reasons >= blocks - 1,
-            "{ONE}: {blocks} blocks of unsafe code, {reasons} reasons why they are safe"
+            blocks <= 14 && reasons >= blocks - 1,
+            "{}: {blocks} blocks of unsafe code, {reasons} reasons why they are safe",
+            file.path
         );
     }
 }

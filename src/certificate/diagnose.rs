@@ -9,6 +9,7 @@ use super::rules::{self, Exceptions};
 use super::run::{Demands, Fault, Presented, ends_in_anchor, links, run};
 use super::trust::{Authority, Trust};
 use super::verdict::{Problem, Reason, in_order};
+use crate::tls::Demands as Rules;
 use crate::tls::error::ErrorStack;
 
 /// All problems but those of the dates, gravest first and never empty, with the chain that has
@@ -81,29 +82,33 @@ fn relaxed(
     fault: Option<Fault>,
     problems: &mut Vec<Problem>,
 ) {
-    let (exact, least) = (Demands::of(authority, None), Demands::LEAST);
-    let strong = exact.strong;
+    let strong = Demands::of(authority, None).rules.strong;
+    let nothing = Demands::LEAST.rules;
     let kinds = [
-        (Reason::Weak, Demands { strong, ..least }),
+        (Reason::Weak, Rules { strong, ..nothing }),
         (
             Reason::Invalid,
-            Demands {
+            Rules {
                 strict: true,
-                ..least
+                ..nothing
             },
         ),
         (
             Reason::WrongPurpose,
-            Demands {
+            Rules {
                 for_clients: true,
-                ..least
+                ..nothing
             },
         ),
     ];
     if let Some(fault) = fault {
         add(problems, chain, fault, Reason::Invalid);
     }
-    for (reason, demands) in kinds {
+    for (reason, rules) in kinds {
+        let demands = Demands {
+            rules,
+            ..Demands::LEAST
+        };
         if let Err(found) = run(authority, demands, presented).outcome
             && Some(found) != fault
         {

@@ -23,6 +23,7 @@ mod revocation;
 mod rules;
 mod run;
 mod seal;
+mod strict;
 mod supersede;
 mod trust;
 mod twin;

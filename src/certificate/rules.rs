@@ -7,7 +7,7 @@ use super::chain::Link;
 use super::trust::Authority;
 use super::verdict::{Problem, Reason};
 use super::{alternative, codes, explain};
-use crate::tls::nid::Nid;
+use crate::tls::{self, nid::Nid};
 
 /// What OpenSSL's security level 2 demands of a key, and what a weak one must still have.
 const STRONG_BITS: u32 = 112;
@@ -124,7 +124,7 @@ fn subject_boxes(link: &Link) -> impl Iterator<Item = String> {
     let subject = link.x509.subject_name();
     let boxes = subject.entries_by_nid(Nid::PKCS9_EMAILADDRESS);
     boxes.map(|entry| {
-        let text = entry.data().to_string();
+        let text = str::from_utf8(entry.data().as_slice());
         format!("email:{}", text.unwrap_or_default())
     })
 }
@@ -136,7 +136,7 @@ pub(super) fn weak_key(link: &Link, exceptions: Exceptions) -> Option<u32> {
         STRONG_BITS
     };
     let key = link.x509.public_key().ok()?;
-    (key.security_bits() < least).then(|| key.bits())
+    (tls::security_bits(&key) < least).then(|| key.bits())
 }
 
 pub(super) fn weak_digest(link: &Link) -> Option<&'static str> {

@@ -1,19 +1,18 @@
-//! One run of OpenSSL's own verification, under demands that are stated one by one.
+//! One run of the library's own verification, under demands that are stated one by one.
 
 use std::sync::Arc;
 
-use super::Fingerprint;
 use super::chain::Link;
 use super::trust::Authority;
+use super::{Fingerprint, strict};
 use crate::clock::Timestamp;
+use crate::tls;
 use crate::tls::error::ErrorStack;
 use crate::tls::stack::Stack;
 use crate::tls::x509::store::{X509Store, X509StoreBuilder};
 use crate::tls::x509::verify::{X509VerifyFlags, X509VerifyParam};
-use crate::tls::x509::{X509, X509PurposeId, X509StoreContext};
+use crate::tls::x509::{X509, X509StoreContext};
 
-/// OpenSSL's security level 2: at least 112 bits of security.
-const STRONG: i32 = 2;
 /// More than any chain that [`super::Chain`] lets through.
 const ANY_DEPTH: i32 = 16;
 
@@ -35,12 +34,7 @@ pub(super) struct Presented<'a> {
 pub(super) struct Demands {
     /// Every certificate of the chain is valid at this moment.
     pub(super) valid_at: Option<Timestamp>,
-    /// Keys and signatures have 112 bits of security.
-    pub(super) strong: bool,
-    /// The rules of RFC 5280 that OpenSSL leaves out by default.
-    pub(super) strict: bool,
-    /// Every certificate may be used for a TLS client.
-    pub(super) for_clients: bool,
+    pub(super) rules: tls::Demands,
     /// So many certificates at most between the client's and the anchor.
     pub(super) depth: Option<u32>,
 }
@@ -49,9 +43,11 @@ impl Demands {
     /// Nothing but the chain itself.
     pub(super) const LEAST: Self = Self {
         valid_at: None,
-        strong: false,
-        strict: false,
-        for_clients: false,
+        rules: tls::Demands {
+            strict: false,
+            strong: false,
+            for_clients: false,
+        },
         depth: None,
     };
 
@@ -59,20 +55,30 @@ impl Demands {
     pub(super) const fn of(authority: &Authority, valid_at: Option<Timestamp>) -> Self {
         Self {
             valid_at,
-            strong: !authority.allow_weak,
-            strict: true,
-            for_clients: true,
+            rules: tls::Demands {
+                strict: true,
+                strong: !authority.allow_weak,
+                for_clients: true,
+            },
             depth: Some(authority.max_depth),
         }
     }
 }
 
-/// What OpenSSL stopped at. It stops at the first thing it finds, and order is its own affair.
+/// What the library stopped at. It stops at the first thing it finds, and order is its own affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) code: i32,
     pub(super) depth: u32,
     pub(super) text: &'static str,
+}
+
+impl Fault {
+    const NO_RUN: Self = Self {
+        code: 1,
+        depth: 0,
+        text: "the verification could not be carried out",
+    };
 }
 
 /// How a run went, and the chain as far as it was built: the client's certificate first.
@@ -90,31 +96,33 @@ pub(super) fn run(authority: &Authority, demands: Demands, presented: &Presented
             let built = context
                 .chain()
                 .map(|chain| chain.iter().map(ToOwned::to_owned));
-            let error = context.error();
+            let fault = tls::fault(context).map(|(code, text)| Fault {
+                code,
+                depth: context.error_depth(),
+                text,
+            });
             Ok(Run {
                 built: built.map(Iterator::collect).unwrap_or_default(),
-                outcome: if good && error.as_raw() == 0 {
-                    Ok(())
-                } else {
-                    Err(Fault {
-                        code: error.as_raw(),
-                        depth: context.error_depth(),
-                        text: error.error_string(),
-                    })
+                outcome: match fault {
+                    None if good => Ok(()),
+                    fault => Err(fault.unwrap_or(Fault::NO_RUN)),
                 },
             })
         })
     });
     // What is left in the thread's error queue would be taken for an error of the connection.
     let _ = ErrorStack::get();
-    result.unwrap_or(Run {
+    let mut run = result.unwrap_or(Run {
         built: Vec::new(),
-        outcome: Err(Fault {
-            code: 1,
-            depth: 0,
-            text: "the verification could not be carried out",
-        }),
-    })
+        outcome: Err(Fault::NO_RUN),
+    });
+    // Where the library does not look, it stopped at another thing.
+    if (run.outcome.is_ok() || !tls::DEMANDS_ALL)
+        && let Some(fault) = strict::broken(&run.built, demands.rules)
+    {
+        run.outcome = Err(fault);
+    }
+    run
 }
 
 /// A store that holds this authority's anchors and nothing else. It is made anew for each run,
@@ -125,22 +133,16 @@ fn store(authority: &Authority, demands: Demands, now: Timestamp) -> Result<X509
     match demands.valid_at {
         // OpenSSL lets a set time prevail over NO_CHECK_TIME, so it is one or the other.
         Some(moment) => param.set_time(moment.as_unix()),
-        None => flags |= X509VerifyFlags::NO_CHECK_TIME,
-    }
-    if demands.strict {
-        flags |= X509VerifyFlags::X509_STRICT;
+        None => flags |= tls::NO_CHECK_TIME,
     }
     if authority.partial {
         flags |= X509VerifyFlags::PARTIAL_CHAIN;
     }
-    param.set_flags(flags)?;
-    param.set_auth_level(if demands.strong { STRONG } else { 0 });
+    tls::set_flags(&mut param, flags)?;
+    tls::demand(&mut param, demands.rules)?;
     param.set_depth(demands.depth.map_or(ANY_DEPTH, |depth| {
         i32::try_from(depth).unwrap_or(ANY_DEPTH).min(ANY_DEPTH)
     }));
-    if demands.for_clients {
-        param.set_purpose(X509PurposeId::SSL_CLIENT)?;
-    }
     let mut builder = X509StoreBuilder::new()?;
     builder.set_param(&param)?;
     let anchors = &authority.anchors;

@@ -193,7 +193,7 @@ impl Trust {
     /// The names that a TLS server shows to clients, so that they can pick a certificate.
     pub fn subjects(&self) -> impl Iterator<Item = X509Name> {
         self.anchors()
-            .filter_map(|anchor| anchor.x509.subject_name().to_owned().ok())
+            .filter_map(|anchor| X509Name::from_der(&anchor.content.subject).ok())
     }
 
     pub(super) fn anchors(&self) -> impl Iterator<Item = &Link> {

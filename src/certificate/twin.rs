@@ -92,6 +92,7 @@ fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::pki::{Kind, leaf, root};
+    use crate::tls::x509::X509;
 
     #[test]
     fn the_twin_of_a_certificate_is_as_good_and_its_twin_is_the_certificate() {
@@ -103,7 +104,7 @@ mod tests {
         let (tbs, algorithm) = (whole.next().unwrap(), whole.next().unwrap());
         let bits = value(tag::BIT_STRING, &[&[0], &other]);
         let made = value(tag::SEQUENCE, &[tbs.whole, algorithm.whole, &bits]);
-        let made = openssl::x509::X509::from_der(&made).unwrap();
+        let made = X509::from_der(&made).unwrap();
         assert!(made.verify(&root.x509.public_key().unwrap()).unwrap());
 
         let made_der = made.to_der().unwrap();

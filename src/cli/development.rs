@@ -3,10 +3,13 @@
 use anyhow::Context;
 
 use crate::clock;
+use crate::tls;
 use crate::tls::asn1::{Asn1Integer, Asn1Time};
 use crate::tls::bn::{BigNum, MsbOption};
+use crate::tls::ec::{EcGroup, EcKey};
 use crate::tls::error::ErrorStack;
 use crate::tls::hash::MessageDigest;
+use crate::tls::nid::Nid;
 use crate::tls::pkey::{PKey, Private};
 use crate::tls::x509::extension::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName,
@@ -70,7 +73,8 @@ impl<'a> Wish<'a> {
     }
 
     fn build(self, issuer: Option<&Made>) -> Result<Made, ErrorStack> {
-        let key = PKey::ec_gen("P-256")?;
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+        let key = PKey::from_ec_key(EcKey::generate(&group)?)?;
         let name = common_name(self.name)?;
         let mut builder = X509::builder()?;
         builder.set_version(2)?;
@@ -108,16 +112,16 @@ impl<'a> Wish<'a> {
                 usage.digital_signature();
             }
         }
-        builder.append_extension(constraints.critical().build()?)?;
-        builder.append_extension(usage.critical().build()?)?;
+        tls::append(builder, &constraints.critical().build()?)?;
+        tls::append(builder, &usage.critical().build()?)?;
         let own = SubjectKeyIdentifier::new();
         let own = own.build(&builder.x509v3_context(None, None))?;
-        builder.append_extension(own)?;
+        tls::append(builder, &own)?;
         if let Some(issuer) = issuer {
             let mut theirs = AuthorityKeyIdentifier::new();
             let context = builder.x509v3_context(Some(&issuer.x509), None);
             let theirs = theirs.keyid(true).build(&context)?;
-            builder.append_extension(theirs)?;
+            tls::append(builder, &theirs)?;
         }
         let mut purpose = ExtendedKeyUsage::new();
         match self.purpose {
@@ -127,11 +131,11 @@ impl<'a> Wish<'a> {
                 let mut names = SubjectAlternativeName::new();
                 names.dns("localhost").ip("127.0.0.1").ip("::1");
                 let names = names.build(&builder.x509v3_context(None, None))?;
-                builder.append_extension(names)?;
+                tls::append(builder, &names)?;
                 purpose.server_auth()
             }
         };
-        builder.append_extension(purpose.build()?)
+        tls::append(builder, &purpose.build()?)
     }
 }
 

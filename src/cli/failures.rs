@@ -10,6 +10,7 @@ use super::{Failure, Globals, Out};
 use crate::admin::handshakes::{Line, Report};
 use crate::clock::{self, Timestamp};
 use crate::door;
+use crate::tls;
 
 /// Show which TLS handshakes failed at the running gateway, why, and what to do
 #[derive(Debug, clap::Args)]
@@ -68,11 +69,10 @@ fn text(report: &Report, now: Timestamp) -> String {
     parts.join("\n\n")
 }
 
-/// What tells one failure from another: OpenSSL's reason, the name that was asked for, and what was
+/// What tells one failure from another: the library's reason, the name that was asked for, and what was
 /// offered where that is the problem.
 fn detail(line: &Line) -> String {
-    // error:CODE:LIBRARY:FUNCTION:REASON:FILE:LINE:MORE
-    let reason = line.openssl.split(':').nth(4);
+    let reason = tls::reason(&line.openssl);
     let mut parts: Vec<_> = reason.map(str::to_owned).into_iter().collect();
     let name = line.offer.server_name.as_deref();
     parts.extend(name.map(|name| format!("for {name}")));
@@ -107,7 +107,11 @@ mod tests {
                 count: 4,
                 first: Timestamp::from_unix(400),
                 last: Timestamp::from_unix(970),
-                openssl: "error:0A0000C1:SSL routines:tls_x:no shared cipher:ssl/x.c:1:".to_owned(),
+                openssl: if cfg!(feature = "boringssl") {
+                    "no shared cipher".to_owned()
+                } else {
+                    "error:0A0000C1:SSL routines:tls_x:no shared cipher:ssl/x.c:1:".to_owned()
+                },
                 offer: Offer {
                     server_name: Some("api\u{1b}[2J".to_owned()),
                     ciphers: vec!["0x002F".to_owned()],

@@ -13,14 +13,13 @@ use crate::clock;
 use crate::policy::ClientCertificates;
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
-use crate::tls::raw;
 use crate::tls::ssl::{
-    AlpnError, ClientHelloResponse, NameType, SniError, SslAcceptor, SslAcceptorBuilder, SslAlert,
-    SslMethod, SslOptions, SslRef, SslSessionCacheMode, SslVerifyMode, SslVersion,
-    select_next_proto,
+    AlpnError, NameType, SniError, SslAcceptor, SslAcceptorBuilder, SslAlert, SslMethod,
+    SslOptions, SslRef, SslSessionCacheMode, SslVersion, select_next_proto,
 };
 use crate::tls::stack::Stack;
-use crate::tls::x509::{X509, X509StoreContextRef};
+use crate::tls::x509::X509;
+use crate::tls::{self, Alert, Sent};
 
 /// Key exchange, best first: post-quantum hybrid, then what everybody has.
 const GROUPS: &str = "X25519MLKEM768:X25519:P-256:P-384";
@@ -63,12 +62,12 @@ impl Recipe<'_> {
         certificate: &ServerCertificate,
         policy: ClientCertificates,
     ) -> Result<SslAcceptor, AcceptorError> {
-        let mut context = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+        let mut context = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls())?;
         context.set_min_proto_version(Some(match self.settings.minimum_tls {
             MinimumTls::Tls12 => SslVersion::TLS1_2,
             MinimumTls::Tls13 => SslVersion::TLS1_3,
         }))?;
-        context.set_groups_list(GROUPS)?;
+        tls::set_groups(&mut context, GROUPS)?;
         context.set_cipher_list(CIPHERS)?;
         // Once the handshake is done: as much at a time as there is, large records too.
         context.set_read_ahead(true);
@@ -82,10 +81,7 @@ impl Recipe<'_> {
             select_next_proto(protocols, offered).ok_or(AlpnError::NOACK)
         });
         own_certificate(&mut context, certificate)?;
-        context.set_client_hello_callback(|ssl, _| {
-            notes::note_hello(ssl);
-            Ok(ClientHelloResponse::SUCCESS)
-        });
+        tls::on_hello(&mut context, notes::note_hello);
         context.set_servername_callback(expect_same_name);
         self.tickets(&mut context, policy)?;
         if policy.asks() {
@@ -112,42 +108,27 @@ impl Recipe<'_> {
         context.set_session_cache_mode(SslSessionCacheMode::OFF);
         // One is enough: each holds the client's certificate, which costs. Whoever opens several
         // connections at once begins them anew.
-        context.set_num_tickets(1)?;
-        raw::set_ticket_keys(context, self.ticket_key.keys())?;
         let verifier = Arc::clone(self.verifier);
-        raw::resume_only_if(context, move |leaf| {
+        tls::seal_tickets(context, self.ticket_key.keys(), move |leaf| {
             let (chain, now) = (Chain::resumed(leaf), clock::now());
             verifier.verify(&chain, now).at(now).is_ok()
         })?;
         Ok(())
     }
 
-    /// Asks for a certificate.
-    ///
-    /// The chain is judged by the verifier, and never by OpenSSL, which checks signatures of its own
-    /// before: a depth of 0 keeps that to one, however long the chain is that a stranger sends.
+    /// Asks for a certificate, which the verifier alone judges.
     fn ask(
         &self,
         context: &mut SslAcceptorBuilder,
         policy: ClientCertificates,
     ) -> Result<(), AcceptorError> {
-        context.set_verify_depth(0);
         let verifier =
             (policy == ClientCertificates::RejectConnection).then(|| Arc::clone(self.verifier));
-        context.set_verify_callback(SslVerifyMode::PEER, move |_, shown| {
-            let rejected = verifier
-                .as_ref()
-                .and_then(|verifier| reject(verifier, shown));
-            // What failed there must not stay in the thread's queue, or the next incomplete read
-            // would pass for an error of the connection.
-            let _ = ErrorStack::get();
-            if let Some(rejected) = &rejected {
-                raw::set_error(shown, error(rejected.reason()));
-                notes::note_refused(Failure::CertificateRejected, || words(rejected));
-            }
-            // Otherwise whatever comes is let through, to be explained.
-            rejected.is_none()
-        });
+        tls::judge(context, move |sent| match &verifier {
+            Some(verifier) => judge(verifier, sent),
+            // Whatever comes is let through, to be explained.
+            None => Ok(()),
+        })?;
         let mut authorities = Stack::new()?;
         if self.settings.ca_names {
             for trust in self.settings.fronts.authorities() {
@@ -164,17 +145,19 @@ impl Recipe<'_> {
     }
 }
 
-/// What is wrong with the chain that OpenSSL is looking at, if anything is.
-fn reject(verifier: &Verifier, shown: &X509StoreContextRef) -> Option<Rejected> {
-    let sent: Vec<X509> = raw::sent(shown)
-        .into_iter()
-        .flatten()
-        .map(ToOwned::to_owned)
-        .collect();
-    let leaf = sent.first()?;
+/// Refuses what a client sent unless it is good.
+fn judge(verifier: &Verifier, sent: &Sent<'_>) -> Result<(), Alert> {
+    let sent = sent.certificates();
+    let leaf = sent.first().ok_or(Alert::InternalError)?;
     let now = clock::now();
     let verdict = verifier.verify(&Chain::new(leaf, sent.iter().cloned()), now);
-    verdict.at(now).err()
+    match verdict.at(now) {
+        Ok(_) => Ok(()),
+        Err(rejected) => {
+            notes::note_refused(Failure::CertificateRejected, || words(&rejected));
+            Err(alert(rejected.reason()))
+        }
+    }
 }
 
 fn words(rejected: &Rejected) -> String {
@@ -186,25 +169,16 @@ fn words(rejected: &Rejected) -> String {
     format!("{codes} ({})", rejected.fingerprint())
 }
 
-/// The error of OpenSSL (`X509_V_ERR_…`) whose alert tells of this.
-const fn error(reason: Reason) -> i32 {
+const fn alert(reason: Reason) -> Alert {
     match reason {
-        // CERT_REVOKED: certificate_revoked
-        Reason::Revoked => 23,
-        // UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknown_ca
-        Reason::Untrusted | Reason::ChainIncomplete => 20,
-        // CERT_REJECTED: bad_certificate
-        Reason::Invalid | Reason::Superseded => 28,
-        // INVALID_PURPOSE: unsupported_certificate
-        Reason::WrongPurpose => 26,
-        // EE_KEY_TOO_SMALL: bad_certificate
-        Reason::Weak => 66,
-        // UNSPECIFIED: internal_error
-        Reason::RevocationUnknown => 1,
-        // CERT_NOT_YET_VALID: bad_certificate
-        Reason::NotYetValid => 9,
-        // CERT_HAS_EXPIRED: certificate_expired
-        Reason::Expired => 10,
+        Reason::Revoked => Alert::CertificateRevoked,
+        Reason::Untrusted | Reason::ChainIncomplete => Alert::UnknownCa,
+        Reason::Invalid | Reason::Superseded | Reason::Weak | Reason::NotYetValid => {
+            Alert::BadCertificate
+        }
+        Reason::WrongPurpose => Alert::UnsupportedCertificate,
+        Reason::RevocationUnknown => Alert::InternalError,
+        Reason::Expired => Alert::CertificateExpired,
     }
 }
 

@@ -2,13 +2,15 @@
 
 use pingora::Error;
 
-/// What OpenSSL said of a failed handshake. Pingora keeps only the text of its error, as the context
-/// of its own.
+use crate::tls;
+
+/// What the TLS library said of a failed handshake. Pingora keeps only the text of its error, as the
+/// context of its own.
 pub(super) fn words(error: &Error) -> String {
     let context = error.context.as_ref();
     let words = context.map_or("", |context| context.as_str());
     let own = words.strip_prefix("TLS accept() failed: ");
-    own.unwrap_or(words).to_owned()
+    tls::words(own.unwrap_or(words))
 }
 
 /// Why a handshake did not complete. The words of [`Failure::as_str`] are labels of a metric and
@@ -55,13 +57,15 @@ pub enum Failure {
     Other,
 }
 
-/// The words of OpenSSL's reasons, and what they mean. The first that fits counts.
-const REASONS: [(&str, Failure); 27] = [
+/// The words of the TLS libraries' reasons, and what they mean. The first that fits counts.
+const REASONS: [(&str, Failure); 32] = [
     ("no shared cipher", Failure::NoSharedCipher),
     ("no suitable key share", Failure::NoSharedCipher),
     ("no suitable signature algorithm", Failure::NoSharedCipher),
     ("no shared signature algorithms", Failure::NoSharedCipher),
     ("no shared group", Failure::NoSharedCipher),
+    ("no common signature algorithms", Failure::NoSharedCipher),
+    ("wrong curve", Failure::NoSharedCipher),
     ("unsupported protocol", Failure::VersionTooOld),
     ("version too low", Failure::VersionTooOld),
     ("inappropriate fallback", Failure::VersionTooOld),
@@ -70,16 +74,20 @@ const REASONS: [(&str, Failure); 27] = [
     ("wrong version number", Failure::NotTls),
     ("unknown protocol", Failure::NotTls),
     ("packet length too long", Failure::NotTls),
+    ("encrypted length too long", Failure::NotTls),
     ("bad record type", Failure::NotTls),
     ("alert certificate expired", Failure::ServerExpired),
     ("alert unknown ca", Failure::ServerDistrusted),
     ("alert bad certificate", Failure::ServerDistrusted),
     ("alert certificate unknown", Failure::ServerDistrusted),
     ("alert unsupported certificate", Failure::ServerDistrusted),
+    ("excessive message size", Failure::HelloUnclear),
     ("bad signature", Failure::BadSignature),
     ("wrong signature", Failure::BadSignature),
     ("digest check failed", Failure::BadSignature),
     ("alert", Failure::ClientAlert),
+    // An alert in the clear where BoringSSL expects a sealed one: too short to be opened.
+    ("bad packet length", Failure::ClientAlert),
     ("unexpected eof", Failure::ClosedBeforeHello),
     ("session has been shut down", Failure::ClosedBeforeHello),
     ("connection reset", Failure::ClosedBeforeHello),
@@ -110,7 +118,7 @@ impl Failure {
         Self::Other,
     ];
 
-    /// What OpenSSL's words mean.
+    /// What the library's words mean.
     pub(super) fn of(words: &str) -> Self {
         let words = words.to_ascii_lowercase();
         REASONS
@@ -306,6 +314,29 @@ mod tests {
             ("ssl/tls alert certificate expired", Failure::ServerExpired),
             ("ssl/tls alert handshake failure", Failure::ClientAlert),
             ("something new", Failure::Other),
+        ] {
+            assert_eq!(Failure::of(words), failure, "{words}");
+        }
+    }
+
+    #[test]
+    fn the_reasons_of_both_libraries_are_known() {
+        for (words, failure) in [
+            (
+                "error:0A0000C1:SSL routines::no shared cipher",
+                Failure::NoSharedCipher,
+            ),
+            ("no common signature algorithms", Failure::NoSharedCipher),
+            (
+                "error:0A000102:SSL routines::unsupported protocol",
+                Failure::VersionTooOld,
+            ),
+            ("unsupported protocol", Failure::VersionTooOld),
+            ("wrong version number", Failure::NotTls),
+            ("encrypted length too long", Failure::NotTls),
+            ("tlsv1 alert unknown ca", Failure::ServerDistrusted),
+            ("sslv3 alert certificate expired", Failure::ServerExpired),
+            ("unexpected EOF", Failure::ClosedBeforeHello),
         ] {
             assert_eq!(Failure::of(words), failure, "{words}");
         }

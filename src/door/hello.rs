@@ -173,9 +173,7 @@ mod tests {
 
     /// The first flight of OpenSSL to `name`.
     fn hello(name: Option<&str>) -> Vec<u8> {
-        let connector = SslConnector::builder(SslMethod::tls_client())
-            .unwrap()
-            .build();
+        let connector = SslConnector::builder(SslMethod::tls()).unwrap().build();
         let client = connector
             .configure()
             .unwrap()

@@ -14,7 +14,8 @@ use super::connection::Through;
 use super::failure::Failure;
 use super::hello::normal;
 use crate::text::escaped;
-use crate::tls::ssl::{SslRef, SslVersion};
+use crate::tls::Hello;
+use crate::tls::ssl::SslVersion;
 
 /// How many cipher suites are noted; a `ClientHello` has room for thousands.
 const CIPHERS: usize = 32;
@@ -123,15 +124,14 @@ impl Notes {
     }
 }
 
-/// Called by OpenSSL when a whole `ClientHello` came, before anything in it is judged.
-pub(super) fn note_hello(ssl: &SslRef) {
+/// A whole `ClientHello` came.
+pub(super) fn note_hello(Hello { version, ciphers }: Hello<'_>) {
     // Outside a handshake of ours there is nobody to tell.
     let _ = NOTES.try_with(|notes| {
         notes.hello.get_or_init(|| {
-            let ciphers = ssl.client_hello_ciphers().unwrap_or_default();
             let length = ciphers.len().min(CIPHERS.saturating_mul(2));
             let first = ciphers.get(..length).unwrap_or_default();
-            (ssl.client_hello_legacy_version(), first.to_vec())
+            (version, first.to_vec())
         });
     });
 }

@@ -11,7 +11,7 @@ use hmac::Mac as _;
 use crate::clock::Timestamp;
 use crate::key::keyed;
 use crate::secret::{Secret, SecretBytes};
-use crate::tls::raw::TICKET_KEYS;
+use crate::tls::TICKET_KEYS;
 
 /// How long one key seals.
 const PERIOD: Duration = Duration::from_hours(12);

@@ -11,12 +11,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::backend::{BackendError, Settings, Tls, template};
+use crate::tls::distrust;
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
 use crate::tls::ssl::{SslConnector, SslMethod};
 use crate::tls::tokio_ssl::SslStream;
+use crate::tls::x509::X509;
 use crate::tls::x509::store::X509StoreBuilder;
-use crate::tls::x509::{X509, X509VerifyResult};
 
 /// How long an answer is waited for at most, however long the gateway would.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -60,12 +61,10 @@ async fn shown(tls: &Tls, stream: TcpStream) -> Result<X509, String> {
     let stream = ssl.and_then(|ssl| SslStream::new(ssl, stream));
     let mut stream = stream.map_err(|error| error.to_string())?;
     if let Err(error) = Pin::new(&mut stream).connect().await {
-        let verdict = stream.ssl().verify_result();
-        return Err(if verdict == X509VerifyResult::OK {
-            format!("the TLS handshake failed: {error}")
-        } else {
-            let (why, name) = (verdict.error_string(), &tls.server_name);
-            format!("its certificate is not accepted ({why}), for the name {name:?}")
+        let name = &tls.server_name;
+        return Err(match distrust(stream.ssl()) {
+            None => format!("the TLS handshake failed: {error}"),
+            Some(why) => format!("its certificate is not accepted ({why}), for the name {name:?}"),
         });
     }
     let shown = stream.ssl().peer_certificate();
@@ -77,7 +76,7 @@ fn connector(tls: &Tls) -> Result<SslConnector, ErrorStack> {
     for authority in X509::stack_from_pem(&tls.ca_pem)? {
         trusted.add_cert(authority)?;
     }
-    let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+    let mut builder = SslConnector::builder(SslMethod::tls())?;
     builder.set_cert_store(trusted.build());
     if let Some((chain, key)) = &tls.identity {
         let mut chain = X509::stack_from_pem(chain)?.into_iter();

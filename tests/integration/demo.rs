@@ -8,7 +8,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::process::Process;
+use crate::support::process::{Process, program};
 use crate::support::wait_for;
 
 /// What the story comes to, in this order.
@@ -44,7 +44,7 @@ impl Demo {
     fn start() -> Self {
         let place = TempDir::new().unwrap();
         fs::create_dir(place.path().join("tmp")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+        let mut command = program();
         let command = command.arg("demo").env("TMPDIR", place.path().join("tmp"));
         let process = Process::start(command, &place.path().join("log"));
         Self { process, place }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::support::backend::Backend;
 use crate::support::gateway::{Gateway, Told};
 use crate::support::pki::{Issued, intermediate, leaf, root};
+use crate::support::process::program;
 use crate::support::wait_for;
 use crate::support::world::{HOST, Identity, World};
 
@@ -17,7 +18,7 @@ use crate::support::world::{HOST, Identity, World};
 fn explain(world: &World, arguments: &[&str]) -> Told {
     let ca = file(world, "ca.pem", &world.clients.pem());
     let arguments = [&["explain", "--ca", text(&ca)], arguments].concat();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+    let mut command = program();
     let output = command.args(arguments).output().expect("the program");
     Told {
         status: output.status,

@@ -42,7 +42,8 @@ fn the_operator_sees_who_cannot_connect_and_what_to_do() {
     for _ in 0..3 {
         let url = format!("https://{HOST}:{}/", gateway.address().port());
         let ask = Curl::get(&url).resolve(HOST, gateway.address());
-        assert_eq!(ask.authority(&distrustful).send().status, 0);
+        let ask = ask.tls("1.2").authority(&distrustful);
+        assert_eq!(ask.send().status, 0);
     }
     let url = format!("http://{}/", gateway.address());
     Curl::get(&url).method("POST").send().expect_status(400);

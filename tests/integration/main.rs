@@ -144,8 +144,6 @@ mod signature;
 #[cfg(test)]
 mod streaming;
 #[cfg(test)]
-mod suites;
-#[cfg(test)]
 mod targets;
 #[cfg(test)]
 mod tls;

@@ -55,7 +55,8 @@ fn observing_passes_on_what_it_would_refuse_and_enforcing_does_not() {
         observing(&world, &backend),
         Gateway::start(&world, &backend),
     );
-    let stranger = world.files(root("stranger").self_signed());
+    let stranger = root("stranger").key_usage(&["digitalSignature", "keyCertSign"]);
+    let stranger = world.files(stranger.self_signed());
     for (client, reason) in [
         (&expired(&world), "certificate_expired"),
         (&stranger, "certificate_untrusted"),

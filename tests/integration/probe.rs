@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -11,13 +10,14 @@ use tempfile::TempDir;
 use crate::support::backend::{Backend, Belief};
 use crate::support::free_addresses;
 use crate::support::gateway::secret;
+use crate::support::process::program;
 use crate::support::verify::Verify;
 
 /// What it tells of each attack, its status, and what it says on standard error.
 fn probe(at: SocketAddr, with: Option<&[u8]>, more: &[&str]) -> (Vec<Value>, i32, String) {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("secret");
-    let mut program = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+    let mut program = program();
     program.args([
         "probe",
         &format!("http://{at}/v1/orders?a=b"),

@@ -12,6 +12,7 @@ use super::tls::Fragmenting;
 use crate::support::backend::Backend;
 use crate::support::gateway::{Builder, Gateway};
 use crate::support::pki::{Issued, Kind, Spec, intermediate, leaf, root};
+use crate::support::process::with_boringssl;
 use crate::support::python::run;
 use crate::support::s_client::{SClient, Transcript};
 use crate::support::wait_for;
@@ -244,6 +245,8 @@ fn r11_the_policy_is_the_same_however_large_the_hello_is_and_in_however_many_rec
                 (STRICT, &stranger, None),
                 (SILENT, &good, Some(401)),
             ] {
+                // BoringSSL reads 16 KiB where it asks for no certificate.
+                let is_read = is_read && (alpn.is_empty() || name != SILENT || !with_boringssl());
                 let told = in_pieces(&gateway, name, who, size, alpn);
                 assert_eq!(
                     told,
@@ -260,7 +263,8 @@ fn r11_the_policy_is_the_same_however_large_the_hello_is_and_in_however_many_rec
         let mut values = page.lines().filter_map(|line| line.strip_prefix(&series));
         values.next().and_then(|value| value.parse::<u32>().ok())
     };
-    assert_eq!(count("hello_unclear"), Some(5));
+    let unclear = if with_boringssl() { 7 } else { 5 };
+    assert_eq!(count("hello_unclear"), Some(unclear));
     assert_eq!(count("client_certificate_rejected"), Some(5));
     // An empty record before the rest: OpenSSL would read on.
     let mut tcp = TcpStream::connect(gateway.address()).unwrap();
@@ -269,7 +273,7 @@ fn r11_the_policy_is_the_same_however_large_the_hello_is_and_in_however_many_rec
         .unwrap();
     let _ended = tcp.read_to_end(&mut Vec::new());
     wait_for("it to be counted", || {
-        (count("hello_unclear") == Some(6)).then_some(())
+        (count("hello_unclear") == Some(unclear + 1)).then_some(())
     });
 }
 

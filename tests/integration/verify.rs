@@ -5,7 +5,6 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
 
 use keyferry::verify::Refusal;
 use serde_json::json;
@@ -13,6 +12,7 @@ use serde_json::json;
 use crate::support::backend::{Backend, Recorded};
 use crate::support::curl::Curl;
 use crate::support::gateway::{Gateway, secret};
+use crate::support::process::program;
 use crate::support::python::{Server, run};
 use crate::support::verify::{Verify, send};
 use crate::support::wait_for;
@@ -422,7 +422,7 @@ fn what_cannot_be_started_says_why() {
     }
     fs::create_dir(path("empty")).unwrap();
     for (line, status, told) in CANNOT_START {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+        let mut program = program();
         program
             .current_dir(folder.path())
             .args(["verify", "--listen"]);

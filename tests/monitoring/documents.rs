@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::files::{GRAFANA, RUNBOOKS, alerts, in_folder, metrics_in, pages, read, root, rules};
 use super::panels::{dashboards, panels, text};
+use crate::support::process::program;
 
 /// Metrics that no rule and no panel asks for, and why.
 const UNUSED: [(&str, &str); 1] = [(
@@ -245,7 +246,7 @@ fn every_command_that_a_runbook_names_exists_with_its_options() {
         let name = words.iter().take_while(|word| {
             word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-')
         });
-        let mut run = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+        let mut run = program();
         let told = run.args(name).arg("--help").output().unwrap();
         let help = String::from_utf8_lossy(&told.stdout).into_owned();
         assert!(

@@ -14,7 +14,7 @@ use toml::{Table, Value};
 use super::backend::Backend;
 use super::curl::Curl;
 use super::deploy::mount;
-use super::process::Process;
+use super::process::{Process, program};
 use super::redis::{Deployment, RECORD_SECRET};
 use super::s_client::SClient;
 use super::world::{HOST, Identity, World};
@@ -304,7 +304,7 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+        let mut command = program();
         command
             .current_dir(self.folder.path())
             .envs(self.environment.iter().map(|(name, value)| (name, value)));

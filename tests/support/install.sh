@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the machine lacks: with apt-get when run as root, otherwise it names the line to run.
-# Usage: install.sh build|demo|test|kit|bench|callgrind ...
+# Usage: install.sh build|boring|demo|test|kit|bench|callgrind ...
 set -euo pipefail
 
 missing=()
@@ -17,6 +17,12 @@ for part in "$@"; do
     lacks build-essential cc --version
     lacks cmake cmake --version
     lacks perl perl -MFindBin -MIPC::Cmd -MFile::Compare -MTime::Piece -e 1
+    ;;
+  boring)
+    # BoringSSL is compiled from source (c++, cmake); what binds it to Rust reads its headers (libclang, its headers).
+    lacks build-essential c++ --version
+    lacks cmake cmake --version
+    lacks libclang-dev sh -c 'ls /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/clang/*/include/stddef.h'
     ;;
   demo)
     lacks curl curl --version
@@ -59,7 +65,7 @@ for part in "$@"; do
     lacks valgrind callgrind_control --version
     ;;
   *)
-    echo "install.sh: unknown part $part; use build, demo, test, kit, bench or callgrind" >&2
+    echo "install.sh: unknown part $part; use build, boring, demo, test, kit, bench or callgrind" >&2
     exit 64
     ;;
   esac

@@ -12,8 +12,8 @@
     reason = "a fixture: each test uses a part of it, and a failure in it is a failed test"
 )]
 
-use openssl::hash::MessageDigest;
-use openssl::sign::Signer;
+use keyferry::tls::hash::MessageDigest;
+use keyferry::tls::sign::Signer;
 
 use super::pki::{Issued, now, tlv};
 

@@ -20,15 +20,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use openssl::asn1::{Asn1Integer, Asn1Object, Asn1OctetString, Asn1Time};
-use openssl::bn::{BigNum, MsbOption};
-use openssl::ec::{EcGroup, EcKey};
-use openssl::hash::{MessageDigest, hash};
-use openssl::nid::Nid;
-use openssl::pkey::{PKey, Private, Public};
-use openssl::rsa::Rsa;
-use openssl::sign::Signer;
-use openssl::x509::{X509, X509Extension, X509Name};
+use keyferry::tls::ec::{EcGroup, EcKey};
+use keyferry::tls::hash::{MessageDigest, hash};
+use keyferry::tls::nid::Nid;
+use keyferry::tls::pkey::{Id, PKey, Private};
+use keyferry::tls::rsa::Rsa;
+use keyferry::tls::sign::Signer;
+use keyferry::tls::x509::X509;
 
 /// A kind of key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +57,7 @@ pub struct Spec {
     issuer: Option<Vec<u8>>,
     kind: Kind,
     key: Option<PKey<Private>>,
+    public: Option<Vec<u8>>,
     digest: MessageDigest,
     from: i64,
     until: i64,
@@ -124,7 +123,7 @@ pub fn elapsed<T>(job: impl FnOnce() -> T) -> Duration {
 impl Spec {
     pub fn new(name: &str) -> Self {
         let mut serial = vec![0; 16];
-        openssl::rand::rand_bytes(&mut serial).unwrap();
+        getrandom::fill(&mut serial).unwrap();
         serial[0] &= 0x7f;
         serial[0] |= 0x40;
         let spec = Self {
@@ -132,6 +131,7 @@ impl Spec {
             issuer: None,
             kind: Kind::P256,
             key: None,
+            public: None,
             digest: MessageDigest::sha256(),
             from: now() - 3600,
             until: now() + 86400,
@@ -157,6 +157,12 @@ impl Spec {
     /// Uses this key instead of a new one.
     pub fn key(mut self, key: &PKey<Private>) -> Self {
         self.key = Some(key.clone());
+        self
+    }
+
+    /// Certifies this subject public key info instead of its key's own.
+    pub fn public(mut self, public: &[u8]) -> Self {
+        self.public = Some(public.to_vec());
         self
     }
 
@@ -286,9 +292,8 @@ impl Spec {
     /// Signs itself.
     pub fn self_signed(self) -> Issued {
         let key = self.make_key();
-        let subject = self.subject_der();
-        let skid = self.skid_of(&key);
-        let x509 = self.build(&key, &subject, &key, &skid);
+        let (subject, public) = (self.subject_der(), self.public_key(&key));
+        let x509 = self.build(&public, &subject, &key, &self.skid_of(&public));
         Issued {
             x509,
             key,
@@ -305,7 +310,7 @@ impl Spec {
             Some(id) => id.as_slice().to_vec(),
             None => Vec::new(),
         };
-        let x509 = self.build(&key, &name, &issuer.key, &akid);
+        let x509 = self.build(&self.public_key(&key), &name, &issuer.key, &akid);
         let mut intermediates = Vec::new();
         if !issuer.self_signed {
             intermediates.push(issuer.x509.clone());
@@ -323,23 +328,35 @@ impl Spec {
         self.key.clone().unwrap_or_else(|| new_key(self.kind))
     }
 
-    fn public_key(&self, key: &PKey<Private>) -> PKey<Public> {
-        if let Kind::RsaHugeExponent(bits) = self.kind {
-            let mut n = BigNum::new().unwrap();
-            n.rand(bits as i32, MsbOption::TWO_ONES, true).unwrap();
-            let mut e = BigNum::new().unwrap();
-            e.rand(bits as i32 - 1, MsbOption::ONE, true).unwrap();
-            let rsa = Rsa::from_public_components(n, e).unwrap();
-            return PKey::from_rsa(rsa).unwrap();
+    /// The subject public key info.
+    fn public_key(&self, key: &PKey<Private>) -> Vec<u8> {
+        if let Some(public) = &self.public {
+            return public.clone();
         }
-        PKey::public_key_from_der(&key.public_key_to_der().unwrap()).unwrap()
+        let Kind::RsaHugeExponent(bits) = self.kind else {
+            return key.public_key_to_der().unwrap();
+        };
+        let odd = |bits: u32, first: u8| {
+            let mut number = vec![0; bits as usize / 8];
+            getrandom::fill(&mut number).unwrap();
+            number[0] |= first;
+            *number.last_mut().unwrap() |= 1;
+            number
+        };
+        let mut exponent = odd(bits, 0x40);
+        exponent[0] &= 0x7f;
+        let numbers = [integer(&odd(bits, 0xc0)), integer(&exponent)].concat();
+        let bits = tlv(0x03, &[vec![0], tlv(0x30, &numbers)].concat());
+        tlv(
+            0x30,
+            &[algorithm("1.2.840.113549.1.1.1", &[5, 0]), bits].concat(),
+        )
     }
 
-    fn skid_of(&self, key: &PKey<Private>) -> Vec<u8> {
-        self.skid.clone().unwrap_or_else(|| {
-            let der = self.public_key(key).public_key_to_der().unwrap();
-            hash(MessageDigest::sha256(), &der).unwrap()[..20].to_vec()
-        })
+    fn skid_of(&self, public: &[u8]) -> Vec<u8> {
+        self.skid
+            .clone()
+            .unwrap_or_else(|| hash(MessageDigest::sha256(), public).unwrap()[..20].to_vec())
     }
 
     fn subject_der(&self) -> Vec<u8> {
@@ -357,49 +374,41 @@ impl Spec {
         tlv(0x30, &rdns.collect::<Vec<_>>().concat())
     }
 
-    fn build(
-        &self,
-        key: &PKey<Private>,
-        issuer: &[u8],
-        signer: &PKey<Private>,
-        akid: &[u8],
-    ) -> X509 {
-        let mut builder = X509::builder().unwrap();
-        builder.set_version(2).unwrap();
-        let serial = BigNum::from_slice(&self.serial).unwrap();
-        builder
-            .set_serial_number(&Asn1Integer::from_bn(&serial).unwrap())
-            .unwrap();
-        let issuer = self.issuer.as_deref().unwrap_or(issuer);
-        builder
-            .set_issuer_name(&X509Name::from_der(issuer).unwrap())
-            .unwrap();
-        builder
-            .set_subject_name(&X509Name::from_der(&self.subject_der()).unwrap())
-            .unwrap();
-        builder
-            .set_not_before(&Asn1Time::from_unix(self.from).unwrap())
-            .unwrap();
-        builder
-            .set_not_after(&Asn1Time::from_unix(self.until).unwrap())
-            .unwrap();
-        builder.set_pubkey(&self.public_key(key)).unwrap();
-        for (oid, critical, value) in self.extensions(key, akid) {
-            let oid = Asn1Object::from_str(&oid).unwrap();
-            let value = Asn1OctetString::new_from_bytes(&value).unwrap();
-            let extension = X509Extension::new_from_der(&oid, critical, &value).unwrap();
-            builder.append_extension(extension).unwrap();
+    fn build(&self, public: &[u8], issuer: &[u8], signer: &PKey<Private>, akid: &[u8]) -> X509 {
+        let algorithm = signed_with(signer, self.digest);
+        let dates = [time(self.from), time(self.until)].concat();
+        let extensions = self.extensions(public, akid);
+        let extensions: Vec<_> = extensions
+            .into_iter()
+            .map(|(oid, critical, value)| {
+                let critical = if critical {
+                    tlv(0x01, &[0xff])
+                } else {
+                    Vec::new()
+                };
+                tlv(0x30, &[oid_der(&oid), critical, tlv(0x04, &value)].concat())
+            })
+            .collect();
+        let mut tbs = [
+            tlv(0xa0, &tlv(0x02, &[2])),
+            integer(&self.serial),
+            algorithm.clone(),
+            self.issuer.as_deref().unwrap_or(issuer).to_vec(),
+            tlv(0x30, &dates),
+            self.subject_der(),
+            public.to_vec(),
+        ]
+        .concat();
+        if !extensions.is_empty() {
+            tbs.extend(tlv(0xa3, &tlv(0x30, &extensions.concat())));
         }
-        let digest = if signer.id() == openssl::pkey::Id::ED25519 {
-            MessageDigest::null()
-        } else {
-            self.digest
-        };
-        builder.sign(signer, digest).unwrap();
-        builder.build()
+        let tbs = tlv(0x30, &tbs);
+        let bits = [vec![0], sign(signer, self.digest, &tbs)].concat();
+        let der = tlv(0x30, &[tbs, algorithm, tlv(0x03, &bits)].concat());
+        X509::from_der(&der).unwrap()
     }
 
-    fn extensions(&self, key: &PKey<Private>, akid: &[u8]) -> Vec<(String, bool, Vec<u8>)> {
+    fn extensions(&self, public: &[u8], akid: &[u8]) -> Vec<(String, bool, Vec<u8>)> {
         let mut list = Vec::new();
         if let Some(ca) = self.ca {
             let mut value = Vec::new();
@@ -428,7 +437,7 @@ impl Spec {
             list.push(("2.5.29.17".into(), false, value));
         }
         if self.key_ids {
-            let skid = tlv(0x04, &self.skid_of(key));
+            let skid = tlv(0x04, &self.skid_of(public));
             list.push(("2.5.29.14".into(), false, skid));
             if !akid.is_empty() {
                 let value = tlv(0x30, &tlv(0x80, akid));
@@ -474,8 +483,7 @@ impl Issued {
         let at = tbs.windows(from.len()).position(|bytes| bytes == from);
         let (before, after) = tbs.split_at(at.unwrap());
         let tbs = tlv(0x30, &[before, to, &after[from.len()..]].concat());
-        let mut signer = Signer::new(MessageDigest::sha256(), &issuer.key).unwrap();
-        let signature = signer.sign_oneshot_to_vec(&tbs).unwrap();
+        let signature = sign(&issuer.key, MessageDigest::sha256(), &tbs);
         let bits = tlv(0x03, &[vec![0], signature].concat());
         let der = tlv(0x30, &[&tbs, algorithm, &bits].concat());
         self.x509 = X509::from_der(&der).unwrap();
@@ -503,9 +511,81 @@ pub fn new_key(kind: Kind) -> PKey<Private> {
     match kind {
         Kind::P256 => ec(Nid::X9_62_PRIME256V1),
         Kind::P384 => ec(Nid::SECP384R1),
-        Kind::Ed25519 => PKey::generate_ed25519().unwrap(),
+        Kind::Ed25519 => {
+            // The one way that all libraries have (RFC 8410 section 7).
+            let mut seed = [0; 32];
+            getrandom::fill(&mut seed).unwrap();
+            let seed = tlv(0x04, &tlv(0x04, &seed));
+            let fields = [tlv(0x02, &[0]), algorithm("1.3.101.112", &[]), seed].concat();
+            PKey::private_key_from_der(&tlv(0x30, &fields)).unwrap()
+        }
         Kind::Rsa(bits) => PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap(),
         Kind::RsaHugeExponent(_) => new_key(Kind::Rsa(2048)),
+    }
+}
+
+fn sign(key: &PKey<Private>, digest: MessageDigest, bytes: &[u8]) -> Vec<u8> {
+    let signer = if key.id() == Id::ED25519 {
+        Signer::new_without_digest(key)
+    } else {
+        Signer::new(digest, key)
+    };
+    signer.unwrap().sign_oneshot_to_vec(bytes).unwrap()
+}
+
+/// The algorithm of a signature with this key (RFC 3279, 4055, 5758 and 8410).
+fn signed_with(key: &PKey<Private>, digest: MessageDigest) -> Vec<u8> {
+    let last = |known: &[(Nid, u8)]| known.iter().find(|one| one.0 == digest.type_()).unwrap().1;
+    match key.id() {
+        Id::ED25519 => algorithm("1.3.101.112", &[]),
+        Id::EC if digest.type_() == Nid::SHA1 => algorithm("1.2.840.10045.4.1", &[]),
+        Id::EC => {
+            let known = [
+                (Nid::SHA224, 1),
+                (Nid::SHA256, 2),
+                (Nid::SHA384, 3),
+                (Nid::SHA512, 4),
+            ];
+            algorithm(&format!("1.2.840.10045.4.3.{}", last(&known)), &[])
+        }
+        _ => {
+            let known = [
+                (Nid::MD5, 4),
+                (Nid::SHA1, 5),
+                (Nid::SHA256, 11),
+                (Nid::SHA384, 12),
+                (Nid::SHA512, 13),
+                (Nid::SHA224, 14),
+            ];
+            algorithm(&format!("1.2.840.113549.1.1.{}", last(&known)), &[5, 0])
+        }
+    }
+}
+
+/// `AlgorithmIdentifier`.
+fn algorithm(dotted: &str, parameters: &[u8]) -> Vec<u8> {
+    tlv(0x30, &[&oid_der(dotted), parameters].concat())
+}
+
+/// A number that is not negative, in its shortest form.
+fn integer(digits: &[u8]) -> Vec<u8> {
+    let digits = digits.iter().copied().skip_while(|digit| *digit == 0);
+    let mut content: Vec<u8> = digits.collect();
+    if content.first().is_none_or(|first| first & 0x80 != 0) {
+        content.insert(0, 0);
+    }
+    tlv(0x02, &content)
+}
+
+/// A date, in the form that RFC 5280 section 4.1.2.5 has for its year.
+fn time(unix: i64) -> Vec<u8> {
+    let begin = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+    let moment = begin + jiff::SignedDuration::from_secs(unix);
+    let text = moment.strftime("%Y%m%d%H%M%SZ").to_string();
+    if "1950" < text.as_str() && text.as_str() < "2050" {
+        tlv(0x17, text.split_at(2).1.as_bytes())
+    } else {
+        tlv(0x18, text.as_bytes())
     }
 }
 

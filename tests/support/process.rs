@@ -8,6 +8,19 @@ use keyferry::clock;
 
 use super::{PATIENCE, pause};
 
+/// The program under test: the one that was built with the tests, or the one that
+/// `KEYFERRY_PROGRAM` names.
+pub(crate) fn program() -> Command {
+    let built = || env!("CARGO_BIN_EXE_keyferry").into();
+    Command::new(std::env::var_os("KEYFERRY_PROGRAM").unwrap_or_else(built))
+}
+
+/// Whether that one is built with BoringSSL, where it does otherwise (docs/BORINGSSL.md): then
+/// `KEYFERRY_TLS` says so.
+pub(crate) fn with_boringssl() -> bool {
+    std::env::var_os("KEYFERRY_TLS").is_some_and(|library| library == "boringssl")
+}
+
 /// A running program whose output goes to a file.
 pub(crate) struct Process {
     child: Child,

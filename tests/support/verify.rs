@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::backend::Recorded;
 use super::curl::Curl;
-use super::process::Process;
+use super::process::{Process, program};
 use super::{PATIENCE, free_addresses, wait_for};
 
 /// How often other ports are tried when somebody else was quicker.
@@ -55,7 +55,7 @@ impl Verify {
         swap(&folder, given);
         for number in 0..TRIES {
             let [address, telemetry] = free_addresses();
-            let mut command = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+            let mut command = program();
             command.arg("verify").args(then).args(options);
             command.args(["--listen", &address.to_string()]);
             command.args(["--telemetry", &telemetry.to_string()]);

@@ -7,6 +7,7 @@ use crate::certificate::explain;
 use crate::certificate::name::short;
 use crate::certificate::revocation::{self, Revocation};
 use crate::certificate::{Problem, Reason, Verified};
+use crate::tls;
 
 /// Every check, in order.
 pub(super) fn checks(findings: &Findings<'_>) -> Vec<Checked> {
@@ -203,6 +204,6 @@ fn purpose(links: &[Link]) -> &'static str {
 
 fn strength(links: &[Link]) -> String {
     let key = links.first().and_then(|leaf| leaf.x509.public_key().ok());
-    let bits = key.map_or(0, |key| key.security_bits());
+    let bits = key.map_or(0, |key| tls::security_bits(&key));
     format!("Its key has {bits} bits of security, and every signature is strong enough.")
 }

@@ -2,13 +2,11 @@
 //! digest is kept.
 
 use crate::certificate::der::{Reader, tag};
+use crate::tls;
 use crate::tls::error::ErrorStack;
 use crate::tls::hash::{MessageDigest, hash};
-use crate::tls::md::{Md, MdRef};
 use crate::tls::pkey::{HasPublic, Id, PKeyRef};
-use crate::tls::pkey_ctx::PkeyCtx;
-use crate::tls::rsa::Padding;
-use crate::tls::sign::{RsaPssSaltlen, Verifier};
+use crate::tls::sign::Verifier;
 
 /// The arcs that name algorithms, without what comes last.
 const PKCS1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1];
@@ -27,20 +25,14 @@ pub(super) struct Signature {
 
 enum Scheme {
     Digested {
-        kind: Kind,
+        kind: tls::Scheme,
         digest: Box<[u8]>,
-        md: &'static MdRef,
+        hash: MessageDigest,
     },
     /// Edwards curves sign the whole, which must be kept.
     Whole(Id, Box<[u8]>),
     /// None that counts: of no known kind, ill-formed, or named differently within what it signs.
     Other,
-}
-
-enum Kind {
-    Ecdsa,
-    Pkcs1,
-    Pss { mask: &'static MdRef, salt: i32 },
 }
 
 impl Signature {
@@ -70,35 +62,17 @@ impl Signature {
             Scheme::Other => Ok(false),
             Scheme::Whole(id, whole) => Ok(key.id() == *id
                 && Verifier::new_without_digest(key)?.verify_oneshot(&self.value, whole)?),
-            Scheme::Digested { kind, digest, md } => {
+            Scheme::Digested { kind, digest, hash } => {
                 let fits = match kind {
-                    Kind::Ecdsa => key.id() == Id::EC,
-                    Kind::Pkcs1 => key.id() == Id::RSA,
-                    Kind::Pss { .. } => [Id::RSA, Id::RSA_PSS].contains(&key.id()),
+                    tls::Scheme::Ecdsa => key.id() == Id::EC,
+                    tls::Scheme::Pkcs1 => key.id() == Id::RSA,
+                    tls::Scheme::Pss { .. } => [Id::RSA, Id::RSA_PSS].contains(&key.id()),
                 };
-                if !fits {
-                    return Ok(false);
-                }
-                let mut context = PkeyCtx::new(key)?;
-                context.verify_init()?;
-                match kind {
-                    Kind::Ecdsa => {}
-                    Kind::Pkcs1 => context.set_rsa_padding(Padding::PKCS1)?,
-                    Kind::Pss { mask, salt } => {
-                        context.set_rsa_padding(Padding::PKCS1_PSS)?;
-                        context.set_rsa_mgf1_md(mask)?;
-                        context.set_rsa_pss_saltlen(RsaPssSaltlen::custom(*salt))?;
-                    }
-                }
-                context.set_signature_md(md)?;
-                context.verify(digest, &self.value)
+                Ok(fits && tls::is_over((*hash, digest), &self.value, *kind, key)?)
             }
         }
     }
 }
-
-/// A hash, under both names that it has in the library.
-type Hash = (&'static MdRef, MessageDigest);
 
 impl Scheme {
     fn of(algorithm: &[u8], signed: &[u8]) -> Option<Self> {
@@ -107,17 +81,17 @@ impl Scheme {
         let oid = fields.expect(tag::OID).ok()?.content;
         let (last, arc) = oid.split_last()?;
         let (kind, bits) = match (arc, last) {
-            (PKCS1, 5) => (Kind::Pkcs1, 1),
+            (PKCS1, 5) => (tls::Scheme::Pkcs1, 1),
             (PKCS1, 10) => return Self::pss(fields, signed),
-            (PKCS1, 11) => (Kind::Pkcs1, 256),
-            (PKCS1, 12) => (Kind::Pkcs1, 384),
-            (PKCS1, 13) => (Kind::Pkcs1, 512),
-            (PKCS1, 14) => (Kind::Pkcs1, 224),
-            (ECDSA, 1) => (Kind::Ecdsa, 1),
-            (ECDSA_SHA2, 1) => (Kind::Ecdsa, 224),
-            (ECDSA_SHA2, 2) => (Kind::Ecdsa, 256),
-            (ECDSA_SHA2, 3) => (Kind::Ecdsa, 384),
-            (ECDSA_SHA2, 4) => (Kind::Ecdsa, 512),
+            (PKCS1, 11) => (tls::Scheme::Pkcs1, 256),
+            (PKCS1, 12) => (tls::Scheme::Pkcs1, 384),
+            (PKCS1, 13) => (tls::Scheme::Pkcs1, 512),
+            (PKCS1, 14) => (tls::Scheme::Pkcs1, 224),
+            (ECDSA, 1) => (tls::Scheme::Ecdsa, 1),
+            (ECDSA_SHA2, 1) => (tls::Scheme::Ecdsa, 224),
+            (ECDSA_SHA2, 2) => (tls::Scheme::Ecdsa, 256),
+            (ECDSA_SHA2, 3) => (tls::Scheme::Ecdsa, 384),
+            (ECDSA_SHA2, 4) => (tls::Scheme::Ecdsa, 512),
             (EDWARDS, 112) => return Some(Self::Whole(Id::ED25519, signed.into())),
             (EDWARDS, 113) => return Some(Self::Whole(Id::ED448, signed.into())),
             _ => return None,
@@ -125,10 +99,14 @@ impl Scheme {
         Self::digested(kind, sha(bits)?, signed)
     }
 
-    fn digested(kind: Kind, (md, digest): Hash, signed: &[u8]) -> Option<Self> {
-        let digest = hash(digest, signed).ok()?;
+    fn digested(kind: tls::Scheme, by: MessageDigest, signed: &[u8]) -> Option<Self> {
+        let digest = hash(by, signed).ok()?;
         let digest = digest.as_ref().into();
-        Some(Self::Digested { kind, digest, md })
+        Some(Self::Digested {
+            kind,
+            digest,
+            hash: by,
+        })
     }
 
     /// RSASSA-PSS names its parameters (RFC 4055 section 3.1); what it leaves out is SHA-1, and a
@@ -155,16 +133,16 @@ impl Scheme {
         let salt = match salt_field {
             None => 20,
             Some(field) => match Reader(field.content).expect(tag::INTEGER).ok()?.content {
-                [salt @ 0..=127] => i32::from(*salt),
+                [salt @ 0..=127] => *salt,
                 _ => return None,
             },
         };
-        Self::digested(Kind::Pss { mask: mask.0, salt }, hash, signed)
+        Self::digested(tls::Scheme::Pss { mask, salt }, hash, signed)
     }
 }
 
 /// The hash of an algorithm identifier.
-fn named(algorithm: &[u8]) -> Option<Hash> {
+fn named(algorithm: &[u8]) -> Option<MessageDigest> {
     let mut fields = Reader(algorithm).enter(tag::SEQUENCE).ok()?;
     let oid = fields.expect(tag::OID).ok()?.content;
     match oid.split_last()? {
@@ -177,27 +155,24 @@ fn named(algorithm: &[u8]) -> Option<Hash> {
     }
 }
 
-fn sha(bits: u16) -> Option<Hash> {
+fn sha(bits: u16) -> Option<MessageDigest> {
     Some(match bits {
-        1 => (Md::sha1(), MessageDigest::sha1()),
-        224 => (Md::sha224(), MessageDigest::sha224()),
-        256 => (Md::sha256(), MessageDigest::sha256()),
-        384 => (Md::sha384(), MessageDigest::sha384()),
-        512 => (Md::sha512(), MessageDigest::sha512()),
+        1 => MessageDigest::sha1(),
+        224 => MessageDigest::sha224(),
+        256 => MessageDigest::sha256(),
+        384 => MessageDigest::sha384(),
+        512 => MessageDigest::sha512(),
         _ => return None,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use openssl::ec::{EcGroup, EcKey};
-    use openssl::nid::Nid;
-    use openssl::pkey::{PKey, Private};
-    use openssl::rsa::Rsa;
-    use openssl::sign::Signer;
-
     use super::*;
-    use crate::pki::{oid_der, tlv};
+    use crate::pki::{Kind, new_key, oid_der, tlv};
+    use crate::tls::pkey::{PKey, Private};
+    use crate::tls::rsa::Padding;
+    use crate::tls::sign::{RsaPssSaltlen, Signer};
 
     const SIGNED: &[u8] = b"a list";
 
@@ -232,9 +207,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_signature_is_checked_and_counts_for_its_own_key_and_name_only() {
-        let rsa = || PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
-        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-        let ec = || PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        let (rsa, ec) = (|| new_key(Kind::Rsa(2048)), || new_key(Kind::P256));
         let (sha1, sha256, sha512) = (
             MessageDigest::sha1(),
             MessageDigest::sha256(),
@@ -243,7 +216,8 @@ mod tests {
         let keys = [
             rsa(),
             ec(),
-            PKey::generate_ed25519().unwrap(),
+            new_key(Kind::Ed25519),
+            #[cfg(feature = "openssl")]
             PKey::generate_ed448().unwrap(),
         ];
         let cases = [
@@ -255,6 +229,7 @@ mod tests {
             (1, "1.2.840.10045.4.3.2", vec![], Some(sha256), None),
             (1, "1.2.840.10045.4.3.4", vec![], Some(sha512), None),
             (2, "1.3.101.112", vec![], None, None),
+            #[cfg(feature = "openssl")]
             (3, "1.3.101.113", vec![], None, None),
         ];
         for (own, dotted, parameters, digest, salt) in &cases {
@@ -268,9 +243,10 @@ mod tests {
                     .map(by)
                     .collect::<Vec<_>>()
             };
-            let only: Vec<_> = (0..6).map(|place| place == *own).collect();
+            let all = keys.len() + 2;
+            let only: Vec<_> = (0..all).map(|place| place == *own).collect();
             assert_eq!(read(SIGNED, &named, &value), only, "{dotted}");
-            let none = [false; 6];
+            let none = vec![false; all];
             assert_eq!(read(b"another", &named, &value), none, "{dotted}");
             assert_eq!(read(SIGNED, &algorithm("1.2.3", &[]), &value), none);
             // Under any other name it is no signature.

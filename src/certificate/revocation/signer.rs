@@ -41,10 +41,8 @@ pub(super) fn signed(signer: &Link, list: &RevocationList) -> bool {
 /// The verification of a certificate that signs lists, up to an anchor of the authority: its chain,
 /// when it is good apart from whether it was revoked.
 pub(super) fn chain_of(authority: &Authority, presented: &Presented<'_>) -> Option<Vec<Link>> {
-    let demands = Demands {
-        for_clients: false,
-        ..Demands::of(authority, Some(presented.now))
-    };
+    let mut demands = Demands::of(authority, Some(presented.now));
+    demands.rules.for_clients = false;
     let run = run(authority, demands, presented);
     let chain = links(&run.built);
     let good =

@@ -7,6 +7,8 @@
 
 mod encode;
 mod recipient;
+// What opens messages is in OpenSSL alone; tests/integration/sealed.rs opens those of either library.
+#[cfg(feature = "openssl")]
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +18,7 @@ use self::encode::{BYTES_0, CONTEXT_0, algorithm, bytes, sequence, small, value}
 use self::recipient::PublicKey;
 use super::der::tag;
 use super::{Facts, Fingerprint, NotHanded, handed};
-use crate::tls::cms::CmsContentInfo;
+use crate::tls;
 use crate::tls::error::ErrorStack;
 use crate::tls::symm::{Cipher, encrypt_aead};
 
@@ -129,8 +131,7 @@ impl Recipient {
             &value(tag::OID, &[AUTH_ENVELOPED_DATA]),
             &value(CONTEXT_0, &[&sealed]),
         ]);
-        // The library writes only what it can read.
-        let pem = CmsContentInfo::from_der(&whole)?.to_pem()?;
+        let pem = tls::message(&whole)?;
         Ok(String::from_utf8_lossy(&pem).into_owned())
     }
 }

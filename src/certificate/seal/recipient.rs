@@ -6,17 +6,13 @@ use zeroize::Zeroizing;
 use super::encode::{CONTEXT_0, CONTEXT_1, CONTEXT_2, algorithm, bytes, sequence, small, value};
 use super::{CannotSeal, ContentKey};
 use crate::certificate::der::tag;
+use crate::tls;
 use crate::tls::bn::BigNumContext;
-use crate::tls::cipher::Cipher;
-use crate::tls::cipher_ctx::{CipherCtx, CipherCtxFlags};
 use crate::tls::derive::Deriver;
 use crate::tls::ec::{EcKey, PointConversionForm};
 use crate::tls::error::ErrorStack;
-use crate::tls::md::Md;
 use crate::tls::nid::Nid;
 use crate::tls::pkey::{Id, PKey, PKeyRef, Public};
-use crate::tls::pkey_ctx::PkeyCtx;
-use crate::tls::rsa::Padding;
 
 /// The shortest RSA key that anything is encrypted to.
 const LEAST_RSA_BITS: u32 = 2048;
@@ -71,14 +67,7 @@ impl PublicKey {
 
 /// `KeyTransRecipientInfo` with RSAES-OAEP, SHA-256 throughout (RFC 4055 section 4).
 fn transport(key: &PKey<Public>, named: &[u8], secret: &ContentKey) -> Result<Vec<u8>, ErrorStack> {
-    let mut context = PkeyCtx::new(key)?;
-    context.encrypt_init()?;
-    context.set_rsa_padding(Padding::PKCS1_OAEP)?;
-    context.set_rsa_oaep_md(Md::sha256())?;
-    context.set_rsa_mgf1_md(Md::sha256())?;
-    let mut encrypted = Vec::new();
-    context.encrypt_to_vec(secret.as_ref(), &mut encrypted)?;
-
+    let encrypted = tls::transported(key, secret.as_ref())?;
     let sha256 = algorithm(SHA256, NULL);
     let mgf1 = algorithm(MGF1, &sha256);
     let parameters = sequence(&[&value(CONTEXT_0, &[&sha256]), &value(CONTEXT_1, &[&mgf1])]);
@@ -107,7 +96,7 @@ fn agreement(
     let shared = Zeroizing::new(deriver.derive_to_vec()?);
 
     let wrap = algorithm(AES256_WRAP, &[]);
-    let wrapped = wrapped(&wrapping_key(&shared, &wrap), secret)?;
+    let wrapped = tls::wrapped(&wrapping_key(&shared, &wrap), secret)?;
     let originator = sequence_as(
         CONTEXT_1,
         &[
@@ -136,17 +125,6 @@ fn wrapping_key(shared: &[u8], wrap: &[u8]) -> Zeroizing<[u8; 32]> {
     hash.update(1_u32.to_be_bytes());
     hash.update(info);
     Zeroizing::new(hash.finalize().into())
-}
-
-/// `secret` in the AES key wrap of RFC 3394.
-fn wrapped(key: &Zeroizing<[u8; 32]>, secret: &ContentKey) -> Result<Vec<u8>, ErrorStack> {
-    let mut context = CipherCtx::new()?;
-    context.set_flags(CipherCtxFlags::FLAG_WRAP_ALLOW);
-    context.encrypt_init(Some(Cipher::aes_256_wrap()), Some(key.as_ref()), None)?;
-    let mut wrapped = Vec::new();
-    context.cipher_update_vec(secret.as_ref(), &mut wrapped)?;
-    context.cipher_final_vec(&mut wrapped)?;
-    Ok(wrapped)
 }
 
 /// `[n] IMPLICIT SEQUENCE`.

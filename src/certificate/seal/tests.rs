@@ -7,13 +7,14 @@
 
 use std::ops::Range;
 
+use openssl::cms::{CMSOptions, CmsContentInfo};
+use openssl::pkey_ctx::PkeyCtx;
+
 use super::*;
 use crate::pki::{self, Issued, Kind, leaf, new_key};
-use crate::tls::cms::CMSOptions;
 use crate::tls::ec::{EcGroup, EcKey};
 use crate::tls::nid::Nid;
 use crate::tls::pkey::{Id, PKey, Private};
-use crate::tls::pkey_ctx::PkeyCtx;
 use crate::tls::stack::Stack;
 use crate::tls::x509::X509;
 

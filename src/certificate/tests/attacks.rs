@@ -1,9 +1,8 @@
 //! The cases V1 to V7: who may issue, and what for.
 
-use openssl::hash::MessageDigest;
-
 use super::*;
 use crate::pki::{Kind, intermediate, leaf, root};
+use crate::tls::hash::MessageDigest;
 
 #[test]
 fn v1_a_good_certificate_is_accepted_with_and_without_intermediates() {
@@ -147,7 +146,7 @@ fn v6_client_auth_must_be_said() {
     accepted(&strict, &both);
 
     let absent = leaf("acme").no_purposes().signed_by(&root);
-    assert_eq!(openssl_alone(&root, &absent), Ok(()));
+    assert_eq!(library_alone(&root, &absent), Ok(()));
     let problem = refused(&strict, &absent, Reason::WrongPurpose);
     assert!(problem.detail.contains("clientAuth"), "{}", problem.detail);
     accepted(&lax, &absent);
@@ -171,7 +170,7 @@ fn v6_client_auth_must_be_said() {
     );
     // OpenSSL alone would take key agreement for enough.
     let agree = leaf("acme").key_usage(&["keyAgreement"]).signed_by(&root);
-    assert_eq!(openssl_alone(&root, &agree), Ok(()));
+    assert_eq!(library_alone(&root, &agree), Ok(()));
     refused(&strict, &agree, Reason::WrongPurpose);
     accepted(&strict, &leaf("acme").no_key_usage().signed_by(&root));
     // Only OpenSSL still knows Netscape's certificate type: this one says "server".
@@ -202,7 +201,7 @@ fn v7_an_authority_is_no_client() {
         .ca(true)
         .key_usage(&["digitalSignature", "keyCertSign"])
         .signed_by(&root);
-    assert_eq!(openssl_alone(&root, &authority), Ok(()));
+    assert_eq!(library_alone(&root, &authority), Ok(()));
     let problem = refused(&verifier, &authority, Reason::WrongPurpose);
     assert!(problem.detail.contains("CA:TRUE"), "{}", problem.detail);
     // The anchor itself.

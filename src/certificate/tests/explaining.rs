@@ -1,9 +1,8 @@
 //! Explanations: they say what the verdict says, and why.
 
-use openssl::hash::MessageDigest;
-
 use super::*;
 use crate::pki::{intermediate, leaf, root};
+use crate::tls::hash::MessageDigest;
 
 fn explained(verifier: &Verifier, issued: &Issued) -> Explanation {
     verifier.explain(&chain(issued), Lineage::Unknown, moment(0))

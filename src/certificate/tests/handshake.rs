@@ -2,10 +2,9 @@
 
 use std::os::unix::net::UnixStream;
 
-use openssl::ssl::{SslAcceptor, SslConnector, SslMethod, SslVerifyMode};
-
 use super::*;
 use crate::pki::{intermediate, leaf, root, server};
+use crate::tls::ssl::{SslAcceptor, SslConnector, SslMethod, SslVerifyMode};
 
 /// What a server that accepts any certificate in the handshake gets from this client.
 fn presented(root: &Issued, client: Option<&Issued>) -> Option<Chain> {

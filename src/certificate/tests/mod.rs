@@ -8,19 +8,20 @@ mod errors;
 mod explaining;
 mod handshake;
 mod lapsed;
+mod library;
 mod names;
 mod properties;
 mod revocation;
 mod trust;
 
-use openssl::stack::Stack;
-use openssl::x509::store::X509StoreBuilder;
-use openssl::x509::verify::X509VerifyParam;
-use openssl::x509::{X509PurposeId, X509StoreContext};
-
 use super::*;
 use crate::clock::Timestamp;
 use crate::pki::{self, Issued};
+use crate::tls;
+use crate::tls::stack::Stack;
+use crate::tls::x509::X509StoreContext;
+use crate::tls::x509::store::X509StoreBuilder;
+use crate::tls::x509::verify::X509VerifyParam;
 
 /// A certificate authority named `clients` with no exceptions.
 fn ca(roots: &[&Issued]) -> Ca {
@@ -50,11 +51,16 @@ fn judge(verifier: &Verifier, issued: &Issued) -> Result<Verified, Rejected> {
     verifier.verify(&chain(issued), moment(0)).at(moment(0))
 }
 
-/// What OpenSSL alone says with its defaults, for a TLS client: the control that shows what would
-/// happen without our demands. Its error is one number, whatever else is wrong.
-fn openssl_alone(root: &Issued, issued: &Issued) -> Result<(), i32> {
+/// What the library alone says with its defaults, for a TLS client: the control that shows what
+/// would happen without our demands. Its error is one number, whatever else is wrong.
+fn library_alone(root: &Issued, issued: &Issued) -> Result<(), i32> {
     let mut param = X509VerifyParam::new().unwrap();
-    param.set_purpose(X509PurposeId::SSL_CLIENT).unwrap();
+    let for_clients = tls::Demands {
+        strict: false,
+        strong: false,
+        for_clients: true,
+    };
+    tls::demand(&mut param, for_clients).unwrap();
     let mut store = X509StoreBuilder::new().unwrap();
     store.set_param(&param).unwrap();
     store.add_cert(root.x509.clone()).unwrap();
@@ -66,12 +72,9 @@ fn openssl_alone(root: &Issued, issued: &Issued) -> Result<(), i32> {
     let mut context = X509StoreContext::new().unwrap();
     let code = context.init(&store, &issued.x509, &others, |context| {
         context.verify_cert()?;
-        Ok(context.error().as_raw())
+        Ok(tls::fault(context).map(|(code, _)| code))
     });
-    match code.unwrap() {
-        0 => Ok(()),
-        code => Err(code),
-    }
+    code.unwrap().map_or(Ok(()), Err)
 }
 
 /// The reasons, gravest first, each once.

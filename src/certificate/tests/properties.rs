@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use openssl::hash::MessageDigest;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
 use super::*;
 use crate::pki::{Kind, Spec, intermediate, leaf, root};
+use crate::tls::hash::MessageDigest;
+use crate::tls::pkey::{PKey, Private};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Defect {
@@ -57,7 +58,7 @@ struct Authorities {
     root: Issued,
     stranger: Issued,
     forger: Issued,
-    small: openssl::pkey::PKey<openssl::pkey::Private>,
+    small: PKey<Private>,
 }
 
 static PKI: LazyLock<Authorities> = LazyLock::new(|| Authorities {

@@ -7,7 +7,8 @@ use crate::certificate::{Facts, Limits};
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, NamedFile};
 use crate::policy::{HostPattern, Route};
-use crate::tls::x509::{X509, X509VerifyResult};
+use crate::tls;
+use crate::tls::x509::X509;
 
 const DAY: i64 = 86_400;
 /// From so many days before the end on it is noted, warned of, and an error.
@@ -166,7 +167,7 @@ fn chain(server: &Bundle) -> Finding {
     let pairs = server.certificates.windows(2);
     for pair in pairs {
         if let [one, next] = pair
-            && !(next.issued(one) == X509VerifyResult::OK && has_signed(next, one))
+            && !(tls::has_issued(next, one) && has_signed(next, one))
         {
             let name = |x: &X509| Facts::of(x).map(|facts| facts.subject).unwrap_or_default();
             let found = format!("'{}' is not signed by '{}'", name(one), name(next));

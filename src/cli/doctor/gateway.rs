@@ -176,7 +176,7 @@ pub(super) async fn shows(listener: &Listener) -> Vec<Finding> {
 
 async fn shown(address: SocketAddr, name: Option<&str>) -> Option<X509> {
     let stream = TcpStream::connect(address).await.ok()?;
-    let mut connector = SslConnector::builder(SslMethod::tls_client()).ok()?;
+    let mut connector = SslConnector::builder(SslMethod::tls()).ok()?;
     // It is only compared.
     connector.set_verify(SslVerifyMode::NONE);
     let mut one = connector.build().configure().ok()?;

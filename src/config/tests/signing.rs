@@ -101,7 +101,7 @@ fn s6_a_key_that_is_published_is_no_secret() {
 #[test]
 fn files_that_hold_other_keys_are_refused() {
     let folder = folder();
-    let rsa = PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap();
+    let rsa = PKey::from_rsa(crate::tls::rsa::Rsa::generate(2048).unwrap()).unwrap();
     folder.secret("rsa.pem", &rsa.private_key_to_pem_pkcs8().unwrap());
     for file in ["rsa.pem", "orders.key"] {
         let typed = signing(&ED25519.replace("one.pem", file));

@@ -7,12 +7,13 @@ use tokio::net::TcpStream;
 
 use super::settings::Address;
 use crate::secret::SecretBytes;
+use crate::tls;
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
 use crate::tls::ssl::{SslConnector, SslMethod, SslVersion};
 use crate::tls::tokio_ssl::SslStream;
+use crate::tls::x509::X509;
 use crate::tls::x509::store::X509StoreBuilder;
-use crate::tls::x509::{X509, X509VerifyResult};
 
 /// How to speak TLS with a server.
 #[derive(Clone)]
@@ -38,7 +39,7 @@ impl Tls {
         for authority in X509::stack_from_pem(ca_pem)? {
             trusted.add_cert(authority)?;
         }
-        let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+        let mut builder = SslConnector::builder(SslMethod::tls())?;
         // In the place of the system's own authorities.
         builder.set_cert_store(trusted.build());
         builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
@@ -74,15 +75,12 @@ impl Tls {
         let stream = ssl.and_then(|ssl| SslStream::new(ssl, stream));
         let mut stream = stream.map_err(|error| error.to_string())?;
         if let Err(error) = Pin::new(&mut stream).connect().await {
-            let verdict = stream.ssl().verify_result();
-            return Err(if verdict == X509VerifyResult::OK {
-                error.to_string()
-            } else {
-                format!(
-                    "its certificate is not accepted ({}); check store.tls.ca_file and \
-                     store.tls.server_name, here {name:?}",
-                    verdict.error_string()
-                )
+            return Err(match tls::distrust(stream.ssl()) {
+                None => error.to_string(),
+                Some(why) => format!(
+                    "its certificate is not accepted ({why}); check store.tls.ca_file and \
+                     store.tls.server_name, here {name:?}"
+                ),
             });
         }
         Ok(stream)

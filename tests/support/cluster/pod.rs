@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::service::{Endpoints, State};
 use super::{Cluster, list, seconds, text};
-use crate::support::process::Process;
+use crate::support::process::{Process, program};
 use crate::support::{free_addresses, linger, wait_for};
 
 /// A running pod; it ends when dropped.
@@ -287,7 +287,7 @@ impl Probe {
 
 /// The program in this environment and no other.
 fn keyferry(environment: &[(String, String)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+    let mut command = program();
     command.env_clear();
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     command

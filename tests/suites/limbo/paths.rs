@@ -2,7 +2,7 @@
 //! 4.2.1.9 and 6.1).
 
 use super::{Case, bad, client, good};
-use crate::support::pki::{Issued, intermediate, leaf, now, root, tlv};
+use crate::pki::{Issued, intermediate, leaf, now, root, tlv};
 
 pub(super) fn cases() -> Vec<Case> {
     [lengths(), moments(), graphs(), keys()]

@@ -1,19 +1,41 @@
 //! Public suites of certificates: we accept nothing bad that OpenSSL with its strictest settings
-//! does not, and are right at least as often.
+//! does not, and are right at least as often. With either TLS library.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::print_stdout,
+    reason = "a test that stops with a message is the point"
+)]
 
 mod limbo;
+#[path = "../support/list.rs"]
+mod list;
+#[path = "../support/pki.rs"]
+mod pki;
 mod pkits;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use keyferry::certificate::{Ca, Chain, Lineage, RevocationList, Trust, Verifier};
 use keyferry::clock::Timestamp;
-use openssl::x509::{X509, X509Crl};
+use keyferry::tls::x509::X509;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
+
+/// The TLS library that these tests are built with.
+const LIBRARY: &str = if cfg!(feature = "boringssl") {
+    "boringssl"
+} else {
+    "openssl"
+};
 
 /// Where we judge otherwise than the suite, as its file tells.
 #[derive(Default, Deserialize)]
@@ -31,6 +53,8 @@ struct Group {
     /// Whether it is about what a client is here, and so no measure of who judges chains better.
     #[serde(default)]
     by_choice: bool,
+    /// The TLS library with which it is so; none: with either.
+    only_with: Option<String>,
     tests: Vec<String>,
 }
 
@@ -109,11 +133,8 @@ impl OpenSsl {
             arguments += " -partial_chain";
         }
         if !lists.is_empty() {
-            let pem = lists.iter().flat_map(|der| {
-                let list = X509Crl::from_der(der).expect("a list");
-                list.to_pem().expect("PEM")
-            });
-            let lists = write(&folder, "lists", &pem.collect::<Vec<_>>());
+            let pem: String = lists.iter().map(|der| list_pem(der)).collect();
+            let lists = write(&folder, "lists", pem.as_bytes());
             arguments += " -crl_check_all -extended_crl -use_deltas -CRLfile ";
             arguments += &lists.display().to_string();
         }
@@ -138,6 +159,14 @@ impl OpenSsl {
     }
 }
 
+/// A revocation list in PEM.
+fn list_pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines = text.as_bytes().chunks(64).map(String::from_utf8_lossy);
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    format!("-----BEGIN X509 CRL-----\n{lines}\n-----END X509 CRL-----\n")
+}
+
 fn write(folder: &TempDir, name: &str, contents: &[u8]) -> PathBuf {
     let path = folder.path().join(name);
     fs::write(&path, contents).expect("a file");
@@ -160,7 +189,10 @@ struct Tally {
 }
 
 impl Tally {
-    fn new(known: Known) -> Self {
+    fn new(mut known: Known) -> Self {
+        let ours = |group: &Group| group.only_with.as_ref().is_none_or(|one| one == LIBRARY);
+        known.accepted.retain(ours);
+        known.refused.retain(ours);
         let by_choice = named(known.refused.iter().filter(|group| group.by_choice));
         Self {
             known,

@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::ptr;
 
 use keyferry::certificate::Ca;
-use openssl::x509::{X509, X509NameRef};
+use keyferry::tls::x509::{X509, X509NameRef};
 use serde::Deserialize;
 
 use super::{Judges, Known, Tally, notes};
@@ -73,8 +74,8 @@ impl Pkits {
         let mut wanted = vec![client.issuer_name()];
         while let Some(name) = wanted.pop() {
             for other in self.others.values() {
-                let known = found.contains(&other);
-                if same(other.subject_name(), name) && !known && other != self.root() {
+                let known = has(&found, other) || ptr::eq(other, self.root());
+                if same(other.subject_name(), name) && !known {
                     found.push(other);
                     wanted.push(other.issuer_name());
                 }
@@ -82,13 +83,17 @@ impl Pkits {
         }
         let text = format!("{:?}", client.issuer_name());
         let indirect = self.others.iter().filter(|(name, other)| {
-            let known = found.contains(other);
+            let known = has(&found, other);
             text.contains(INDIRECT) && name.starts_with(INDIRECT) && !known
         });
         let indirect: Vec<_> = indirect.map(|(_, other)| other).collect();
         found.extend(indirect);
         found.into_iter().cloned().collect()
     }
+}
+
+fn has(found: &[&X509], one: &X509) -> bool {
+    found.iter().any(|known| ptr::eq(*known, one))
 }
 
 fn same(one: &X509NameRef, other: &X509NameRef) -> bool {

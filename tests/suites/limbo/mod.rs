@@ -9,11 +9,11 @@ mod paths;
 mod profile;
 
 use keyferry::certificate::Ca;
-use openssl::x509::X509;
+use keyferry::tls::x509::X509;
 use serde::Deserialize;
 
 use super::{Group, Judges, Known, Tally, named, notes};
-use crate::support::pki::{Issued, Spec, leaf, now};
+use crate::pki::{Issued, Spec, leaf, now};
 
 /// What the suite expects.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Case {
     }
 
     /// Judged by one more revocation list.
-    fn by(mut self, list: &crate::support::list::List<'_>) -> Self {
+    fn by(mut self, list: &crate::list::List<'_>) -> Self {
         self.lists.push(list.der());
         self
     }

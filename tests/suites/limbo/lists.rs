@@ -2,8 +2,8 @@
 
 use super::Expect::{self, Bad, Good};
 use super::{Case, bad, client, good};
-use crate::support::list::{List, extension, list};
-use crate::support::pki::{Issued, intermediate, root, tlv};
+use crate::list::{List, extension, list};
+use crate::pki::{Issued, intermediate, root, tlv};
 
 const DAY: i64 = 86_400;
 const NUMBER: &[u8] = &[0x55, 0x1d, 20];

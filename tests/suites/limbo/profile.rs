@@ -1,9 +1,9 @@
 //! What a certificate must be in itself (RFC 5280 section 4).
 
-use openssl::x509::X509;
+use keyferry::tls::x509::X509;
 
 use super::{Case, bad, client, good};
-use crate::support::pki::{Issued, Spec, intermediate, leaf, oid_der, root, tlv};
+use crate::pki::{Issued, Spec, intermediate, leaf, oid_der, root, tlv};
 
 const UNKNOWN: &str = "1.3.6.1.4.1.55738.666.1";
 const OWN_ID: &str = "2.5.29.14";
@@ -26,7 +26,7 @@ fn authorities() -> Vec<Case> {
         let root = spec.self_signed();
         bad(id, &root, client().signed_by(&root))
     };
-    let plain = || crate::support::pki::root("Root");
+    let plain = || crate::pki::root("Root");
     let strange = |spec: Spec| spec.extension(UNKNOWN, true, &[5, 0]);
     let stranger = plain().self_signed();
     let issuing = intermediate("Issuing").signed_by(root);

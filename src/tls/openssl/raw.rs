@@ -1,4 +1,4 @@
-//! What the safe bindings of OpenSSL lack: all the unsafe code of this program.
+//! What the safe bindings of OpenSSL lack: all the unsafe code of a program that is built with it.
 
 #![expect(
     unsafe_code,
@@ -10,13 +10,13 @@ use std::ptr;
 use std::sync::LazyLock;
 
 use foreign_types::ForeignTypeRef as _;
+use openssl::ex_data::Index;
+use openssl::stack::StackRef;
 use pingora::tls::ssl_sys as ffi;
 
-use super::error::ErrorStack;
-use super::ex_data::Index;
-use super::ssl::{SslContext, SslContextBuilder, SslRef};
-use super::stack::StackRef;
-use super::x509::{X509, X509Ref, X509StoreContextRef, X509VerifyResult};
+use crate::tls::error::ErrorStack;
+use crate::tls::ssl::{SslContext, SslContextBuilder, SslRef};
+use crate::tls::x509::{X509, X509Ref, X509StoreContextRef, X509VerifyResult};
 
 /// How long the keys of tickets are together: a name of 16 bytes, an HMAC key and an AES key.
 pub const TICKET_KEYS: usize = 80;
@@ -52,7 +52,7 @@ type Opened = unsafe extern "C" fn(
 /// # Errors
 ///
 /// When OpenSSL will not have them.
-pub fn set_ticket_keys(
+pub(super) fn set_ticket_keys(
     context: &mut SslContextBuilder,
     keys: &[u8; TICKET_KEYS],
 ) -> Result<(), ErrorStack> {
@@ -75,7 +75,7 @@ pub fn set_ticket_keys(
 /// # Errors
 ///
 /// When OpenSSL will not have it.
-pub fn resume_only_if(
+pub(super) fn resume_only_if(
     context: &mut SslContextBuilder,
     judge: impl Fn(&X509Ref) -> bool + Send + Sync + 'static,
 ) -> Result<(), ErrorStack> {
@@ -128,7 +128,7 @@ unsafe extern "C" fn opened(
 }
 
 /// All the certificates that a peer sent, while they are verified.
-pub fn sent(context: &X509StoreContextRef) -> Option<&StackRef<X509>> {
+pub(super) fn sent(context: &X509StoreContextRef) -> Option<&StackRef<X509>> {
     // SAFETY: the context is alive, and what it gives belongs to it.
     let sent = unsafe { X509_STORE_CTX_get0_untrusted(context.as_ptr()) };
     // SAFETY: as above, and it is not null.
@@ -136,7 +136,7 @@ pub fn sent(context: &X509StoreContextRef) -> Option<&StackRef<X509>> {
 }
 
 /// Has the verification end with this error (`X509_V_ERR_…`, by number), which decides the alert.
-pub fn set_error(context: &mut X509StoreContextRef, error: c_int) {
+pub(super) fn set_error(context: &mut X509StoreContextRef, error: c_int) {
     // SAFETY: any number will do; one that OpenSSL does not know is told as such.
     context.set_error(unsafe { X509VerifyResult::from_raw(error) });
 }

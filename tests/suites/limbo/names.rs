@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::super::notes;
 use super::{Case, Expect, bad, client, good};
-use crate::support::pki::Kind::P256;
-use crate::support::pki::{Spec, intermediate, leaf, new_key, oid_der, root, tlv};
+use crate::pki::Kind::P256;
+use crate::pki::{Spec, intermediate, leaf, new_key, oid_der, root, tlv};
 
 const CONSTRAINTS: &str = "2.5.29.30";
 
@@ -161,15 +161,15 @@ fn misplaced() -> Vec<Case> {
 
 /// Constraints of several, and of those that issue for themselves.
 fn chains() -> Vec<Case> {
-    let [foo, bar] = ["foo.example.com", "bar.example.com"].map(dns);
+    let [first_name, other_name] = ["foo.example.com", "bar.example.com"].map(dns);
     let named = |name: &Name| bearing(leaf("example.com"), from_ref(name));
-    let both = || [foo.clone(), bar.clone()];
-    let one = || [bar.clone()];
+    let both = || [first_name.clone(), other_name.clone()];
+    let one = || [other_name.clone()];
     let free = &root("Root").self_signed();
     let of_two = |id, first: &[Name], second: &[Name]| {
         let upper = narrow(intermediate("Upper"), first, &[]).signed_by(free);
         let lower = narrow(intermediate("Lower"), second, &[]).signed_by(&upper);
-        bad(id, free, named(&foo).signed_by(&lower))
+        bad(id, free, named(&first_name).signed_by(&lower))
     };
     let (permitted, forbidden) = (dns("permitted.example.com"), dns("forbidden.example.com"));
     let limit = |spec| narrow(spec, from_ref(&permitted), from_ref(&forbidden));

@@ -1,0 +1,19 @@
+//! BoringSSL, by the names that the rest of this program calls a TLS library by. docs/BORINGSSL.md
+//! says what it does differently.
+
+mod certificate;
+mod handshake;
+mod raw;
+mod seal;
+mod ticket;
+
+// What Pingora's own list leaves out; the very same library.
+pub use boring::{asn1, bn, derive, ec, ecdsa, rsa, sign, stack, symm};
+
+pub use certificate::{
+    DEMANDS_ALL, NO_CHECK_TIME, append, demand, fault, has_issued, is_over, security_bits,
+    set_flags,
+};
+pub use handshake::{Sent, distrust, judge, on_hello, reason, seal_tickets, set_groups, words};
+pub use seal::{message, transported, wrapped};
+pub use ticket::TICKET_KEYS;

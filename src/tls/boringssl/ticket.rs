@@ -1,0 +1,88 @@
+//! Session tickets with BoringSSL: sealed and opened by ourselves, as it would not say otherwise
+//! whose session one holds.
+//!
+//! XChaCha20-Poly1305, whose nonces are long enough to be drawn: gateways share a key.
+
+use chacha20poly1305::aead::{Aead as _, Payload};
+use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+
+use crate::tls::x509::X509Ref;
+
+/// How long the keys of tickets are together: a name of 16 bytes, and the key that seals.
+pub const TICKET_KEYS: usize = NAME + KEY;
+
+const NAME: usize = 16;
+const KEY: usize = 32;
+const NONCE: usize = 24;
+/// How much longer a ticket is than what it holds.
+pub(super) const OVERHEAD: usize = NAME + NONCE + 16;
+
+/// Decides whether a session of the peer with this certificate may be resumed.
+pub(super) type Judge = Box<dyn Fn(&X509Ref) -> bool + Send + Sync>;
+
+/// How tickets are sealed, and which are taken.
+pub(super) struct Tickets {
+    name: [u8; NAME],
+    cipher: XChaCha20Poly1305,
+    pub(super) judge: Judge,
+}
+
+impl Tickets {
+    pub(super) fn new(keys: &[u8; TICKET_KEYS], judge: Judge) -> Self {
+        let (mut name, mut key) = ([0; NAME], [0; KEY]);
+        let (first, rest) = keys.split_at(NAME);
+        name.copy_from_slice(first);
+        key.copy_from_slice(rest);
+        Self {
+            name,
+            cipher: XChaCha20Poly1305::new(&key.into()),
+            judge,
+        }
+    }
+
+    /// A ticket that holds `session`; none when there is no randomness.
+    pub(super) fn seal(&self, session: &[u8]) -> Option<Vec<u8>> {
+        let mut nonce = [0; NONCE];
+        getrandom::fill(&mut nonce).ok()?;
+        let sealed = Payload {
+            msg: session,
+            aad: &self.name,
+        };
+        let sealed = self.cipher.encrypt(&nonce.into(), sealed).ok()?;
+        Some([&self.name[..], &nonce, &sealed].concat())
+    }
+
+    /// What a ticket holds that was sealed with this key; none for any other.
+    pub(super) fn open(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        let sealed = ticket.strip_prefix(&self.name)?;
+        let (nonce, sealed) = sealed.split_at_checked(NONCE)?;
+        let nonce = XNonce::try_from(nonce).ok()?;
+        let sealed = Payload {
+            msg: sealed,
+            aad: &self.name,
+        };
+        self.cipher.decrypt(&nonce, sealed).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r8_a_ticket_of_boringssl_opens_as_it_was_sealed_and_with_its_own_key_only() {
+        let tickets = |byte| Tickets::new(&[byte; TICKET_KEYS], Box::new(|_| true));
+        let own = tickets(1);
+        let ticket = own.seal(b"a session").unwrap();
+        assert_eq!(ticket.len(), b"a session".len() + OVERHEAD);
+        assert_eq!(own.open(&ticket).as_deref(), Some(&b"a session"[..]));
+        assert_ne!(own.seal(b"a session").unwrap(), ticket);
+        assert_eq!(tickets(2).open(&ticket), None);
+        for at in 0..ticket.len() {
+            let mut altered = ticket.clone();
+            altered[at] ^= 1;
+            assert_eq!(own.open(&altered), None, "byte {at}");
+            assert_eq!(own.open(&ticket[..at]), None, "cut at {at}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! OpenSSL, by the names that the rest of this program calls a TLS library by.
+
+mod certificate;
+mod handshake;
+mod raw;
+mod seal;
+
+// What Pingora's own list leaves out; the very same library.
+pub use openssl::{asn1, bn, derive, ec, ecdsa, rsa, sign, stack, symm};
+
+pub use certificate::{
+    DEMANDS_ALL, NO_CHECK_TIME, append, demand, fault, has_issued, is_over, security_bits,
+    set_flags,
+};
+pub use handshake::{
+    Sent, TICKET_KEYS, distrust, judge, on_hello, reason, seal_tickets, set_groups, words,
+};
+pub use seal::{message, transported, wrapped};
