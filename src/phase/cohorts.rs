@@ -44,7 +44,8 @@ impl InForce {
 
 /// What holds for a client with these `tags`, for which `own` was set: its own; else, of what is
 /// `shared` with others, that of the cohort which is the furthest along, and of these the latest set;
-/// else what was set for all.
+/// else what was set for all. Where one change set several, as a restore does, their names decide, so
+/// that every gateway finds the same.
 #[must_use]
 pub fn holding<'a>(
     own: Option<&'a Arc<InForce>>,
@@ -58,8 +59,11 @@ pub fn holding<'a>(
             Target::Client(_) => false,
         });
         concerning.max_by_key(|held| {
-            let is_cohort = held.target != Target::All;
-            (is_cohort, held.phase(), held.since, held.version)
+            let InForce {
+                target, version, ..
+            } = &***held;
+            let is_cohort = *target != Target::All;
+            (is_cohort, held.phase(), held.since, *version, target)
         })
     })
 }
@@ -76,6 +80,16 @@ mod tests {
         let target: Target = target.parse().unwrap();
         let record = PhaseRecord::new(target).with(Setting::new(step, Actor::Gateway, at));
         Arc::new(InForce::of(Epoch(version), &record).unwrap())
+    }
+
+    #[test]
+    fn of_what_one_change_set_the_same_holds_in_whatever_order_it_comes() {
+        let [one, other] = ["cohort:x", "cohort:y"].map(|target| set(target, Step::Announce, 7));
+        let tags = tags("x,y");
+        let held = |shared: [&Arc<InForce>; 2]| {
+            holding(None, shared, &tags).map(|held| held.target.clone())
+        };
+        assert_eq!(held([&one, &other]), held([&other, &one]));
     }
 
     fn tags(text: &str) -> Tags {
