@@ -1,13 +1,14 @@
 //! The keys by which signatures are made and checked, each good for one algorithm.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use ed25519_dalek::Signer as _;
-use ed25519_dalek::ed25519::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::ed25519::pkcs8::{
-    DecodePrivateKey as _, DecodePublicKey as _, EncodePublicKey as _,
+use ed25519::pkcs8::spki::der::pem::LineEnding;
+use ed25519::pkcs8::{
+    DecodePrivateKey as _, DecodePublicKey as _, EncodePublicKey as _, KeypairBytes,
 };
+use ed25519_dalek::Signer as _;
 use hmac::{Hmac, Mac};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -75,8 +76,9 @@ pub struct SigningKey {
 #[derive(Clone)]
 enum Signs {
     Hmac(Hmac<Sha256>),
-    /// It wipes itself when it goes.
-    Ed25519(ed25519_dalek::SigningKey),
+    /// In one place of the heap, which is wiped when the last that signs with it goes. What reads it wipes
+    /// what it holds; where the compiler moved it on the stack before it came here, nobody wipes.
+    Ed25519(Arc<ed25519_dalek::SigningKey>),
 }
 
 /// What a backend checks signatures with: a secret that it shares, or a public key.
@@ -113,12 +115,12 @@ impl SigningKey {
     ///
     /// [`KeyFault::Id`] or [`KeyFault::Private`].
     pub fn ed25519(id: &str, pem: &SecretBytes) -> Result<Self, KeyFault> {
+        let id = fitting(id)?;
         let text = std::str::from_utf8(pem.expose()).map_err(|_| KeyFault::Private)?;
-        let key = ed25519_dalek::SigningKey::from_pkcs8_pem(text);
-        Ok(Self {
-            id: fitting(id)?,
-            signs: Signs::Ed25519(key.map_err(|_| KeyFault::Private)?),
-        })
+        let read = KeypairBytes::from_pkcs8_pem(text).map_err(|_| KeyFault::Private)?;
+        let key = ed25519_dalek::SigningKey::try_from(&read);
+        let signs = Signs::Ed25519(key.map(Arc::new).map_err(|_| KeyFault::Private)?);
+        Ok(Self { id, signs })
     }
 
     /// The secret `bytes`, whatever they are.
@@ -131,7 +133,7 @@ impl SigningKey {
     pub(super) fn of_seed(id: &str, seed: &[u8; 32]) -> Result<Self, KeyFault> {
         Ok(Self {
             id: fitting(id)?,
-            signs: Signs::Ed25519(ed25519_dalek::SigningKey::from_bytes(seed)),
+            signs: Signs::Ed25519(Arc::new(ed25519_dalek::SigningKey::from_bytes(seed))),
         })
     }
 
