@@ -165,12 +165,6 @@ impl SigningKey {
         }
     }
 
-    /// Whether `next` has the same name and is another key.
-    #[must_use]
-    pub fn is_renewed_by(&self, next: &Self) -> bool {
-        self.id == next.id && !self.verifying().is_same(&next.verifying())
-    }
-
     /// The signature of `base`, in base64.
     pub(super) fn sign(&self, base: &str) -> String {
         match &self.signs {
@@ -242,6 +236,12 @@ impl VerifyingKey {
             Checks::Hmac(_) => None,
             Checks::Ed25519(key) => key.to_public_key_pem(LineEnding::LF).ok(),
         }
+    }
+
+    /// Whether `next` has the same name and is another key.
+    #[must_use]
+    pub fn is_renewed_by(&self, next: &Self) -> bool {
+        self.id == next.id && !self.is_same(next)
     }
 
     /// Whether `other` is the same key, whatever its name.

@@ -279,8 +279,15 @@ fn s9_a_key_is_published_before_it_is_used_and_after() {
         believed = jwks::read(set.to_string().as_bytes()).unwrap();
     }
     assert!(!gateway.log().contains("under the same key_id"));
-    // The same name for another key is told, as with secrets.
+    // The same name for another key is told, as with secrets; also when it was only published before.
+    let told = || gateway.log().matches("under the same key_id").count();
     fs::write(gateway.path("next.pem"), &Pair::new().private).unwrap();
     gateway.cli(&["reload"]).expect_success();
-    assert!(gateway.log().contains("under the same key_id"));
+    assert_eq!(told(), 1);
+    sign_with(gateway, "next", &["echo"]);
+    fs::write(gateway.path("echo.public.pem"), &Pair::new().public).unwrap();
+    gateway.cli(&["reload"]).expect_success();
+    assert_eq!(told(), 2);
+    sign_with(gateway, "echo", &[]);
+    assert_eq!(told(), 3);
 }
