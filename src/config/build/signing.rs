@@ -126,7 +126,7 @@ impl Builder<'_> {
             let write = "name the public key; openssl pkey -pubout makes it of the private one";
             let pem = self
                 .required(&file_at, typed.public_key_file.as_deref(), write)
-                .and_then(|path| self.contents(&file_at, path));
+                .and_then(|path| self.vouched_for(&file_at, path));
             let key_id = key_id?;
             let key = VerifyingKey::ed25519(&key_id, &pem?);
             let key = key.map_err(|fault| self.faulty(&at, &key_id, (&file_at, fault)))?;
