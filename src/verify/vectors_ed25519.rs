@@ -227,7 +227,7 @@ fn all() -> Vec<Case> {
             Confused::Bytes,
         ),
     ] {
-        let secret = confused(key, how).unwrap();
+        let secret = confused(&key.verifying(), how).unwrap();
         let mut case = signed(name, (&secret, 0), all.len() as u128);
         case.expect = Expect::Refuse(FORM.to_owned());
         all.push(case.clone());

@@ -53,7 +53,7 @@ pub enum KeyFault {
     #[error("a signing key id is 1 to 64 characters of A-Z a-z 0-9 . _ -")]
     Id,
     /// With a public key as the secret, everybody could sign.
-    #[error("it is a key in PEM or a JWK set, and no secret that only two know")]
+    #[error("it is a key in PEM, DER or a JWK, and no secret that only two know")]
     NoSecret,
     /// Not what `openssl genpkey` makes.
     #[error("it is no private key for Ed25519 in PEM")]
@@ -65,6 +65,11 @@ pub enum KeyFault {
     #[error("it is a public key of small order, which protects nothing")]
     Weak,
 }
+
+/// What a public key for Ed25519 begins with in DER (RFC 8410); its 32 bytes follow.
+pub(super) const SPKI: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
 
 /// What a gateway signs with for a backend, and its public name.
 #[derive(Clone)]
@@ -103,7 +108,7 @@ impl SigningKey {
     pub fn new(id: &str, secret: &SecretBytes) -> Result<Self, KeyFault> {
         let id = fitting(id)?;
         let bytes = secret.expose();
-        if bytes.trim_ascii_start().starts_with(b"-----BEGIN ") || jwks::read(bytes).is_ok() {
+        if is_published(bytes) {
             return Err(KeyFault::NoSecret);
         }
         Ok(Self::shared(id, bytes))
@@ -272,6 +277,19 @@ impl From<SigningKey> for VerifyingKey {
     fn from(key: SigningKey) -> Self {
         key.verifying()
     }
+}
+
+/// Whether `secret` looks like what is handed on in the open: PEM with anything around it, a public key for
+/// Ed25519 in DER, also in base64 or hexadecimal, a JWK or a set. The bytes of a key alone look like any.
+fn is_published(secret: &[u8]) -> bool {
+    let is_der = [
+        &SPKI[..],
+        BASE64_STANDARD.encode(SPKI).as_bytes(),
+        hex::encode(SPKI).as_bytes(),
+    ]
+    .iter()
+    .any(|beginning| secret.starts_with(beginning));
+    is_der || memchr::memmem::find(secret, b"-----BEGIN ").is_some() || jwks::is_like(secret)
 }
 
 fn fitting(id: &str) -> Result<String, KeyFault> {

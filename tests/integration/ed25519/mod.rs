@@ -8,7 +8,7 @@ use std::fs;
 use http::Method;
 use keyferry::clock;
 use keyferry::sign::header::Names;
-use keyferry::sign::{Invalid, SigningKey, Verifier, VerifyingKey, jwks};
+use keyferry::sign::{Invalid, Verifier, VerifyingKey, jwks};
 use openssl::pkey::PKey;
 use serde_json::Value as Json;
 use toml::{Table, Value};
@@ -39,11 +39,6 @@ impl Pair {
 
     fn verifying(&self, id: &str) -> VerifyingKey {
         VerifyingKey::ed25519(id, self.public.as_bytes()).unwrap()
-    }
-
-    fn signing(&self, id: &str) -> SigningKey {
-        let pem = keyferry::secret::Secret::new(self.private.clone().into_bytes());
-        SigningKey::ed25519(id, &pem).unwrap()
     }
 }
 

@@ -50,14 +50,9 @@ fn s6_behind_the_verifier_only_what_the_private_key_signed_arrives() {
     );
 
     // By HMAC with what everybody knows, as the probe does it; the same backend believes it alone.
-    for (how, secret) in [
-        (Confused::Pem, scene.key.public.clone().into_bytes()),
-        (
-            Confused::Bytes,
-            scene.key.verifying("echo").public().unwrap().to_vec(),
-        ),
-    ] {
-        let key = confused(&scene.key.signing("echo"), how).unwrap();
+    for how in Confused::ALL {
+        let public = scene.key.verifying("echo");
+        let (key, secret) = (confused(&public, how).unwrap(), how.of(&public).unwrap());
         let naive = Verifier::new([key.clone()], Names::default());
         let mut forged = good.clone();
         let message = Message {
@@ -101,8 +96,16 @@ fn s6_a_verifier_takes_no_published_key_for_a_secret_and_no_private_one_for_publ
     let public = file(&world, "public.pem", &key.public, 0o644);
     let open = file(&world, "open.pem", &key.public, 0o666);
     let private = file(&world, "private.pem", &key.private, 0o600);
-    let [as_secret, set_as_secret] = [("a", &key.public), ("b", &set)]
-        .map(|(name, text)| format!("echo={}", file(&world, name, text, 0o600)));
+    let hex = String::from_utf8(Confused::Hex.of(&key.verifying("echo")).unwrap()).unwrap();
+    let [as_secret, set_as_secret, hex_as_secret, secret_as_set] = [
+        ("a", &*key.public),
+        ("b", &set),
+        ("c", &hex),
+        ("d", "\"canary and 32 bytes of a secret\""),
+    ]
+    .map(|(name, text)| format!("echo={}", file(&world, name, text, 0o600)));
+    let large = file(&world, "large.json", &" ".repeat((1 << 20) + 1), 0o644);
+    let pasted = format!("echo={}", key.private);
     let private_set = file(&world, "private.json", &with_d, 0o644);
     let [set, empty] = [("set.json", &*set), ("empty.json", r#"{"keys":[]}"#)]
         .map(|(name, text)| file(&world, name, text, 0o644));
@@ -112,6 +115,19 @@ fn s6_a_verifier_takes_no_published_key_for_a_secret_and_no_private_one_for_publ
         (
             vec!["--secret", &set_as_secret],
             "no secret that only two know",
+        ),
+        (
+            vec!["--public-key", &named(&public), "--secret", &hex_as_secret],
+            "a public key is a secret, too",
+        ),
+        (
+            vec!["--jwks", secret_as_set.split_once('=').unwrap().1],
+            "it has no list",
+        ),
+        (vec!["--jwks", &large], "it is larger than 1 MiB"),
+        (
+            vec!["--secret", &pasted],
+            "looks like a secret and not like the path",
         ),
         (
             vec!["--public-key", &named(&private)],
@@ -147,7 +163,10 @@ fn s6_a_verifier_takes_no_published_key_for_a_secret_and_no_private_one_for_publ
             !output.status.success() && said.contains(why),
             "{options:?}: {said}"
         );
-        assert!(!said.contains("PRIVATE KEY"), "{said}");
+        let is_shown = ["PRIVATE KEY", "canary", &hex]
+            .iter()
+            .any(|it| said.contains(it));
+        assert!(!is_shown, "{said}");
     }
 }
 
@@ -179,42 +198,49 @@ fn s9_a_verifier_takes_another_set_over_and_keeps_the_last_good_one() {
     });
 }
 
-/// What `keyferry probe` finds of a check that takes the public key for a secret, and of one that does not.
+/// What `keyferry probe` finds of a check that takes the public key for a secret, in any form, and of one that
+/// does not. Whoever knows the public key alone finds that as well.
 #[test]
-fn a_probe_with_the_private_key_finds_a_check_that_takes_the_public_one_for_a_secret() {
+fn a_probe_finds_a_check_that_takes_the_public_key_for_a_secret_in_any_form() {
     let (world, key, inner) = (World::new(), Pair::new(), Backend::start());
     let private = format!("echo={}", file(&world, "private.pem", &key.private, 0o600));
     let public = format!("echo={}", file(&world, "public.pem", &key.public, 0o644));
     let verify = Verify::before(inner.address(), &[], &["--public-key", &public]);
-    let naive = Backend::believing(Belief::SignedWith(key.public.clone().into_bytes()));
-    let probe = |at: std::net::SocketAddr| {
+    let probe = |at: std::net::SocketAddr, with: [&str; 2]| {
         let mut program = Command::new(env!("CARGO_BIN_EXE_keyferry"));
-        program.args([
-            "probe",
-            &format!("http://{at}/v1/orders?a=b"),
-            "--output",
-            "json",
-        ]);
-        program.args(["--host", HOST, "--private-key", &private]);
-        let output = program.output().unwrap();
+        let url = format!("http://{at}/v1/orders?a=b");
+        program.args(["probe", &url, "--output", "json", "--host", HOST]);
+        let output = program.args(with).output().unwrap();
         let all: Json = serde_json::from_slice(&output.stdout).expect("JSON");
-        let believed = all.as_array().unwrap().iter();
-        let believed = believed.filter(|one| one["verdict"] == "believed");
-        let believed: Vec<_> = believed.map(|one| one["attack"].to_string()).collect();
+        let all = all.as_array().unwrap();
+        let believed = all.iter().filter(|one| one["verdict"] == "believed");
+        let believed = believed.map(|one| one["attack"].as_str().unwrap().to_owned());
         (
             output.status.code(),
-            all.as_array().unwrap().len(),
-            believed,
+            all.len(),
+            believed.collect::<Vec<_>>(),
         )
     };
+    let as_private = ["--private-key", &*private];
+    let as_public = ["--public-key", &*public];
     assert_eq!(
-        probe(verify.address()),
-        (Some(0), 18, vec!["\"good\"".to_owned()])
+        probe(verify.address(), as_private),
+        (Some(0), 27, vec!["good".to_owned()])
     );
-    let (status, _, believed) = probe(naive.address());
+    assert_eq!(probe(verify.address(), as_public), (Some(0), 16, vec![]));
+    let mut found = std::collections::HashSet::new();
+    for how in Confused::ALL {
+        let secret = how.of(&key.verifying("echo")).unwrap();
+        let naive = Backend::believing(Belief::SignedWith(secret));
+        let (status, _, believed) = probe(naive.address(), as_public);
+        assert_eq!((status, believed.len()), (Some(1), 1), "{how:?}");
+        found.extend(believed);
+    }
+    assert_eq!(found.len(), Confused::ALL.len(), "{found:?}");
+    let naive = Backend::believing(Belief::SignedWith(key.public.clone().into_bytes()));
     assert_eq!(
-        (status, believed),
-        (Some(1), vec!["\"public-key-as-secret\"".to_owned()])
+        probe(naive.address(), as_private).2,
+        ["public-key-as-secret"]
     );
 }
 
