@@ -69,7 +69,9 @@ pub(crate) fn with_larger_s(signature: &[u8]) -> Vec<u8> {
     let less_one = (-curve25519_dalek::Scalar::ONE).to_bytes();
     let (mut other, mut carry) = (signature.to_vec(), 1);
     for (ours, order) in other.iter_mut().skip(32).zip(less_one) {
-        carry += u16::from(*ours) + u16::from(order);
+        carry = u16::from(*ours)
+            .wrapping_add(u16::from(order))
+            .wrapping_add(carry);
         *ours = u8::try_from(carry & 0xff).unwrap();
         carry >>= 8;
     }

@@ -93,81 +93,80 @@ fn s6_a_verifier_takes_no_published_key_for_a_secret_and_no_private_one_for_publ
     let (world, key) = (World::new(), Pair::new());
     let set = jwks::write([&key.verifying("echo")]);
     let with_d = set.replace("\"kid\"", "\"d\":\"AAAA\",\"kid\"");
+    let hex = String::from_utf8(Confused::Hex.of(&key.verifying("echo")).unwrap()).unwrap();
     let public = file(&world, "public.pem", &key.public, 0o644);
     let open = file(&world, "open.pem", &key.public, 0o666);
     let private = file(&world, "private.pem", &key.private, 0o600);
-    let hex = String::from_utf8(Confused::Hex.of(&key.verifying("echo")).unwrap()).unwrap();
-    let [as_secret, set_as_secret, hex_as_secret, secret_as_set] = [
-        ("a", &*key.public),
-        ("b", &set),
-        ("c", &hex),
-        ("d", "\"canary and 32 bytes of a secret\""),
-    ]
-    .map(|(name, text)| format!("echo={}", file(&world, name, text, 0o600)));
-    let large = file(&world, "large.json", &" ".repeat((1 << 20) + 1), 0o644);
-    let pasted = format!("echo={}", key.private);
+    let secrets = [("a", &*key.public), ("b", &set), ("c", &hex)];
+    let [as_secret, set_as_secret, hex_as_secret] =
+        secrets.map(|(name, text)| format!("echo={}", file(&world, name, text, 0o600)));
     let private_set = file(&world, "private.json", &with_d, 0o644);
     let [set, empty] = [("set.json", &*set), ("empty.json", r#"{"keys":[]}"#)]
         .map(|(name, text)| file(&world, name, text, 0o644));
     let named = |file: &str| format!("echo={file}");
+    let public_named = named(&public);
+    let no_secret = "no secret that only two know";
+    let both = ["--public-key", &public_named, "--secret", &hex_as_secret];
+    let twice = ["--jwks", &set, "--public-key", &public_named];
     for (options, why) in [
-        (vec!["--secret", &as_secret], "no secret that only two know"),
+        (&["--secret", &as_secret][..], no_secret),
+        (&["--secret", &set_as_secret], no_secret),
+        (&both, "a public key is a secret, too"),
         (
-            vec!["--secret", &set_as_secret],
-            "no secret that only two know",
-        ),
-        (
-            vec!["--public-key", &named(&public), "--secret", &hex_as_secret],
-            "a public key is a secret, too",
-        ),
-        (
-            vec!["--jwks", secret_as_set.split_once('=').unwrap().1],
-            "it has no list",
-        ),
-        (vec!["--jwks", &large], "it is larger than 1 MiB"),
-        (
-            vec!["--secret", &pasted],
-            "looks like a secret and not like the path",
-        ),
-        (
-            vec!["--public-key", &named(&private)],
+            &["--public-key", &named(&private)],
             "no public key for Ed25519",
         ),
         (
-            vec!["--public-key", &named(&open)],
+            &["--public-key", &named(&open)],
             "can be changed by others (mode 0666)",
         ),
         (
-            vec!["--jwks", &private_set],
+            &["--jwks", &private_set],
             "is a private one, which only the gateway may have",
         ),
-        (vec!["--jwks", &public], "no JWK set"),
-        (vec!["--jwks", &empty], "there is no key"),
-        (
-            vec!["--jwks", &set, "--public-key", &named(&public)],
-            "two keys have the key id \"echo\"",
-        ),
-        (vec![], "--secret"),
+        (&["--jwks", &public], "no JWK set"),
+        (&["--jwks", &empty], "there is no key"),
+        (&twice, "two keys have the key id \"echo\""),
+        (&[], "--secret"),
     ] {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_keyferry"));
-        program.args([
-            "verify",
-            "--listen",
-            "127.0.0.1:0",
-            "--backend",
-            "127.0.0.1:9",
-        ]);
-        let output = program.args(&options).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            !output.status.success() && said.contains(why),
-            "{options:?}: {said}"
-        );
-        let is_shown = ["PRIVATE KEY", "canary", &hex]
-            .iter()
-            .any(|it| said.contains(it));
-        assert!(!is_shown, "{said}");
+        is_refused(options, why, &["PRIVATE KEY", &hex]);
     }
+}
+
+/// K17: nor does it show what was given to it in the wrong place.
+#[test]
+fn k17_a_verifier_shows_no_secret_that_is_given_in_the_place_of_something_else() {
+    let (world, key) = (World::new(), Pair::new());
+    let secret = file(
+        &world,
+        "orders.key",
+        "\"canary and 32 bytes of a secret\"",
+        0o600,
+    );
+    let large = file(&world, "large.json", &" ".repeat((1 << 20) + 1), 0o644);
+    let pasted = format!("echo={}", key.private);
+    for (options, why) in [
+        (["--jwks", &*secret], "it has no list"),
+        (["--jwks", &large], "it is larger than 1 MiB"),
+        (
+            ["--secret", &pasted],
+            "looks like a secret and not like the path",
+        ),
+    ] {
+        is_refused(&options, why, &["PRIVATE KEY", "canary"]);
+    }
+}
+
+fn is_refused(options: &[&str], why: &str, hidden: &[&str]) {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+    let [listen, backend] = ["127.0.0.1:0", "127.0.0.1:9"];
+    program.args(["verify", "--listen", listen, "--backend", backend]);
+    let output = program.args(options).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let is_as_said = !output.status.success() && said.contains(why);
+    assert!(is_as_said, "{options:?}: {said}");
+    let is_shown = hidden.iter().any(|text| said.contains(text));
+    assert!(!is_shown, "{said}");
 }
 
 /// Sets change beside a running verifier, as its secrets do.
