@@ -207,8 +207,8 @@ reference: build-tools ## write conf/schema.json and the tables of docs/CONFIGUR
 
 # The test fails when there is something to take over; what it made is there then.
 .PHONY: vectors
-vectors: build-tools ## write tests/data/signature/hmac-sha256.json anew
-	cargo test --locked --lib verify::vectors::the_vectors || cp target/vectors/hmac-sha256.json tests/data/signature/
+vectors: build-tools ## write the vectors in tests/data/signature anew
+	cargo test --locked --lib verify::vectors::the_vectors || cp target/vectors/*.json tests/data/signature/
 
 # ---------------------------------------------------------------- dashboards, by hand (docs/MONITORING.md)
 

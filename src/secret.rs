@@ -1,6 +1,7 @@
 //! Secrets that cannot be printed, compared by accident, or left in memory.
 
 use std::fmt;
+use std::path::Path;
 
 use zeroize::{Zeroize, Zeroizing};
 
@@ -34,6 +35,27 @@ pub type SecretBytes = Secret<Vec<u8>>;
 /// Bits of a file's mode that nobody needs on a secret: others may do nothing, the group may not write.
 /// The group may read, since Kubernetes mounts secrets so for a container that is not root.
 pub const TOO_OPEN: u32 = 0o037;
+
+/// Bits of a file's mode by which others than its owner could change it: for what anybody may read, and
+/// that decides who is believed.
+pub const CHANGEABLE: u32 = 0o022;
+
+/// How the path of a secret file is shown; not at all when it looks like a secret that somebody wrote
+/// where its path belongs: a key in PEM, or what `openssl rand -hex` makes.
+#[must_use]
+pub fn shown(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_hex = |step: &str| step.len() >= 32 && step.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_secret = text.contains("-----BEGIN")
+        || text.contains(char::is_control)
+        || text.rsplit('/').next().is_some_and(is_hex);
+    if is_secret {
+        "what is written here, which looks like a secret and not like the path of its file,"
+            .to_owned()
+    } else {
+        text
+    }
+}
 
 /// The fewest bytes that a secret used as an HMAC key may have.
 pub const MIN_SECRET_BYTES: usize = 32;
@@ -80,6 +102,21 @@ mod tests {
             format!("{secret:?} {:#?}", Some(&secret)),
             "[redacted] Some(\n    [redacted],\n)"
         );
+    }
+
+    #[test]
+    fn a_secret_in_the_place_of_its_path_is_not_shown() {
+        let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ";
+        let hex = "9f2c4e6a8b0d1f3355779bbddff00224";
+        for secret in [key, &key.replace('\n', " "), "MC4CAQAw\r\nBQYD", hex] {
+            for path in [secret.to_owned(), format!("/etc/keyferry/{secret}")] {
+                let shown = shown(Path::new(&path));
+                assert!(!shown.contains(secret.get(..8).unwrap()), "{shown}");
+            }
+        }
+        for path in ["/run/secrets/orders-2026-11-signing.key", "orders.key"] {
+            assert_eq!(shown(Path::new(path)), path);
+        }
     }
 
     #[test]

@@ -179,7 +179,7 @@ pub(super) fn secret(text: &str) -> Result<(String, PathBuf), String> {
     named_file(text).ok_or_else(|| "expected KEY_ID=FILE, such as orders-2026-11=orders.key".into())
 }
 
-fn public_key(text: &str) -> Result<(String, PathBuf), String> {
+pub(super) fn public_key(text: &str) -> Result<(String, PathBuf), String> {
     let wrong = || "expected KEY_ID=FILE, such as orders-2026-11=orders.public.pem".into();
     named_file(text).ok_or_else(wrong)
 }

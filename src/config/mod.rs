@@ -37,6 +37,7 @@ pub use settings::{
     ListFiles, Listener, Migration, NamedFile, Offline, Pem, SelfService, ServerCertificate,
     Shutdown, StoreSettings, Telemetry, Tracing,
 };
+pub(crate) use source::read_up_to;
 pub use source::{Reading, Seen, Source};
 
 /// A configuration with which the gateway can start.

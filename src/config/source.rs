@@ -223,9 +223,9 @@ impl Seen {
 }
 
 /// What a file holds, who may touch it, and where it is once every link is followed.
-pub(super) struct Read {
-    pub(super) contents: Vec<u8>,
-    pub(super) metadata: Metadata,
+pub(crate) struct Read {
+    pub(crate) contents: Vec<u8>,
+    pub(crate) metadata: Metadata,
     resolved: PathBuf,
 }
 
@@ -238,7 +238,7 @@ pub(super) fn read(path: &Path) -> io::Result<Read> {
 }
 
 /// Reads a file that has at most so many bytes.
-pub(super) fn read_up_to(path: &Path, most: u64) -> io::Result<Read> {
+pub(crate) fn read_up_to(path: &Path, most: u64) -> io::Result<Read> {
     // Links are followed once: what is read is what stands at the place that is noted.
     let resolved = fs::canonicalize(path)?;
     // Before it is opened: opening a pipe would wait for somebody to write.

@@ -71,7 +71,7 @@ pub struct Live {
 #[derive(Debug, Default)]
 pub struct KeySets {
     sets: BTreeMap<String, Bytes>,
-    waiting: Vec<String>,
+    waiting: Vec<VerifyingKey>,
 }
 
 impl KeySets {
@@ -80,8 +80,7 @@ impl KeySets {
         if current.public().is_some() {
             let set = jwks::write(std::iter::once(current).chain(beside));
             self.sets.insert(backend.to_owned(), set.into());
-            self.waiting
-                .extend(beside.iter().map(|key| key.id().to_owned()));
+            self.waiting.extend_from_slice(beside);
         }
     }
 
@@ -90,9 +89,9 @@ impl KeySets {
         self.sets.get(backend).cloned()
     }
 
-    /// The key ids of those that are published and not signed with.
+    /// Those that are published and not signed with.
     #[must_use]
-    pub fn waiting(&self) -> &[String] {
+    pub fn waiting(&self) -> &[VerifyingKey] {
         &self.waiting
     }
 }

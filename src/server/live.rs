@@ -19,6 +19,7 @@ use crate::directory::Directory;
 use crate::door::{self, Terms};
 use crate::gateway;
 use crate::policy::{Asking, Observing};
+use crate::sign::VerifyingKey;
 use crate::store::{RecordKeys, Store};
 use crate::telemetry::{Filter, Levels, Metrics};
 use crate::upstream::Backend;
@@ -235,7 +236,7 @@ impl Live {
         let signers = parts.signers.iter().flatten();
         let signers = signers.map(|signer| ("signing", signer.key().id().to_owned(), true));
         let waiting = parts.key_sets.waiting().iter();
-        let waiting = waiting.map(|key_id| ("signing", key_id.clone(), false));
+        let waiting = waiting.map(|key| ("signing", key.id().to_owned(), false));
         peppers.chain(keys).chain(signers).chain(waiting).collect()
     }
 
@@ -260,22 +261,26 @@ impl Live {
     }
 }
 
-/// A backend finds the secret by its name, so it cannot have two of one name.
+/// A backend finds a key by its name, so it cannot have two of one name; whether the gateway signs with them
+/// or only publishes them.
 fn warn_of_same_names(running: &gateway::Live, next: &gateway::Live) {
-    let pairs = |after: &crate::sign::SigningKey| {
-        let mut before = running.signers.iter().flatten();
-        before.any(|before| before.key().is_renewed_by(after))
-    };
-    for after in next
-        .signers
-        .iter()
-        .flatten()
-        .filter(|after| pairs(after.key()))
-    {
+    let (before, after) = (keys_of(running), keys_of(next));
+    let is_renewed =
+        |after: &&VerifyingKey| before.iter().any(|before| before.is_renewed_by(after));
+    for after in after.iter().filter(is_renewed) {
         tracing::warn!(
-            key_id = after.key().id(),
-            "a signing secret has become another under the same key_id: its backend cannot tell them \
-             apart and refuses requests until it has the new one; give a new secret a new key_id"
+            key_id = after.id(),
+            "a signing key has become another under the same key_id: its backend cannot tell them \
+             apart and refuses requests until it has the new one; give a new key a new key_id"
         );
     }
+}
+
+/// What backends check signatures with: what is signed with now, and what is published beside it.
+fn keys_of(parts: &gateway::Live) -> Vec<VerifyingKey> {
+    let signers = parts.signers.iter().flatten();
+    let signers = signers.map(|signer| signer.key().verifying());
+    { signers }
+        .chain(parts.key_sets.waiting().iter().cloned())
+        .collect()
 }

@@ -1,7 +1,9 @@
 //! Public keys as a JWK set (RFC 7517, RFC 8037), for whoever checks signatures.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::error::Category;
 
 use super::key::{KeyFault, VerifyingKey};
 
@@ -14,12 +16,23 @@ const CURVE: &str = "Ed25519";
 const ALGORITHMS: [&str; 2] = ["EdDSA", CURVE];
 const USE: &str = "sig";
 
-/// Why a text is no JWK set that can be used.
+/// Why a text is no JWK set that can be used. It shows nothing of the text, which may be a secret that
+/// somebody took for a set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAKeySet {
-    /// Not JSON with a list `keys`.
-    #[error("it is no JWK set: {0}")]
-    Form(String),
+    /// Not JSON.
+    #[error("it is no JWK set: {what} at line {line}, column {column}")]
+    Json {
+        /// What is wrong there.
+        what: &'static str,
+        /// Where.
+        line: usize,
+        /// Where in that line.
+        column: usize,
+    },
+    /// JSON of another form.
+    #[error("it is no JWK set: it has no list \"keys\"")]
+    Form,
     /// A key for Ed25519 that is broken.
     #[error("its key {0:?} cannot be used: {1}")]
     Key(String, KeyFault),
@@ -44,26 +57,6 @@ struct Public<'a> {
     purpose: &'static str,
 }
 
-#[derive(Deserialize)]
-struct Read {
-    keys: Vec<Key>,
-}
-
-/// What of a key decides. Members that are not known are ignored (RFC 7517 section 4).
-#[derive(Deserialize)]
-struct Key {
-    kty: String,
-    crv: Option<String>,
-    x: Option<String>,
-    d: Option<serde::de::IgnoredAny>,
-    kid: Option<String>,
-    alg: Option<String>,
-    #[serde(rename = "use")]
-    purpose: Option<String>,
-    #[serde(rename = "key_ops")]
-    operations: Option<Vec<String>>,
-}
-
 /// The set of those `keys` that are public ones.
 #[must_use]
 pub fn write<'a>(keys: impl IntoIterator<Item = &'a VerifyingKey>) -> String {
@@ -81,44 +74,73 @@ pub fn write<'a>(keys: impl IntoIterator<Item = &'a VerifyingKey>) -> String {
     serde_json::to_string(&Set { keys }).unwrap_or_default()
 }
 
-/// The keys for signatures by Ed25519 in a set; others are passed over, secrets among them.
+/// The keys for signatures by Ed25519 in a set. Others are passed over, whatever they look like: secrets
+/// among them, but no private keys.
 ///
 /// # Errors
 ///
-/// [`NotAKeySet`] when it is none, or a key of these cannot be used.
+/// [`NotAKeySet`] when it is none, has a private key, or a key of these cannot be used.
 pub fn read(json: &[u8]) -> Result<Vec<VerifyingKey>, NotAKeySet> {
-    let set: Read =
-        serde_json::from_slice(json).map_err(|error| NotAKeySet::Form(error.to_string()))?;
-    set.keys
-        .iter()
-        .filter(|key| key.is_meant())
-        .map(Key::read)
-        .collect()
+    let set: Value = serde_json::from_slice(json).map_err(|error| no_json(&error))?;
+    let keys = set.get("keys").and_then(Value::as_array);
+    let keys = keys.ok_or(NotAKeySet::Form)?;
+    if let Some(private) = keys.iter().find(|key| key.get("d").is_some()) {
+        return Err(NotAKeySet::Private(id_of(private).to_owned()));
+    }
+    let ours = keys.iter().filter(|key| is_meant(key));
+    ours.map(read_one).collect()
 }
 
-impl Key {
-    fn is_meant(&self) -> bool {
-        let alg = self.alg.as_deref();
-        let operations = self.operations.as_deref();
-        self.kty == KIND
-            && self.crv.as_deref() == Some(CURVE)
-            && alg.is_none_or(|alg| ALGORITHMS.contains(&alg))
-            && self.purpose.as_deref().is_none_or(|purpose| purpose == USE)
-            && operations.is_none_or(|all| all.iter().any(|one| one == "verify"))
-    }
+/// Whether `text` is a JWK or a set of them, of whatever kind.
+pub(super) fn is_like(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let value = serde_json::from_slice::<Value>(text);
+    value.is_ok_and(|value| ["kty", "keys"].iter().any(|name| value.get(name).is_some()))
+}
 
-    fn read(&self) -> Result<VerifyingKey, NotAKeySet> {
-        let id = self.kid.as_deref().unwrap_or_default();
-        if self.d.is_some() {
-            return Err(NotAKeySet::Private(id.to_owned()));
-        }
-        let x = self.x.as_deref().unwrap_or_default();
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(x).unwrap_or_default();
-        let bytes = <&[u8; 32]>::try_from(&*bytes).map_err(|_| KeyFault::Public);
-        bytes
-            .and_then(|bytes| VerifyingKey::of_bytes(id, bytes))
-            .map_err(|fault| NotAKeySet::Key(id.to_owned(), fault))
+/// Of the error only what tells nothing of the text.
+fn no_json(error: &serde_json::Error) -> NotAKeySet {
+    NotAKeySet::Json {
+        what: match error.classify() {
+            Category::Eof => "JSON that is cut off",
+            Category::Io | Category::Syntax | Category::Data => "no JSON",
+        },
+        line: error.line(),
+        column: error.column(),
     }
+}
+
+/// Members that are not known are ignored (RFC 7517 section 4).
+fn is_meant(key: &Value) -> bool {
+    let is_or_missing = |name, allowed: &[&str]| {
+        let value = key.get(name);
+        value.is_none_or(|value| value.as_str().is_some_and(|value| allowed.contains(&value)))
+    };
+    let verifies = |all: &Value| {
+        { all.as_array() }.is_some_and(|all| all.iter().any(|one| one.as_str() == Some("verify")))
+    };
+    text(key, "kty") == KIND
+        && text(key, "crv") == CURVE
+        && is_or_missing("alg", &ALGORITHMS)
+        && is_or_missing("use", &[USE])
+        && key.get("key_ops").is_none_or(verifies)
+}
+
+fn read_one(key: &Value) -> Result<VerifyingKey, NotAKeySet> {
+    let x = BASE64_URL_SAFE_NO_PAD.decode(text(key, "x"));
+    let bytes = x.unwrap_or_default();
+    let bytes = <&[u8; 32]>::try_from(&*bytes).map_err(|_| KeyFault::Public);
+    bytes
+        .and_then(|bytes| VerifyingKey::of_bytes(id_of(key), bytes))
+        .map_err(|fault| NotAKeySet::Key(id_of(key).to_owned(), fault))
+}
+
+fn id_of(key: &Value) -> &str {
+    text(key, "kid")
+}
+
+fn text<'a>(key: &'a Value, name: &str) -> &'a str {
+    key.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -167,16 +189,50 @@ mod tests {
         ] {
             assert_eq!(number(more), Ok(0), "{more}");
         }
-        assert_eq!(
-            with(r#","d":"AAAA""#).unwrap_err(),
-            NotAKeySet::Private("a".to_owned())
-        );
         for other in [
             r#"{"kty":"oct","k":"AAAA","kid":"a","alg":"HS256"}"#,
             r#"{"kty":"OKP","crv":"X25519","x":"AAAA","kid":"a"}"#,
+            r#"{"kid":"a"}"#,
+            r#"{"kty":"RSA","kid":7,"alg":[]}"#,
+            r#"["OKP","Ed25519"]"#,
+            "7",
         ] {
             assert_eq!(set(other).map(|keys| keys.len()), Ok(0), "{other}");
         }
+    }
+
+    /// K17: also one that would be passed over, since it is no better for that.
+    #[test]
+    fn k17_a_private_key_in_a_set_is_refused_whatever_it_is_for() {
+        for private in [
+            r#"{"kty":"OKP","crv":"Ed25519","x":"AAAA","kid":"a","d":"AAAA"}"#,
+            r#"{"kty":"OKP","crv":"Ed25519","kid":"a","use":"enc","d":"AAAA"}"#,
+            r#"{"kty":"OKP","crv":"Ed25519","kid":"a","key_ops":["sign"],"d":null}"#,
+            r#"{"kty":"EC","kid":"a","d":7}"#,
+        ] {
+            let refused = set(private).unwrap_err();
+            assert_eq!(refused, NotAKeySet::Private("a".to_owned()), "{private}");
+        }
+    }
+
+    /// K17: a secret that somebody took for a set, in the forms of which `serde_json` shows the text.
+    #[test]
+    fn k17_nothing_of_a_text_that_is_no_set_is_shown() {
+        for text in [
+            "\"canary\"",
+            "{\"keys\":\"canary\"}",
+            "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"a\",\"x\":\"canary\"}]}",
+            "{\"canary\":1,}",
+            "[\"canary\"]",
+            "canary",
+        ] {
+            let error = read(text.as_bytes()).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+        }
+        assert_eq!(
+            read(b"\n 1234 5678").unwrap_err().to_string(),
+            "it is no JWK set: no JSON at line 2, column 7"
+        );
     }
 
     #[test]
@@ -192,11 +248,11 @@ mod tests {
         assert_eq!(fault(&format!("{X}="), "a"), KeyFault::Public);
         assert_eq!(fault(X, ""), KeyFault::Id);
         assert_eq!(fault(&"A".repeat(43), "a"), KeyFault::Weak);
-        for text in ["", "[]", "{}", r#"{"keys":{}}"#] {
-            assert!(
-                matches!(read(text.as_bytes()), Err(NotAKeySet::Form(_))),
-                "{text}"
-            );
+        for text in ["[]", "[[]]", "[[[]]]", "{}", "7", r#"{"keys":{}}"#] {
+            let refused = read(text.as_bytes()).unwrap_err();
+            assert_eq!(refused, NotAKeySet::Form, "{text}");
         }
+        let cut = read(b"").unwrap_err().to_string();
+        assert!(cut.contains("JSON that is cut off"), "{cut}");
     }
 }

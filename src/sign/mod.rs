@@ -8,7 +8,7 @@ mod key;
 mod signer;
 mod verifier;
 
-pub use forged::{Confused, confused, forged, tried};
+pub use forged::{Confused, are_confused, confused, forged, tried};
 pub use header::Names;
 pub use key::{Algorithm, KeyFault, SigningKey, VerifyingKey};
 pub use signer::{Message, SignError, Signed, Signer};

@@ -64,6 +64,20 @@ pub(crate) fn signed_as(
     made.into_headers().collect()
 }
 
+/// (R, S + ℓ) of a signature (R, S) by Ed25519: ℓ, the order of the group, is one more than −1 there.
+pub(crate) fn with_larger_s(signature: &[u8]) -> Vec<u8> {
+    let less_one = (-curve25519_dalek::Scalar::ONE).to_bytes();
+    let (mut other, mut carry) = (signature.to_vec(), 1);
+    for (ours, order) in other.iter_mut().skip(32).zip(less_one) {
+        carry = u16::from(*ours)
+            .wrapping_add(u16::from(order))
+            .wrapping_add(carry);
+        *ours = u8::try_from(carry & 0xff).unwrap();
+        carry >>= 8;
+    }
+    other
+}
+
 fn verify(message: &Message<'_>, headers: &HeaderMap) -> Result<(), Invalid> {
     verifier().verify(message, headers, NOW).map(drop)
 }

@@ -171,5 +171,3 @@ fn claims_identity(headers: &HeaderMap, names: &Names) -> bool {
 mod tests;
 #[cfg(test)]
 mod vectors;
-#[cfg(test)]
-mod vectors_ed25519;

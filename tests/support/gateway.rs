@@ -510,6 +510,11 @@ impl Gateway {
         fs::read_dir(path).expect("a running gateway").count()
     }
 
+    /// Of which it is known to the system.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     fn status(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.process.id());
         let status = fs::read_to_string(path).expect("a running gateway");

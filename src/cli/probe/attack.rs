@@ -3,7 +3,7 @@
 use http::header::{HeaderName, HeaderValue};
 
 use crate::clock::{self, Timestamp};
-use crate::sign::{self, Algorithm, Confused, Message, Names, SignError, SigningKey};
+use crate::sign::{self, Algorithm, Confused, Message, Names, SignError, SigningKey, VerifyingKey};
 
 /// A name and a value, for each header line.
 pub(super) type Headers = Vec<(HeaderName, HeaderValue)>;
@@ -33,8 +33,8 @@ pub(super) enum Attack {
     Scopes,
     Twice,
     Disguised,
-    PublicPem,
-    PublicBytes,
+    /// Signed by HMAC, with what is public as the secret.
+    Public(Confused),
 }
 
 /// A request, and with which key it is signed.
@@ -45,6 +45,8 @@ pub(super) struct Target<'a> {
     pub(super) names: Names,
     /// The backend's own, when the operator gives it.
     pub(super) key: Option<SigningKey>,
+    /// What the backend checks with, when the operator gives that or the other.
+    pub(super) checks: Option<VerifyingKey>,
 }
 
 impl Attack {
@@ -56,8 +58,6 @@ impl Attack {
         Self::Stranger,
         Self::StrangersKey,
     ];
-    /// Those of somebody who knows the public key of a backend that has one.
-    pub(super) const OF_CONFUSION: [Self; 2] = [Self::PublicPem, Self::PublicBytes];
     /// Those of somebody who reads along behind the gateway; they take a good signature to begin with.
     pub(super) const OF_READERS: [Self; 10] = [
         Self::Replayed,
@@ -100,14 +100,7 @@ impl Attack {
                 "a second X-Client-Id beside the one that was signed",
             ),
             Self::Disguised => ("disguised", "X_Client_Id beside the one that was signed"),
-            Self::PublicPem => (
-                "public-key-as-secret",
-                "hmac-sha256 with the public key's file as the secret",
-            ),
-            Self::PublicBytes => (
-                "public-bytes-as-secret",
-                "hmac-sha256 with the public key's 32 bytes as the secret",
-            ),
+            Self::Public(how) => (of_confusion(how), how.as_str()),
         }
     }
 
@@ -142,11 +135,9 @@ impl Attack {
 
     /// What it is signed with, when that is known.
     fn key(self, target: &Target<'_>) -> Option<SigningKey> {
-        let key = target.key.as_ref()?;
         match self {
-            Self::PublicPem => sign::confused(key, Confused::Pem),
-            Self::PublicBytes => sign::confused(key, Confused::Bytes),
-            _ => Some(key.clone()),
+            Self::Public(how) => sign::confused(target.checks.as_ref()?, how),
+            _ => target.key.clone(),
         }
     }
 
@@ -185,7 +176,7 @@ impl Target<'_> {
 
     /// With a key that everybody knows, under the key id of the right one where that is given.
     fn strangers(&self, by: Algorithm, now: Timestamp) -> Result<Headers, SignError> {
-        let key_id = self.key.as_ref().map_or("stranger", SigningKey::id);
+        let key_id = self.checks.as_ref().map_or("stranger", VerifyingKey::id);
         let signed = sign::forged((key_id, by), &self.names, &self.message(), now)?;
         Ok(signed.into_headers().collect())
     }
@@ -195,6 +186,23 @@ impl Target<'_> {
         let signature = [sign::header::SIGNATURE, sign::header::SIGNATURE_INPUT];
         headers.retain(|(name, _)| !signature.contains(name));
         Ok(headers)
+    }
+}
+
+/// The name of an attack by HMAC.
+const fn of_confusion(how: Confused) -> &'static str {
+    match how {
+        Confused::Pem => "public-key-as-secret",
+        Confused::PemStripped => "public-text-as-secret",
+        Confused::PemCrlf => "public-crlf-as-secret",
+        Confused::PemBody => "public-body-as-secret",
+        Confused::Der => "public-der-as-secret",
+        Confused::DerHex => "public-der-hex-as-secret",
+        Confused::Bytes => "public-bytes-as-secret",
+        Confused::Hex => "public-hex-as-secret",
+        Confused::Base64 => "public-base64-as-secret",
+        Confused::X => "public-x-as-secret",
+        Confused::Set => "public-set-as-secret",
     }
 }
 

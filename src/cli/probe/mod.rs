@@ -13,10 +13,10 @@ use http::Uri;
 use http::header::HeaderName;
 use serde::Serialize;
 
-use super::verify::{Which, names, private_key, renamed, secret};
+use super::verify::{Which, names, private_key, public_key, renamed, secret};
 use super::{Failure, Out};
-use crate::server::verify::signing_key;
-use crate::sign::{Algorithm, SigningKey};
+use crate::server::verify::{signing_key, verifying_key};
+use crate::sign::{Algorithm, Confused, SigningKey, VerifyingKey};
 use crate::upstream::probe::{self, Question};
 use crate::upstream::{Protocol, Settings, Tls};
 use attack::{Attack, Target};
@@ -28,8 +28,9 @@ const CONNECTING: Duration = Duration::from_secs(5);
 /// Attack a backend of your own as the outside would, and say what it believed
 ///
 /// Name a path that needs an identity. Only GET is sent, in the name of a client that there is not.
-/// Without --secret or --private-key it tries what strangers can; with one of them, also what somebody
-/// can who reads along behind the gateway. Ends with status 0 only when all of it was refused, with 401 or 403.
+/// Without --secret or --private-key it tries what strangers can, with --public-key also those who know it;
+/// with one of the others, also what somebody can who reads along behind the gateway. Ends with status 0
+/// only when all of it was refused, with 401 or 403.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The backend, and a path there that needs an identity, as `http://127.0.0.1:8080/v1/orders`
@@ -41,6 +42,9 @@ pub(super) struct Args {
     /// The same where it signs by ed25519: its private key in PEM
     #[arg(long, value_name = "KEY_ID=FILE", value_parser = private_key, conflicts_with = "secret")]
     private_key: Option<(String, PathBuf)>,
+    /// What everybody may know there: its public key in PEM
+    #[arg(long, value_name = "KEY_ID=FILE", value_parser = public_key, conflicts_with_all = ["secret", "private_key"])]
+    public_key: Option<(String, PathBuf)>,
     /// The host that clients ask for [default: the URL's]
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
@@ -106,12 +110,14 @@ async fn try_all(
 ) -> Result<Vec<Tried>, Failure> {
     let mut all = Vec::new();
     let mut attacks = Attack::OF_STRANGERS.to_vec();
-    if let Some(key) = &target.key {
+    if target.key.is_some() {
         attacks.insert(0, Attack::Good);
         attacks.extend(Attack::OF_READERS);
-        if key.algorithm() == Algorithm::Ed25519 {
-            attacks.extend(Attack::OF_CONFUSION);
-        }
+    }
+    if let Some(key) = &target.checks
+        && key.public().is_some()
+    {
+        attacks.extend(Confused::ALL.map(Attack::Public));
     }
     for attack in attacks {
         let headers = attack.headers(target);
@@ -162,12 +168,17 @@ fn text(tried: &[Tried]) -> String {
 impl Args {
     fn target(&self) -> Result<Target<'_>, Failure> {
         let authority = self.url.authority().map(http::uri::Authority::as_str);
+        let key = self.key()?;
         Ok(Target {
             host: self.host.as_deref().or(authority).unwrap_or_default(),
             path: self.url.path(),
             query: self.url.query(),
             names: names(self.header.iter().cloned()),
-            key: self.key()?,
+            checks: match &key {
+                Some(key) => Some(key.verifying()),
+                None => self.public()?,
+            },
+            key,
         })
     }
 
@@ -176,6 +187,13 @@ impl Args {
         let private = { self.private_key.iter() }.map(|named| (named, Algorithm::Ed25519));
         let read = secret.chain(private).next();
         read.map(|((key_id, file), algorithm)| signing_key(key_id, file, algorithm))
+            .transpose()
+            .map_err(|error| Failure::Data(error.to_string()))
+    }
+
+    fn public(&self) -> Result<Option<VerifyingKey>, Failure> {
+        let read = self.public_key.as_ref();
+        read.map(|(key_id, file)| verifying_key(key_id, file))
             .transpose()
             .map_err(|error| Failure::Data(error.to_string()))
     }

@@ -10,7 +10,7 @@ use super::{Builder, Built};
 use crate::config::problem::KeyPath;
 use crate::config::settings::{NamedFile, Pem, ServerCertificate};
 use crate::config::source::{self, Read};
-use crate::secret::{self, Secret, SecretBytes, TOO_OPEN};
+use crate::secret::{self, CHANGEABLE, Secret, SecretBytes, TOO_OPEN};
 use crate::tls::pkey::{PKey, Private};
 use crate::tls::x509::X509;
 
@@ -185,9 +185,26 @@ impl Builder<'_> {
         Ok(self.read(at, path, false)?.contents)
     }
 
+    /// The same of a file that only its owner may change, since it decides who is believed.
+    pub(super) fn vouched_for(&mut self, at: &KeyPath, path: &Path) -> Built<Vec<u8>> {
+        let read = self.read(at, path, false)?;
+        let mode = read.metadata.permissions().mode() & 0o777;
+        if mode & CHANGEABLE != 0 {
+            let path = self.resolve(path);
+            let path = path.display();
+            let wrong = format!("{path} can be changed by others (mode {mode:04o})");
+            self.problem(at, wrong, format!("chmod 644 {path}"));
+        }
+        Ok(read.contents)
+    }
+
     fn read(&mut self, at: &KeyPath, path: &Path, is_secret: bool) -> Built<Read> {
         let path = self.resolve(path);
-        let shown = path.display();
+        let shown = if is_secret {
+            secret::shown(&path)
+        } else {
+            path.display().to_string()
+        };
         let read = source::read(&path);
         self.seen.file(at, &path, &read);
         let (wrong, write) = match read {

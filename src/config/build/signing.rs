@@ -4,7 +4,7 @@ use super::{Builder, Built, Noted, all};
 use crate::config::file;
 use crate::config::problem::KeyPath;
 use crate::secret::Secret;
-use crate::sign::{Algorithm, KeyFault, SigningKey, VerifyingKey};
+use crate::sign::{self, Algorithm, KeyFault, SigningKey, VerifyingKey};
 
 /// What is signed with, and what is published beside it.
 type Signing = (Option<SigningKey>, Vec<VerifyingKey>);
@@ -14,7 +14,7 @@ type Signing = (Option<SigningKey>, Vec<VerifyingKey>);
 #[derive(Default)]
 pub(super) struct Known {
     ids: Vec<String>,
-    public: Vec<(KeyPath, VerifyingKey)>,
+    keys: Vec<(KeyPath, VerifyingKey)>,
 }
 
 impl Builder<'_> {
@@ -40,7 +40,7 @@ impl Builder<'_> {
         let key_id = self.key_id(at, typed.key_id.clone(), known);
         let also_published = self.also_published(at, &typed, known);
         let key = match typed.algorithm {
-            Algorithm::HmacSha256 => self.shared(at, &typed, key_id),
+            Algorithm::HmacSha256 => self.shared(at, &typed, key_id, known),
             Algorithm::Ed25519 => self.private_key(at, &typed, key_id, known),
         };
         Ok((Some(key?), also_published?))
@@ -62,6 +62,7 @@ impl Builder<'_> {
         at: &KeyPath,
         typed: &file::Signing,
         key_id: Built<String>,
+        known: &mut Known,
     ) -> Built<SigningKey> {
         if typed.private_key_file.is_some() {
             let wrong = "hmac-sha256 has a secret, and no private key";
@@ -75,7 +76,9 @@ impl Builder<'_> {
             .and_then(|path| self.secret(&secret_at, path));
         let key_id = key_id?;
         let key = SigningKey::new(&key_id, &secret?);
-        key.map_err(|fault| self.faulty(at, &key_id, (&secret_at, fault)))
+        let key = key.map_err(|fault| self.faulty(at, &key_id, (&secret_at, fault)))?;
+        self.is_another(&secret_at, key.verifying(), known);
+        Ok(key)
     }
 
     fn private_key(
@@ -126,7 +129,7 @@ impl Builder<'_> {
             let write = "name the public key; openssl pkey -pubout makes it of the private one";
             let pem = self
                 .required(&file_at, typed.public_key_file.as_deref(), write)
-                .and_then(|path| self.contents(&file_at, path));
+                .and_then(|path| self.vouched_for(&file_at, path));
             let key_id = key_id?;
             let key = VerifyingKey::ed25519(&key_id, &pem?);
             let key = key.map_err(|fault| self.faulty(&at, &key_id, (&file_at, fault)))?;
@@ -135,21 +138,28 @@ impl Builder<'_> {
         }))
     }
 
-    /// With one key for two backends, each could send what it got on to the other.
+    /// With one key for two backends, each could send what it got on to the other; with a public key as a
+    /// secret, everybody could. That two secrets differ is seen to with all others.
     fn is_another(&mut self, at: &KeyPath, key: VerifyingKey, known: &mut Known) {
-        let same = known
-            .public
-            .iter()
-            .find(|(_, earlier)| earlier.is_same(&key));
-        if let Some((earlier, _)) = same {
-            let wrong = format!("holds the same key as {earlier}");
-            self.problem(
-                at,
-                wrong,
-                "make another with: openssl genpkey -algorithm ed25519",
-            );
+        let (mut same, mut confused) = (None, None);
+        for (earlier, other) in &known.keys {
+            if key.public().is_some() && other.is_same(&key) {
+                same.get_or_insert(earlier);
+            }
+            if sign::are_confused(other, &key) {
+                confused.get_or_insert(earlier);
+            }
         }
-        known.public.push((at.clone(), key));
+        if let Some(earlier) = same {
+            let wrong = format!("holds the same key as {earlier}");
+            let write = "make another with: openssl genpkey -algorithm ed25519";
+            self.problem(at, wrong, write);
+        }
+        if let Some(earlier) = confused {
+            let wrong = format!("with {earlier}, a public key is a secret, too");
+            self.problem(at, wrong, "make a secret with: openssl rand -hex 32");
+        }
+        known.keys.push((at.clone(), key));
     }
 
     /// Notes where the fault is: in the name, or in the file at the place beside it.

@@ -87,7 +87,7 @@ pub struct Published {
     /// Its name, which no other key has.
     #[schemars(required, regex(pattern = "^[A-Za-z0-9._-]{1,64}$"))]
     pub key_id: Option<String>,
-    /// PEM: the public key.
+    /// PEM: the public key. Only its owner may change the file.
     #[schemars(required, extend("x-type" = "file"))]
     pub public_key_file: Option<PathBuf>,
 }

@@ -2,7 +2,7 @@
 
 use super::{Folder, MINIMAL, with};
 use crate::secret::Secret;
-use crate::sign::{Algorithm, SigningKey};
+use crate::sign::{Algorithm, Confused, SigningKey};
 use crate::tls::pkey::PKey;
 
 const SHARED: &str = r#"signing = { key_id = "orders-1", secret_file = "orders.key" }"#;
@@ -91,7 +91,7 @@ fn s6_a_key_that_is_published_is_no_secret() {
     let public = std::fs::read(folder.path("one.public.pem")).unwrap();
     folder.secret("orders.key", &public);
     let said = folder.problems(MINIMAL);
-    let wrong = "it is a key in PEM or a JWK set, and no secret that only two know";
+    let wrong = "it is a key in PEM, DER or a JWK, and no secret that only two know";
     assert!(
         said.starts_with(&format!("{AT}.secret_file: {wrong}")),
         "{said}"
@@ -119,6 +119,57 @@ fn files_that_hold_other_keys_are_refused() {
     let said = folder.problems(&beside("orders-2", "two.pem"));
     let wrong = format!("{AT}.also_published[0].public_key_file: it is no public key for Ed25519");
     assert!(said.starts_with(&wrong), "{said}");
+}
+
+/// S6: the same where nothing but the key itself tells, as its bytes in hexadecimal.
+#[test]
+fn s6_a_public_key_of_the_same_configuration_is_no_secret() {
+    let folder = folder();
+    let public = std::fs::read(folder.path("one.public.pem")).unwrap();
+    let public = crate::sign::VerifyingKey::ed25519("one", &public).unwrap();
+    let hex = Confused::Hex.of(&public).unwrap();
+    folder.secret("orders.key", &hex);
+    assert_eq!(folder.problems(MINIMAL), "");
+    let backend = "\n[[backend]]\nname = \"other\"\naddresses = [\"127.0.0.1:9\"]\nsigning = { key_id = \"other-1\", algorithm = \"ed25519\", private_key_file = \"one.pem\" }\n";
+    let said = folder.problems(&(MINIMAL.to_owned() + backend));
+    let wrong = "with backend[0].signing.secret_file, a public key is a secret, too";
+    assert!(said.contains(wrong), "{said}");
+}
+
+/// K17: what stands where a path belongs, when it is the secret itself.
+#[test]
+fn k17_a_secret_in_the_place_of_its_path_is_not_shown() {
+    let folder = folder();
+    let key = std::fs::read_to_string(folder.path("one.pem")).unwrap();
+    let body = key.lines().nth(1).unwrap().to_owned();
+    let secret = "9f2c4e6a8b0d1f3355779bbddff0022446";
+    for typed in [
+        signing(&format!(
+            ", algorithm = \"ed25519\", private_key_file = {key:?}"
+        )),
+        signing(&format!(", secret_file = {key:?}")),
+        signing(&format!(", secret_file = {secret:?}")),
+    ] {
+        let said = folder.problems(&typed);
+        assert!(said.contains("looks like a secret"), "{said}");
+        assert!(!said.contains(&body) && !said.contains(secret), "{said}");
+    }
+}
+
+/// Whoever could change it would sign for everybody.
+#[test]
+fn a_published_key_that_others_may_change_is_refused() {
+    let folder = folder();
+    let typed = beside("orders-2", "two.public.pem");
+    assert_eq!(folder.problems(&typed), "");
+    for mode in [0o666, 0o664] {
+        folder.mode("two.public.pem", mode);
+        let said = folder.problems(&typed);
+        let wrong = format!(
+            "{AT}.also_published[0].public_key_file: two.public.pem can be changed by others (mode {mode:04o}); chmod 644 two.public.pem"
+        );
+        assert_eq!(said, wrong);
+    }
 }
 
 /// S5: with one key for two backends, each could send what it got on to the other.

@@ -11,16 +11,18 @@ use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
-use crate::secret::{self, Secret, TOO_OPEN, TooShort};
+use crate::config::read_up_to;
+use crate::secret::{self, CHANGEABLE, Secret, TOO_OPEN, TooShort, shown};
 use crate::sign::jwks::{self, NotAKeySet};
-use crate::sign::{Algorithm, KeyFault, SigningKey, Verifier, VerifyingKey};
+use crate::sign::{self, Algorithm, KeyFault, SigningKey, Verifier, VerifyingKey};
 use crate::verify::Guard;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Bits of a file's mode by which others than its owner could change it.
-const CHANGEABLE: u32 = 0o022;
+/// No key and no set is larger. They are read every second, and whoever writes a set is not always trusted
+/// with more than its keys.
+const LARGEST: u64 = 1 << 20;
 
 /// Where the keys are.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +48,11 @@ pub enum NotUsable {
     /// Two keys have one key id.
     #[error("two keys have the key id {0:?}; every key has a key id of its own")]
     Twice(String),
+    /// With the one, everybody can sign as the other.
+    #[error(
+        "a public key is a secret, too: those with the key ids {0:?} and {1:?}; make a secret with: openssl rand -hex 32"
+    )]
+    Confused(String, String),
     /// A file or folder cannot be read.
     #[error("{0} cannot be read: {1}")]
     Unreadable(String, String),
@@ -82,8 +89,7 @@ impl Keys {
             keys.push(signing_key(key_id, file, Algorithm::HmacSha256)?.into());
         }
         for (key_id, file) in &self.public_keys {
-            let key = VerifyingKey::ed25519(key_id, &public(file)?);
-            keys.push(key.map_err(|fault| not_usable(key_id, file, fault))?);
+            keys.push(verifying_key(key_id, file)?);
         }
         for file in &self.key_sets {
             let set = jwks::read(&public(file)?);
@@ -94,6 +100,12 @@ impl Keys {
             [one, other] if one.id() == other.id() => Some(one.id().to_owned()),
             _ => None,
         });
+        let mut pairs = { keys.iter().enumerate() }
+            .flat_map(|(at, one)| keys.iter().take(at).map(move |other| (other, one)));
+        if let Some((one, other)) = pairs.find(|(one, other)| sign::are_confused(one, other)) {
+            let [one, other] = [one, other].map(|key| key.id().to_owned());
+            return Err(NotUsable::Confused(one, other));
+        }
         match doubled {
             Some(key_id) => Err(NotUsable::Twice(key_id)),
             None if keys.is_empty() => Err(NotUsable::None),
@@ -128,6 +140,16 @@ pub fn signing_key(
     key.map_err(|fault| not_usable(key_id, file, fault))
 }
 
+/// What checks by Ed25519, from a file with a public key.
+///
+/// # Errors
+///
+/// [`NotUsable`] when it is none, or others may change it.
+pub fn verifying_key(key_id: &str, file: &Path) -> Result<VerifyingKey, NotUsable> {
+    let key = VerifyingKey::ed25519(key_id, &public(file)?);
+    key.map_err(|fault| not_usable(key_id, file, fault))
+}
+
 /// What anybody may read, and only its owner changes.
 fn public(file: &Path) -> Result<Vec<u8>, NotUsable> {
     let (mode, contents) = read(file)?;
@@ -151,15 +173,9 @@ fn files_in(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 }
 
 fn read(file: &Path) -> Result<(u32, Vec<u8>), NotUsable> {
-    let read = || {
-        let mode = fs::metadata(file)?.permissions().mode() & 0o777;
-        Ok((mode, fs::read(file)?))
-    };
-    read().map_err(|error| unreadable(file, &error))
-}
-
-fn shown(file: &Path) -> String {
-    file.display().to_string()
+    let read = read_up_to(file, LARGEST).map_err(|error| unreadable(file, &error))?;
+    let mode = read.metadata.permissions().mode() & 0o777;
+    Ok((mode, read.contents))
 }
 
 fn not_usable(key_id: &str, file: &Path, fault: KeyFault) -> NotUsable {
@@ -167,7 +183,7 @@ fn not_usable(key_id: &str, file: &Path, fault: KeyFault) -> NotUsable {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> NotUsable {
-    NotUsable::Unreadable(path.display().to_string(), error.to_string())
+    NotUsable::Unreadable(shown(path), error.to_string())
 }
 
 /// Has the guard believe what the files say.

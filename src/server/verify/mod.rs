@@ -22,7 +22,7 @@ use pingora::services::listening::Service;
 use prometheus::{IntCounterVec, Opts};
 use tokio::sync::watch;
 
-pub use keys::{Keys, NotUsable, signing_key};
+pub use keys::{Keys, NotUsable, signing_key, verifying_key};
 
 use super::balancers::Balancers;
 use super::handover::Taken;

@@ -1,13 +1,14 @@
 //! The keys by which signatures are made and checked, each good for one algorithm.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use ed25519_dalek::Signer as _;
-use ed25519_dalek::ed25519::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::ed25519::pkcs8::{
-    DecodePrivateKey as _, DecodePublicKey as _, EncodePublicKey as _,
+use ed25519::pkcs8::spki::der::pem::LineEnding;
+use ed25519::pkcs8::{
+    DecodePrivateKey as _, DecodePublicKey as _, EncodePublicKey as _, KeypairBytes,
 };
+use ed25519_dalek::Signer as _;
 use hmac::{Hmac, Mac};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,7 +53,7 @@ pub enum KeyFault {
     #[error("a signing key id is 1 to 64 characters of A-Z a-z 0-9 . _ -")]
     Id,
     /// With a public key as the secret, everybody could sign.
-    #[error("it is a key in PEM or a JWK set, and no secret that only two know")]
+    #[error("it is a key in PEM, DER or a JWK, and no secret that only two know")]
     NoSecret,
     /// Not what `openssl genpkey` makes.
     #[error("it is no private key for Ed25519 in PEM")]
@@ -65,6 +66,11 @@ pub enum KeyFault {
     Weak,
 }
 
+/// What a public key for Ed25519 begins with in DER (RFC 8410); its 32 bytes follow.
+pub(super) const SPKI: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
+
 /// What a gateway signs with for a backend, and its public name.
 #[derive(Clone)]
 pub struct SigningKey {
@@ -75,8 +81,9 @@ pub struct SigningKey {
 #[derive(Clone)]
 enum Signs {
     Hmac(Hmac<Sha256>),
-    /// It wipes itself when it goes.
-    Ed25519(ed25519_dalek::SigningKey),
+    /// In one place of the heap, which is wiped when the last that signs with it goes. What reads it wipes
+    /// what it holds; where the compiler moved it on the stack before it came here, nobody wipes.
+    Ed25519(Arc<ed25519_dalek::SigningKey>),
 }
 
 /// What a backend checks signatures with: a secret that it shares, or a public key.
@@ -101,7 +108,7 @@ impl SigningKey {
     pub fn new(id: &str, secret: &SecretBytes) -> Result<Self, KeyFault> {
         let id = fitting(id)?;
         let bytes = secret.expose();
-        if bytes.trim_ascii_start().starts_with(b"-----BEGIN ") || jwks::read(bytes).is_ok() {
+        if is_published(bytes) {
             return Err(KeyFault::NoSecret);
         }
         Ok(Self::shared(id, bytes))
@@ -113,12 +120,12 @@ impl SigningKey {
     ///
     /// [`KeyFault::Id`] or [`KeyFault::Private`].
     pub fn ed25519(id: &str, pem: &SecretBytes) -> Result<Self, KeyFault> {
+        let id = fitting(id)?;
         let text = std::str::from_utf8(pem.expose()).map_err(|_| KeyFault::Private)?;
-        let key = ed25519_dalek::SigningKey::from_pkcs8_pem(text);
-        Ok(Self {
-            id: fitting(id)?,
-            signs: Signs::Ed25519(key.map_err(|_| KeyFault::Private)?),
-        })
+        let read = KeypairBytes::from_pkcs8_pem(text).map_err(|_| KeyFault::Private)?;
+        let key = ed25519_dalek::SigningKey::try_from(&read);
+        let signs = Signs::Ed25519(key.map(Arc::new).map_err(|_| KeyFault::Private)?);
+        Ok(Self { id, signs })
     }
 
     /// The secret `bytes`, whatever they are.
@@ -131,7 +138,7 @@ impl SigningKey {
     pub(super) fn of_seed(id: &str, seed: &[u8; 32]) -> Result<Self, KeyFault> {
         Ok(Self {
             id: fitting(id)?,
-            signs: Signs::Ed25519(ed25519_dalek::SigningKey::from_bytes(seed)),
+            signs: Signs::Ed25519(Arc::new(ed25519_dalek::SigningKey::from_bytes(seed))),
         })
     }
 
@@ -161,12 +168,6 @@ impl SigningKey {
             id: self.id.clone(),
             checks,
         }
-    }
-
-    /// Whether `next` has the same name and is another key.
-    #[must_use]
-    pub fn is_renewed_by(&self, next: &Self) -> bool {
-        self.id == next.id && !self.verifying().is_same(&next.verifying())
     }
 
     /// The signature of `base`, in base64.
@@ -242,6 +243,12 @@ impl VerifyingKey {
         }
     }
 
+    /// Whether `next` has the same name and is another key.
+    #[must_use]
+    pub fn is_renewed_by(&self, next: &Self) -> bool {
+        self.id == next.id && !self.is_same(next)
+    }
+
     /// Whether `other` is the same key, whatever its name.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
@@ -270,6 +277,19 @@ impl From<SigningKey> for VerifyingKey {
     fn from(key: SigningKey) -> Self {
         key.verifying()
     }
+}
+
+/// Whether `secret` looks like what is handed on in the open: PEM with anything around it, a public key for
+/// Ed25519 in DER, also in base64 or hexadecimal, a JWK or a set. The bytes of a key alone look like any.
+fn is_published(secret: &[u8]) -> bool {
+    let is_der = [
+        &SPKI[..],
+        BASE64_STANDARD.encode(SPKI).as_bytes(),
+        hex::encode(SPKI).as_bytes(),
+    ]
+    .iter()
+    .any(|beginning| secret.starts_with(beginning));
+    is_der || memchr::memmem::find(secret, b"-----BEGIN ").is_some() || jwks::is_like(secret)
 }
 
 fn fitting(id: &str) -> Result<String, KeyFault> {

@@ -3,7 +3,8 @@
 use http::HeaderMap;
 use http::header::HeaderValue;
 
-use super::super::{Confused, Invalid, Message, Names, Verifier, confused, tried};
+use super::super::tests::with_larger_s;
+use super::super::{Confused, Invalid, Message, Names, Verifier, are_confused, confused, tried};
 use super::*;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
@@ -16,12 +17,6 @@ const ORDERS: Message<'static> = Message {
     query: Some("limit=10"),
     content_digest: None,
 };
-/// ℓ, the order of the group (RFC 8032 section 5.1), as S is written.
-const ORDER: [u8; 32] = [
-    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
-];
-
 fn private(byte: u8) -> SigningKey {
     SigningKey::of_seed("orders", &[byte; 32]).unwrap()
 }
@@ -80,13 +75,10 @@ fn s2_every_change_of_one_character_of_a_header_is_noticed_by_ed25519() {
 #[test]
 fn s6_a_public_key_is_not_taken_for_a_secret() {
     let key = private(1);
-    let pem = key.verifying().to_pem().unwrap();
-    for (how, bytes) in [
-        (Confused::Pem, pem.as_bytes()),
-        (Confused::Bytes, key.verifying().public().unwrap()),
-    ] {
-        let attack = signed(&confused(&key, how).unwrap());
-        let naive = SigningKey::shared("orders".to_owned(), bytes);
+    for how in Confused::ALL {
+        let bytes = how.of(&key.verifying()).unwrap();
+        let attack = signed(&confused(&key.verifying(), how).unwrap());
+        let naive = SigningKey::shared("orders".to_owned(), &bytes);
         assert_eq!(verdict(naive, &attack), Ok(()), "{how:?}");
         assert_eq!(
             verdict(key.verifying(), &attack),
@@ -109,7 +101,8 @@ fn s6_a_public_key_is_not_taken_for_a_secret() {
             "{how:?}"
         );
     }
-    assert!(confused(&SigningKey::shared("a".to_owned(), &[7; 32]), Confused::Pem).is_none());
+    let secret = SigningKey::shared("a".to_owned(), &[7; 32]).verifying();
+    assert!(confused(&secret, Confused::Pem).is_none());
 }
 
 /// The other way round: a secret is good for no signature by Ed25519.
@@ -135,14 +128,51 @@ fn s6_the_algorithm_is_the_keys_and_not_the_requests() {
 #[test]
 fn s6_what_is_published_is_refused_as_a_secret() {
     let public = private(1).verifying();
-    let pem = public.to_pem().unwrap();
-    let set = jwks::write([&public]);
-    for text in [&pem, &format!("\n{pem}"), &set, &format!(" {set}\n")] {
-        let fault = SigningKey::new("orders", &Secret::new(text.clone().into_bytes()));
-        assert_eq!(fault.map(drop), Err(KeyFault::NoSecret), "{text}");
+    let of = |how: Confused| how.of(&public).unwrap();
+    let text = |how| String::from_utf8(of(how)).unwrap();
+    let (pem, set, x) = (text(Confused::Pem), text(Confused::Set), text(Confused::X));
+    let fault = |secret: &[u8]| {
+        let secret = Secret::new(secret.to_vec());
+        SigningKey::new("orders", &secret).map(drop)
+    };
+    for text in [
+        pem.clone(),
+        format!("\n{pem}"),
+        format!("\u{feff}{pem}"),
+        format!("# of orders\n{pem}"),
+        text(Confused::PemBody),
+        text(Confused::DerHex),
+        format!(" {set}\n"),
+        format!("\u{feff}{set}"),
+        set.replace("\"orders\"", "7"),
+        format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}"#),
+        r#"{"keys":[]}"#.to_owned(),
+    ] {
+        let refused = fault(text.as_bytes());
+        assert_eq!(refused, Err(KeyFault::NoSecret), "{text}");
     }
-    let secret = Secret::new(b"{\"keys\" is how this secret begins".to_vec());
-    assert!(SigningKey::new("orders", &secret).is_ok());
+    assert_eq!(fault(&of(Confused::Der)), Err(KeyFault::NoSecret));
+    for secret in [
+        "{\"keys\" is how this secret begins",
+        r#"{"key":"a"}"#,
+        "[1]",
+        &x,
+    ] {
+        assert_eq!(fault(secret.as_bytes()), Ok(()), "{secret}");
+    }
+}
+
+/// A key in a form that looks like any secret is noticed where the key itself is known.
+#[test]
+fn s6_a_secret_that_is_a_known_public_key_is_noticed_in_every_form() {
+    let public = private(1).verifying();
+    for how in Confused::ALL {
+        let shared = SigningKey::shared("other".to_owned(), &how.of(&public).unwrap());
+        let shared = shared.verifying();
+        assert!(are_confused(&shared, &public) && are_confused(&public, &shared));
+        assert!(!are_confused(&shared, &private(2).verifying()), "{how:?}");
+        assert!(!are_confused(&shared, &shared) && !are_confused(&public, &public));
+    }
 }
 
 /// (R, S) and (R, S + ℓ) are the same to a check that does not look how large S is: the second would
@@ -152,15 +182,7 @@ fn s3_nobody_makes_a_second_signature_of_one() {
     let (key, base) = (private(1), "what is signed");
     let good = BASE64_STANDARD.decode(key.sign(base)).unwrap();
     assert!(key.verifying().fits(base, &good));
-    let (r, s) = good.split_at(32);
-    let mut carry = 0;
-    let larger = s.iter().zip(ORDER).map(|(ours, order)| {
-        carry += u16::from(*ours) + u16::from(order);
-        let byte = u8::try_from(carry & 0xff).unwrap();
-        carry >>= 8;
-        byte
-    });
-    let other = [r, &larger.collect::<Vec<_>>()].concat();
+    let other = with_larger_s(&good);
     assert_ne!(other, good);
     assert!(!key.verifying().fits(base, &other));
     for cut in [&good[..63], &good[..32], &[]] {

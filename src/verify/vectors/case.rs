@@ -17,6 +17,20 @@ pub(super) const NOW: Timestamp = Timestamp::from_unix(1_795_418_999);
 pub(super) const KEY: &str = "orders-2026-11";
 pub(super) const NEXT: &str = "orders-2026-12";
 
+/// Reasons of docs/VERIFY.md.
+pub(super) const HEADER: &str = "signature_header";
+pub(super) const FORM: &str = "signature_malformed";
+pub(super) const UNKNOWN: &str = "signature_key_unknown";
+pub(super) const MISMATCH: &str = "signature_mismatch";
+pub(super) const TIME: &str = "signature_not_current";
+pub(super) const DISGUISED: &str = "header_disguised";
+
+pub(super) const INPUT: &str = "Signature-Input";
+pub(super) const SIGNATURE: &str = "Signature";
+
+/// A name, the reason, and what somebody does to what the gateway signed.
+pub(super) type Change = (&'static str, &'static str, fn(&mut Case));
+
 const KEY_ID: &str = "0197f3c2a1b27c3d8e4f5a6b7c8d9e0f";
 const CLIENT: &str = "acme-payments";
 /// Of the example in docs/SIGNATURE.md; each case counts on from it.
@@ -90,8 +104,14 @@ pub(super) const ORDERS: Asked = Asked {
 };
 
 impl Asked {
-    /// The request as the gateway sends it, signed by the gateway's own signer.
+    /// The request as the gateway sends it, signed by the gateway's own signer with the secret.
     pub(super) fn signed(&self, name: &str, number: usize) -> Case {
+        let key = SigningKey::new(self.key, &secret(self.key)).unwrap();
+        self.signed_with(key, name, number)
+    }
+
+    /// The same with another key than its own.
+    pub(super) fn signed_with(&self, key: SigningKey, name: &str, number: usize) -> Case {
         let (path, query) = match self.target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (self.target, None),
@@ -103,7 +123,6 @@ impl Asked {
             query,
             content_digest: self.body.map(|(_, digest)| digest),
         };
-        let key = SigningKey::new(self.key, &secret(self.key)).unwrap();
         let nonce = uuid::Uuid::from_u128(NONCE + number as u128);
         let at = Timestamp::from_unix(NOW.as_unix() + self.signed_at);
         let made = signed_as(&message, key, (KEY_ID, CLIENT, self.scopes), nonce, at);
@@ -117,8 +136,8 @@ impl Asked {
             ("X-Client-Id", value("x-client-id")),
             ("X-Key-Scopes", value("x-key-scopes")),
             ("Content-Digest", digest),
-            ("Signature-Input", value("signature-input")),
-            ("Signature", value("signature")),
+            (INPUT, value("signature-input")),
+            (SIGNATURE, value("signature")),
         ];
         let there = headers.into_iter();
         let there = there.filter_map(|(name, value)| Some((name.to_owned(), value?)));
@@ -175,9 +194,9 @@ impl Case {
         self.headers.retain(|(found, _)| found != name);
     }
 
-    /// Signs what its `Signature-Input` names, whatever that is, under the label that it has there.
-    pub(super) fn sign_again(&mut self, key: &str) {
-        let input = self.value("Signature-Input");
+    /// The signature base of what its `Signature-Input` names, whatever that is, and the label there.
+    pub(super) fn base(&self) -> (String, String) {
+        let input = self.value(INPUT);
         let (label, parameters) = input.split_once('=').unwrap();
         let listed = parameters.split_once('(').unwrap().1;
         let listed = listed.split_once(')').unwrap().0;
@@ -187,10 +206,44 @@ impl Case {
             base += &[component, ": ", &self.component(name), "\n"].concat();
         }
         base += &["\"@signature-params\": ", parameters].concat();
+        (base, label.to_owned())
+    }
+
+    /// Signs what its `Signature-Input` names.
+    pub(super) fn sign_again(&mut self, key: &str) {
+        let (base, label) = self.base();
         let mut mac = crate::key::keyed(secret(key).expose());
         mac.update(base.as_bytes());
         let mac = BASE64_STANDARD.encode(mac.finalize().into_bytes());
-        self.set("Signature", &format!("{label}=:{mac}:"));
+        self.set(SIGNATURE, &format!("{label}=:{mac}:"));
+    }
+
+    /// Changes input and signature alike.
+    pub(super) fn both(&mut self, change: fn(&str) -> String) {
+        for name in [INPUT, SIGNATURE] {
+            let value = change(&self.value(name));
+            self.set(name, &value);
+        }
+    }
+
+    /// What its signature stands for.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let text = self.value(SIGNATURE);
+        BASE64_STANDARD.decode(&text[4..text.len() - 1]).unwrap()
+    }
+
+    pub(super) fn put(&mut self, text: &str) {
+        self.set(SIGNATURE, &format!("gw=:{text}:"));
+    }
+
+    pub(super) fn put_bytes(&mut self, bytes: &[u8]) {
+        self.put(&BASE64_STANDARD.encode(bytes));
+    }
+
+    pub(super) fn change_bytes(&mut self, change: impl Fn(&mut Vec<u8>)) {
+        let mut bytes = self.bytes();
+        change(&mut bytes);
+        self.put_bytes(&bytes);
     }
 
     fn component(&self, name: &str) -> String {

@@ -1,20 +1,12 @@
 //! What is not to be believed (ATTACKS S and H): what the gateway signed and somebody changed, and what
 //! is signed with the right secret in another form than the gateway's.
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
+use super::case::{
+    Asked, Case, Change, DISGUISED, FORM, HEADER, INPUT, MISMATCH, NEXT, NOW, ORDERS,
+    SIGNATURE as MAC, TIME, UNKNOWN,
+};
 
-use super::case::{Asked, Case, NEXT, NOW, ORDERS};
-
-const HEADER: &str = "signature_header";
-const FORM: &str = "signature_malformed";
-const UNKNOWN: &str = "signature_key_unknown";
-const MISMATCH: &str = "signature_mismatch";
-const TIME: &str = "signature_not_current";
-const DISGUISED: &str = "header_disguised";
 const REQUEST: &str = "request_malformed";
-
-const INPUT: &str = "Signature-Input";
-const MAC: &str = "Signature";
 
 /// A request with everything that can be covered.
 const WHOLE: Asked = Asked {
@@ -36,8 +28,6 @@ const COVERED: [&str; 6] = [
     INPUT,
     MAC,
 ];
-
-type Change = (&'static str, &'static str, fn(&mut Case));
 
 /// S2: a covered part is another than was signed.
 #[rustfmt::skip]
@@ -186,19 +176,19 @@ const AGAIN: &[Change] = &[
 /// S6: two signatures, and a signature in another spelling.
 #[rustfmt::skip]
 const SPELLED: &[Change] = &[
-    ("a second signature after ours", FORM, |it| both(it, |one| format!("{one}, {}", one.replacen("gw=", "gw2=", 1)))),
-    ("a second signature before ours", FORM, |it| both(it, |one| format!("{}, {one}", one.replacen("gw=", "gw2=", 1)))),
-    ("our label twice in one header", FORM, |it| both(it, |one| format!("{one}, {one}"))),
+    ("a second signature after ours", FORM, |it| it.both(|one| format!("{one}, {}", one.replacen("gw=", "gw2=", 1)))),
+    ("a second signature before ours", FORM, |it| it.both(|one| format!("{}, {one}", one.replacen("gw=", "gw2=", 1)))),
+    ("our label twice in one header", FORM, |it| it.both(|one| format!("{one}, {one}"))),
     ("a second input alone", FORM, |it| { let input = it.value(INPUT); it.set(INPUT, &format!("{input}, {input}")); }),
     ("another label for the input alone", FORM, |it| it.edit(INPUT, "gw=", "gw2=")),
     ("another label for the signature alone", FORM, |it| it.edit(MAC, "gw=", "gw2=")),
     ("signed with another secret", MISMATCH, |it| it.sign_again("nobody's")),
     ("signed with the other secret", MISMATCH, |it| it.sign_again(NEXT)),
     ("an unknown keyid without a signature", UNKNOWN, |it| { it.edit(INPUT, "orders-2026-11", "orders-2026-10"); it.set(MAC, "gw=::"); }),
-    ("the signature cut to half", MISMATCH, |it| mac(it, |mac| mac.truncate(16))),
-    ("the signature cut by a byte", MISMATCH, |it| mac(it, |mac| mac.truncate(31))),
+    ("the signature cut to half", MISMATCH, |it| it.change_bytes(|mac| mac.truncate(16))),
+    ("the signature cut by a byte", MISMATCH, |it| it.change_bytes(|mac| mac.truncate(31))),
     ("an empty byte sequence", MISMATCH, |it| it.set(MAC, "gw=::")),
-    ("the signature with a byte more", MISMATCH, |it| mac(it, |mac| mac.push(0))),
+    ("the signature with a byte more", MISMATCH, |it| it.change_bytes(|mac| mac.push(0))),
     ("the signature without colons", FORM, |it| { let old = it.value(MAC); it.set(MAC, &old.replace(':', "")); }),
     ("the signature without its last colon", FORM, |it| { let old = it.value(MAC); it.set(MAC, old.strip_suffix(':').unwrap()); }),
     ("the signature as a text", FORM, |it| { let old = it.value(MAC); it.set(MAC, &old.replace(':', "\"")); }),
@@ -208,7 +198,7 @@ const SPELLED: &[Change] = &[
     ("the signature with other unused bits", FORM, unused_bits),
     ("the signature with a space in it", FORM, |it| { let old = it.value(MAC); it.set(MAC, &format!("{} {}", &old[..20], &old[20..])); }),
     ("the signature with a parameter", FORM, |it| { let old = it.value(MAC); it.set(MAC, &format!("{old};a=1")); }),
-    ("the signature in hexadecimal", MISMATCH, |it| mac_text(it, |mac| hex::encode(mac))),
+    ("the signature in hexadecimal", MISMATCH, |it| it.put(&hex::encode(it.bytes()))),
     ("an input with a comma after it", FORM, |it| { let old = it.value(INPUT); it.set(INPUT, &format!("{old},")); }),
 ];
 
@@ -318,29 +308,8 @@ fn window(case: &mut Case, created: i64, expires: i64) {
     case.edit(INPUT, "1795419059", &at(expires));
 }
 
-fn both(case: &mut Case, change: fn(&str) -> String) {
-    for name in [INPUT, MAC] {
-        let value = change(&case.value(name));
-        case.set(name, &value);
-    }
-}
-
-fn mac(case: &mut Case, change: impl Fn(&mut Vec<u8>)) {
-    mac_text(case, |mac| {
-        let mut mac = mac.to_vec();
-        change(&mut mac);
-        BASE64_STANDARD.encode(mac)
-    });
-}
-
-fn mac_text(case: &mut Case, text: impl Fn(&[u8]) -> String) {
-    let old = case.value(MAC);
-    let mac = BASE64_STANDARD.decode(&old[4..old.len() - 1]).unwrap();
-    case.set(MAC, &format!("gw=:{}:", text(&mac)));
-}
-
 fn other_mac(case: &mut Case, at: usize) {
-    mac(case, |mac| mac[at] ^= 1);
+    case.change_bytes(|mac| mac[at] ^= 1);
 }
 
 /// The last character before the padding has two bits that stand for nothing.

@@ -8,7 +8,7 @@ use std::fs;
 use http::Method;
 use keyferry::clock;
 use keyferry::sign::header::Names;
-use keyferry::sign::{Invalid, SigningKey, Verifier, VerifyingKey, jwks};
+use keyferry::sign::{Invalid, Verifier, VerifyingKey, jwks};
 use openssl::pkey::PKey;
 use serde_json::Value as Json;
 use toml::{Table, Value};
@@ -39,11 +39,6 @@ impl Pair {
 
     fn verifying(&self, id: &str) -> VerifyingKey {
         VerifyingKey::ed25519(id, self.public.as_bytes()).unwrap()
-    }
-
-    fn signing(&self, id: &str) -> SigningKey {
-        let pem = keyferry::secret::Secret::new(self.private.clone().into_bytes());
-        SigningKey::ed25519(id, &pem).unwrap()
     }
 }
 
@@ -279,8 +274,15 @@ fn s9_a_key_is_published_before_it_is_used_and_after() {
         believed = jwks::read(set.to_string().as_bytes()).unwrap();
     }
     assert!(!gateway.log().contains("under the same key_id"));
-    // The same name for another key is told, as with secrets.
+    // The same name for another key is told, as with secrets; also when it was only published before.
+    let told = || gateway.log().matches("under the same key_id").count();
     fs::write(gateway.path("next.pem"), &Pair::new().private).unwrap();
     gateway.cli(&["reload"]).expect_success();
-    assert!(gateway.log().contains("under the same key_id"));
+    assert_eq!(told(), 1);
+    sign_with(gateway, "next", &["echo"]);
+    fs::write(gateway.path("echo.public.pem"), &Pair::new().public).unwrap();
+    gateway.cli(&["reload"]).expect_success();
+    assert_eq!(told(), 2);
+    sign_with(gateway, "echo", &[]);
+    assert_eq!(told(), 3);
 }
