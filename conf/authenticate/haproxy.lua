@@ -64,7 +64,9 @@ core.register_action("keyferry_authenticate", { "http-req" }, function(txn)
   end
   -- Before the identity is set: what came under its names goes, too.
   local remove = answer.headers["x-envoy-auth-headers-to-remove"]
-  for name in string.gmatch(remove and remove[0] or "", "[^,%s]+") do
+  -- The gateway names X-Original-URI at least: whoever names nothing is somebody else.
+  if not remove then return end
+  for name in string.gmatch(remove[0], "[^,%s]+") do
     txn.http:req_del_header(name)
   end
   for _, name in ipairs(IDENTITY) do

@@ -54,6 +54,13 @@ impl Form {
         }
     }
 
+    /// Whether the proxy tells of method or target in a header of this `name`, which is for us alone.
+    #[must_use]
+    pub fn is_told_in(self, name: &str) -> bool {
+        self.headers()
+            .is_some_and(|(method, target, _)| name == method || name == target)
+    }
+
     /// The request that `question` asks about, and its target; the question's own target is `target`.
     ///
     /// # Errors
@@ -62,12 +69,8 @@ impl Form {
     pub fn read(self, question: &Parts, target: &[u8]) -> Result<(Parts, Vec<u8>), Unclear> {
         let (mut request, ()) = http::Request::new(()).into_parts();
         request.headers.clone_from(&question.headers);
-        let is_ours = |name: &str| {
-            self.headers()
-                .is_some_and(|(a, b, _)| name == a || name == b)
-        };
         let tells_else = |name: &HeaderName| {
-            TOLD.iter().any(|told| folds_to(name.as_str(), told)) && !is_ours(name.as_str())
+            TOLD.iter().any(|told| folds_to(name.as_str(), told)) && !self.is_told_in(name.as_str())
         };
         if question.headers.keys().any(tells_else) {
             return Err(TWO_WAYS);

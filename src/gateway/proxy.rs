@@ -261,6 +261,9 @@ impl Gateway {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<bool, Refusal> {
+        // Already now, so that whatever is refused is refused as a question.
+        exchange.question =
+            question::asked_by(session.req_header(), &exchange.live.self_service.path);
         if let Err(refusal) = strict::request(session.req_header(), self.parts.head) {
             if let Ok(head) = self.head(session) {
                 exchange.note_head(&head);

@@ -8,9 +8,10 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use http::Method;
 use http::header::HeaderName;
 use http::request::Parts;
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::exchange::{Exchange, Leave};
 use super::self_service::Answer;
@@ -54,6 +55,13 @@ const TWO_DIGESTS: Unclear = Unclear("the request has Content-Digest more than o
 pub(super) fn asked(resource: &str) -> Option<&str> {
     let target = resource.strip_prefix(RESOURCE)?;
     (target.is_empty() || target.starts_with('/')).then_some(target)
+}
+
+/// The method of a request that is a question by its path as it came, below `base`.
+pub(super) fn asked_by(request: &RequestHeader, base: &str) -> Option<Method> {
+    let path = request.raw_path().split(|b| *b == b'?').next()?;
+    let resource = std::str::from_utf8(path).ok()?.strip_prefix(base)?;
+    asked(resource).map(|_| request.method.clone())
 }
 
 /// What a front sends that is there to ask.
@@ -142,7 +150,16 @@ fn told_of(
     }
     let format = &gateway.parts.format;
     let mut made = None;
-    let rules = exchange.rules(format, &mut made);
+    let mut rules = exchange.rules(format, &mut made);
+    // The proxy tells the backend of the trace.
+    rules.trace.keeps_others = true;
+    let tells = |name: &HeaderName| {
+        let form = exchange.asks();
+        form.is_some_and(|form| form.is_told_in(name.as_str()))
+    };
+    // Whom the existing gateway names stays, as with any request of its.
+    let observing = exchange.live.observing.as_ref();
+    let kept = observing.and_then(|observing| observing.identity_header.as_ref());
     let unwanted = head.headers.keys().filter(|name| {
         let mut values = head.headers.get_all(*name).iter();
         // What the answer has takes the place of what came.
@@ -150,7 +167,11 @@ fn told_of(
             && !header::OF_THE_WAY.contains(&name.as_str())
             && values.any(|value| match leave {
                 Leave::Permitted(_) => upstream::is_unwanted(name, value, &rules),
-                Leave::Observed(_) => upstream::is_for_us(name, value, format),
+                Leave::Observed(_) => {
+                    upstream::is_for_us(name, value, format)
+                        || tells(name)
+                        || (upstream::names_somebody(name, &rules) && Some(*name) != kept)
+                }
             })
     });
     let unwanted: Vec<_> = unwanted.map(HeaderName::as_str).collect();

@@ -79,7 +79,8 @@ pub const RESERVED: [&str; 24] = [
 
 /// Headers by which a backend would take the request for another than the one that was decided on
 /// and signed, or for one from elsewhere. The gateway sets what backends need of these itself.
-pub const MISLEADING: [&str; 11] = [
+pub const MISLEADING: [&str; 12] = [
+    "x-original-method",
     "x-original-url",
     "x-original-uri",
     "x-rewrite-url",

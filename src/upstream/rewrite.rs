@@ -187,14 +187,18 @@ fn strip(request: &mut RequestHeader, rules: &Rules<'_>) {
 /// Whether a header could be taken for an identity, or make another request of this one, or carries a
 /// key.
 pub fn is_unwanted(name: &HeaderName, value: &HeaderValue, rules: &Rules<'_>) -> bool {
-    let is_told = |told: &HeaderName| header::folds_to(name.as_str(), told.as_str());
-    header::is_reserved(name.as_str(), rules.names)
-        || rules.told_names.iter().any(is_told)
+    names_somebody(name, rules)
         || header::is_misleading(name.as_str())
         || header::is_disguised_framing(name.as_str())
         || (!rules.trace.keeps_others && trace::is_another(name))
         || (!rules.keep_ambiguous && header::is_ambiguous(name.as_str()))
         || carries_key(name, value, rules.format)
+}
+
+/// Whether a header could be taken for an identity.
+pub fn names_somebody(name: &HeaderName, rules: &Rules<'_>) -> bool {
+    let is_told = |told: &HeaderName| header::folds_to(name.as_str(), told.as_str());
+    header::is_reserved(name.as_str(), rules.names) || rules.told_names.iter().any(is_told)
 }
 
 /// Whether a header is for us alone: it carries one of our keys, or shows a front.

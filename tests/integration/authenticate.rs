@@ -1,6 +1,8 @@
 //! The gateway as an authenticator: what a front may ask, and what it is answered. The front is curl with the
 //! front's certificate.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use crate::support::asker::{ASK, Asked, Fronts};
@@ -271,6 +273,7 @@ fn h7_what_must_go_no_further_is_named() {
         .with("X-Consumer-Name: admin")
         .with("X_Any: thing")
         .with("X-Forwarded-For: 192.0.2.1")
+        .with("X-B3-TraceId: of-the-proxy")
         .with("Accept: */*");
     let names = removed(&asked);
     for name in [
@@ -279,6 +282,7 @@ fn h7_what_must_go_no_further_is_named() {
         "remote-user",
         "x-consumer-name",
         "x_any",
+        "x-original-method",
     ] {
         assert!(names.iter().any(|it| it == name), "{name}: {names:?}");
     }
@@ -289,6 +293,7 @@ fn h7_what_must_go_no_further_is_named() {
         "accept",
         "host",
         "x-forwarded-for",
+        "x-b3-traceid",
     ] {
         assert!(!names.iter().any(|it| it == name), "{name}: {names:?}");
     }
@@ -299,17 +304,32 @@ fn h7_what_must_go_no_further_is_named() {
     assert!(nobody.iter().any(|it| it == "x-client-id"), "{nobody:?}");
 }
 
-/// Where the gateway only observes, it says yes to everything, vouches for nobody, and records.
+/// Where the gateway only observes, it says yes to everything, vouches for nobody, and records. Nobody's word
+/// on an identity counts but the proxy's own.
 #[test]
 fn a_gateway_that_observes_says_yes_and_vouches_for_nobody() {
     let (world, backend) = (World::new(), Backend::start());
     let fronts = Fronts::new(&world);
     let gateway = fronts.gateway(&world, "rfc9440", "original").echo(&backend);
-    let gateway = gateway.set("observe.from", vec!["127.0.0.1"]).start();
-    let asked = Asked::get(ORDERS).with("X-Request-Id: watched");
+    let gateway = gateway.set("observe.from", vec!["127.0.0.1"]);
+    let gateway = gateway
+        .set("observe.identity_header", "X-Client-Id")
+        .start();
+    let asked = Asked::get(ORDERS)
+        .with("X-Request-Id: watched")
+        .with("X-Client-Id: of-the-proxy")
+        .with("X-Key-Id: admin")
+        .with("X-Consumer-Name: admin")
+        .with("X-B3-TraceId: 1")
+        .with("X-Forwarded-Host: of-the-proxy");
     let ask = asked.question(&gateway).certificate(&fronts.ask);
     let answer = ask.send().expect_status(200);
     assert!(answer.all("signature").is_empty() && answer.all("x-key-id").is_empty());
+    let removed = answer.header("x-envoy-auth-headers-to-remove").split(',');
+    let removed: BTreeSet<_> = removed.collect();
+    let question = ["x-original-method", "x-original-uri"];
+    let expected = [question, ["x-consumer-name", "x-key-id"]].concat();
+    assert_eq!(removed, expected.into_iter().collect());
     let line = gateway.access_line("watched");
     assert_eq!(line["observe"], "passed");
     assert_eq!(line["would_refuse"], "credential_missing");

@@ -2,11 +2,10 @@
 //! P6, P7, S2, S3, S5, S10).
 
 use super::authenticate::{ORDERS, Scene, is_signed};
-use crate::support::asker::{ASK, Asked};
+use crate::support::asker::{ASK, Asked, Fronts};
 use crate::support::backend::{Backend, Recorded};
-use crate::support::front::signature;
-use crate::support::gateway::{Gateway, secret};
-use crate::support::pki::now;
+use crate::support::gateway::secret;
+use crate::support::pki::{leaf, root};
 use crate::support::signature::verify;
 use crate::support::world::{HOST, World};
 
@@ -222,42 +221,67 @@ fn p7_what_tells_of_the_request_in_two_ways_is_refused() {
     told.expect_refusal(400, "question_unclear");
 }
 
-/// What a front signs is the question's own line, which then is what it asks about: whoever saw a question
-/// and sends it again gets a signature for the same request, for a minute, and none for another.
+/// Who has the names of both fronts is the one that stands first in the configuration, and nothing else.
 #[test]
-fn s3_a_question_that_was_seen_is_good_for_the_same_request_alone() {
-    const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef";
-    let (world, backend) = (World::new(), Backend::start());
-    let front = toml::toml! {
-        name = "ask"
-        from = ["127.0.0.1"]
-        format = "rfc9440"
-        asks = "request-line"
-        secret_files = ["ask.secret"]
-        signed = true
-    };
-    let gateway = Gateway::builder(&world)
-        .echo(&backend)
-        .file("ask.secret", SECRET);
-    let gateway = gateway.push("front", front).start();
-    let asked = Asked::get(ORDERS).certificate(&world.client("alice"));
-    let value = asked.headers[0].trim_start_matches("Client-Cert: ");
-    let sign = |at: i64| {
-        let target = format!("{ASK}{ORDERS}");
-        signature(SECRET, &[&at.to_string(), "GET", HOST, &target, value])
-    };
-    let ask = |target: &str, shown: &str| {
-        let ask = gateway
-            .curl(&format!("{ASK}{target}"))
-            .header(&format!("Host: {HOST}"));
-        ask.header(&asked.headers[0]).header(shown).send()
-    };
-    let seen = sign(now());
-    for _ in 0..2 {
-        let answer = ask(ORDERS, &seen).expect_status(200);
-        assert!(is_signed(&asked.passed_on(&answer)));
+fn p1_a_certificate_with_the_names_of_both_fronts_is_one_of_them() {
+    let scene = Scene::new();
+    let names = ["ask.internal", "edge.internal"];
+    let both = leaf("both")
+        .names(&names)
+        .signed_by(&scene.fronts.authority);
+    let both = scene.world.files(both);
+    let asked = Asked::get(ORDERS).certificate(&scene.alice);
+    let question = asked.question(&scene.gateway).certificate(&both);
+    let answer = question.send().expect_status(200);
+    assert!(is_signed(&asked.passed_on(&answer)));
+    for path in ["/v1/a", "/.well-known/keyferry/whoami"] {
+        let brought = scene.gateway.curl(path).certificate(&both);
+        let refused = brought.header(&asked.headers[0]).send();
+        refused.expect_refusal(400, "question_unclear");
     }
-    ask("/v1/other", &seen).expect_refusal(403, "front_required");
-    ask(ORDERS, &sign(now() - 90)).expect_refusal(403, "front_required");
-    assert_eq!(backend.requests().len(), 0);
+    assert_eq!(scene.backend.requests().len(), 0);
+}
+
+/// Where the question comes to another host than the one that it asks about.
+#[test]
+fn p2_what_is_told_of_a_certificate_the_host_says_that_is_asked_about() {
+    const TERSE: &str = "terse.example.com";
+    let (world, backend) = (World::new(), Backend::start());
+    let fronts = Fronts::new(&world);
+    let mut terse = toml::Table::new();
+    terse.insert("names".to_owned(), vec![TERSE].into());
+    terse.insert("client_certificates".to_owned(), "terse".into());
+    let gateway = fronts.gateway(&world, "rfc9440", "forwarded");
+    let gateway = gateway.set("listener.server_name", vec![terse]);
+    let gateway = gateway.echo(&backend).start();
+    let stranger = world.files(root("Stranger").self_signed());
+    let asked = Asked::get(ORDERS).certificate(&stranger);
+    for (at, about, is_told) in [
+        (HOST, HOST, true),
+        (HOST, TERSE, false),
+        (TERSE, HOST, true),
+        (TERSE, TERSE, false),
+    ] {
+        let ask = gateway.curl(ASK).certificate(&fronts.ask);
+        let ask = ask
+            .header(&asked.headers[0])
+            .header(&format!("Host: {at}"))
+            .header("X-Forwarded-Method: GET")
+            .header("X-Forwarded-Uri: /v1/orders")
+            .header(&format!("X-Forwarded-Host: {about}"));
+        let refused = ask.send().expect_refusal(401, "certificate_untrusted");
+        let problems = refused.json()["problems"].is_array();
+        assert_eq!(problems, is_told, "{at}, {about}: {}", refused.text());
+    }
+}
+
+/// Also what is refused before anybody looks at what it asks about, for proxies that drop bodies.
+#[test]
+fn a_question_that_cannot_be_read_is_refused_as_a_question() {
+    let scene = Scene::new();
+    let asked = Asked::get(ORDERS)
+        .with("Expect: something")
+        .with("X-Request-Id: expects");
+    scene.is_refused(&asked, 417, "expectation_unknown");
+    assert_eq!(scene.gateway.access_line("expects")["question"], true);
 }

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use keyferry::sign::header::RESERVED_PREFIXES;
+
 use crate::support::asker::Fronts;
 use crate::support::asking::{Asking, Setup, files};
 use crate::support::backend::{Backend, Recorded};
@@ -17,7 +19,7 @@ use crate::support::world::{Identity, World};
 pub(super) struct Scene {
     kind: &'static str,
     pub(super) world: World,
-    fronts: Fronts,
+    pub(super) fronts: Fronts,
     pub(super) backend: Backend,
     pub(super) gateway: Gateway,
     pub(super) alice: Identity,
@@ -59,10 +61,16 @@ impl Scene {
 
     /// The proxy, but for lines that hold one of these.
     pub(super) fn proxy(&self, without: &[&str]) -> Asking {
-        self.proxy_before(self.backend.address(), without)
+        self.proxy_before(self.backend.address(), without, &[])
     }
 
-    pub(super) fn proxy_before(&self, backend: SocketAddr, without: &[&str]) -> Asking {
+    /// The same before `backend`, with this in place of that.
+    pub(super) fn proxy_before(
+        &self,
+        backend: SocketAddr,
+        without: &[&str],
+        instead: &[(&str, &str)],
+    ) -> Asking {
         let mut all = vec![
             ("clients-ca.pem".to_owned(), self.world.clients.pem()),
             ("keyferry-ca.pem".to_owned(), self.world.servers.pem()),
@@ -81,6 +89,7 @@ impl Scene {
             places: &[(8080, backend), (8443, gateway)],
             files: all,
             without,
+            instead,
         })
     }
 
@@ -163,6 +172,7 @@ fn what_is_forged_is_gone(scene: &Scene, proxy: &Asking) {
             "X-Forwarded-Client-Cert: Hash=admin",
             "X-Real-IP: admin",
             "X-HTTP-Method-Override: DELETE",
+            "X-Forwarded-Host: admin",
         ]
         .iter()
         .fold(ask, |ask, line| ask.header(line))
@@ -195,6 +205,41 @@ fn what_is_forged_is_gone(scene: &Scene, proxy: &Asking) {
                 scene.kind
             );
         }
+    }
+}
+
+/// What no list of whole names has, of an identity and of keys.
+pub(super) fn unlisted(key: &str) -> Vec<String> {
+    let beginnings = RESERVED_PREFIXES.iter();
+    let identities = beginnings.map(|beginning| format!("{beginning}verify: admin"));
+    let keys = ["Cookie: a=b; s=", "X-Token: ", "Referer: /?key="];
+    identities
+        .chain(keys.map(|name| format!("{name}{key}")))
+        .collect()
+}
+
+/// H1, H7: none of these arrives. nginx cannot take them away, and refuses.
+pub(super) fn goes_no_further(scene: &Scene, proxy: &Asking, lines: &[String]) {
+    for line in lines {
+        scene.backend.forget();
+        let ask = proxy.curl(&scene.world, "/open").header(line);
+        let status = ask.send().status;
+        let arrived = scene.backend.requests();
+        let heads: String = arrived
+            .iter()
+            .map(|it| String::from_utf8_lossy(&it.head))
+            .collect();
+        assert!(
+            !heads.contains("admin") && !heads.contains("kf_live_"),
+            "{}, {line}: {heads}",
+            scene.kind
+        );
+        let expected = if scene.kind == "nginx" {
+            (400, 0)
+        } else {
+            (200, 1)
+        };
+        assert_eq!((status, arrived.len()), expected, "{}, {line}", scene.kind);
     }
 }
 
@@ -306,6 +351,9 @@ fn try_out(kind: &'static str) {
     a_refusal_is_passed_on(&scene, &proxy, &key);
     questions_share_a_connection(&scene);
     what_is_forged_is_gone(&scene, &proxy);
+    let mut lines = unlisted(&key);
+    lines.push("X-Forwarded-User: admin".to_owned());
+    goes_no_further(&scene, &proxy, &lines);
     notices_reach_the_client(&scene, &proxy);
     scene.gateway.kill();
     scene.backend.forget();

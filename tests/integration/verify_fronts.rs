@@ -1,7 +1,7 @@
 //! The endpoint of `keyferry verify --answer`, behind real proxies that ask it, with the configurations
 //! of `conf/verify`, before a backend that believes everything.
 
-use crate::support::asking::Asking;
+use crate::support::asking::{Asking, Setup};
 use crate::support::backend::{Backend, Recorded};
 use crate::support::gateway::{Gateway, secret};
 use crate::support::verify::{Verify, bytes, send};
@@ -204,4 +204,31 @@ fn a_question_in_the_form_of_traefik_is_answered_once() {
         (said.status, said.reason().as_str()),
         (401, "signature_replayed")
     );
+}
+
+/// What was verified is what the backend gets, in one form.
+#[test]
+fn h9_haproxy_passes_on_the_target_that_was_verified() {
+    let scene = Scene::start("haproxy", "original");
+    let absolute = || {
+        let request = scene.tapped(|it| {
+            it.target = format!("http://{}{}", it.header("host"), it.target);
+        });
+        bytes(&request, "")
+    };
+    let careless = Asking::run(&Setup {
+        kind: "haproxy",
+        conf: "verify",
+        places: &[
+            (8080, scene.backend.address()),
+            (8081, scene.verify.address()),
+        ],
+        files: Vec::new(),
+        without: &["set-uri"],
+        instead: &[],
+    });
+    assert_eq!(send(careless.address, &absolute()).status, 200);
+    assert!(scene.backend.last().target.starts_with("http://"));
+    assert_eq!(scene.status(&absolute()), 200);
+    assert_eq!(scene.backend.last().target, "/tapped/a?b=c");
 }

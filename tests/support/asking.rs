@@ -30,6 +30,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) files: Vec<(String, Vec<u8>)>,
     /// What lines hold that are left out.
     pub(crate) without: &'a [&'a str],
+    /// What stands there, and what in its place.
+    pub(crate) instead: &'a [(&'a str, &'a str)],
 }
 
 /// A running proxy; it ends when dropped.
@@ -50,6 +52,7 @@ impl Asking {
             places: &[(8080, backend), (8081, verifier)],
             files: Vec::new(),
             without: &[],
+            instead: &[],
         })
     }
 
@@ -105,6 +108,11 @@ impl Setup<'_> {
                 let value = |port: u16| format!("port_value: {port} ");
                 text = text.replace(&value(*port), &value(address.port()));
             }
+            for (shipped, other) in self.instead {
+                text = text.replace(shipped, other);
+            }
+            // The socket is of whoever runs the tests.
+            let text = text.replace(" user haproxy", "");
             text.replace("/run/haproxy", &folder.to_string_lossy())
         };
         let mut command = Command::new(match self.kind {

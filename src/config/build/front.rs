@@ -84,10 +84,9 @@ impl Builder<'_> {
             .map(|name| self.address_header(&at.key("client_address_header"), &name))
             .transpose();
         let (may_claim, signed) = (typed.may_claim, typed.signed);
-        let asks = typed.asks.map(|asks| {
-            let at = at.key("asks");
-            self.front_asks(&at, asks, (may_claim, signed), &format)
-        });
+        let asks = typed
+            .asks
+            .map(|asks| self.front_asks(&at.key("asks"), asks, (may_claim, signed), &format));
         let asks = asks.transpose();
         Ok(Front {
             name: name?,
@@ -108,22 +107,20 @@ impl Builder<'_> {
         (may_claim, signed): (bool, bool),
         format: &Built<Format>,
     ) -> Built<Form> {
-        let form = match asks {
-            FrontAsks::Original => Form::Original,
-            FrontAsks::Forwarded => Form::Forwarded,
-            FrontAsks::RequestLine => Form::RequestLine,
-        };
         let wrong = if may_claim {
             "a front that asks brings nobody who could claim a key; another front does"
-        } else if signed && form != Form::RequestLine {
-            "what the front signs is not what it tells of the request in headers"
+        } else if signed {
+            "what the front signs is not all that the answer is signed for"
         } else if matches!(format, Ok(Format::ProxyV2)) {
             "a PROXY header tells of a connection, and a front that asks has one for all its clients"
         } else {
-            return Ok(form);
+            return Ok(match asks {
+                FrontAsks::Original => Form::Original,
+                FrontAsks::Forwarded => Form::Forwarded,
+                FrontAsks::RequestLine => Form::RequestLine,
+            });
         };
-        let write =
-            r#"write asks = "request-line" for a front that signs; else take one of the two away"#;
+        let write = "take one of the two away";
         Err(self.problem(at, wrong, write))
     }
 

@@ -46,7 +46,8 @@ pub struct Front {
     pub client_address_header: Option<String>,
     /// It asks about each request that it got, at `authenticate` below `self_service.path`, and passes
     /// the request on by itself: docs/AUTHENTICATE.md. How it tells of the request. Then nothing that it
-    /// sends is passed on. Without it, it sends requests, and its questions are refused.
+    /// sends is passed on. Without it, it sends requests, and its questions are refused. Goes
+    /// neither with `may_claim` nor with `signed`.
     pub asks: Option<FrontAsks>,
 }
 

@@ -7,7 +7,7 @@ const NAMED: &str = r#"certificate = { ca_file = "fronts-ca.pem", names = ["edge
 const SECRET: &str = r#"secret_files = ["front.secret"]"#;
 
 /// What shows nothing, or too much, with what more stands in the table, and what is said of it.
-const WRONG: [(&str, &str, &str); 13] = [
+const WRONG: [(&str, &str, &str); 14] = [
     ("", "", ": nothing shows that a request is this front's"),
     (
         SECRET,
@@ -63,9 +63,29 @@ const WRONG: [(&str, &str, &str); 13] = [
     (
         SECRET,
         "asks = \"forwarded\"\nsigned = true",
-        ".asks: what the front signs is not what it tells of the request in headers",
+        ".asks: what the front signs is not all that the answer is signed for",
+    ),
+    // S10: who saw such a question could ask about another body.
+    (
+        SECRET,
+        "asks = \"request-line\"\nsigned = true",
+        ".asks: what the front signs is not all that the answer is signed for",
     ),
 ];
+
+/// Also where its balancer is known: it would be one connection for all.
+#[test]
+fn p5_a_front_that_asks_forwards_no_certificate_in_a_proxy_header() {
+    let folder = Folder::new();
+    folder.secret("front.secret", b"0123456789abcdef0123456789front!\n");
+    let told = |more: &str| {
+        let front = "[[front]]\nname = \"edge\"\nfrom = [\"10.0.0.5\"]\nformat = \"proxy-v2\"\n";
+        folder.problems(&format!("{MINIMAL}\n{front}{SECRET}\n{more}"))
+    };
+    let wrong = "a PROXY header tells of a connection";
+    assert!(!told("").contains(wrong));
+    assert!(told("asks = \"original\"").contains(wrong));
+}
 
 #[test]
 fn p1_a_front_must_show_something_that_no_client_has() {
@@ -87,7 +107,7 @@ fn p1_a_front_must_show_something_that_no_client_has() {
         (SECRET, "signed = true\nheader = \"SSL-Client-Cert\""),
         (SECRET, "client_address_header = \"X-Real-IP\""),
         (NAMED, "asks = \"forwarded\""),
-        (SECRET, "asks = \"request-line\"\nsigned = true"),
+        (SECRET, "asks = \"request-line\""),
     ] {
         assert_eq!(told(shows, more), "");
     }
