@@ -148,6 +148,8 @@ pub fn remove(
     }
     let removed = CertificateRecord {
         mapping: Mapping::Removed { at: now },
+        // Programs that do not know it must read this all the same.
+        whole: None,
         ..record
     };
     Some(Change::new(
@@ -263,6 +265,20 @@ mod tests {
         give(&handed("alice"), known, to, Actor::Gateway, NOW)
             .unwrap()
             .unwrap()
+    }
+
+    /// Older programs know no `whole`: what they cannot read binds none of them.
+    #[test]
+    fn every_program_can_read_that_a_certificate_was_removed() {
+        let change = given(None, &client("acme", Vec::new()));
+        let [(_, record)] = &certificates(&change)[..] else {
+            panic!("{change:?}");
+        };
+        let json = |record: &CertificateRecord| serde_json::to_string(record).unwrap();
+        assert!(json(record).contains("\"whole\""));
+        let change = remove((Epoch(3), record.clone()), Actor::Gateway, NOW).unwrap();
+        let removed = certificates(&change).remove(0).1;
+        assert!(!json(&removed).contains("\"whole\""));
     }
 
     #[test]
