@@ -70,7 +70,7 @@ static TOLD: LazyLock<Masquerade> = LazyLock::new(|| {
     ];
     let header = |value: &&str| {
         let value = value.parse().expect("a value");
-        masquerade::Header::new(HeaderName::from_static("x-told"), "X-Told", value)
+        masquerade::Header::new("X-Told", value)
     };
     Masquerade::new(values.iter().map(header).collect())
 });
@@ -281,8 +281,7 @@ pub fn admit(data: &[u8]) {
         keep_ambiguous: false,
         peer: None,
         trace: trace.onward(&mut made),
-        told_names: &[],
-        told: None,
+        told: Vec::new(),
     };
     let id = "0197f3c2-a1b2-7c3d-8e4f-5a6b7c8d9e10";
     if rewrite(&mut sent, &head, &permit, Some(&SIGNER), &rules, id, now).is_err() {

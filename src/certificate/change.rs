@@ -148,6 +148,8 @@ pub fn remove(
     }
     let removed = CertificateRecord {
         mapping: Mapping::Removed { at: now },
+        // Programs that do not know it must read this all the same.
+        whole: None,
         ..record
     };
     Some(Change::new(
@@ -265,6 +267,20 @@ mod tests {
             .unwrap()
     }
 
+    /// Older programs know no `whole`: what they cannot read binds none of them.
+    #[test]
+    fn every_program_can_read_that_a_certificate_was_removed() {
+        let change = given(None, &client("acme", Vec::new()));
+        let [(_, record)] = &certificates(&change)[..] else {
+            panic!("{change:?}");
+        };
+        let json = |record: &CertificateRecord| serde_json::to_string(record).unwrap();
+        assert!(json(record).contains("\"whole\""));
+        let change = remove((Epoch(3), record.clone()), Actor::Gateway, NOW).unwrap();
+        let removed = certificates(&change).remove(0).1;
+        assert!(!json(&removed).contains("\"whole\""));
+    }
+
     #[test]
     fn c6_a_certificate_that_is_added_or_approved_gets_no_second_key() {
         let (version, mut issued) = reserved();
@@ -341,7 +357,8 @@ mod tests {
     #[test]
     fn what_was_removed_or_waits_can_be_given_and_keeps_its_facts() {
         let acme = client("acme", vec![reserved()]);
-        let (_, record) = certificates(&given(None, &acme)).remove(0);
+        let (_, mut record) = certificates(&given(None, &acme)).remove(0);
+        record.whole = None;
         let removed = remove((Epoch(3), record.clone()), Actor::Gateway, NOW).unwrap();
         let (_, removed) = certificates(&removed).remove(0);
         assert!(remove((Epoch(4), removed.clone()), Actor::Gateway, NOW).is_none());

@@ -53,7 +53,7 @@ pub use supersede::{NotMapped, restore, supersede};
 pub use trust::{Ca, Trust, TrustError};
 pub use verdict::{CaIndex, Problem, Reason, Rejected, Verdict, Verified};
 pub use verifier::{Examined, SameGeneration, Verifier};
-pub use whole::{Whole, keep_whole, newest_whole};
+pub use whole::{Age, Whole, keep_whole};
 
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,12 @@ pub fn supersede(
         },
         Mapping::Pending | Mapping::Twin { .. } | Mapping::Removed { .. } => return Err(NotMapped),
     };
-    let record = CertificateRecord { mapping, ..record };
+    let record = CertificateRecord {
+        mapping,
+        // Programs that do not know it must read this all the same.
+        whole: None,
+        ..record
+    };
     let writes = vec![Write::replace(version, record)];
     let action = Action::CertificateSuperseded;
     Ok(Some(Change::new(action, actor, now, writes)))
@@ -93,6 +98,12 @@ mod tests {
         let old = CertificateRecord::new(fingerprint, mapping, Source::Operator, NOW);
         let change = supersede((Epoch(1), old.clone()), Actor::Gateway, NOW);
         let superseded = written(&change.unwrap().unwrap());
+        let whole = CertificateRecord {
+            whole: Some(b"old".to_vec().into()),
+            ..old.clone()
+        };
+        let change = supersede((Epoch(1), whole), Actor::Gateway, NOW);
+        assert_eq!(written(&change.unwrap().unwrap()), superseded);
         assert!(matches!(superseded.mapping, Mapping::Superseded { .. }));
         let again = supersede((Epoch(2), superseded.clone()), Actor::Gateway, NOW);
         assert!(again.unwrap().is_none());

@@ -7,7 +7,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::content::Content;
-use super::{CertificateRecord, Fingerprint};
+use super::{CertificateRecord, Fingerprint, Mapping};
 use crate::clock::Timestamp;
 use crate::store::{Change, Record};
 
@@ -61,18 +61,21 @@ impl<'de> Deserialize<'de> for Whole {
     }
 }
 
-/// The certificate that backends are told of when its client comes by key alone: of these, which are
-/// the client's, the one that was issued last of those that are kept.
-#[must_use]
-pub fn newest_whole<'a>(
-    own: impl IntoIterator<Item = &'a CertificateRecord>,
-) -> Option<&'a CertificateRecord> {
-    let age = |record: &&CertificateRecord| {
-        let from = record.whole.as_ref().and_then(Whole::valid_from);
-        from.map(|from| (from, record.fingerprint))
-    };
-    let kept = own.into_iter().filter(|record| age(record).is_some());
-    kept.max_by_key(age)
+/// By which the newest certificate of a client is found, which backends are told of when it comes by key
+/// alone: from when it is valid. Of two that begin at once, every gateway takes the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Age(Timestamp, Fingerprint);
+
+impl Age {
+    /// That of a certificate which identifies a client and is kept as it is; none of others.
+    #[must_use]
+    pub fn of(record: &CertificateRecord) -> Option<Self> {
+        let whole = record.whole.as_ref()?;
+        let counts =
+            matches!(record.mapping, Mapping::Mapped { .. }) && whole.is(&record.fingerprint);
+        let from = whole.valid_from().filter(|_| counts)?;
+        Some(Self(from, record.fingerprint))
+    }
 }
 
 /// The same change, which keeps the certificate `whole` where it writes its record.

@@ -11,8 +11,9 @@ use http::header::HeaderName;
 
 use super::Failure;
 use crate::config::{Period, Shutdown};
+use crate::masquerade::may_be_called;
 use crate::server::verify::{self, Keys, Place, Settings, Then};
-use crate::sign::{Names, header};
+use crate::sign::Names;
 use crate::upstream::{self, Protocol};
 use crate::verify::{Form, OpenPaths};
 use crate::{server, telemetry};
@@ -109,6 +110,11 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         (None, Some(form)) => Then::Answer(form),
         (None, None) => return Err(Failure::Usage("give --backend or --answer".to_owned())),
     };
+    let names = names(args.header);
+    // Whatever the gateway's own are called here.
+    if !{ args.keep_header.iter() }.all(|name| may_be_called(name, &names)) {
+        return Err(Failure::Usage(format!("--keep-header: {NOT_KEPT}")));
+    }
     let settings = Settings {
         listen: args.listen,
         telemetry: args.telemetry,
@@ -119,7 +125,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
             public_keys: args.public_key,
             key_sets: args.jwks,
         },
-        names: names(args.header),
+        names,
         open: OpenPaths::new(args.open),
         keep: args.keep_header,
         remember: args.remember,
@@ -203,18 +209,12 @@ fn path(text: &str) -> Result<String, String> {
     }
 }
 
+const NOT_KEPT: &str = "expected the name of a header with a certificate or a part of one";
+
 fn kept(text: &str) -> Result<HeaderName, String> {
-    let wrong = || "expected the name of a header with a certificate or a part of one".to_owned();
-    let name: HeaderName = text.parse().map_err(|_| wrong())?;
-    let own = Names::default();
-    let own = [own.key_id, own.client_id, own.key_scopes, own.request_id];
-    let is_own =
-        own.contains(&name) || [header::SIGNATURE, header::SIGNATURE_INPUT].contains(&name);
-    let is_another = header::is_misleading(text) && !header::means_a_certificate(text);
-    if is_own || is_another {
-        return Err(wrong());
-    }
-    Ok(name)
+    let name = text.parse::<HeaderName>().ok();
+    let may = |name: &HeaderName| may_be_called(name, &Names::default());
+    name.filter(may).ok_or_else(|| NOT_KEPT.to_owned())
 }
 
 pub(super) fn renamed(text: &str) -> Result<(Which, HeaderName), String> {

@@ -80,7 +80,7 @@ impl Directory {
         let mut pace = Pace::new();
         let (mut must_load, mut is_replaced, mut is_asked_first) = (true, false, false);
         loop {
-            must_load |= self.outdated.swap(false, Ordering::Relaxed);
+            must_load |= self.outdated.swap(false, Ordering::Acquire);
             let step = if must_load {
                 self.load(is_replaced).await.map(|()| Step::Loaded)
             } else {
@@ -132,7 +132,7 @@ impl Directory {
         let begun = clock::monotonic();
         let (seen, known) = (*self.head.borrow(), self.view.load_full());
         let is_replaced = is_replaced || (self.is_loaded() && self.is_replaced_since(seen).await?);
-        let keeps = self.keeps_whole.load(Ordering::Relaxed);
+        let keeps = self.keeps_whole.load(Ordering::Acquire);
         let mut view = View::like(&known).keeping_whole(keeps);
         let (mut believed, mut refused) = (0usize, Refusals::default());
         let mut each = |loaded: Loaded| match loaded {

@@ -156,7 +156,7 @@ impl Directory {
     ///
     /// When it is of no use; all is as before then.
     pub fn resume(&self, snapshot: &Snapshot, now: Timestamp) -> Result<bool, SnapshotError> {
-        let view = View::default().keeping_whole(self.keeps_whole.load(Ordering::Relaxed));
+        let view = View::default().keeping_whole(self.keeps_whole.load(Ordering::Acquire));
         let Some((head, view)) = snapshot.read(view, now)? else {
             return Ok(false);
         };
@@ -287,13 +287,13 @@ impl Directory {
     /// Has everything loaded again with the next step, within seconds: what was not believed may be
     /// now.
     pub fn load_again(&self) {
-        self.outdated.store(true, Ordering::Relaxed);
+        self.outdated.store(true, Ordering::Release);
     }
 
     /// From the next loading on, keeps certificates as they are, or no longer. What was loaded already
     /// is loaded again for it.
     pub fn keep_whole(&self, keeps: bool) {
-        if self.keeps_whole.swap(keeps, Ordering::Relaxed) != keeps {
+        if self.keeps_whole.swap(keeps, Ordering::AcqRel) != keeps {
             self.load_again();
         }
     }

@@ -127,8 +127,7 @@ impl Exchange {
             keep_ambiguous: self.live.keep_ambiguous_headers,
             peer: self.peer,
             trace: self.trace.onward(made),
-            told_names: self.live.masquerades.names(),
-            told: None,
+            told: Vec::new(),
         }
     }
 

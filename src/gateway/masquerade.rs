@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
-use http::HeaderName;
+use bytes::Bytes;
+use http::HeaderValue;
 use prometheus::IntCounter;
 
 use super::{Exchange, Gateway};
 use crate::certificate::{Whole, keep_whole};
+use crate::clock::Timestamp;
 use crate::credential::Sent;
 use crate::identity::Identity;
-use crate::masquerade::Masquerade;
+use crate::masquerade::{Certificate, Masquerade};
 use crate::policy::Permit;
 use crate::store::Change;
 use crate::telemetry::Metrics;
-use crate::upstream::Told;
 
 /// What is told of certificates, to each backend.
 #[derive(Default)]
 pub struct Masquerades {
     backends: Vec<Option<One>>,
-    names: Vec<HeaderName>,
 }
 
 /// What one backend is told.
@@ -27,6 +27,7 @@ struct One {
     masquerade: Arc<Masquerade>,
     shown: IntCounter,
     recorded: IntCounter,
+    incomplete: IntCounter,
     unknown: IntCounter,
 }
 
@@ -56,9 +57,9 @@ impl Masquerades {
                 masquerade: Arc::clone(masquerade),
                 shown: counter("shown"),
                 recorded: counter("recorded"),
+                incomplete: counter("incomplete"),
                 unknown: counter("unknown"),
             };
-            masquerades.names.extend(masquerade.names().cloned());
             let is_told = !masquerade.is_empty();
             masquerades.backends.push(is_told.then(one));
         }
@@ -68,7 +69,7 @@ impl Masquerades {
     /// Whether no backend is told anything.
     #[must_use]
     pub fn are_none(&self) -> bool {
-        self.names.is_empty()
+        self.backends.iter().all(Option::is_none)
     }
 
     /// Whether the backend at this place is told something.
@@ -76,11 +77,15 @@ impl Masquerades {
     pub fn is_told(&self, backend: usize) -> bool {
         self.backends.get(backend).is_some_and(Option::is_some)
     }
+}
 
-    /// The names of all headers that are told. What clients send under them reaches no backend: one
-    /// service may stand behind several.
-    pub(super) fn names(&self) -> &[HeaderName] {
-        &self.names
+impl One {
+    fn headers(&self, whole: &Whole, now: Timestamp) -> Vec<(Bytes, HeaderValue)> {
+        let read = Certificate::read(whole.as_der());
+        read.map_or_else(
+            |_| Vec::new(),
+            |certificate| self.masquerade.headers(&certificate, now).collect(),
+        )
     }
 }
 
@@ -110,23 +115,34 @@ impl Exchange {
 impl Gateway {
     /// What the backend is told of the caller's certificate. A client that came by one is known by
     /// that, and whoever came by key alone by the newest that it has.
-    pub(super) fn told<'a>(&self, permit: &Permit, exchange: &'a Exchange) -> Option<Told<'a>> {
-        let identity = permit.identity()?;
+    pub(super) fn told(
+        &self,
+        permit: &Permit,
+        exchange: &Exchange,
+        is_sent_again: bool,
+        now: Timestamp,
+    ) -> Vec<(Bytes, HeaderValue)> {
         let backends = &exchange.live.masquerades.backends;
-        let one = backends.get(permit.route().backend)?.as_ref()?;
+        let one = backends.get(permit.route().backend);
+        let (Some(identity), Some(Some(one))) = (permit.identity(), one) else {
+            return Vec::new();
+        };
         let (count, certificate) = match self.source(identity, exchange) {
             Source::Shown(whole) => (&one.shown, Some(whole)),
             Source::Recorded(whole) => (&one.recorded, Some(whole)),
             Source::Unknown => (&one.unknown, None),
         };
-        // Of a request, not of its attempts.
-        if exchange.attempts <= 1 {
+        let told = certificate.as_ref().map(|whole| one.headers(whole, now));
+        let is_incomplete = |told: &Vec<_>| told.len() < one.masquerade.len();
+        let count = match &told {
+            Some(told) if is_incomplete(told) => &one.incomplete,
+            _ => count,
+        };
+        // Of a request, not of how often it is sent.
+        if !is_sent_again {
             count.inc();
         }
-        Some(Told {
-            masquerade: &one.masquerade,
-            certificate: certificate?,
-        })
+        told.unwrap_or_default()
     }
 
     fn source(&self, identity: &Identity, exchange: &Exchange) -> Source {

@@ -91,7 +91,7 @@ impl ProxyHttp for Proxy {
                 "a request without leave is not forwarded",
             );
         };
-        exchange.sent = Some(clock::monotonic());
+        let is_sent_again = exchange.sent.replace(clock::monotonic()).is_some();
         if session.req_header().version < Version::HTTP_11 {
             // Such a client knows no `100 Continue` (RFC 9110 section 10.1.1).
             request.remove_header(&EXPECT);
@@ -107,8 +107,9 @@ impl ProxyHttp for Proxy {
             Error::e_explain(ErrorType::InternalError, "the head was readable before")
         })?;
         let mut made = None;
+        let now = clock::now();
         let rules = upstream::Rules {
-            told: self.told(permit, exchange),
+            told: self.told(permit, exchange, is_sent_again, now),
             ..exchange.rules(&self.parts.format, &mut made)
         };
         upstream::rewrite(
@@ -118,7 +119,7 @@ impl ProxyHttp for Proxy {
             exchange.live.signer(permit.route()),
             &rules,
             &exchange.request_id,
-            clock::now(),
+            now,
         )
         .or_else(|error| Error::e_explain(ErrorType::InternalError, error.to_string()))
     }

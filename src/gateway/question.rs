@@ -170,7 +170,7 @@ fn told_of(
                 Leave::Observed(_) => {
                     upstream::is_for_us(name, value, format)
                         || tells(name)
-                        || (upstream::names_somebody(name, &rules) && Some(*name) != kept)
+                        || (header::is_reserved(name.as_str(), rules.names) && Some(*name) != kept)
                 }
             })
     });

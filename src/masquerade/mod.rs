@@ -5,6 +5,7 @@
 //! (`tests/integration/masquerade`), whatever stands in a certificate: an authority signed it, and it is
 //! hostile all the same. What cannot stand in a header is not sent.
 
+mod called;
 mod certificate;
 mod name;
 mod objects;
@@ -12,11 +13,12 @@ mod value;
 mod words;
 mod xfcc;
 
+pub use called::may_be_called;
 pub use certificate::{Certificate, Unreadable};
 pub use words::NotAValue;
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderValue;
 
 use crate::clock::Timestamp;
 use value::What;
@@ -32,26 +34,18 @@ pub struct Value(What);
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    name: HeaderName,
     spelled: Bytes,
     value: Value,
 }
 
 impl Header {
-    /// The header `name`, as it is spelled in the configuration, and what it says.
+    /// The header that is spelled so in the configuration, and what it says.
     #[must_use]
-    pub fn new(name: HeaderName, spelled: &str, value: Value) -> Self {
+    pub fn new(spelled: &str, value: Value) -> Self {
         Self {
-            name,
             spelled: Bytes::copy_from_slice(spelled.as_bytes()),
             value,
         }
-    }
-
-    /// Its name.
-    #[must_use]
-    pub const fn name(&self) -> &HeaderName {
-        &self.name
     }
 }
 
@@ -68,13 +62,14 @@ impl Masquerade {
         self.0.is_empty()
     }
 
-    /// Their names.
-    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
-        self.0.iter().map(Header::name)
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The headers of whoever has `certificate`, spelled as in the configuration. One that its proxy
-    /// would not have sent, or that no header can hold, is left out.
+    /// would not have sent, that another could be forged with, or that no header can hold, is left out.
     pub fn headers(
         &self,
         certificate: &Certificate<'_>,

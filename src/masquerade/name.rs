@@ -1,5 +1,7 @@
 //! Distinguished names in the forms of old proxies.
 
+use std::borrow::Cow;
+
 use super::objects::{dotted, short_name, short_name_of_boringssl};
 use crate::certificate::der::{NotDer, Reader, tag};
 
@@ -59,7 +61,7 @@ pub(super) fn part(name: &[u8], wanted: &str) -> Option<Vec<u8>> {
         None => dotted(oid).as_deref() == Some(wanted),
     };
     let mut found = attributes.iter().filter(|one| is_wanted(one.oid));
-    found.next().map(|one| one.data().to_vec())
+    found.next().map(|one| one.data().into_owned())
 }
 
 fn attributes(name: &[u8]) -> Result<Vec<Attribute<'_>>, NotDer> {
@@ -97,13 +99,35 @@ impl Attribute<'_> {
     }
 
     /// Its value as OpenSSL keeps it.
-    fn data(&self) -> &[u8] {
-        match self.tag {
-            tag::BIT_STRING => self.value.get(1..).unwrap_or_default(),
-            tag::SEQUENCE => self.whole,
-            _ => self.value,
+    fn data(&self) -> Cow<'_, [u8]> {
+        match (self.tag, self.value) {
+            (tag::BIT_STRING, [unused, bits @ ..]) => masked(bits, *unused).into(),
+            (tag::SEQUENCE, _) => self.whole.into(),
+            (_, value) => value.into(),
         }
     }
+
+    /// Its encoding as OpenSSL writes it again.
+    fn encoding(&self) -> Cow<'_, [u8]> {
+        match (self.tag, self.value) {
+            (tag::BIT_STRING, [unused, bits @ ..]) => {
+                let head = self.whole.len().saturating_sub(self.value.len());
+                let head = self.whole.get(..head).unwrap_or_default();
+                let counted = if bits.is_empty() { 0 } else { *unused };
+                [head, &[counted], &masked(bits, *unused)].concat().into()
+            }
+            _ => self.whole.into(),
+        }
+    }
+}
+
+/// The bits, without the last ones, which are unused.
+fn masked(bits: &[u8], unused: u8) -> Vec<u8> {
+    let mut bits = bits.to_vec();
+    if let Some(last) = bits.last_mut() {
+        *last &= 0xff_u8.checked_shl(u32::from(unused)).unwrap_or_default();
+    }
+    bits
 }
 
 fn rfc2253(attributes: &[Attribute<'_>], dialect: Dialect) -> Option<Vec<u8>> {
@@ -122,7 +146,7 @@ fn rfc2253(attributes: &[Attribute<'_>], dialect: Dialect) -> Option<Vec<u8>> {
             escape(&value, dialect, &mut text);
         } else {
             text.push(b'#');
-            for byte in attribute.whole {
+            for byte in attribute.encoding().iter() {
                 push_hex(*byte, &mut text);
             }
         }
@@ -188,7 +212,7 @@ fn one_line(attributes: &[Attribute<'_>]) -> Option<Vec<u8>> {
         text.push(if is_same { b'+' } else { b'/' });
         before = Some(attribute.rdn);
         attribute.push_type(short_name(attribute.oid), LONGEST, &mut text)?;
-        for byte in attribute.data() {
+        for byte in attribute.data().iter() {
             match byte {
                 b'/' | b'+' => text.extend([b'\\', *byte]),
                 b' '..=b'~' => text.push(*byte),
@@ -207,7 +231,7 @@ fn plain(attributes: &[Attribute<'_>]) -> Option<Vec<u8>> {
     for attribute in attributes {
         text.push(b'/');
         attribute.push_type(short_name(attribute.oid), LONGEST_OF_HAPROXY, &mut text)?;
-        text.extend(attribute.data());
+        text.extend(attribute.data().iter());
     }
     Some(text)
 }

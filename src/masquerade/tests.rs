@@ -7,11 +7,7 @@ const NOW: Timestamp = Timestamp::from_unix(1_795_418_999);
 
 fn told(spec: pki::Spec, value: &str) -> Option<String> {
     let der = spec.self_signed().x509.to_der().unwrap();
-    let header = Header::new(
-        HeaderName::from_static("x-told"),
-        "X-Told",
-        value.parse().unwrap(),
-    );
+    let header = Header::new("X-Told", value.parse().unwrap());
     let masquerade = Masquerade::new(vec![header]);
     let certificate = Certificate::read(&der).unwrap();
     let told: Vec<_> = masquerade.headers(&certificate, NOW).collect();
@@ -52,4 +48,49 @@ fn what_is_no_certificate_is_told_nothing_of() {
     for length in 0..der.len() {
         assert!(Certificate::read(&der[..length]).is_err(), "{length}");
     }
+}
+
+/// As `X509_NAME_oneline` and `X509_NAME_print_ex` of OpenSSL 3 say it.
+#[test]
+fn the_bits_of_a_name_that_are_unused_are_told_as_nought() {
+    let bits = |value: &[u8], told_as| {
+        let name = pki::leaf("a").empty_subject().entry("2.5.4.3", 3, value);
+        told(name, told_as).unwrap()
+    };
+    let (line, rfc2253) = ("$ssl_client_s_dn_legacy", "$ssl_client_s_dn");
+    assert_eq!(bits(b"\x04ab\xff", line), r"/CN=ab\xF0");
+    assert_eq!(bits(b"\x04ab\xff", rfc2253), "CN=#0304046162F0");
+    assert_eq!(bits(b"\x00ab\xff", rfc2253), "CN=#0304006162FF");
+    assert_eq!(bits(b"\x00", rfc2253), "CN=#030100");
+}
+
+#[test]
+fn a_name_that_could_forge_another_part_has_no_header_of_envoys() {
+    let names = |kind: u8, name: &[u8], parts| {
+        let names = pki::tlv(0x30, &pki::tlv(kind, name));
+        told(pki::leaf("a").extension("2.5.29.17", false, &names), parts)
+    };
+    let (uri, dns) = (0x86, 0x82);
+    for (kind, name) in [
+        (uri, "spiffe://a,b"),
+        (uri, "spiffe://a;b"),
+        (uri, "spiffe://a\"b"),
+        (dns, "a,b"),
+        (dns, "a;b"),
+        (dns, "a=b"),
+        (dns, "a b"),
+    ] {
+        assert_eq!(
+            names(kind, name.as_bytes(), "Subject;URI;DNS"),
+            None,
+            "{name}"
+        );
+        // Where it is not told of, it forges nothing.
+        let subject = names(kind, name.as_bytes(), "Subject");
+        assert_eq!(subject.unwrap(), r#"Subject="CN=a""#);
+    }
+    let good = names(uri, b"spiffe://a/b?c=d&e=f#g", "URI").unwrap();
+    assert_eq!(good, "URI=spiffe://a/b?c=d&e=f#g");
+    let good = names(dns, b"*.a_b-1.example", "DNS").unwrap();
+    assert_eq!(good, "DNS=*.a_b-1.example");
 }

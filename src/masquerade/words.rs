@@ -20,6 +20,9 @@ pub enum NotAValue {
         "of the other certificates of the chain nothing is kept; write Cert, and do without Chain"
     )]
     Chain,
+    /// Envoy has its parts in another order.
+    #[error("name each part at most once, in this order: By=…;Hash;Cert;Subject;URI;DNS")]
+    Order,
     /// Nothing that is known.
     #[error(
         "write what the old proxy's configuration says, one of: $ssl_client_… (nginx), \
@@ -167,12 +170,14 @@ mod tests {
             "%[ssl_f_s_dn]",
             "%{SSL_CLIENT_S_DN}e",
             "Hash;",
-            "Hash;Hash",
             "By=a;b;Hash",
             "By=;Hash",
             "hash",
         ] {
             assert_eq!(text.parse::<Value>(), Err(NotAValue::Unknown), "{text}");
+        }
+        for text in ["Hash;Hash", "Subject;Hash", "By=a;By=b", "DNS;URI"] {
+            assert_eq!(text.parse::<Value>(), Err(NotAValue::Order), "{text}");
         }
         let many = "$ssl_client_cert".parse::<Value>();
         assert_eq!(many, Err(NotAValue::ManyLines));

@@ -1,4 +1,4 @@
-//! `X-Forwarded-Client-Cert` as Envoy makes it.
+//! `X-Forwarded-Client-Cert` as Envoy makes it, but for names that would forge another part of it.
 
 use super::Certificate;
 use super::name::{self, Dialect, Form};
@@ -10,8 +10,8 @@ use crate::certificate::Fingerprint;
 const URI: u8 = 0x86;
 const DNS: u8 = 0x82;
 
-/// One of its parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One of its parts, in the order that Envoy has them in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     /// The URI in Envoy's own certificate.
     By(Box<str>),
@@ -27,9 +27,9 @@ pub(super) enum Part {
     Dns,
 }
 
-/// The parts that `text` names, with `;` between, each once. Envoy has them in this order.
+/// The parts that `text` names, with `;` between: each at most once, and in the order of Envoy.
 pub(super) fn read(text: &str) -> Result<Vec<Part>, NotAValue> {
-    let mut parts = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
     for word in text.split(';') {
         let part = match (word, word.strip_prefix("By=")) {
             ("Hash", _) => Part::Hash,
@@ -43,8 +43,12 @@ pub(super) fn read(text: &str) -> Result<Vec<Part>, NotAValue> {
             }
             _ => return Err(NotAValue::Unknown),
         };
-        if parts.contains(&part) {
-            return Err(NotAValue::Unknown);
+        let rank = std::mem::discriminant::<Part>;
+        if parts
+            .iter()
+            .any(|before| *before >= part || rank(before) == rank(&part))
+        {
+            return Err(NotAValue::Order);
         }
         parts.push(part);
     }
@@ -55,6 +59,8 @@ fn is_of_a_uri(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\",=".contains(&byte)
 }
 
+/// Envoy writes names as they are, and who asks for a certificate chooses them: one with `,Hash=` in it
+/// would begin an element of its own. None then.
 pub(super) fn write(parts: &[Part], certificate: &Certificate<'_>) -> Option<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = Vec::new();
     for part in parts {
@@ -68,12 +74,15 @@ pub(super) fn write(parts: &[Part], certificate: &Certificate<'_>) -> Option<Vec
             }
             Part::Uri => {
                 let before = all.len();
-                all.extend(each("URI=", certificate, URI));
+                all.extend(each("URI=", certificate, URI, |b| !b"\",;".contains(&b))?);
                 if all.len() == before {
                     all.push(b"URI=".to_vec());
                 }
             }
-            Part::Dns => all.extend(each("DNS=", certificate, DNS)),
+            Part::Dns => {
+                let plain = |b: u8| b.is_ascii_alphanumeric() || b".*_-".contains(&b);
+                all.extend(each("DNS=", certificate, DNS, plain)?);
+            }
         }
     }
     Some(all.join(&b';'))
@@ -83,11 +92,17 @@ fn quoted(name: &str, value: &[u8]) -> Vec<u8> {
     [name.as_bytes(), b"=\"", value, b"\""].concat()
 }
 
-fn each<'a>(
-    key: &'static str,
-    certificate: &Certificate<'a>,
+/// The names of this kind, a part each; none when one has a byte that is not `safe`.
+fn each(
+    key: &str,
+    certificate: &Certificate<'_>,
     kind: u8,
-) -> impl Iterator<Item = Vec<u8>> + use<'a> {
+    safe: impl Fn(u8) -> bool,
+) -> Option<Vec<Vec<u8>>> {
     let names = certificate.named(kind);
-    names.map(move |name| [key.as_bytes(), name].concat())
+    let part = |name: &[u8]| {
+        let is_safe = name.iter().all(|byte| safe(*byte));
+        is_safe.then(|| [key.as_bytes(), name].concat())
+    };
+    names.map(part).collect()
 }

@@ -21,6 +21,8 @@ pub struct Names {
     pub key_scopes: HeaderName,
     /// The request's id.
     pub request_id: HeaderName,
+    /// Further headers by which some backend knows callers.
+    pub reserved: Vec<HeaderName>,
 }
 
 impl Default for Names {
@@ -30,6 +32,7 @@ impl Default for Names {
             client_id: HeaderName::from_static("x-client-id"),
             key_scopes: HeaderName::from_static("x-key-scopes"),
             request_id: HeaderName::from_static("x-request-id"),
+            reserved: Vec::new(),
         }
     }
 }
@@ -120,17 +123,15 @@ pub const RESERVED_PREFIXES: [&str; 9] = [
 #[must_use]
 pub fn is_reserved(name: &str, names: &Names) -> bool {
     let own = [&names.key_id, &names.client_id, &names.key_scopes];
-    RESERVED.iter().any(|reserved| folds_to(name, reserved))
-        || own.iter().any(|own| folds_to(name, own.as_str()))
-        || RESERVED_PREFIXES.iter().any(|prefix| begins(name, prefix))
+    let mut own = own.into_iter().chain(&names.reserved);
+    is_reserved_everywhere(name) || own.any(|own| folds_to(name, own.as_str()))
 }
 
-/// Whether `name` is reserved since proxies tell of certificates under it, whatever the gateway's own
-/// headers are called.
+/// Whether `name` could be taken for an identity whatever is configured.
 #[must_use]
-pub fn means_a_certificate(name: &str) -> bool {
-    RESERVED_PREFIXES.iter().any(|prefix| begins(name, prefix))
-        || RESERVED.iter().any(|reserved| folds_to(name, reserved))
+pub fn is_reserved_everywhere(name: &str) -> bool {
+    RESERVED.iter().any(|reserved| folds_to(name, reserved))
+        || RESERVED_PREFIXES.iter().any(|prefix| begins(name, prefix))
 }
 
 /// Whether `name` could make a backend take the request for another; compared like the reserved ones.
@@ -215,9 +216,12 @@ mod tests {
     fn renamed_headers_are_reserved_beside_the_usual_ones() {
         let names = Names {
             key_id: HeaderName::from_static("x-acme-key"),
+            reserved: vec![HeaderName::from_static("x-caller-dn")],
             ..Names::default()
         };
-        assert!(is_reserved("X_Acme.Key", &names) && is_reserved("x-key-id", &names));
+        for name in ["X_Acme.Key", "x-key-id", "X-Caller_DN"] {
+            assert!(is_reserved(name, &names), "{name}");
+        }
     }
 
     /// Every whole name, and every beginning with something after it.

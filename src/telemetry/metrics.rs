@@ -189,7 +189,7 @@ impl Metrics {
             http2_closed: make.counters("http2_closed_total", "HTTP/2 connections that the gateway closed, by reason.", &["reason"])?,
             upstream_seconds: make.histograms("upstream_duration_seconds", "From sending a request to a backend to the head of its answer.", &["backend"])?,
             upstream_failures: make.counters("upstream_failures_total", "Attempts that a backend did not answer.", &["backend"])?,
-            masqueraded: make.counters("masqueraded_requests_total", "Requests to backends that still get the headers of an old proxy, by the certificate that these tell of: shown by the client, recorded and so the debt, or unknown and so without the headers.", &["backend", "certificate"])?,
+            masqueraded: make.counters("masqueraded_requests_total", "Requests to backends that still get the headers of an old proxy, by the certificate that these tell of: shown by the client, recorded and so the debt, incomplete and so without one of the headers or more, or unknown and so without them all.", &["backend", "certificate"])?,
             trace_spans: make.counters("trace_spans_total", "Spans that were recorded: sent to the collector, refused by it, lost since it could not be reached, or dropped since too many waited.", &["result"])?,
             keys: make.gauges("keys", "Keys that can be used, by the pepper of their digest.", &["pepper"])?,
             clients: make.gauges("clients", "Clients by stage.", &["stage"])?,
@@ -253,7 +253,7 @@ impl Metrics {
 
     /// Forgets what was counted of the backend `name` as masqueraded, which it is no more.
     pub fn forget_masquerade(&self, name: &str) {
-        for certificate in ["shown", "recorded", "unknown"] {
+        for certificate in ["shown", "recorded", "incomplete", "unknown"] {
             // There is none when it never was.
             let _ = self.masqueraded.remove_label_values(&[name, certificate]);
         }

@@ -6,13 +6,11 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
-use crate::certificate::Whole;
 use crate::clock::{self, Timestamp};
 use crate::credential;
 use crate::front::{FRONT_SECRET, FRONT_SIGNATURE};
 use crate::head::Head;
 use crate::key::Format;
-use crate::masquerade::{Certificate, Masquerade};
 use crate::policy::{Observed, Permit};
 use crate::sign::{Message, Names, SignError, Signer, header};
 use crate::trace::{self, Context, TRACEPARENT, TRACESTATE};
@@ -30,19 +28,8 @@ pub struct Rules<'a> {
     pub peer: Option<IpAddr>,
     /// What the backend is told of the trace.
     pub trace: trace::Onward<'a>,
-    /// The names of headers that backends believe as an old proxy's.
-    pub told_names: &'a [HeaderName],
-    /// What this backend is told as by an old proxy; none when it is told nothing.
-    pub told: Option<Told<'a>>,
-}
-
-/// A certificate, and what a backend is told of it.
-#[derive(Clone, Debug)]
-pub struct Told<'a> {
-    /// The headers.
-    pub masquerade: &'a Masquerade,
-    /// The certificate of whom the permit names.
-    pub certificate: Whole,
+    /// What this backend is told of whom the permit names, as by an old proxy.
+    pub told: Vec<(Bytes, HeaderValue)>,
 }
 
 /// Why a request cannot be sent.
@@ -104,22 +91,8 @@ pub fn rewrite(
         request.insert_header(name, value)?;
     }
     // Only now: never without a signed identity beside.
-    if let (Some(told), Some(_)) = (&rules.told, permit.identity()) {
-        tell_as_before(request, told, now)?;
-    }
-    Ok(())
-}
-
-/// Tells of a certificate as an old proxy did.
-fn tell_as_before(
-    request: &mut RequestHeader,
-    told: &Told<'_>,
-    now: Timestamp,
-) -> Result<(), Box<pingora::Error>> {
-    if let Ok(certificate) = Certificate::read(told.certificate.as_der()) {
-        for (name, value) in told.masquerade.headers(&certificate, now) {
-            request.insert_header(name, value)?;
-        }
+    for (name, value) in { rules.told.iter() }.filter(|_| permit.identity().is_some()) {
+        request.insert_header(name.clone(), value)?;
     }
     Ok(())
 }
@@ -187,18 +160,12 @@ fn strip(request: &mut RequestHeader, rules: &Rules<'_>) {
 /// Whether a header could be taken for an identity, or make another request of this one, or carries a
 /// key.
 pub fn is_unwanted(name: &HeaderName, value: &HeaderValue, rules: &Rules<'_>) -> bool {
-    names_somebody(name, rules)
+    header::is_reserved(name.as_str(), rules.names)
         || header::is_misleading(name.as_str())
         || header::is_disguised_framing(name.as_str())
         || (!rules.trace.keeps_others && trace::is_another(name))
         || (!rules.keep_ambiguous && header::is_ambiguous(name.as_str()))
         || carries_key(name, value, rules.format)
-}
-
-/// Whether a header could be taken for an identity.
-pub fn names_somebody(name: &HeaderName, rules: &Rules<'_>) -> bool {
-    let is_told = |told: &HeaderName| header::folds_to(name.as_str(), told.as_str());
-    header::is_reserved(name.as_str(), rules.names) || rules.told_names.iter().any(is_told)
 }
 
 /// Whether a header is for us alone: it carries one of our keys, or shows a front.

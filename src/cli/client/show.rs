@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::activity::{Activity, Used, Uses, history};
-use crate::certificate::{Fingerprint, newest_whole};
+use crate::certificate::{Age, Fingerprint};
 use crate::cli::open::Operator;
 use crate::cli::progress::Progress;
 use crate::cli::table::{fields, relative};
@@ -63,7 +63,8 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     });
     let backends: Vec<_> = operator.config.masquerading().map(str::to_owned).collect();
     let own = holdings.certificates.iter().map(|(_, record)| record);
-    let told_of = newest_whole(own).map(|record| record.fingerprint);
+    let kept = own.filter_map(|record| Some((Age::of(record)?, record.fingerprint)));
+    let told_of = kept.max().map(|(_, fingerprint)| fingerprint);
     let masquerade = (!backends.is_empty()).then_some(Masquerade {
         backends,
         certificate: told_of,

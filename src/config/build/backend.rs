@@ -8,13 +8,14 @@ use crate::config::file;
 use crate::config::problem::KeyPath;
 use crate::config::settings::{Address, Backend, BackendTls, HealthCheck, Pem, ServerCertificate};
 use crate::policy::Accept;
+use crate::sign::Names;
 
 impl Builder<'_> {
     pub(super) fn backends(
         &mut self,
         typed: Vec<file::Backend>,
         routes: &[file::Route],
-        own: &file::Headers,
+        own: Option<&Names>,
     ) -> Built<Vec<Backend>> {
         let at = KeyPath::top("backend");
         let write = "write a table [[backend]] with name and addresses";

@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 
-use super::{Builder, Built};
+use super::{Builder, Built, all};
 use crate::config::file;
 use crate::config::problem::KeyPath;
 use crate::config::settings::Headers;
@@ -16,13 +16,21 @@ impl Builder<'_> {
         let client_id = name("client_id", &typed.client_id);
         let key_scopes = name("key_scopes", &typed.key_scopes);
         let request_id = name("request_id", &typed.request_id);
+        let own = Names {
+            key_id: key_id?,
+            client_id: client_id?,
+            key_scopes: key_scopes?,
+            request_id: request_id?,
+            reserved: Vec::new(),
+        };
+        let (at, mut reserved) = (KeyPath::top("headers").key("reserved"), Vec::new());
+        all(typed.reserved.iter().enumerate().map(|(index, text)| {
+            let at = at.index(index);
+            let name = self.caller_name(&at, text, &own)?;
+            self.first(&at, name, text, &mut reserved)
+        }))?;
         Ok(Headers {
-            names: Names {
-                key_id: key_id?,
-                client_id: client_id?,
-                key_scopes: key_scopes?,
-                request_id: request_id?,
-            },
+            names: Names { reserved, ..own },
             keep_ambiguous: typed.keep_ambiguous,
         })
     }

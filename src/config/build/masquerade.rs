@@ -7,57 +7,19 @@ use http::HeaderName;
 use super::{Builder, Built, all};
 use crate::config::file;
 use crate::config::problem::KeyPath;
-use crate::masquerade::{Header, Masquerade, Value};
-use crate::sign::header;
-use crate::trace;
+use crate::masquerade::{Header, Masquerade, Value, may_be_called};
+use crate::sign::{Names, header};
 
-/// Headers that say something else than whose certificate it is, whole names and beginnings; besides those
-/// of [`header::is_misleading`].
-const TAKEN: [&str; 27] = [
-    "authorization",
-    "cache-control",
-    "connection",
-    "cookie",
-    "date",
-    "expect",
-    "host",
-    "keep-alive",
-    "origin",
-    "pragma",
-    "range",
-    "referer",
-    "set-cookie",
-    "signature",
-    "signature-input",
-    "te",
-    "traceparent",
-    "tracestate",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "via",
-    "x-api-key",
-    "x-api-key-check",
-    "x-front-secret",
-    "x-front-signature",
-];
-const TAKEN_PREFIXES: [&str; 6] = [
-    "accept",
-    "access-control-",
-    "content-",
-    "if-",
-    "proxy-",
-    "sec-",
-];
+const AS_BEFORE: &str = "use the name that the old proxy's configuration has";
 
 impl Builder<'_> {
-    /// `own` are the gateway's own headers; `signed` is the route that brings identities to the backend.
+    /// `own` are the gateway's own headers, when they can be read; `signed` is the route that brings
+    /// identities to the backend.
     pub(super) fn masquerade(
         &mut self,
         at: &KeyPath,
         typed: &[file::MasqueradeHeader],
-        (own, signed): (&file::Headers, Option<&str>),
+        (own, signed): (Option<&Names>, Option<&str>),
     ) -> Built<Arc<Masquerade>> {
         if !typed.is_empty() && signed.is_none() {
             let wrong = "no route leads identities here, so none of these headers is ever sent";
@@ -80,55 +42,67 @@ impl Builder<'_> {
                     self.problem(&value_at, wrong, fault.to_string())
                 })
             });
-            let (name, spelled) = name?;
-            Ok(Header::new(name, spelled, value?))
+            Ok(Header::new(name?, value?))
         }))?;
         Ok(Arc::new(Masquerade::new(headers)))
     }
 
-    /// A name that no backend takes for another, nor for what HTTP or the gateway says.
+    /// A name under which nothing of what clients send reaches a backend, also when this backend is told
+    /// nothing any more.
     fn told_name<'a>(
         &mut self,
         at: &KeyPath,
         text: &'a str,
-        own: &file::Headers,
+        own: Option<&Names>,
         names: &mut Vec<HeaderName>,
-    ) -> Built<(HeaderName, &'a str)> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
-        let parsed = text.parse::<HeaderName>().ok();
-        let Some(name) = parsed.filter(|_| text.bytes().all(plain)) else {
+    ) -> Built<&'a str> {
+        let Some(own) = own else {
+            return Ok(text); // What is wrong with them is told.
+        };
+        let name = self.caller_name(at, text, own)?;
+        if !header::is_reserved(text, own) {
+            let wrong = format!("{text:?} is not taken away from what clients send");
+            let write = "add it to headers.reserved, and leave it there until no backend reads it";
+            return Err(self.problem(at, wrong, write));
+        }
+        self.first(at, name, text, names)?;
+        Ok(text)
+    }
+
+    /// The name of a header that says who calls, and nothing else.
+    pub(super) fn caller_name(
+        &mut self,
+        at: &KeyPath,
+        text: &str,
+        own: &Names,
+    ) -> Built<HeaderName> {
+        let Ok(name) = text.parse::<HeaderName>() else {
             let write = "use letters, digits, hyphens and underscores";
             return Err(self.problem(at, format!("{text:?} cannot be used"), write));
         };
-        let is = |other: &str| header::folds_to(text, other);
-        let own = [
-            &own.key_id,
-            &own.client_id,
-            &own.key_scopes,
-            &own.request_id,
-        ];
-        if own.into_iter().any(|own| is(own)) {
-            let wrong = format!("{text:?} is a header of the gateway's own, in [headers]");
-            let write = "use the name that the old proxy's configuration has";
-            return Err(self.problem(at, wrong, write));
+        if may_be_called(&name, own) {
+            return Ok(name);
         }
-        let is_of_a_certificate = header::means_a_certificate(text);
-        if TAKEN.iter().any(|taken| is(taken))
-            || TAKEN_PREFIXES
-                .iter()
-                .any(|taken| header::begins(text, taken))
-            || (header::is_misleading(text) && !is_of_a_certificate)
-            || trace::is_another(&name)
+        let wrong = format!("{text:?} says something else than who calls");
+        Err(self.problem(at, wrong, AS_BEFORE))
+    }
+
+    /// Takes in a name that none of `names` folds to.
+    pub(super) fn first(
+        &mut self,
+        at: &KeyPath,
+        name: HeaderName,
+        text: &str,
+        names: &mut Vec<HeaderName>,
+    ) -> Built<()> {
+        if names
+            .iter()
+            .any(|other| header::folds_to(text, other.as_str()))
         {
-            let wrong = format!("{text:?} says something else than whose certificate it is");
-            let write = "use the name that the old proxy's configuration has";
-            return Err(self.problem(at, wrong, write));
-        }
-        if names.iter().any(|other| is(other.as_str())) {
             let wrong = format!("{text:?} is the name of another of these headers");
             return Err(self.problem(at, wrong, "name each header once"));
         }
-        names.push(name.clone());
-        Ok((name, text))
+        names.push(name);
+        Ok(())
     }
 }

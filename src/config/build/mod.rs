@@ -84,7 +84,8 @@ pub(super) fn config(
     let offline = builder.offline(file.store.as_ref());
     let store = builder.store(file.store);
     let limits = builder.limits(file.limits);
-    let backends = builder.backends(file.backend, &file.route, &file.headers);
+    let own = headers.as_ref().ok().map(|headers| &headers.names);
+    let backends = builder.backends(file.backend, &file.route, own);
     builder.secrets_differ();
     let whole = || {
         Ok::<_, Noted>(Config {

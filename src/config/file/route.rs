@@ -47,7 +47,8 @@ pub struct Backend {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MasqueradeHeader {
-    /// Its name. What clients send under it, in any spelling, reaches no backend.
+    /// Its name: one that no client's header reaches a backend under, as "X-SSL-Client-S-DN", or one of
+    /// `headers.reserved`.
     #[schemars(required, extend("x-type" = "name of a header"))]
     pub header: Option<String>,
     /// What it says, word for word as in the old proxy's configuration: `$ssl_client_s_dn` (nginx),

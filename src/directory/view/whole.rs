@@ -5,15 +5,13 @@ use foldhash::fast::RandomState;
 use papaya::HashMap;
 
 use super::View;
-use crate::certificate::{CertificateRecord, Fingerprint, Mapping, Whole};
+use crate::certificate::{Age, CertificateRecord, Fingerprint, Whole};
 use crate::client::ClientId;
-use crate::clock::Timestamp;
 use crate::directory::rows::ClientRow;
 
-/// Those of certificates that identify somebody, with the moment from which they are valid; or
-/// nothing at all.
+/// Those of certificates that identify somebody, with their age; or nothing at all.
 #[derive(Default)]
-pub(super) struct Kept(Option<HashMap<Fingerprint, (Timestamp, Whole), RandomState>>);
+pub(super) struct Kept(Option<HashMap<Fingerprint, (Age, Whole), RandomState>>);
 
 impl Kept {
     /// Without any, and keeping some or not.
@@ -37,16 +35,13 @@ impl Kept {
         let Some(kept) = &self.0 else {
             return;
         };
-        let is_mapped = matches!(record.mapping, Mapping::Mapped { .. });
-        let whole = record.whole.as_ref().filter(|_| is_mapped);
-        let whole = whole.filter(|whole| whole.is(&record.fingerprint));
-        match whole.and_then(|whole| Some((whole.valid_from()?, whole.clone()))) {
+        match Age::of(record).zip(record.whole.clone()) {
             Some(whole) => _ = kept.pin().insert(record.fingerprint, whole),
             None => _ = kept.pin().remove(&record.fingerprint),
         }
     }
 
-    /// Takes over a certificate from `known`.
+    /// Takes over a certificate from `known`, when that kept it. Else it is loaded when it can be.
     pub(super) fn stay(&self, known: &Self, fingerprint: &Fingerprint) {
         if let (Some(kept), Some(known)) = (&self.0, &known.0)
             && let Some(whole) = known.pin().get(fingerprint)
@@ -72,23 +67,20 @@ impl View {
     pub fn newest_whole(&self, client: &ClientId) -> Option<Whole> {
         let kept = self.whole.0.as_ref()?;
         let newest = |row: &ClientRow| {
-            let mut newest: Option<(Timestamp, Fingerprint, Whole)> = None;
+            let mut newest: Option<(Age, Whole)> = None;
             for place in row.has.get() {
                 self.certificates.each_at(*place, |certificate| {
                     let fingerprint = certificate.fingerprint();
                     let is_own = certificate.mapped() == Some(row.number);
                     let kept = kept.pin();
-                    let Some((from, whole)) = kept.get(&fingerprint).filter(|_| is_own) else {
-                        return;
-                    };
-                    // Of two that begin at once, every gateway takes the same.
-                    let known = newest.as_ref().map(|(from, print, _)| (*from, *print));
-                    if known < Some((*from, fingerprint)) {
-                        newest = Some((*from, fingerprint, whole.clone()));
+                    if let Some((age, whole)) = kept.get(&fingerprint).filter(|_| is_own)
+                        && newest.as_ref().is_none_or(|(known, _)| known < age)
+                    {
+                        newest = Some((*age, whole.clone()));
                     }
                 });
             }
-            newest.map(|(_, _, whole)| whole)
+            newest.map(|(_, whole)| whole)
         };
         self.of_client(client, newest).flatten()
     }
@@ -97,7 +89,8 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::certificate::Source;
+    use crate::certificate::{Mapping, Source};
+    use crate::clock::Timestamp;
     use crate::key::KeyId;
     use crate::pki;
     use crate::store::{Epoch, Versioned};

@@ -99,13 +99,16 @@ const fn rank(mapping: &Mapping) -> u8 {
 fn certificate(known: &CertificateRecord, from: &CertificateRecord) -> CertificateRecord {
     let is_further = rank(&from.mapping) > rank(&known.mapping);
     let mapping = if is_further { from } else { known }.mapping.clone();
+    let whole = known.whole.as_ref().or(from.whole.as_ref());
+    // As `certificate remove` and `supersede` leave it.
+    let whole = whole.filter(|_| matches!(mapping, Mapping::Mapped { .. } | Mapping::Pending));
     CertificateRecord {
+        whole: whole.cloned(),
         mapping,
         facts: known.facts.clone().or_else(|| from.facts.clone()),
         ca: known.ca.clone().or_else(|| from.ca.clone()),
         renews: known.renews.or(from.renews),
         renewed_by: known.renewed_by.or(from.renewed_by),
-        whole: known.whole.clone().or_else(|| from.whole.clone()),
         ..known.clone()
     }
 }

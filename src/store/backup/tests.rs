@@ -181,6 +181,13 @@ fn certificate(mapping: Mapping) -> Record {
     CertificateRecord::new(Fingerprint::of(b"a"), mapping, Source::Operator, NOW).into()
 }
 
+/// One that is recorded as it is.
+fn with_whole(mapping: Mapping) -> Record {
+    let record = CertificateRecord::new(Fingerprint::of(b"a"), mapping, Source::Operator, NOW);
+    let whole = Some(b"a".to_vec().into());
+    CertificateRecord { whole, ..record }.into()
+}
+
 /// Pairs of which the second is further in its life.
 fn lives(id: KeyId) -> Vec<(Record, Record)> {
     let owner = || "a".parse().unwrap();
@@ -231,6 +238,11 @@ fn lives(id: KeyId) -> Vec<(Record, Record)> {
         ),
         (certificate(Mapping::Pending), certificate(mapped())),
         (certificate(mapped()), certificate(superseded())),
+        (with_whole(mapped()), certificate(superseded())),
+        (
+            with_whole(mapped()),
+            certificate(Mapping::Removed { at: NOW }),
+        ),
         (
             certificate(mapped()),
             certificate(Mapping::Removed { at: NOW }),

@@ -1,6 +1,6 @@
 //! What could go wrong with headers that backends believe and nobody signs.
 
-use super::{gateway, masquerading, told};
+use super::{gateway, masquerading, tell, told};
 use crate::support::backend::{Backend, Recorded};
 use crate::support::gateway::Gateway;
 use crate::support::pki::leaf;
@@ -35,9 +35,9 @@ fn h1_a_forged_header_of_the_old_proxy_reaches_no_backend_in_any_spelling() {
         "X.Caller.DN",
         "X-Caller_DN",
     ];
-    for is_told in [false, true] {
-        let headers = if is_told { DN } else { &[] };
-        let gateway = gateway(&world, legacy.address(), headers)
+    // Never told of, told of, and no more; then the name is reserved still.
+    for (is_reserved, is_told) in [(false, false), (true, true), (true, false)] {
+        let gateway = gateway(&world, legacy.address(), if is_reserved { DN } else { &[] })
             .backend("other", other.address())
             .route("/other", "other", "either")
             .backend_like("open", other.address(), masquerading(&[]))
@@ -45,22 +45,29 @@ fn h1_a_forged_header_of_the_old_proxy_reaches_no_backend_in_any_spelling() {
             .set("headers.keep_ambiguous", true)
             .start();
         let key = gateway.claim_key(&alice);
-        for spelled in spellings {
-            for (path, backend) in [("/", &legacy), ("/other", &other), ("/open", &other)] {
-                let forged = format!("{spelled}: CN=admin");
-                let ask = gateway.curl(path).key(&key).header(&forged);
-                let ask = ask.header("Connection: X-Caller-DN");
-                ask.http1().send().expect_status(200);
-                let request = backend.last();
-                let arrived = request.head.windows(8).any(|part| part == b"CN=admin");
-                // Hop by hop, the very name goes no further; the others would be believed.
-                let is_named = spelled.eq_ignore_ascii_case("X-Caller-DN");
-                assert_eq!(arrived, !is_told && !is_named, "{spelled} at {path}");
-                let is_legacy = is_told && path == "/";
-                assert_eq!(!told(&request, NAME).is_empty(), is_legacy, "{path}");
-                if is_legacy {
-                    assert_eq!(caller(&request), "CN=alice");
-                }
+        if is_reserved && !is_told {
+            tell(&gateway, &[]);
+        }
+        let all = [("/", &legacy), ("/other", &other), ("/open", &other)];
+        for (spelled, (path, backend), is_named) in spellings.iter().flat_map(|spelled| {
+            let all = all.into_iter().flat_map(|to| [(to, false), (to, true)]);
+            all.map(move |(to, is_named)| (*spelled, to, is_named))
+        }) {
+            let mut ask = gateway.curl(path).key(&key).http1();
+            ask = ask.header(&format!("{spelled}: CN=admin"));
+            if is_named {
+                ask = ask.header("Connection: X-Caller-DN");
+            }
+            ask.send().expect_status(200);
+            let request = backend.last();
+            let arrived = request.head.windows(8).any(|part| part == b"CN=admin");
+            // Hop by hop, the very name goes no further; the others would be believed.
+            let is_hop = is_named && spelled.eq_ignore_ascii_case(NAME);
+            assert_eq!(arrived, !is_reserved && !is_hop, "{spelled} at {path}");
+            if is_told && path == "/" {
+                assert_eq!(caller(&request), "CN=alice");
+            } else if is_reserved {
+                assert!(told(&request, NAME).is_empty(), "{spelled} at {path}");
             }
         }
     }
@@ -192,7 +199,12 @@ fn what_was_superseded_or_removed_tells_of_nobody() {
     by_key(&gateway, &key);
     assert!(told(&backend.last(), NAME).is_empty());
     let page = gateway.metrics();
-    for (certificate, count) in [("shown", 0), ("recorded", 1), ("unknown", 1)] {
+    for (certificate, count) in [
+        ("shown", 0),
+        ("recorded", 1),
+        ("incomplete", 0),
+        ("unknown", 1),
+    ] {
         let labels = format!("{{backend=\"legacy\",certificate=\"{certificate}\"}}");
         let line = format!("keyferry_masqueraded_requests_total{labels} {count}\n");
         assert!(page.contains(&line), "no {line}");

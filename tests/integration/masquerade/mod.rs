@@ -7,6 +7,7 @@ mod whole;
 
 use std::net::SocketAddr;
 
+use keyferry::sign::header::is_reserved_everywhere;
 use toml::{Table, Value};
 
 use crate::support::backend::Recorded;
@@ -15,7 +16,10 @@ use crate::support::world::World;
 
 /// A gateway whose backend `legacy` gets these headers on every path.
 fn gateway<'a>(world: &'a World, backend: SocketAddr, headers: &[(&str, &str)]) -> Builder<'a> {
+    let names = headers.iter().map(|(name, _)| *name);
+    let reserved: Vec<_> = names.filter(|name| !is_reserved_everywhere(name)).collect();
     Gateway::builder(world)
+        .set("headers.reserved", reserved)
         .backend_like("legacy", backend, masquerading(headers))
         .route("/", "legacy", "either")
 }
@@ -32,6 +36,16 @@ fn masquerading(headers: &[(&str, &str)]) -> Table {
     let headers = headers.iter().map(header).collect();
     settings.insert("masquerade".to_owned(), Value::Array(headers));
     settings
+}
+
+/// From now on the first backend of this gateway gets these headers.
+fn tell(gateway: &Gateway, headers: &[(&str, &str)]) {
+    let config = std::fs::read_to_string(gateway.config_file()).unwrap();
+    let mut config: Table = config.parse().unwrap();
+    let backend = config["backend"][0].as_table_mut().unwrap();
+    backend.extend(masquerading(headers));
+    std::fs::write(gateway.config_file(), config.to_string()).unwrap();
+    gateway.cli(&["reload"]).expect_success();
 }
 
 /// The values of the header, to the byte.

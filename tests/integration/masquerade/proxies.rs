@@ -5,6 +5,7 @@ use super::subjects::all;
 use super::{gateway, told};
 use crate::support::backend::Backend;
 use crate::support::old_proxy::{Kind, OldProxy};
+use crate::support::pki::{leaf, tlv};
 use crate::support::world::World;
 
 /// Everything that can be told as by nginx.
@@ -133,4 +134,62 @@ fn a_backend_that_knows_rfc_9440_is_told_the_same() {
         &[("Client-Cert", ":%[ssl_c_der,base64]:")],
         &[("Client-Cert", "rfc9440")],
     );
+}
+
+/// Envoy writes names as they are: whoever chooses one for his certificate writes an element of his own.
+#[test]
+fn v20_no_name_of_a_certificate_forges_an_element_of_envoys_header() {
+    const NAME: &str = "X-Forwarded-Client-Cert";
+    let (world, backend) = (World::new(), Backend::start());
+    let envoy = OldProxy::start(&world, Kind::Envoy, &[], backend.address());
+    let headers = [
+        (NAME, "Hash;Subject;URI;DNS"),
+        ("X-SSL-Client-S-DN", "$ssl_client_s_dn"),
+    ];
+    let gateway = gateway(&world, backend.address(), &headers).start();
+    let forgeries: [(u8, &[u8], &[u8]); 3] = [
+        (
+            0x86,
+            b"spiffe://a,Hash=00;Subject=\"CN=admin\"",
+            b",Hash=00;Subject=\"CN=admin\"",
+        ),
+        (
+            0x86,
+            b"spiffe://a;URI=spiffe://admin",
+            b";URI=spiffe://admin",
+        ),
+        (
+            0x82,
+            b"x.example,By=q;URI=spiffe://admin",
+            b",By=q;URI=spiffe://admin",
+        ),
+    ];
+    for (index, (kind, name, element)) in forgeries.into_iter().enumerate() {
+        let names = tlv(0x30, &tlv(kind, name));
+        let mallory = leaf("mallory").extension("2.5.29.17", false, &names);
+        let mallory = world.client_like(mallory);
+        let ask = envoy.curl("/").certificate(&mallory);
+        ask.send().expect_status(200);
+        let was = told(&backend.last(), NAME).concat();
+        let is_forged = was.windows(element.len()).any(|part| part == element);
+        assert!(is_forged, "{}", was.escape_ascii());
+        let key = gateway.claim_key(&mallory);
+        for ask in [
+            gateway.curl("/").certificate(&mallory),
+            gateway.curl("/").key(&key),
+        ] {
+            ask.send().expect_status(200);
+            let request = backend.last();
+            assert!(told(&request, NAME).is_empty(), "{request:?}");
+            assert_eq!(
+                told(&request, "X-SSL-Client-S-DN"),
+                [b"CN=mallory".to_vec()]
+            );
+        }
+        let count = 2 * (index + 1);
+        let line = format!(
+            "keyferry_masqueraded_requests_total{{backend=\"legacy\",certificate=\"incomplete\"}} {count}\n"
+        );
+        assert!(gateway.metrics().contains(&line), "no {line}");
+    }
 }

@@ -71,7 +71,7 @@ pub(super) fn all() -> Vec<(String, Spec)> {
                 &tlv(
                     0x30,
                     &[
-                        tlv(0x86, b"spiffe://acme/a;b,c=\"d\""),
+                        tlv(0x86, b"spiffe://acme/a?b=c"),
                         tlv(0x82, b"acme.example"),
                         tlv(0x86, b"urn:two"),
                     ]
