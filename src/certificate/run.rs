@@ -116,8 +116,9 @@ pub(super) fn run(authority: &Authority, demands: Demands, presented: &Presented
         built: Vec::new(),
         outcome: Err(Fault::NO_RUN),
     });
-    // Where the library does not look, it stopped at another thing.
-    if (run.outcome.is_ok() || !tls::DEMANDS_ALL)
+    // Where the library demands all of it, its word is the last one. Where it does not look, it
+    // stopped at another thing.
+    if !tls::DEMANDS_ALL
         && let Some(fault) = strict::broken(&run.built, demands.rules)
     {
         run.outcome = Err(fault);

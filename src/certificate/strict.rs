@@ -1,8 +1,8 @@
 //! The rules of RFC 5280 that OpenSSL leaves out unless it is told otherwise, and BoringSSL always:
 //! about whole chains, their anchors included.
 //!
-//! Each has the number and the words of OpenSSL (`X509_V_ERR_…`), and the order is OpenSSL's. It
-//! finds nothing here after its own verification; a test compares the two.
+//! Each has the number and the words of OpenSSL (`X509_V_ERR_…`), and the order is OpenSSL's. They are
+//! asked only where the library does not demand all of it.
 
 use super::alternative;
 use super::chain::Link;
@@ -46,14 +46,15 @@ pub(super) fn broken(built: &[X509], demands: tls::Demands) -> Option<Fault> {
         let depth = u32::try_from(chain.len()).unwrap_or(u32::MAX);
         (chain.len() < built.len()).then_some(Fault { code, depth, text })
     };
-    let strict = || fault(&chain).or_else(unread);
+    let strict = || fault(&chain, demands.for_clients).or_else(unread);
     let strong = || weakness(&chain);
     let found = demands.strict.then(strict).flatten();
     found.or_else(|| demands.strong.then(strong).flatten())
 }
 
-/// The first rule that a chain breaks, the client's certificate first.
-fn fault(chain: &[Link]) -> Option<Fault> {
+/// The first rule that a chain breaks, the client's certificate first, or of one that is not
+/// `for_clients` that of who signs lists.
+fn fault(chain: &[Link], for_clients: bool) -> Option<Fault> {
     // Certificates that authorities issue to themselves do not count for the length of a path.
     let mut length: u64 = 0;
     let mut policies = Vec::new();
@@ -64,8 +65,12 @@ fn fault(chain: &[Link]) -> Option<Fault> {
         let Ok(form) = Form::read(&der) else {
             return Some(fault(UNREADABLE));
         };
-        let is_last = at.saturating_add(1) == chain.len();
-        if let Some(broken) = form.broken(link, at == 0, is_last) {
+        let place = Place {
+            is_leaf: at == 0,
+            is_client: at == 0 && for_clients,
+            is_last: at.saturating_add(1) == chain.len(),
+        };
+        if let Some(broken) = form.broken(link, place) {
             return Some(fault(broken));
         }
         if at > 1 && form.path_length.is_some_and(|most| length > most) {
@@ -143,6 +148,14 @@ fn has_strange_mailbox(link: &Link, above: &[Link]) -> bool {
 
 /// Whether a rule is broken, and its number and words.
 type Rule = (bool, i32, &'static str);
+
+/// Where in its chain a certificate stands.
+#[derive(Clone, Copy)]
+struct Place {
+    is_leaf: bool,
+    is_client: bool,
+    is_last: bool,
+}
 
 /// What the rules are about, as it stands in a certificate.
 #[expect(
@@ -258,16 +271,16 @@ impl<'a> Form<'a> {
     }
 
     /// The first rule that it breaks.
-    fn broken(&self, link: &Link, is_leaf: bool, is_last: bool) -> Option<Broken> {
-        let rules = self.of_uses(link, is_leaf).into_iter();
+    fn broken(&self, link: &Link, place: Place) -> Option<Broken> {
+        let rules = self.of_uses(link, place).into_iter();
         let rules = rules.chain(self.of_names(link));
-        let mut rules = rules.chain(self.of_keys(link, is_last));
+        let mut rules = rules.chain(self.of_keys(link, place.is_last));
         let broken = rules.find(|(is_broken, ..)| *is_broken);
         broken.map(|(_, code, text)| (code, text))
     }
 
     /// What it may be used for.
-    fn of_uses(&self, link: &Link, is_leaf: bool) -> [Rule; 10] {
+    fn of_uses(&self, link: &Link, place: Place) -> [Rule; 10] {
         const PROXIES: &str = "proxy certificates not allowed, please set the appropriate flag";
         const LENGTH: &str = "Path length given without key usage keyCertSign";
         const SOFT: &str = "Basic Constraints of CA cert not marked critical";
@@ -287,7 +300,11 @@ impl<'a> Form<'a> {
                 "unhandled critical extension",
             ),
             (self.is_proxy, 40, PROXIES),
-            (!is_leaf && !is_authority, 79, "invalid CA certificate"),
+            (
+                !place.is_leaf && !is_authority,
+                79,
+                "invalid CA certificate",
+            ),
             (self.has_explicit_curve, 94, CURVE),
             (
                 has_length && !content.ca,
@@ -299,7 +316,7 @@ impl<'a> Form<'a> {
             (content.ca && !self.has_key_usage, 92, USAGE),
             (!content.ca && issues, 82, ISSUES),
             (
-                is_leaf && self.netscape_client == Some(false),
+                place.is_client && self.netscape_client == Some(false),
                 26,
                 "unsuitable certificate purpose",
             ),

@@ -2,6 +2,7 @@
 //! either, and whatever differs is refused by BoringSSL alone.
 
 use super::*;
+use crate::list::list;
 use crate::pki::{Kind, intermediate, leaf, new_key, oid_der, root, tlv};
 use crate::tls::hash::MessageDigest;
 
@@ -230,12 +231,39 @@ fn where_an_issuer_demands_a_policy_nobody_is_accepted_with_either_library() {
     }
 }
 
+const NETSCAPE: &str = "2.16.840.1.113730.1.1";
+
 #[test]
 fn a_type_of_old_that_lets_no_client_be_is_heeded_with_either_library() {
-    const NETSCAPE: &str = "2.16.840.1.113730.1.1";
     let root = root("Root").self_signed();
     let verifier = verifier(vec![ca(&[&root])]);
     let of = |bits: u8| leaf("acme").extension(NETSCAPE, false, &[3, 2, 0, bits]);
     accepted(&verifier, &of(0x80).signed_by(&root));
     refused(&verifier, &of(0x40).signed_by(&root), Reason::WrongPurpose);
+}
+
+/// Whoever signs lists is no client: were it held to what a client must be, its list would count for
+/// nothing, and another list of that issuer would clear who was revoked.
+#[test]
+fn v14_the_list_of_a_delegated_signer_whose_type_of_old_is_no_clients_counts_with_either_library() {
+    let authority = root("Root").self_signed();
+    let client = leaf("acme").signed_by(&authority);
+    for of_old in [None, Some(0x10), Some(0x40)] {
+        let signer = root("Root");
+        let signer = match of_old {
+            None => signer,
+            Some(bits) => signer.extension(NETSCAPE, false, &[3, 2, 0, bits]),
+        };
+        let signer = signer.signed_by(&authority);
+        let client = client.clone().with(&[&signer.x509]);
+        let told = |revoked: &[&Issued]| {
+            let lists = [list(&authority, &[]), list(&signer, revoked)];
+            let lists = lists.map(|list| RevocationList::read(&list.der()).unwrap());
+            let trust = Trust::new(1, vec![ca(&[&authority])]).unwrap();
+            let verifier = Verifier::new(trust.with_lists(lists.into()));
+            reasons(&judge(&verifier, &client))
+        };
+        assert_eq!(told(&[]), [], "{of_old:?}");
+        assert_eq!(told(&[&client]), [Reason::Revoked], "{of_old:?}");
+    }
 }
