@@ -217,6 +217,7 @@ fn lives(id: KeyId) -> Vec<(Record, Record)> {
             by: RevokedBy::Operator,
         };
     };
+    let removed = || certificate(Mapping::Removed { at: NOW });
     vec![
         (with_id(|_| {}), with_id(issued)),
         (
@@ -239,18 +240,9 @@ fn lives(id: KeyId) -> Vec<(Record, Record)> {
         (certificate(Mapping::Pending), certificate(mapped())),
         (certificate(mapped()), certificate(superseded())),
         (with_whole(mapped()), certificate(superseded())),
-        (
-            with_whole(mapped()),
-            certificate(Mapping::Removed { at: NOW }),
-        ),
-        (
-            certificate(mapped()),
-            certificate(Mapping::Removed { at: NOW }),
-        ),
-        (
-            certificate(superseded()),
-            certificate(Mapping::Removed { at: NOW }),
-        ),
+        (with_whole(mapped()), removed()),
+        (certificate(mapped()), removed()),
+        (certificate(superseded()), removed()),
         (
             alias(AliasState::Open),
             alias(AliasState::Bound {
