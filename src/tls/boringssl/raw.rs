@@ -15,12 +15,13 @@ use pingora::tls::ssl_sys as ffi;
 
 use super::ticket::{OVERHEAD, Tickets};
 use crate::tls::Scheme;
+use crate::tls::asn1::Asn1ObjectRef;
 use crate::tls::error::ErrorStack;
 use crate::tls::hash::MessageDigest;
 use crate::tls::pkey::{HasPublic, PKeyRef, Public};
 use crate::tls::ssl::{SslContext, SslContextBuilder, SslRef};
-use crate::tls::x509::X509Ref;
 use crate::tls::x509::verify::X509VerifyParam;
+use crate::tls::x509::{X509, X509Ref};
 
 /// How long a session of TLS 1.3 can be resumed, in seconds: as long as one of TLS 1.2, and as with
 /// OpenSSL.
@@ -131,9 +132,52 @@ fn may_resume(tickets: &Tickets, ssl: &SslRef, session: &[u8]) -> bool {
             return false;
         }
         let peer = ffi::SSL_SESSION_get0_peer(session);
-        let good = peer.is_null() || (tickets.judge)(X509Ref::from_ptr(peer));
+        let good = peer.is_null() || (tickets.judge)(X509Ref::from_ptr(peer), sent(session));
         ffi::SSL_SESSION_free(session);
         good
+    }
+}
+
+/// What the peer of a session sent after its own certificate, as far as it can be read.
+///
+/// # Safety
+///
+/// The session must be alive.
+unsafe fn sent(session: *const ffi::SSL_SESSION) -> Vec<X509> {
+    // SAFETY: the session is alive, and what it gives is its own; an empty list may be null.
+    let others = unsafe {
+        let sent = ffi::SSL_SESSION_get0_peer_certificates(session).cast();
+        (1..ffi::OPENSSL_sk_num(sent)).map_while(move |at| {
+            let buffer = ffi::OPENSSL_sk_value(sent, at).cast::<ffi::CRYPTO_BUFFER>();
+            let length = ffi::CRYPTO_BUFFER_len(buffer);
+            let der = slice::from_raw_parts(ffi::CRYPTO_BUFFER_data(buffer), length);
+            X509::from_der(der).ok()
+        })
+    };
+    others.collect()
+}
+
+/// Lets nothing be written to a connection any more, nor read from it.
+pub(super) fn shut(ssl: &SslRef) {
+    // SAFETY: the connection is alive, and its handshake is done.
+    unsafe {
+        let both = ffi::SSL_SENT_SHUTDOWN | ffi::SSL_RECEIVED_SHUTDOWN;
+        ffi::SSL_set_shutdown(ssl.as_ptr(), both);
+    }
+}
+
+/// The bytes of an object identifier.
+pub(super) fn oid(object: &Asn1ObjectRef) -> Vec<u8> {
+    // SAFETY: the object is alive, and has so many bytes; without any, where they are may be null.
+    unsafe {
+        let (at, length) = (
+            ffi::OBJ_get0_data(object.as_ptr()),
+            ffi::OBJ_length(object.as_ptr()),
+        );
+        if length == 0 {
+            return Vec::new();
+        }
+        slice::from_raw_parts(at, length).to_vec()
     }
 }
 
