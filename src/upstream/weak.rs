@@ -25,16 +25,17 @@ type Adjust = fn(&mut SslAcceptorBuilder);
 
 fn as_it_is(_: &mut SslAcceptorBuilder) {}
 
+fn only(builder: &mut SslAcceptorBuilder, version: SslVersion) {
+    builder.set_min_proto_version(Some(version)).unwrap();
+    builder.set_max_proto_version(Some(version)).unwrap();
+}
+
 fn old(builder: &mut SslAcceptorBuilder) {
-    builder
-        .set_max_proto_version(Some(SslVersion::TLS1_1))
-        .unwrap();
+    only(builder, SslVersion::TLS1_1);
 }
 
 fn oldest(builder: &mut SslAcceptorBuilder) {
-    builder
-        .set_max_proto_version(Some(SslVersion::TLS1))
-        .unwrap();
+    only(builder, SslVersion::TLS1);
 }
 
 fn weak_proof(builder: &mut SslAcceptorBuilder) {
@@ -43,9 +44,7 @@ fn weak_proof(builder: &mut SslAcceptorBuilder) {
     } else {
         "RSA+SHA1"
     };
-    builder
-        .set_max_proto_version(Some(SslVersion::TLS1_2))
-        .unwrap();
+    only(builder, SslVersion::TLS1_2);
     builder.set_sigalgs_list(sha1).unwrap();
 }
 
@@ -115,7 +114,7 @@ async fn is_served(root: &Issued, own: Spec, adjust: Adjust, is_good: bool) {
         control.options.upstream_tls_handshake_complete_hook = None;
         let authorities = X509::stack_from_pem(&root.pem()).unwrap();
         control.options.ca = Some(Arc::new(authorities.into_boxed_slice()));
-        assert!(send(control, address).await);
+        assert!(send(control, address).await, "{:?}", own.x509);
     }
     assert_eq!(send(peer, address).await, is_good);
     let greeted = greet(&settings, address).await;

@@ -122,8 +122,8 @@ fn tickets(ssl: &SslRef) -> Option<&Tickets> {
 
 /// Whether a session is taken: one that holds a certificate only when that is good now.
 fn may_resume(tickets: &Tickets, ssl: &SslRef, session: &[u8]) -> bool {
-    // SAFETY: the bytes and the context are alive; the certificate is the session's, which is freed
-    // after it was looked at.
+    // SAFETY: the bytes and the context are alive; the certificates are the session's, which is freed
+    // after they were looked at. Of none the list is null, which has no length.
     unsafe {
         let context = ssl.ssl_context().as_ptr();
         let session = ffi::SSL_SESSION_from_bytes(session.as_ptr(), session.len(), context);
@@ -132,29 +132,19 @@ fn may_resume(tickets: &Tickets, ssl: &SslRef, session: &[u8]) -> bool {
             return false;
         }
         let peer = ffi::SSL_SESSION_get0_peer(session);
-        let good = peer.is_null() || (tickets.judge)(X509Ref::from_ptr(peer), sent(session));
+        let shown = ffi::SSL_SESSION_get0_peer_certificates(session).cast();
+        let others = (1..ffi::OPENSSL_sk_num(shown)).map_while(|at| {
+            let buffer = ffi::OPENSSL_sk_value(shown, at).cast::<ffi::CRYPTO_BUFFER>();
+            let (at, length) = (
+                ffi::CRYPTO_BUFFER_data(buffer),
+                ffi::CRYPTO_BUFFER_len(buffer),
+            );
+            X509::from_der(slice::from_raw_parts(at, length)).ok()
+        });
+        let good = peer.is_null() || (tickets.judge)(X509Ref::from_ptr(peer), others.collect());
         ffi::SSL_SESSION_free(session);
         good
     }
-}
-
-/// What the peer of a session sent after its own certificate, as far as it can be read.
-///
-/// # Safety
-///
-/// The session must be alive.
-unsafe fn sent(session: *const ffi::SSL_SESSION) -> Vec<X509> {
-    // SAFETY: the session is alive, and what it gives is its own; an empty list may be null.
-    let others = unsafe {
-        let sent = ffi::SSL_SESSION_get0_peer_certificates(session).cast();
-        (1..ffi::OPENSSL_sk_num(sent)).map_while(move |at| {
-            let buffer = ffi::OPENSSL_sk_value(sent, at).cast::<ffi::CRYPTO_BUFFER>();
-            let length = ffi::CRYPTO_BUFFER_len(buffer);
-            let der = slice::from_raw_parts(ffi::CRYPTO_BUFFER_data(buffer), length);
-            X509::from_der(der).ok()
-        })
-    };
-    others.collect()
 }
 
 /// Lets nothing be written to a connection any more, nor read from it.
