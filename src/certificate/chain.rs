@@ -97,11 +97,12 @@ impl Chain {
         Some(chain)
     }
 
-    /// The certificate of a resumed session, which keeps no others.
+    /// What a session that is to be resumed keeps: of OpenSSL the client's certificate, of BoringSSL
+    /// all that was sent.
     #[must_use]
-    pub fn resumed(leaf: &X509Ref) -> Self {
-        let mut chain = Self::new(leaf, []);
-        chain.resumed = true;
+    pub fn resumed(leaf: &X509Ref, sent: Vec<X509>) -> Self {
+        let mut chain = Self::new(leaf, sent);
+        chain.resumed = chain.intermediates.is_empty();
         chain
     }
 

@@ -9,8 +9,7 @@ use super::verdict::{Problem, Reason};
 use super::{alternative, codes, explain};
 use crate::tls::{self, nid::Nid};
 
-/// What OpenSSL's security level 2 demands of a key, and what a weak one must still have.
-const STRONG_BITS: u32 = 112;
+/// What a weak key must still have.
 const LEAST_BITS: u32 = 80;
 
 /// The exceptions that hold for a chain.
@@ -133,20 +132,12 @@ pub(super) fn weak_key(link: &Link, exceptions: Exceptions) -> Option<u32> {
     let least = if exceptions.weak {
         LEAST_BITS
     } else {
-        STRONG_BITS
+        tls::STRONG_BITS
     };
     let key = link.x509.public_key().ok()?;
     (tls::security_bits(&key) < least).then(|| key.bits())
 }
 
 pub(super) fn weak_digest(link: &Link) -> Option<&'static str> {
-    let algorithm = link.x509.signature_algorithm().object().nid();
-    match algorithm.signature_algorithms()?.digest {
-        Nid::MD5 => Some("MD5"),
-        Nid::SHA1 => Some("SHA-1"),
-        Nid::MD2 | Nid::MD4 | Nid::MDC2 | Nid::RIPEMD160 => {
-            Some("an algorithm of the last century")
-        }
-        _ => None,
-    }
+    tls::weak_digest(&link.x509)
 }

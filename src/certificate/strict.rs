@@ -2,7 +2,7 @@
 //! about whole chains, their anchors included.
 //!
 //! Each has the number and the words of OpenSSL (`X509_V_ERR_…`), and the order is OpenSSL's. They are
-//! asked only where the library does not demand all of it.
+//! asked only where the library does not demand all of it; `tests/own_rules.rs` compares the two.
 
 use super::alternative;
 use super::chain::Link;
@@ -85,8 +85,7 @@ fn fault(chain: &[Link], for_clients: bool) -> Option<Fault> {
     }
     // An anchor's own do not count.
     policies.pop();
-    let demands = !tls::DEMANDS_ALL && demands_policy(&policies);
-    demands.then_some(Fault {
+    demands_policy(&policies).then_some(Fault {
         code: 43,
         depth: 0,
         text: "no explicit policy",
@@ -139,8 +138,7 @@ const UNREADABLE: Broken = (41, "invalid or inconsistent certificate extension")
 /// A certificate with an e-mail address of the newer kind, below a constraint on such addresses.
 fn has_strange_mailbox(link: &Link, above: &[Link]) -> bool {
     let names = &link.content.facts.alternative_names;
-    !tls::DEMANDS_ALL
-        && names.iter().any(|name| name.contains(MAILBOX))
+    names.iter().any(|name| name.contains(MAILBOX))
         && above
             .iter()
             .any(|issuer| issuer.content.constrained.contains(&alternative::EMAIL))
@@ -185,8 +183,8 @@ struct Form<'a> {
     names: Option<bool>,
     /// After how many certificates a policy is demanded.
     policy_after: Option<u64>,
-    /// Whether its type of old lets it be a client.
-    netscape_client: Option<bool>,
+    /// The bits of its type of old.
+    netscape: Option<u8>,
 }
 
 impl<'a> Form<'a> {
@@ -240,7 +238,7 @@ impl<'a> Form<'a> {
             NETSCAPE_TYPE => {
                 let bits = Reader(value).expect(tag::BIT_STRING)?.content;
                 let first = bits.get(1).copied().unwrap_or_default();
-                self.netscape_client = Some(first & 0x80 != 0);
+                self.netscape = Some(first);
             }
             ALTERNATIVE_NAMES => {
                 self.names = Some(Reader(value).enter(tag::SEQUENCE)?.is_empty());
@@ -289,19 +287,22 @@ impl<'a> Form<'a> {
         const USAGE: &str = "CA cert does not include key usage extension";
         let content = &link.content;
         let is_authority = content.ca && content.may_issue != Some(false);
-        let resources = self.has_resources && !tls::DEMANDS_ALL;
         let has_length = self.path_length.is_some();
         let is_soft = self.constraints && !self.is_critical(BASIC_CONSTRAINTS);
         let issues = content.may_issue == Some(true);
         [
             (
-                self.has_unknown_critical || resources,
+                self.has_unknown_critical || self.has_resources,
                 34,
                 "unhandled critical extension",
             ),
             (self.is_proxy, 40, PROXIES),
             (
-                !place.is_leaf && !is_authority,
+                if place.is_leaf {
+                    self.is_half_an_authority(issues)
+                } else {
+                    !is_authority
+                },
                 79,
                 "invalid CA certificate",
             ),
@@ -316,11 +317,17 @@ impl<'a> Form<'a> {
             (content.ca && !self.has_key_usage, 92, USAGE),
             (!content.ca && issues, 82, ISSUES),
             (
-                place.is_client && self.netscape_client == Some(false),
+                place.is_client && self.netscape.is_some_and(|of_old| of_old & 0x80 == 0),
                 26,
                 "unsuitable certificate purpose",
             ),
         ]
+    }
+
+    /// Whether it lacks constraints and may issue by its key usage, or by its type of old.
+    fn is_half_an_authority(&self, issues: bool) -> bool {
+        let by_type = || self.netscape.is_some_and(|of_old| of_old & 7 != 0);
+        !self.constraints && (issues || !self.has_key_usage && by_type())
     }
 
     /// Who it is about, and who issued it.

@@ -37,7 +37,10 @@ pub enum AcceptorError {
     /// There is no certificate of ours.
     #[error("the listener has no certificate; give one in [[listener.certificate]]")]
     NoCertificate,
-    /// OpenSSL refuses a certificate, a key or a setting.
+    /// One that OpenSSL refuses and BoringSSL would take.
+    #[error("the listener's certificate is too weak: its key, or what signed it")]
+    Weak,
+    /// The library refuses a certificate, a key or a setting.
     #[error("the listener's TLS cannot be set up: {0}")]
     Tls(#[from] ErrorStack),
     /// There can be no key for tickets.
@@ -106,11 +109,11 @@ impl Recipe<'_> {
         context.set_session_id_context(&binding)?;
         // Nothing is kept here, and so nothing is resumed that was not opened below.
         context.set_session_cache_mode(SslSessionCacheMode::OFF);
-        // One is enough: each holds the client's certificate, which costs. Whoever opens several
+        // One is enough: each holds the client's certificate, or its chain, which costs. Whoever opens several
         // connections at once begins them anew.
         let verifier = Arc::clone(self.verifier);
-        tls::seal_tickets(context, self.ticket_key.keys(), move |leaf| {
-            let (chain, now) = (Chain::resumed(leaf), clock::now());
+        tls::seal_tickets(context, self.ticket_key.keys(), move |leaf, sent| {
+            let (chain, now) = (Chain::resumed(leaf, sent), clock::now());
             verifier.verify(&chain, now).at(now).is_ok()
         })?;
         Ok(())
@@ -200,10 +203,39 @@ fn own_certificate(
     let mut chain = X509::stack_from_pem(&certificate.chain_pem)?.into_iter();
     let leaf = chain.next().ok_or(AcceptorError::NoCertificate)?;
     context.set_certificate(&leaf)?;
+    if tls::is_weak(&leaf) {
+        return Err(AcceptorError::Weak);
+    }
     for intermediate in chain {
         context.add_extra_chain_cert(intermediate)?;
     }
     let key = PKey::private_key_from_pem(certificate.key_pem.expose())?;
     context.set_private_key(&key)?;
     Ok(context.check_private_key()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::{Kind, Spec, root, server};
+    use crate::secret::Secret;
+    use crate::tls::hash::MessageDigest;
+
+    #[test]
+    fn a_certificate_of_ours_that_is_too_weak_is_shown_with_neither_library() {
+        let root = root("Servers").self_signed();
+        let is_taken = |spec: Spec| {
+            let own = spec.signed_by(&root);
+            let own = ServerCertificate {
+                chain_pem: own.pem(),
+                key_pem: Secret::new(own.key_pem()),
+            };
+            let mut context = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
+            own_certificate(&mut context, &own).is_ok()
+        };
+        let own = || server("localhost");
+        assert!(is_taken(own()) && is_taken(own().kind(Kind::Rsa(2048))));
+        assert!(!is_taken(own().kind(Kind::Rsa(1024))));
+        assert!(!is_taken(own().digest(MessageDigest::sha1())));
+    }
 }

@@ -11,7 +11,7 @@ use hmac::Mac as _;
 use crate::clock::Timestamp;
 use crate::key::keyed;
 use crate::secret::{Secret, SecretBytes};
-use crate::tls::TICKET_KEYS;
+use crate::tls::{TICKET_KEYS, TICKET_LABEL};
 
 /// How long one key seals.
 const PERIOD: Duration = Duration::from_hours(12);
@@ -70,7 +70,7 @@ fn derive(secret: &SecretBytes, period: i64, keys: &mut [u8; TICKET_KEYS]) {
         let mac = keyed
             .clone()
             .chain_update([counter])
-            .chain_update(b"keyferry session tickets.v1\0")
+            .chain_update(TICKET_LABEL)
             .chain_update(period.to_be_bytes());
         for (byte, derived) in part.iter_mut().zip(mac.finalize().into_bytes()) {
             *byte = derived;

@@ -17,6 +17,8 @@ compile_error!(
 
 pub use pingora::tls::*;
 
+mod strength;
+
 #[cfg(feature = "boringssl")]
 #[path = "boringssl/mod.rs"]
 mod library;
@@ -25,6 +27,7 @@ mod library;
 mod library;
 
 pub use library::*;
+pub use strength::{STRONG_BITS, is_weak, weak_digest};
 
 /// What a `ClientHello` offers, before anything in it is judged.
 #[derive(Clone, Copy, Debug)]

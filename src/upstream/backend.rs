@@ -25,6 +25,7 @@ use super::idle::Idle;
 use super::upgrade::Connector;
 use crate::clock;
 use crate::secret::SecretBytes;
+use crate::tls;
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
 use crate::tls::x509::X509;
@@ -308,6 +309,10 @@ pub(super) fn template(settings: &Settings) -> Result<HttpPeer, BackendError> {
             return Err(BackendError::NoCertificate(name(), "tls.ca_file"));
         }
         peer.options.ca = Some(Arc::new(cas.into_boxed_slice()));
+        let backend = name();
+        tls::demand_strength_of_peer(&mut peer.options, move |why| {
+            tracing::warn!(backend, "nothing is sent to a backend with weak TLS: {why}");
+        });
         if let Some((chain, key)) = &tls.identity {
             let chain =
                 X509::stack_from_pem(chain).map_err(|error| BackendError::Tls(name(), error))?;

@@ -9,6 +9,8 @@ mod idle;
 pub mod probe;
 mod rewrite;
 mod upgrade;
+#[cfg(test)]
+mod weak;
 
 pub use answer::{asks_for_websocket, fault};
 pub use backend::{Backend, BackendError, HealthCheck, Protocol, Settings, Tls};

@@ -11,13 +11,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::backend::{BackendError, Settings, Tls, template};
-use crate::tls::distrust;
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
 use crate::tls::ssl::{SslConnector, SslMethod};
 use crate::tls::tokio_ssl::SslStream;
 use crate::tls::x509::X509;
 use crate::tls::x509::store::X509StoreBuilder;
+use crate::tls::{demand_strength, distrust};
 
 /// How long an answer is waited for at most, however long the gateway would.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -78,6 +78,7 @@ fn connector(tls: &Tls) -> Result<SslConnector, ErrorStack> {
     }
     let mut builder = SslConnector::builder(SslMethod::tls())?;
     builder.set_cert_store(trusted.build());
+    demand_strength(&mut builder)?;
     if let Some((chain, key)) = &tls.identity {
         let mut chain = X509::stack_from_pem(chain)?.into_iter();
         if let Some(leaf) = chain.next() {

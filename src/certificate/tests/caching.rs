@@ -113,7 +113,7 @@ fn a_resumed_session_is_judged_by_the_chain_that_was_sent_once() {
     let root = root("Root").self_signed();
     let issuing = intermediate("Issuing").dates(-100, 100).signed_by(&root);
     let cert = leaf("acme").signed_by(&issuing);
-    let resumed = Chain::resumed(&cert.x509);
+    let resumed = Chain::resumed(&cert.x509, Vec::new());
     let other = leaf("other").signed_by(&issuing);
     let verifier = verifier(vec![ca(&[&root])]);
 
@@ -127,7 +127,7 @@ fn a_resumed_session_is_judged_by_the_chain_that_was_sent_once() {
     accepted(&verifier, &cert);
     assert!(verifier.verify(&resumed, moment(0)).at(moment(0)).is_ok());
     // Known intermediates serve another client of theirs too …
-    let resumed_other = Chain::resumed(&other.x509);
+    let resumed_other = Chain::resumed(&other.x509, Vec::new());
     assert!(
         verifier
             .verify(&resumed_other, moment(0))

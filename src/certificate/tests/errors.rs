@@ -4,7 +4,7 @@
 use super::*;
 use crate::certificate::chain::Link;
 use crate::certificate::judge::stack;
-use crate::certificate::run::{Demands, Presented, run};
+use crate::certificate::run::{Demands, Presented, Run, run};
 use crate::pki::{Kind, intermediate, leaf, root, tlv};
 use crate::tls::hash::MessageDigest;
 use crate::tls::x509::X509;
@@ -14,8 +14,15 @@ const JUDGED_BY_US: [i32; 6] = [9, 10, 13, 18, 19, 20];
 
 const TABLE: &str = include_str!("../../../docs/CERTIFICATES.md");
 
-/// What OpenSSL stops at, with all our demands.
+/// What the library stops at, with all our demands.
 fn library_strict(root: &Issued, issued: &Issued, valid_at: Option<Timestamp>) -> i32 {
+    let trust = Trust::new(1, vec![ca(&[root])]).unwrap();
+    let demands = Demands::of(&trust.authorities[0], valid_at);
+    let run = carried_out(root, issued, demands);
+    run.outcome.map_or_else(|fault| fault.code, |()| 0)
+}
+
+pub(super) fn carried_out(root: &Issued, issued: &Issued, demands: Demands) -> Run {
     let read = |x509: &X509| Link::read(x509).ok();
     let sent: Vec<_> = issued.intermediates.iter().filter_map(read).collect();
     let presented = Presented {
@@ -30,9 +37,7 @@ fn library_strict(root: &Issued, issued: &Issued, valid_at: Option<Timestamp>) -
         now: moment(0),
     };
     let trust = Trust::new(1, vec![ca(&[root])]).unwrap();
-    let authority = &trust.authorities[0];
-    let run = run(authority, Demands::of(authority, valid_at), &presented);
-    run.outcome.map_or_else(|fault| fault.code, |()| 0)
+    run(&trust.authorities[0], demands, &presented)
 }
 
 /// An intermediate with name constraints of one subtree, and a client below it with such names.
@@ -52,7 +57,7 @@ fn narrow(root: &Issued, excluded: bool, subtree: &[u8]) -> Issued {
 
 /// Chains under one root, each with the error that it meets and the reason that it is told.
 #[expect(clippy::too_many_lines, reason = "one entry for each error")]
-fn specimens(root: &Issued) -> Vec<(i32, Reason, Issued)> {
+pub(super) fn specimens(root: &Issued) -> Vec<(i32, Reason, Issued)> {
     use Reason::{ChainIncomplete, Invalid, Untrusted, Weak, WrongPurpose};
     let stranger = pki::root("Stranger").self_signed();
     let below = |issuer: pki::Spec| leaf("acme").signed_by(&issuer.signed_by(root));

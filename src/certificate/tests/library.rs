@@ -231,7 +231,7 @@ fn where_an_issuer_demands_a_policy_nobody_is_accepted_with_either_library() {
     }
 }
 
-const NETSCAPE: &str = "2.16.840.1.113730.1.1";
+pub(super) const NETSCAPE: &str = "2.16.840.1.113730.1.1";
 
 #[test]
 fn a_type_of_old_that_lets_no_client_be_is_heeded_with_either_library() {
@@ -240,6 +240,14 @@ fn a_type_of_old_that_lets_no_client_be_is_heeded_with_either_library() {
     let of = |bits: u8| leaf("acme").extension(NETSCAPE, false, &[3, 2, 0, bits]);
     accepted(&verifier, &of(0x80).signed_by(&root));
     refused(&verifier, &of(0x40).signed_by(&root), Reason::WrongPurpose);
+    // One that may issue as well is an authority, where nothing newer says otherwise.
+    for bits in [0x84, 0x82, 0x81] {
+        accepted(&verifier, &of(bits).signed_by(&root));
+        let bare = of(bits).no_basic_constraints();
+        accepted(&verifier, &bare.clone().signed_by(&root));
+        let bare = bare.no_key_usage().signed_by(&root);
+        refused(&verifier, &bare, Reason::Invalid);
+    }
 }
 
 /// Whoever signs lists is no client: were it held to what a client must be, its list would count for

@@ -10,6 +10,8 @@ mod handshake;
 mod lapsed;
 mod library;
 mod names;
+#[cfg(feature = "openssl")]
+mod own_rules;
 mod properties;
 mod revocation;
 mod trust;

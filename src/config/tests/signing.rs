@@ -1,6 +1,7 @@
 //! What identities are signed with: of each backend something of its own, and nothing that is public.
 
 use super::{Folder, MINIMAL, with};
+use crate::pki::tlv;
 use crate::secret::Secret;
 use crate::sign::{Algorithm, Confused, SigningKey};
 use crate::tls::pkey::PKey;
@@ -11,8 +12,17 @@ const AT: &str = "keyferry.toml:31: backend[0].signing";
 /// With files of two keys for Ed25519, as `openssl` makes them.
 fn folder() -> Folder {
     let folder = Folder::new();
-    for name in ["one", "two"] {
-        let key = PKey::generate_ed25519().unwrap();
+    for (name, seed) in [("one", [1; 32]), ("two", [2; 32])] {
+        // RFC 8410 section 7.
+        let der = tlv(
+            0x30,
+            &[
+                &[2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70][..],
+                &tlv(4, &tlv(4, &seed)),
+            ]
+            .concat(),
+        );
+        let key = PKey::private_key_from_der(&der).unwrap();
         let pem = key.private_key_to_pem_pkcs8().unwrap();
         folder.secret(&format!("{name}.pem"), &pem);
         let pem = key.public_key_to_pem().unwrap();

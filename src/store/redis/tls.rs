@@ -10,7 +10,7 @@ use crate::secret::SecretBytes;
 use crate::tls;
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
-use crate::tls::ssl::{SslConnector, SslMethod, SslVersion};
+use crate::tls::ssl::{SslConnector, SslMethod};
 use crate::tls::tokio_ssl::SslStream;
 use crate::tls::x509::X509;
 use crate::tls::x509::store::X509StoreBuilder;
@@ -42,7 +42,7 @@ impl Tls {
         let mut builder = SslConnector::builder(SslMethod::tls())?;
         // In the place of the system's own authorities.
         builder.set_cert_store(trusted.build());
-        builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+        tls::demand_strength(&mut builder)?;
         if let Some((chain, key)) = identity {
             let mut chain = X509::stack_from_pem(chain)?.into_iter();
             if let Some(leaf) = chain.next() {

@@ -1,6 +1,7 @@
 //! Certificates with BoringSSL.
 
 use super::raw;
+use crate::tls::asn1::Asn1Object;
 use crate::tls::error::ErrorStack;
 use crate::tls::hash::MessageDigest;
 use crate::tls::pkey::{HasPublic, Id, PKeyRef};
@@ -88,6 +89,12 @@ pub fn has_issued(issuer: &X509Ref, other: &X509Ref) -> bool {
 /// When the library will not have it.
 pub fn append(builder: &mut X509Builder, extension: &X509Extension) -> Result<(), ErrorStack> {
     builder.append_extension(extension)
+}
+
+/// The bytes of an object identifier.
+#[must_use]
+pub fn oid(object: &Asn1Object) -> Vec<u8> {
+    raw::oid(object)
 }
 
 /// Whether `signature` was made with this key over `digest`, which `hash` gave.

@@ -1,17 +1,18 @@
 //! Handshakes with BoringSSL.
 
 use super::raw;
+use super::server::{TOO_WEAK, WORDS};
 use super::ticket::{TICKET_KEYS, Tickets};
 use crate::tls::error::ErrorStack;
 use crate::tls::ssl::{
     SslAlert, SslContextBuilder, SslRef, SslSignatureAlgorithm, SslVerifyError, SslVerifyMode,
 };
-use crate::tls::x509::{X509, X509Ref};
+use crate::tls::x509::{X509, X509Ref, X509VerifyError};
 use crate::tls::{Alert, Hello};
 
 /// How clients may prove to hold the key of their certificate: by the kinds of signatures that
 /// OpenSSL takes as well, best first. BoringSSL's own list has SHA-1, and neither Ed25519 nor P-521.
-const SIGNATURES: [SslSignatureAlgorithm; 10] = [
+pub(super) const SIGNATURES: [SslSignatureAlgorithm; 10] = [
     SslSignatureAlgorithm::ECDSA_SECP256R1_SHA256,
     SslSignatureAlgorithm::ED25519,
     SslSignatureAlgorithm::ECDSA_SECP384R1_SHA384,
@@ -94,7 +95,7 @@ const fn own(alert: Alert) -> SslAlert {
 }
 
 /// Gives one ticket a handshake, sealed with `keys`. One that holds a certificate is taken only when
-/// `judge` says so; otherwise the handshake is a full one.
+/// `judge` says so, who is given what was sent with it; otherwise the handshake is a full one.
 ///
 /// # Errors
 ///
@@ -102,7 +103,7 @@ const fn own(alert: Alert) -> SslAlert {
 pub fn seal_tickets(
     context: &mut SslContextBuilder,
     keys: &[u8; TICKET_KEYS],
-    judge: impl Fn(&X509Ref) -> bool + Send + Sync + 'static,
+    judge: impl Fn(&X509Ref, Vec<X509>) -> bool + Send + Sync + 'static,
 ) -> Result<(), ErrorStack> {
     raw::seal_tickets(context, Tickets::new(keys, Box::new(judge)))
 }
@@ -131,5 +132,10 @@ pub fn reason(words: &str) -> Option<&str> {
 /// Why the certificate of the server was not accepted; none when it was, or none came.
 #[must_use]
 pub fn distrust(ssl: &SslRef) -> Option<&'static str> {
-    ssl.verify_result().err().map(|error| error.error_string())
+    match ssl.verify_result().err()? {
+        // None was verified.
+        X509VerifyError::INVALID_CALL => None,
+        TOO_WEAK => Some(WORDS),
+        error => Some(error.error_string()),
+    }
 }

@@ -5,15 +5,17 @@ mod certificate;
 mod handshake;
 mod raw;
 mod seal;
+mod server;
 mod ticket;
 
 // What Pingora's own list leaves out; the very same library.
 pub use boring::{asn1, bn, derive, ec, ecdsa, rsa, sign, stack, symm};
 
 pub use certificate::{
-    DEMANDS_ALL, NO_CHECK_TIME, append, demand, fault, has_issued, is_over, security_bits,
+    DEMANDS_ALL, NO_CHECK_TIME, append, demand, fault, has_issued, is_over, oid, security_bits,
     set_flags,
 };
 pub use handshake::{Sent, distrust, judge, on_hello, reason, seal_tickets, set_groups, words};
 pub use seal::{message, transported, wrapped};
-pub use ticket::TICKET_KEYS;
+pub use server::{demand_strength, demand_strength_of_peer};
+pub use ticket::{TICKET_KEYS, TICKET_LABEL};

@@ -15,12 +15,13 @@ use pingora::tls::ssl_sys as ffi;
 
 use super::ticket::{OVERHEAD, Tickets};
 use crate::tls::Scheme;
+use crate::tls::asn1::Asn1ObjectRef;
 use crate::tls::error::ErrorStack;
 use crate::tls::hash::MessageDigest;
 use crate::tls::pkey::{HasPublic, PKeyRef, Public};
 use crate::tls::ssl::{SslContext, SslContextBuilder, SslRef};
-use crate::tls::x509::X509Ref;
 use crate::tls::x509::verify::X509VerifyParam;
+use crate::tls::x509::{X509, X509Ref};
 
 /// How long a session of TLS 1.3 can be resumed, in seconds: as long as one of TLS 1.2, and as with
 /// OpenSSL.
@@ -121,8 +122,8 @@ fn tickets(ssl: &SslRef) -> Option<&Tickets> {
 
 /// Whether a session is taken: one that holds a certificate only when that is good now.
 fn may_resume(tickets: &Tickets, ssl: &SslRef, session: &[u8]) -> bool {
-    // SAFETY: the bytes and the context are alive; the certificate is the session's, which is freed
-    // after it was looked at.
+    // SAFETY: the bytes and the context are alive; the certificates are the session's, which is freed
+    // after they were looked at. Of none the list is null, which has no length.
     unsafe {
         let context = ssl.ssl_context().as_ptr();
         let session = ffi::SSL_SESSION_from_bytes(session.as_ptr(), session.len(), context);
@@ -131,9 +132,42 @@ fn may_resume(tickets: &Tickets, ssl: &SslRef, session: &[u8]) -> bool {
             return false;
         }
         let peer = ffi::SSL_SESSION_get0_peer(session);
-        let good = peer.is_null() || (tickets.judge)(X509Ref::from_ptr(peer));
+        let shown = ffi::SSL_SESSION_get0_peer_certificates(session).cast();
+        let others = (1..ffi::OPENSSL_sk_num(shown)).map_while(|at| {
+            let buffer = ffi::OPENSSL_sk_value(shown, at).cast::<ffi::CRYPTO_BUFFER>();
+            let (at, length) = (
+                ffi::CRYPTO_BUFFER_data(buffer),
+                ffi::CRYPTO_BUFFER_len(buffer),
+            );
+            X509::from_der(slice::from_raw_parts(at, length)).ok()
+        });
+        let good = peer.is_null() || (tickets.judge)(X509Ref::from_ptr(peer), others.collect());
         ffi::SSL_SESSION_free(session);
         good
+    }
+}
+
+/// Lets nothing be written to a connection any more, nor read from it.
+pub(super) fn shut(ssl: &SslRef) {
+    // SAFETY: the connection is alive, and its handshake is done.
+    unsafe {
+        let both = ffi::SSL_SENT_SHUTDOWN | ffi::SSL_RECEIVED_SHUTDOWN;
+        ffi::SSL_set_shutdown(ssl.as_ptr(), both);
+    }
+}
+
+/// The bytes of an object identifier.
+pub(super) fn oid(object: &Asn1ObjectRef) -> Vec<u8> {
+    // SAFETY: the object is alive, and has so many bytes; without any, where they are may be null.
+    unsafe {
+        let (at, length) = (
+            ffi::OBJ_get0_data(object.as_ptr()),
+            ffi::OBJ_length(object.as_ptr()),
+        );
+        if length == 0 {
+            return Vec::new();
+        }
+        slice::from_raw_parts(at, length).to_vec()
     }
 }
 

@@ -5,6 +5,7 @@ use openssl::pkey_ctx::PkeyCtx;
 use openssl::rsa::Padding;
 use openssl::sign::RsaPssSaltlen;
 
+use crate::tls::asn1::Asn1Object;
 use crate::tls::error::ErrorStack;
 use crate::tls::hash::MessageDigest;
 use crate::tls::pkey::{HasPublic, PKeyRef};
@@ -75,6 +76,12 @@ pub fn has_issued(issuer: &X509Ref, other: &X509Ref) -> bool {
 /// When the library will not have it.
 pub fn append(builder: &mut X509Builder, extension: &X509Extension) -> Result<(), ErrorStack> {
     builder.append_extension2(extension)
+}
+
+/// The bytes of an object identifier.
+#[must_use]
+pub fn oid(object: &Asn1Object) -> Vec<u8> {
+    object.as_slice().to_vec()
 }
 
 /// Whether `signature` was made with this key over `digest`, which `hash` gave.

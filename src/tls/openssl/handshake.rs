@@ -8,6 +8,9 @@ use crate::tls::{Alert, Hello};
 
 pub use raw::TICKET_KEYS;
 
+/// What the keys of tickets are derived for.
+pub const TICKET_LABEL: &[u8] = b"keyferry session tickets.v1\0";
+
 /// Sets the groups of the key exchange, best first.
 ///
 /// # Errors
@@ -85,7 +88,7 @@ const fn error(alert: Alert) -> i32 {
 }
 
 /// Gives one ticket a handshake, sealed with `keys`. One that holds a certificate is taken only when
-/// `judge` says so; otherwise the handshake is a full one.
+/// `judge` says so, who is given nothing that was sent with it; otherwise the handshake is a full one.
 ///
 /// # Errors
 ///
@@ -93,11 +96,11 @@ const fn error(alert: Alert) -> i32 {
 pub fn seal_tickets(
     context: &mut SslContextBuilder,
     keys: &[u8; TICKET_KEYS],
-    judge: impl Fn(&X509Ref) -> bool + Send + Sync + 'static,
+    judge: impl Fn(&X509Ref, Vec<X509>) -> bool + Send + Sync + 'static,
 ) -> Result<(), ErrorStack> {
     context.set_num_tickets(1)?;
     raw::set_ticket_keys(context, keys)?;
-    raw::resume_only_if(context, judge)
+    raw::resume_only_if(context, move |leaf| judge(leaf, Vec::new()))
 }
 
 /// What the library says of a failed handshake, as it is noted.
