@@ -175,7 +175,7 @@ impl Metrics {
             crl_entries: make.gauges("crl_entries", "Entries of the authority's revocation lists.", &["ca"])?,
             crl_next_update: make.gauges("crl_next_update_timestamp_seconds", "When the first of the authority's revocation lists ends; 0 without one that can be used.", &["ca"])?,
             revocation_unknown_accepted: make.counters("revocation_unknown_accepted_total", "Requests that were accepted by a certificate though nobody could tell whether it was revoked.", &["ca"])?,
-            fronts: make.counters("front_requests_total", "Requests by fronts, and what they forwarded; also by who is at a front's address and does not prove to be it.", &["front", "result"])?,
+            fronts: make.counters("front_requests_total", "Requests by fronts, and what they forwarded, and the questions of those that ask; also by who is at a front's address and does not prove to be it.", &["front", "result"])?,
             renewals: make.counters("renewals_total", "New certificates that were recognised as a known client's, by what, and what became of them.", &["rung", "outcome"])?,
             handshakes: make.counters("tls_handshakes_total", "TLS handshakes by result and version.", &["result", "version"])?,
             handshake_failures: make.counters("tls_handshake_failures_total", "TLS handshakes that failed, by reason.", &["reason"])?,
