@@ -3,13 +3,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use pingora::connectors::TransportConnector;
 use pingora::http::RequestHeader;
 use pingora::prelude::HttpPeer;
 use pingora::protocols::http::v1::client::HttpSession;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::backend::template;
 use super::probe::greet;
@@ -60,7 +60,7 @@ fn serve(own: &Issued, adjust: Adjust, connections: usize) -> (SocketAddr, JoinH
     let acceptor = builder.build();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = thread::spawn(move || {
+    let serving = spawn_blocking(move || {
         let came = (0..connections).map(|_| {
             let (stream, _) = listener.accept().unwrap();
             let read = acceptor
@@ -121,7 +121,7 @@ async fn is_served(root: &Issued, own: Spec, adjust: Adjust, is_good: bool) {
     assert_eq!(greeted.is_ok(), is_good, "{greeted:?}");
     let expected = [BORINGSSL, is_good, false];
     let expected = expected.get(usize::from(!BORINGSSL)..).unwrap();
-    assert_eq!(serving.join().unwrap(), expected);
+    assert_eq!(serving.await.unwrap(), expected);
 }
 
 #[tokio::test]
@@ -151,10 +151,10 @@ async fn a_backend_without_tls_is_told_from_one_whose_certificate_is_not_accepte
         refused.contains("its certificate is not accepted"),
         "{refused}"
     );
-    serving.join().unwrap();
+    serving.await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = thread::spawn(move || {
+    let serving = spawn_blocking(move || {
         let (mut stream, _) = listener.accept().unwrap();
         stream
             .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -165,5 +165,5 @@ async fn a_backend_without_tls_is_told_from_one_whose_certificate_is_not_accepte
         .await
         .unwrap_err();
     assert!(refused.contains("the TLS handshake failed"), "{refused}");
-    serving.join().unwrap();
+    serving.await.unwrap();
 }
