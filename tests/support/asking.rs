@@ -3,20 +3,16 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use super::curl::Curl;
-use super::free_addresses;
-use super::front::launch;
+use super::listening::listening;
 use super::process::Process;
 use super::world::{HOST, Identity, World};
-
-/// How often another port is tried when somebody else was quicker.
-const TRIES: usize = 5;
 
 /// What a proxy is made of.
 pub(crate) struct Setup<'a> {
@@ -63,26 +59,15 @@ impl Asking {
         for (name, contents) in &setup.files {
             put(folder.path(), name, contents);
         }
-        for _ in 0..TRIES {
-            let [address] = free_addresses();
-            match launch(
-                setup.command(folder.path(), address),
-                folder.path(),
-                address,
-            ) {
-                Ok(process) => {
-                    return Self {
-                        _process: process,
-                        _folder: folder,
-                        address,
-                    };
-                }
-                Err(log)
-                    if log.to_lowercase().contains("in use") || log.contains("cannot bind") => {}
-                Err(log) => panic!("{} ended before it was ready:\n{log}", setup.kind),
-            }
+        let at = Ipv4Addr::LOCALHOST.into();
+        let (process, address) = listening(setup.kind, folder.path(), at, |address| {
+            setup.command(folder.path(), address)
+        });
+        Self {
+            _process: process,
+            _folder: folder,
+            address,
         }
-        panic!("no free port after {TRIES} tries");
     }
 
     /// A request for `path` of [`HOST`] through it, where it ends the clients' TLS.

@@ -2,20 +2,17 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use super::curl::Curl;
 use super::gateway::Gateway;
+use super::listening::listening;
 use super::process::Process;
 use super::world::{HOST, World};
-use super::{free_addresses, wait_for};
-
-/// How often another port is tried when somebody else was quicker.
-const TRIES: usize = 3;
 
 /// A running balancer; it ends when dropped. It calls the gateway from 127.0.0.1.
 pub(crate) struct Balancer {
@@ -55,28 +52,22 @@ impl Balancer {
     fn launch(world: &World, at: IpAddr, servers: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let file = folder.path().join("haproxy.cfg");
-        for _ in 0..TRIES {
-            let [free] = free_addresses();
-            let address = SocketAddr::new(at, free.port());
+        let (process, address) = listening("HAProxy", folder.path(), at, |address| {
             let text = format!(
                 "defaults\n mode tcp\n timeout connect 10s\n timeout client 60s\n timeout server \
                  60s\nlisten gateway\n bind {address}\n{servers}"
             );
             fs::write(&file, text).expect("a file in our own folder");
-            match launch(&file, address) {
-                Ok(process) => {
-                    return Self {
-                        _process: process,
-                        _folder: folder,
-                        address,
-                        authority: world.authority.clone(),
-                    };
-                }
-                Err(log) if log.contains("cannot bind") => {}
-                Err(log) => panic!("HAProxy ended before it was ready:\n{log}"),
-            }
+            let mut command = Command::new("haproxy");
+            command.arg("-db").arg("-f").arg(&file);
+            command
+        });
+        Self {
+            _process: process,
+            _folder: folder,
+            address,
+            authority: world.authority.clone(),
         }
-        panic!("no free port after {TRIES} tries");
     }
 
     pub(crate) const fn address(&self) -> SocketAddr {
@@ -89,18 +80,4 @@ impl Balancer {
             .resolve(HOST, self.address)
             .authority(&self.authority)
     }
-}
-
-/// Starts HAProxy; its log when it ended before it was ready.
-fn launch(file: &Path, address: SocketAddr) -> Result<Process, String> {
-    let mut command = Command::new("haproxy");
-    command.arg("-db").arg("-f").arg(file);
-    let mut process = Process::start(&mut command, &file.with_extension("log"));
-    wait_for("HAProxy", || {
-        if process.ended().is_some() {
-            return Some(Err(process.log()));
-        }
-        TcpStream::connect(address).is_ok().then_some(Ok(()))
-    })?;
-    Ok(process)
 }

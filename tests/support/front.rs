@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,12 +15,9 @@ use tempfile::TempDir;
 
 use super::curl::Curl;
 use super::gateway::Gateway;
+use super::listening::listening;
 use super::process::Process;
 use super::world::{HOST, Identity, World};
-use super::{free_addresses, wait_for};
-
-/// How often another port is tried when somebody else was quicker.
-const TRIES: usize = 5;
 
 /// Which proxy, and how it is set up.
 #[derive(Clone, Copy, Debug)]
@@ -56,29 +53,20 @@ impl Front {
             identity.issued.write(folder.path(), name);
         }
         fs::copy(&world.authority, path("servers.pem")).expect("a file");
-        for _ in 0..TRIES {
-            let [free] = free_addresses();
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free.port()));
-            let at = At {
+        let at = Ipv4Addr::LOCALHOST.into();
+        let (process, address) = listening(&format!("{kind:?}"), folder.path(), at, |listen| {
+            kind.command(At {
                 folder: folder.path(),
-                listen: address,
+                listen,
                 gateway: gateway.address(),
-            };
-            match launch(kind.command(at), folder.path(), address) {
-                Ok(process) => {
-                    return Self {
-                        _process: process,
-                        _folder: folder,
-                        address,
-                        authority: world.authority.clone(),
-                    };
-                }
-                Err(log)
-                    if log.to_lowercase().contains("in use") || log.contains("cannot bind") => {}
-                Err(log) => panic!("{kind:?} ended before it was ready:\n{log}"),
-            }
+            })
+        });
+        Self {
+            _process: process,
+            _folder: folder,
+            address,
+            authority: world.authority.clone(),
         }
-        panic!("no free port after {TRIES} tries");
     }
 
     /// A request for `path` of [`HOST`] through it.
@@ -217,22 +205,4 @@ pub(crate) fn signature(secret: &str, over: &[&str; 5]) -> String {
     let mac = signer.sign_oneshot_to_vec(text.as_bytes());
     let mac = hex::encode(mac.expect("a signature"));
     format!("X-Front-Signature: {} {mac}", over[0])
-}
-
-/// Starts the proxy; its log when it ended before it was ready.
-pub(crate) fn launch(
-    mut command: Command,
-    folder: &Path,
-    address: SocketAddr,
-) -> Result<Process, String> {
-    let log = folder.join("log");
-    let _gone = fs::remove_file(&log);
-    let mut process = Process::start(&mut command, &log);
-    wait_for("a proxy in front", || {
-        if process.ended().is_some() {
-            return Some(Err(process.log()));
-        }
-        TcpStream::connect(address).is_ok().then_some(Ok(()))
-    })?;
-    Ok(process)
 }

@@ -20,6 +20,7 @@ pub(crate) mod front;
 pub(crate) mod gateway;
 pub(crate) mod key;
 pub(crate) mod list;
+pub(crate) mod listening;
 pub(crate) mod load;
 pub(crate) mod log;
 pub(crate) mod old_proxy;

@@ -3,20 +3,17 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use super::curl::Curl;
-use super::free_addresses;
-use super::front::launch;
+use super::listening::listening;
 use super::process::Process;
 use super::world::{HOST, World};
 
-/// How often another port is tried when somebody else was quicker.
-const TRIES: usize = 5;
 /// Where Debian has Apache's modules.
 const MODULES: &str = "/usr/lib/apache2/modules";
 
@@ -62,29 +59,21 @@ impl OldProxy {
         server.write(folder.path(), "server");
         let both = [server.chain_pem(), server.key_pem()].concat();
         fs::write(path("server.both.pem"), both).expect("a file in our own folder");
-        for _ in 0..TRIES {
-            let [listen] = free_addresses();
-            let folder_path = folder.path();
+        let at = Ipv4Addr::LOCALHOST.into();
+        let (process, address) = listening(&format!("{kind:?}"), folder.path(), at, |listen| {
             let at = At {
-                folder: folder_path,
+                folder: folder.path(),
                 listen,
                 backend,
             };
-            match launch(kind.command(&at, headers), folder_path, listen) {
-                Ok(process) => {
-                    return Self {
-                        _process: process,
-                        _folder: folder,
-                        address: listen,
-                        authority: world.authority.clone(),
-                    };
-                }
-                Err(log)
-                    if log.to_lowercase().contains("in use") || log.contains("cannot bind") => {}
-                Err(log) => panic!("{kind:?} ended before it was ready:\n{log}"),
-            }
+            kind.command(&at, headers)
+        });
+        Self {
+            _process: process,
+            _folder: folder,
+            address,
+            authority: world.authority.clone(),
         }
-        panic!("no free port after {TRIES} tries");
     }
 
     /// A request for `path` of [`HOST`] through it.

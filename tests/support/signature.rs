@@ -87,7 +87,7 @@ pub(crate) type KeySet<'a> = (&'a str, u16, &'a Path);
 ///
 /// What that library says is wrong.
 pub(crate) fn verify_by_set_in_python(request: &Recorded, set: KeySet<'_>) -> Result<(), String> {
-    verify_by_set("verify_public.py", request, set)
+    verify_by_set("verify_signature.py", request, set)
 }
 
 /// The same with the library of npm, and the key as Node reads it.
@@ -96,7 +96,7 @@ pub(crate) fn verify_by_set_in_python(request: &Recorded, set: KeySet<'_>) -> Re
 ///
 /// What that library says is wrong.
 pub(crate) fn verify_by_set_in_node(request: &Recorded, set: KeySet<'_>) -> Result<(), String> {
-    verify_by_set("verify_public.mjs", request, set)
+    verify_by_set("verify_signature.mjs", request, set)
 }
 
 fn verify_by_set(
