@@ -281,7 +281,6 @@ impl Gateway {
             .ok_or(Refusal::Internal("the connection was not made by the door"))?;
         let resource = head.path.strip_prefix(&*exchange.live.self_service.path);
         let asked = resource.and_then(question::asked);
-        exchange.question = asked.map(|_| head.method.clone());
         let connection = &*self.clients(&head, connection, asked.is_some(), exchange)?;
         exchange.keep_shown(connection.shared());
         self.overload

@@ -23,7 +23,7 @@ use crate::head::Head;
 use crate::policy::Permit;
 use crate::sign::header::{self, CONTENT_DIGEST};
 use crate::sign::{Message, Signed};
-use crate::upstream;
+use crate::upstream::{self, CannotSend};
 
 /// Where questions come, below the path of self-service; in [`Form::RequestLine`] with the target behind it.
 pub(super) const RESOURCE: &str = "authenticate";
@@ -59,9 +59,9 @@ pub(super) fn asked(resource: &str) -> Option<&str> {
 
 /// The method of a request that is a question by its path as it came, below `base`.
 pub(super) fn asked_by(request: &RequestHeader, base: &str) -> Option<Method> {
-    let path = request.raw_path().split(|b| *b == b'?').next()?;
-    let resource = std::str::from_utf8(path).ok()?.strip_prefix(base)?;
-    asked(resource).map(|_| request.method.clone())
+    let resource = request.raw_path().strip_prefix(base.as_bytes())?;
+    let resource = resource.split(|b| *b == b'?').next()?;
+    asked(std::str::from_utf8(resource).ok()?).map(|_| request.method.clone())
 }
 
 /// What a front sends that is there to ask.
@@ -186,14 +186,9 @@ fn told_of(
 /// The headers that tell the backend of whom `permit` names.
 fn signed(head: &Head<'_>, permit: &Permit, exchange: &Exchange) -> Result<Signed, Refusal> {
     let signer = exchange.live.signer(permit.route());
-    let signer = match (signer, permit.identity()) {
-        (Some(signer), _) => signer,
-        (None, None) => return Ok(Signed::default()),
-        (None, Some(_)) => return Err(Refusal::Internal("the backend has no signing key")),
-    };
-    let message = Message::of(head, head.headers.get(CONTENT_DIGEST));
+    let message = Message::of(head, head.headers.get(CONTENT_DIGEST)).map_err(CannotSend::from);
     message
-        .and_then(|message| signer.sign(&message, permit, clock::unique(), clock::now()))
+        .and_then(|message| upstream::signed(&message, permit, signer, clock::now()))
         .map_err(|_| Refusal::Internal("the request cannot be signed"))
 }
 

@@ -16,4 +16,4 @@ pub use answer::{asks_for_websocket, fault};
 pub use backend::{Backend, BackendError, HealthCheck, Protocol, Settings, Tls};
 #[cfg(feature = "otlp")]
 pub use collector::{Collected, Collector, NotCollected};
-pub use rewrite::{CannotSend, Rules, end_once, is_for_us, is_unwanted, pass_on, rewrite};
+pub use rewrite::{CannotSend, Rules, end_once, is_for_us, is_unwanted, pass_on, rewrite, signed};

@@ -12,7 +12,7 @@ use crate::front::{FRONT_SECRET, FRONT_SIGNATURE};
 use crate::head::Head;
 use crate::key::Format;
 use crate::policy::{Observed, Permit};
-use crate::sign::{Message, Names, SignError, Signer, header};
+use crate::sign::{Message, Names, SignError, Signed, Signer, header};
 use crate::trace::{self, Context, TRACEPARENT, TRACESTATE};
 
 /// What may pass.
@@ -82,12 +82,7 @@ pub fn rewrite(
     request.insert_header("X-Forwarded-Proto", "https")?;
 
     let message = Message::of(head, request.headers.get(header::CONTENT_DIGEST))?;
-    let identity = match (signer, permit.identity()) {
-        (Some(signer), _) => signer.sign(&message, permit, clock::unique(), now)?,
-        (None, None) => return Ok(()),
-        (None, Some(_)) => return Err(CannotSend::NoSigningKey),
-    };
-    for (name, value) in identity.into_headers() {
+    for (name, value) in signed(&message, permit, signer, now)?.into_headers() {
         request.insert_header(name, value)?;
     }
     // Only now: never without a signed identity beside.
@@ -95,6 +90,25 @@ pub fn rewrite(
         request.insert_header(name.clone(), value)?;
     }
     Ok(())
+}
+
+/// The headers that tell a backend of whom `permit` names, signed by its `signer` over `message`, with a
+/// nonce of its own; none when it names nobody.
+///
+/// # Errors
+///
+/// [`CannotSend`]. Nobody may be vouched for then.
+pub fn signed(
+    message: &Message<'_>,
+    permit: &Permit,
+    signer: Option<&Signer>,
+    now: Timestamp,
+) -> Result<Signed, CannotSend> {
+    match (signer, permit.identity()) {
+        (Some(signer), _) => Ok(signer.sign(message, permit, clock::unique(), now)?),
+        (None, None) => Ok(Signed::default()),
+        (None, Some(_)) => Err(CannotSend::NoSigningKey),
+    }
 }
 
 /// Lets `request` go on as it came, to a backend that an existing gateway speaks for: nothing that
