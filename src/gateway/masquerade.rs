@@ -16,7 +16,7 @@ use crate::policy::Permit;
 use crate::store::Change;
 use crate::telemetry::Metrics;
 
-/// What is told of certificates, to each backend.
+/// What is told of certificates, to each backend; where no backend is told anything, there is none.
 #[derive(Default)]
 pub struct Masquerades {
     backends: Vec<Option<One>>,
@@ -63,13 +63,16 @@ impl Masquerades {
             let is_told = !masquerade.is_empty();
             masquerades.backends.push(is_told.then(one));
         }
+        if masquerades.backends.iter().all(Option::is_none) {
+            masquerades.backends.clear();
+        }
         masquerades
     }
 
     /// Whether no backend is told anything.
     #[must_use]
-    pub fn are_none(&self) -> bool {
-        self.backends.iter().all(Option::is_none)
+    pub const fn are_none(&self) -> bool {
+        self.backends.is_empty()
     }
 
     /// Whether the backend at this place is told something.
