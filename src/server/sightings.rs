@@ -18,11 +18,10 @@ use crate::gateway;
 use crate::store::{Epoch, Store, StoreError};
 use crate::telemetry::Metrics;
 
-/// How often new sightings are written, and how long the pause between may become where that is much work.
+/// How often new sightings are written, and whether brownouts have spent their budgets is looked at.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
+/// How long only what is urgent is written, at most, where writing all of it is much work.
 const FLUSH_REST_MOST: Duration = Duration::from_secs(30);
-/// How often it is looked at whether brownouts have spent their budgets.
-const BUDGETS_EVERY: Duration = Duration::from_secs(2);
 /// How often first uses of keys are written at most.
 const FIRST_USES_EVERY: Duration = Duration::from_millis(100);
 /// How often clients are counted, by stage and as such that are left.
@@ -149,21 +148,22 @@ impl KeepSightings {
     async fn keep(&self) {
         let mut load = tokio::time::interval(LOAD_EVERY);
         let mut flush = tokio::time::interval(FLUSH_EVERY);
-        let mut keep_budgets = tokio::time::interval(BUDGETS_EVERY);
         let mut count = tokio::time::interval(COUNT_EVERY);
-        let mut spent = BTreeSet::new();
+        let (mut spent, mut last, mut rest) = (BTreeSet::new(), clock::monotonic(), Duration::ZERO);
         loop {
             tokio::select! {
                 _ = load.tick() => self.load().await,
                 _ = flush.tick() => {
-                    let begun = clock::monotonic();
-                    if self.flush().await {
-                        let rest = begun.elapsed().saturating_mul(REST);
-                        flush.reset_after(rest.clamp(FLUSH_EVERY, FLUSH_REST_MOST));
-                    }
-                }
-                _ = keep_budgets.tick() => {
-                    let told = self.flush_urgent().await;
+                    let told = if last.elapsed() < rest {
+                        self.flush_urgent().await
+                    } else {
+                        let begun = clock::monotonic();
+                        let told = self.flush().await;
+                        // What was not taken is tried again the next time.
+                        let took = if told { begun.elapsed() } else { Duration::ZERO };
+                        (last, rest) = (begun, took.saturating_mul(REST).min(FLUSH_REST_MOST));
+                        told
+                    };
                     spent = self.keep_budgets(told, &spent).await;
                 }
                 _ = count.tick() => {
