@@ -3,7 +3,7 @@
 // By hand, with the standard library: the gateway gives its signature one form, so one pattern takes the place of a
 // parser. Libraries for RFC 9421 read every form that there may be, and one still had to compare what was covered.
 //
-//     const secret = readFileSync("orders.key").subarray(0, -1); // less the line end
+//     const secret = Buffer.from(readFileSync("orders.key", "latin1").replace(/\r?\n$/, ""), "latin1");
 //     const verifier = new Verifier({ "orders-2026-11": secret });
 //     app.use(middleware(verifier));                                  // Express, before everything else
 //     createServer((req, res) => middleware(verifier)(req, res, () => application(req, res)));
