@@ -69,6 +69,8 @@ fn weakness(ssl: &SslRef) -> Option<&'static str> {
     if proof.is_some_and(|proof| !SIGNATURES.contains(&proof)) {
         return Some("it proves to hold its key by a weak signature");
     }
-    let mut chain = ssl.peer_cert_chain()?.iter();
-    chain.any(|x509| is_weak(x509)).then_some(WORDS)
+    let Some(chain) = ssl.peer_cert_chain() else {
+        return Some("it shows no certificate");
+    };
+    chain.iter().any(|x509| is_weak(x509)).then_some(WORDS)
 }
