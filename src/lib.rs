@@ -32,6 +32,7 @@ pub mod key;
 pub mod limit;
 pub mod masquerade;
 pub mod observe;
+pub mod operation;
 pub mod phase;
 pub mod policy;
 pub mod server;

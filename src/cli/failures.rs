@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use clap::builder::PossibleValuesParser;
 
 use super::ask::ask;
-use super::table::{count, relative, table};
 use super::{Failure, Globals, Out};
 use crate::admin::handshakes::{Line, Report};
 use crate::clock::{self, Timestamp};
 use crate::door;
+use crate::operation::table::{count, relative, table};
 use crate::tls;
 
 /// Show which TLS handshakes failed at the running gateway, why, and what to do

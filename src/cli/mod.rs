@@ -6,10 +6,7 @@
 //! needed does not answer, 70 internal, 78 the configuration is wrong.
 
 mod ask;
-mod audit;
-mod certificate;
 mod check;
-mod client;
 mod completions;
 mod demo;
 pub mod development;
@@ -17,28 +14,17 @@ mod doctor;
 mod explain;
 mod failures;
 mod health;
-mod history;
 mod init;
-mod key;
 mod login;
 mod man;
 mod observe;
 mod open;
-mod out;
-mod phase;
 mod probe;
-mod progress;
-mod records;
 mod reload;
 mod run;
 mod schema;
-mod status;
 mod store;
-mod table;
-mod traffic;
 mod verify;
-mod view;
-mod what_if;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -46,14 +32,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use out::{Failure, Out, Output};
-
 use crate::config::{Config, Problems, Source};
+use crate::operation::{Failure, Operation, Out, Output, audit};
 
 /// Carries the clients of an API from TLS client certificates to API keys.
 #[derive(Debug, Parser)]
 #[command(name = "keyferry", version, propagate_version = true)]
-#[command(arg_required_else_help = true)]
+#[command(arg_required_else_help = true, next_display_order = None)]
 struct Cli {
     #[command(flatten)]
     globals: Globals,
@@ -104,13 +89,9 @@ fn source(file: PathBuf) -> Source {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    #[command(subcommand)]
-    Audit(audit::Command),
-    #[command(subcommand)]
-    Certificate(certificate::Command),
+    #[command(flatten)]
+    Operation(Operation),
     Check(check::Args),
-    #[command(subcommand)]
-    Client(client::Command),
     Completions(completions::Args),
     Demo(demo::Args),
     Doctor(doctor::Args),
@@ -118,22 +99,16 @@ enum Command {
     Failures(failures::Args),
     Health(health::Args),
     Init(Box<init::Args>),
-    #[command(subcommand)]
-    Key(key::Command),
     Man(man::Args),
     #[command(subcommand)]
     Observe(observe::Command),
-    #[command(subcommand)]
-    Phase(phase::Command),
     Probe(probe::Args),
     Reload(reload::Args),
     Run(run::Args),
     Schema(schema::Args),
-    Status(status::Args),
     #[command(subcommand)]
     Store(store::Command),
     Verify(Box<verify::Args>),
-    WhatIf(what_if::Args),
 }
 
 /// Runs the command that `args` name, and says with which status the program ends.
@@ -151,10 +126,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut out = Out::new(cli.globals.output);
     let (globals, out_ref) = (&cli.globals, &mut out);
     let done = match cli.command {
-        Command::Audit(command) => audit::run(command, globals, out_ref),
-        Command::Certificate(command) => certificate::run(command, globals, out_ref),
+        Command::Operation(operation) => operation_on_the_store(operation, globals, out_ref),
         Command::Check(args) => check::run(&args, globals, out_ref),
-        Command::Client(command) => client::run(command, globals, out_ref),
         Command::Completions(args) => completions::run(&args, globals, out_ref),
         Command::Demo(args) => demo::run(&args, globals, out_ref),
         Command::Doctor(args) => doctor::run(&args, globals, out_ref),
@@ -162,23 +135,37 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Failures(args) => failures::run(&args, globals, out_ref),
         Command::Health(args) => health::run(&args, globals, out_ref),
         Command::Init(args) => init::run(&args, globals, out_ref),
-        Command::Key(command) => key::run(command, globals, out_ref),
         Command::Man(args) => man::run(&args, globals, out_ref),
         Command::Observe(command) => observe::run(&command, globals, out_ref),
-        Command::Phase(command) => phase::run(command, globals, out_ref),
         Command::Probe(args) => probe::run(&args, out_ref),
         Command::Reload(args) => reload::run(&args, globals, out_ref),
         Command::Run(args) => run::run(&args, globals, out_ref),
         Command::Schema(args) => schema::run(&args, globals, out_ref),
-        Command::Status(args) => status::run(&args, globals, out_ref),
         Command::Store(command) => store::run(command, globals, out_ref),
         Command::Verify(args) => verify::run(*args),
-        Command::WhatIf(args) => what_if::run(&args, globals, out_ref),
     };
     done.unwrap_or_else(|failure| {
         out.failure(&failure);
         failure.exit_code()
     })
+}
+
+/// Does `operation` on the store of the configuration.
+fn operation_on_the_store(
+    operation: Operation,
+    globals: &Globals,
+    out: &mut Out,
+) -> Result<ExitCode, Failure> {
+    if let Operation::Audit(audit::Command::Verify(args)) = &operation {
+        let config = globals.load_config()?;
+        if let Some(done) = args.without_store(config.store.record_keys(), out) {
+            return done.map(ExitCode::from);
+        }
+    }
+    let status = open::operate(globals, out, async |operator, out| {
+        operation.run(operator, out).await
+    })?;
+    Ok(ExitCode::from(status))
 }
 
 #[cfg(test)]

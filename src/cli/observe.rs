@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::ask::ask;
-use super::table::{count, relative, table};
 use super::{Failure, Globals, Out};
 use crate::clock::{self, Timestamp};
 use crate::observe::{HeaderText, IdentityRow, RefusalRow, Report, Snapshot, Times};
+use crate::operation::table::{count, relative, table};
 
 /// A gateway that only observes, behind or beside an existing one
 #[derive(Debug, clap::Subcommand)]

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::super::check::count;
-use super::super::table::printable;
 use super::finding::{Finding, Outcome};
+use crate::operation::table::printable;
 
 /// What `--output json` prints.
 #[derive(Debug, Serialize)]

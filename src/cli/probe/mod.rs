@@ -162,7 +162,7 @@ fn text(tried: &[Tried]) -> String {
             one.what.to_owned(),
         ]
     });
-    super::table::table(["ATTACK", "VERDICT", "ANSWER", "WHAT"], rows)
+    crate::operation::table::table(["ATTACK", "VERDICT", "ANSWER", "WHAT"], rows)
 }
 
 impl Args {

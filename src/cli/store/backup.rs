@@ -10,9 +10,9 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use super::secrets;
-use crate::cli::audit::verify::MOST_TOLD;
-use crate::cli::open::Operator;
 use crate::cli::{Failure, Out};
+use crate::operation::Operator;
+use crate::operation::audit::verify::MOST_TOLD;
 use crate::store::Epoch;
 use crate::store::backup::{Contents, Made, NotMade, make};
 
@@ -75,7 +75,7 @@ pub(super) async fn write<W: Write + Send>(
     operator: &Operator,
     to: W,
 ) -> Result<(W, Made), Failure> {
-    let config = &operator.config;
+    let config = &operator.settings;
     let (store, name) = (operator.store.as_ref(), config.store.to_string());
     let head = store.head().await;
     let head = head.map_err(|error| operator.cannot_tell(&error))?;

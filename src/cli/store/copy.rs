@@ -8,8 +8,8 @@ use anyhow::Context as _;
 
 use super::restore::{restore, tell};
 use super::{backup, secrets};
-use crate::cli::open::{Edit, Operator};
-use crate::cli::{Failure, Out, source};
+use crate::cli::{Failure, Out, open, source};
+use crate::operation::{Edit, Operator};
 use crate::store::backup::{Backup, Revocations};
 
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ pub(super) async fn run(
     out: &mut Out,
 ) -> Result<ExitCode, Failure> {
     let config = source(args.to.clone()).read().config?;
-    if config.store.to_string() == operator.config.store.to_string() {
+    if config.store.to_string() == operator.settings.store.to_string() {
         let why = format!("both configurations have the same store: {}", config.store);
         return Err(Failure::Usage(why));
     }
@@ -37,8 +37,8 @@ pub(super) async fn run(
     let file = to.into_inner().map_err(IntoInnerError::into_error);
     let file = file.context("cannot write a temporary file")?;
     let name = Path::new("the copy");
-    let backup = Backup::of(file, name, &secrets(&operator.config))?;
-    let target = Operator::open(config).await?;
+    let backup = Backup::of(file, name, &secrets(&operator.settings))?;
+    let target = open::operator(&config).await?;
     let report = restore(
         &target,
         &backup,

@@ -11,9 +11,9 @@ mod verify;
 
 use std::process::ExitCode;
 
-use super::open::{Operator, operate};
+use super::open::operate;
 use super::{Failure, Globals, Out};
-use crate::config::Config;
+use crate::operation::{Operator, Settings};
 use crate::store::backup::{BackupError, Secrets};
 use crate::store::{Reseal, Resealed};
 
@@ -66,10 +66,10 @@ impl From<BackupError> for Failure {
 }
 
 /// The secrets that backups are authenticated with.
-const fn secrets(config: &Config) -> Secrets<'_> {
+fn secrets(settings: &Settings) -> Secrets<'_> {
     Secrets {
-        record_keys: config.store.record_keys(),
-        peppers: &config.keys.peppers,
+        record_keys: settings.store.record_keys(),
+        peppers: &settings.keys.peppers,
     }
 }
 

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::through;
-use crate::cli::open::Operator;
 use crate::cli::{Failure, Out};
+use crate::operation::Operator;
 use crate::store::{RecordKeyVersion, Reseal};
 
 /// What `--output json` prints of signing anew.
@@ -17,7 +17,7 @@ struct Report {
 }
 
 pub(super) async fn run(operator: &Operator, out: &mut Out) -> Result<(), Failure> {
-    let Some(record_key) = operator.config.store.record_keys().current() else {
+    let Some(record_key) = operator.settings.store.record_keys().current() else {
         return Err(Failure::Usage(
             "there is no record key to sign with: name one in store.record_keys".to_owned(),
         ));

@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::secrets;
-use crate::cli::open::{Edit, Operator};
 use crate::cli::{Failure, Out};
+use crate::operation::{Edit, Operator};
 use crate::store::backup::{self, Backup, NotRestored, Order, Restored, Revocations};
 use crate::store::{Action, Change, Event, Head, Origin, RecordKeys, StoreError};
 
@@ -42,8 +42,8 @@ pub(super) async fn run(
     operator: &Operator,
     out: &mut Out,
 ) -> Result<ExitCode, Failure> {
-    let backup = Backup::open(&args.file, &secrets(&operator.config))?;
-    let keys = operator.config.store.record_keys();
+    let backup = Backup::open(&args.file, &secrets(&operator.settings))?;
+    let keys = operator.settings.store.record_keys();
     let revocations = match &args.audit {
         Some(file) => revocations(file, keys)?,
         None => Revocations::default(),
@@ -104,7 +104,7 @@ pub(super) async fn restore(
             .caused_from(Origin::here()),
         today: now.day(),
         is_dry: edit.dry_run,
-        record_keys: operator.config.store.record_keys(),
+        record_keys: operator.settings.store.record_keys(),
         revocations,
     };
     let restored = backup::restore(backup, operator.store.as_ref(), order).await;
@@ -112,7 +112,7 @@ pub(super) async fn restore(
         NotRestored::Backup(error) => error.into(),
         NotRestored::Store(StoreError::Unavailable(why)) => Failure::Unavailable(anyhow::anyhow!(
             "{why} (store: {}); do it again: what was done stays, and is not done twice",
-            operator.config.store
+            operator.settings.store
         )),
         NotRestored::Store(error) => operator.cannot_tell(&error),
     })?;
@@ -128,14 +128,17 @@ pub(super) async fn restore(
 
 /// Keys whose pepper is not known could never be used.
 fn expect_peppers(operator: &Operator, backup: &Backup) -> Result<(), Failure> {
-    let (there, here) = (&backup.header().peppers, secrets(&operator.config).checks());
+    let (there, here) = (
+        &backup.header().peppers,
+        secrets(&operator.settings).checks(),
+    );
     for (pepper, keys) in &backup.contents().keys_by_pepper {
         // One that was not known there either is no loss.
         if there.contains_key(pepper) && there.get(pepper) != here.get(pepper) {
             return Err(Failure::Refused(format!(
                 "{keys} keys need pepper {pepper}, which the configuration of {} does not have, or \
                  has another of; add it to [[key.pepper]] at every gateway first",
-                operator.config.store
+                operator.settings.store
             )));
         }
     }
@@ -173,7 +176,7 @@ pub(super) fn tell(
     let text = format!(
         "{}: {} records {word}added, {} revoked, {} brought further; {} stay as the store has them, \
          {} are the same",
-        operator.config.store,
+        operator.settings.store,
         restored.added,
         restored.revoked,
         restored.advanced,

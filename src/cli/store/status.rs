@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::through;
-use crate::cli::open::Operator;
 use crate::cli::{Failure, Out};
 use crate::key::PepperVersion;
+use crate::operation::Operator;
 use crate::store::{Epoch, RecordKeyVersion, Reseal};
 
 /// What `--output json` prints of the status.
@@ -43,7 +43,7 @@ pub(super) async fn run(operator: &Operator, out: &mut Out) -> Result<(), Failur
     let status = Status {
         epoch: records.epoch,
         records: Signed {
-            current: operator.config.store.record_keys().current(),
+            current: operator.settings.store.record_keys().current(),
             by_key: found.by_key,
             unsigned: found.unsigned,
             refused: found.refused,

@@ -8,11 +8,12 @@ use serde::Serialize;
 use super::backup::{nothing_in, summary};
 use super::references::References;
 use super::secrets;
-use crate::cli::audit::verify::{MOST_TOLD, of_store};
-use crate::cli::open::{Operator, operate};
+use crate::cli::open::operate;
 use crate::cli::{Failure, Globals, Out};
 use crate::client::ClientId;
 use crate::config::StoreSettings;
+use crate::operation::audit::verify::{MOST_TOLD, of_store};
+use crate::operation::{Operator, Settings};
 use crate::store::backup::{Backup, BackupError, Contents, Line};
 use crate::store::embedded::{OpenError, check};
 use crate::store::{Epoch, Head, Loaded, RecordId, Selection, StoreError, Versioned};
@@ -44,7 +45,7 @@ pub(super) fn run(args: &Args, globals: &Globals, out: &mut Out) -> Result<ExitC
     let mut report = Report::default();
     if let Some(file) = &args.file {
         let config = globals.load_config()?;
-        match Backup::open(file, &secrets(&config)) {
+        match Backup::open(file, &secrets(&Settings::from(&config))) {
             Ok(backup) => report.backup(&backup)?,
             Err(error @ BackupError::Io { .. }) => return Err(error.into()),
             Err(error) => report.wrong(error.to_string()),
@@ -125,7 +126,7 @@ impl Report {
         let loaded = operator.store.load(&mut each).await;
         self.head = loaded.map_err(|error| operator.cannot_tell(&error))?;
         if self.head.epoch == Epoch::NONE {
-            self.wrong(nothing_in(&operator.config.store.to_string()));
+            self.wrong(nothing_in(&operator.settings.store.to_string()));
         }
         for (id, named) in references.missing() {
             // It may have come while the others were read.

@@ -1,0 +1,61 @@
+//! What an operator can do: look at clients, certificates, keys and phases, and change them.
+//!
+//! Each operation has a file with `Args` and `run`. The command line and the admin API are two ways
+//! to the same operation: what one can do, the other can.
+
+pub(crate) mod audit;
+pub(crate) mod certificate;
+pub(crate) mod client;
+mod history;
+pub(crate) mod key;
+mod operator;
+mod out;
+pub(crate) mod phase;
+pub(crate) mod progress;
+pub(crate) mod records;
+pub(crate) mod status;
+pub(crate) mod table;
+mod traffic;
+pub(crate) mod view;
+pub(crate) mod what_if;
+
+pub(crate) use operator::{Did, Edit};
+pub(crate) use operator::{Operator, Settings};
+pub use out::{Failure, Out, Output};
+
+/// One of them, with what it is asked.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Operation {
+    #[command(subcommand)]
+    Audit(audit::Command),
+    #[command(subcommand)]
+    Certificate(certificate::Command),
+    #[command(subcommand)]
+    Client(client::Command),
+    #[command(subcommand)]
+    Key(key::Command),
+    #[command(subcommand)]
+    Phase(phase::Command),
+    Status(status::Args),
+    WhatIf(what_if::Args),
+}
+
+impl Operation {
+    /// Does it. Gives the status with which a command ends that does it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]; what was printed until then holds.
+    pub(crate) async fn run(self, operator: &Operator, out: &mut Out) -> Result<u8, Failure> {
+        match self {
+            Self::Audit(command) => return command.run(operator, out).await,
+            Self::Certificate(command) => command.run(operator, out).await?,
+            Self::Client(command) => command.run(operator, out).await?,
+            Self::Key(command) => command.run(operator, out).await?,
+            Self::Phase(command) => command.run(operator, out).await?,
+            Self::Status(args) => status::run(&args, operator, out).await?,
+            Self::WhatIf(args) => what_if::run(&args, operator, out).await?,
+        }
+        Ok(0)
+    }
+}
