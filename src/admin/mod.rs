@@ -1,122 +1,235 @@
-//! What the running gateway knows and no store keeps, for the operator on the same machine.
+//! What operators ask the running gateway, on a listener of its own: what no store keeps, and what their
+//! commands do.
 //!
-//! The listener asks nobody who they are, so it is bound to a loopback address only, which the
-//! configuration sees to. A web page that the operator looks at must not read it either: another
+//! Everybody shows a token ([`access`]). Three old questions are answered without one to whoever is on
+//! this machine and means it: a web page that the operator looks at must not read the answers, so another
 //! origin is given no permission, and a name that somebody points at this machine is refused.
 
+mod access;
+mod answer;
 pub mod handshakes;
 mod observations;
+mod operations;
 mod query;
 pub mod reload;
+mod serve;
+mod settings;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS,
-};
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::extract::{Extension, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use http::header::HOST;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, Method, Response, Uri};
-use pingora::apps::http_app::ServeHttp;
-use pingora::protocols::http::ServerSession;
+use http::{HeaderMap, Method, StatusCode, Uri};
 use serde::Serialize;
-use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
-use crate::door::Journal;
-use crate::observe::Observations;
+pub use access::{Role, Token};
+use answer::{Problem, json};
 use query::Query;
 use reload::Reloads;
+pub use serve::App;
+pub use settings::Settings;
 
-/// Where the one thing is asked for that changes something.
-const RELOAD: &str = "/reload";
-const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::door::Journal;
+use crate::observe::Observations;
+use crate::operation;
+use crate::store::Store;
+
+/// How many operations are carried out at a time.
+const AT_A_TIME: usize = 4;
 
 /// Answers the operator's questions.
 pub struct Admin {
-    journal: Arc<Journal>,
-    observations: Box<Observed>,
-    reloads: Reloads,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) observations: Box<Observed>,
+    pub(crate) reloads: Reloads,
+    pub(crate) live: Arc<ArcSwap<Live>>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) directory: Arc<Directory>,
+    turns: Arc<Semaphore>,
 }
+
+/// What a running gateway replaces when its configuration changes.
+pub struct Live {
+    /// Who may ask.
+    pub tokens: Vec<Token>,
+    /// What operations need to know.
+    pub(crate) operations: Arc<operation::Settings>,
+}
+
+impl Live {
+    /// As `config` says.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let tokens = config.admin.as_ref().map(|admin| admin.tokens.clone());
+        Self {
+            tokens: tokens.unwrap_or_default(),
+            operations: Arc::new(operation::Settings::from(config)),
+        }
+    }
+}
+
+/// From which address somebody asks, where that is known.
+#[derive(Clone, Copy, Debug)]
+struct Peer(Option<IpAddr>);
 
 /// What was observed so far, by a gateway that observes now.
 type Observed = dyn Fn() -> Option<Arc<Observations>> + Send + Sync;
 
-/// What is answered, in JSON: a status and a body.
-type Answer = (u16, Value);
-
 impl Admin {
-    /// A listener that answers from `journal`, and from `observations` while there are some, and by
-    /// which the configuration is read again through `reloads`.
-    #[must_use]
-    pub fn new(
+    /// A listener that answers from `journal`, and from `observations` while there are some, by which
+    /// the configuration is read again through `reloads`, and which works on `store`, that `directory`
+    /// follows.
+    pub(crate) fn new(
         journal: Arc<Journal>,
         observations: impl Fn() -> Option<Arc<Observations>> + Send + Sync + 'static,
         reloads: Reloads,
+        live: Arc<ArcSwap<Live>>,
+        (store, directory): (Arc<dyn Store>, Arc<Directory>),
     ) -> Self {
         Self {
             journal,
             observations: Box::new(observations),
             reloads,
+            live,
+            store,
+            directory,
+            turns: Arc::new(Semaphore::new(AT_A_TIME)),
         }
     }
 
-    async fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answer {
-        if !is_for_this_machine(uri, headers) {
-            return refused(
-                421,
-                "ask by a loopback address or localhost, as 127.0.0.1 in the URL",
-            );
-        }
-        if uri.path() == RELOAD {
-            return self.reload(method, uri, headers).await;
-        }
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            return refused(405, "ask with GET");
-        }
-        let query = match Query::read(uri.query().unwrap_or_default()) {
-            Ok(query) => query,
-            Err(wrong) => return refused(400, &wrong),
-        };
-        match uri.path() {
-            "/handshakes" => given(handshakes::report(&self.journal, &query)),
-            "/observations" => {
-                let observations = (self.observations)();
-                given(observations::snapshot(observations.as_deref(), &query))
+    /// Everything that is answered.
+    fn router(self) -> Router {
+        Router::new()
+            .route("/handshakes", any(handshakes))
+            .route("/observations", any(observations))
+            .route("/reload", any(reload))
+            .route("/v1/{*name}", any(operate))
+            .fallback(async || {
+                Problem::no_such_page("here are /v1/…, /handshakes, /observations and /reload")
+            })
+            .with_state(Arc::new(self))
+    }
+
+    /// Lets through whoever shows the token of somebody who may do so much, and else whoever is on this
+    /// machine and means it.
+    fn expect(
+        &self,
+        role: Role,
+        (peer, uri, headers): (Peer, &Uri, &HeaderMap),
+    ) -> Result<(), Problem> {
+        match access::who(headers, &self.live.load().tokens) {
+            Ok(who) if who.role >= role => Ok(()),
+            Ok(_) => Err(forbidden()),
+            Err(access::Stranger::NoToken) if access::is_here(peer.0) => {
+                if is_for_this_machine(uri, headers) {
+                    return Ok(());
+                }
+                Err(Problem::new(
+                    StatusCode::MISDIRECTED_REQUEST,
+                    "misdirected",
+                    "ask by a loopback address or localhost, as 127.0.0.1 in the URL",
+                ))
             }
-            _ => refused(404, "here are /handshakes, /observations and /reload"),
+            Err(stranger) => Err(unknown(stranger)),
         }
     }
+}
 
-    async fn reload(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answer {
-        if *method != Method::POST {
-            return refused(405, "ask with POST");
+fn forbidden() -> Problem {
+    let detail = "this is not for the role of this token";
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+}
+
+fn unknown(stranger: access::Stranger) -> Problem {
+    let status = StatusCode::UNAUTHORIZED;
+    Problem::new(status, "unauthenticated", stranger.to_string())
+}
+
+type Shared = State<Arc<Admin>>;
+
+async fn operate(
+    State(admin): Shared,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let who = access::who(request.headers(), &admin.live.load().tokens).map_err(unknown)?;
+    let path = request.uri().path().to_owned();
+    let name = path.strip_prefix("/v1/").unwrap_or_default();
+    admin.operate((name, who), peer, request).await
+}
+
+async fn handshakes(
+    State(admin): Shared,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let query = admin.question(peer, &request)?;
+    given(handshakes::report(&admin.journal, &query))
+}
+
+async fn observations(
+    State(admin): Shared,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let query = admin.question(peer, &request)?;
+    let observations = (admin.observations)();
+    given(observations::snapshot(observations.as_deref(), &query))
+}
+
+async fn reload(
+    State(admin): Shared,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (uri, headers) = (request.uri(), request.headers());
+    admin.expect(Role::Admin, (peer, uri, headers))?;
+    if request.method() != Method::POST {
+        return Err(Problem::method("POST"));
+    }
+    if uri.query().is_some() {
+        let what = "there is nothing to ask for here; take the query away";
+        return Err(Problem::bad_request(what));
+    }
+    if reload::may_be_a_page(headers) {
+        let write = "send Content-Type: application/json, and nothing that a browser adds";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", write));
+    }
+    match admin.reloads.ask().await {
+        Ok(report) => Ok(json(StatusCode::OK, &report)),
+        Err(busy) => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            busy,
+        )),
+    }
+}
+
+impl Admin {
+    /// What a question that changes nothing asks for.
+    fn question(&self, peer: Peer, request: &Request) -> Result<Query, Problem> {
+        let (uri, headers) = (request.uri(), request.headers());
+        self.expect(Role::Viewer, (peer, uri, headers))?;
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Err(Problem::method("GET"));
         }
-        if uri.query().is_some() {
-            return refused(400, "there is nothing to ask for here; take the query away");
-        }
-        if reload::may_be_a_page(headers) {
-            let write = "send Content-Type: application/json, and nothing that a browser adds";
-            return refused(403, write);
-        }
-        match self.reloads.ask().await {
-            Ok(report) => given(Ok(report)),
-            Err(busy) => refused(503, busy),
-        }
+        Query::read(uri.query().unwrap_or_default()).map_err(Problem::bad_request)
     }
 }
 
 /// What was found, or why the question makes no sense.
-fn given(found: Result<impl Serialize, String>) -> Answer {
-    match found.map(|found| serde_json::to_value(found)) {
-        Ok(Ok(found)) => (200, found),
-        Ok(Err(error)) => refused(500, &error.to_string()),
-        Err(wrong) => refused(400, &wrong),
-    }
-}
-
-fn refused(status: u16, error: &str) -> Answer {
-    (status, json!({ "error": error }))
+fn given(found: Result<impl Serialize, String>) -> Result<Response, Problem> {
+    let found = found.map_err(Problem::bad_request)?;
+    Ok(json(StatusCode::OK, &found).into_response())
 }
 
 /// Whether whoever asks means this machine: the one host that is named, by `Host` and also by a URL
@@ -136,131 +249,5 @@ fn is_for_this_machine(uri: &Uri, headers: &HeaderMap) -> bool {
         && uri.authority().is_none_or(is_here)
 }
 
-#[async_trait]
-impl ServeHttp for Admin {
-    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        // A command asks once, and reads to the end. Pingora would keep any connection open.
-        session.set_keepalive(None);
-        let request = session.req_header();
-        let answer = self.answer(&request.method, &request.uri, &request.headers);
-        let (status, body) = answer.await;
-        let request = session.req_header();
-        let body = format!("{body}\n").into_bytes();
-        let mut answer = Response::builder()
-            .status(status)
-            .header(CONTENT_TYPE, "application/json")
-            .header(X_CONTENT_TYPE_OPTIONS, "nosniff")
-            .header(RESOURCE_POLICY, "same-origin")
-            .header(CACHE_CONTROL, "no-store")
-            .header(CONTENT_LENGTH, body.len());
-        if status == 405 {
-            let is_reload = request.uri.path() == RELOAD;
-            answer = answer.header(ALLOW, if is_reload { "POST" } else { "GET, HEAD" });
-        }
-        let is_head = request.method == Method::HEAD;
-        answer
-            .body(if is_head { Vec::new() } else { body })
-            .unwrap_or_default()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-    use crate::clock::Timestamp;
-
-    fn ask(method: &Method, uri: &str, hosts: &[&'static str]) -> Answer {
-        let hosts = hosts
-            .iter()
-            .map(|host| (HOST, HeaderValue::from_static(host)));
-        ask_with(method, uri, hosts.collect())
-    }
-
-    /// Nobody is there to read the configuration again.
-    fn ask_with(method: &Method, uri: &str, headers: Vec<(HeaderName, HeaderValue)>) -> Answer {
-        let journal = Arc::new(Journal::new(Timestamp::from_unix(1)));
-        let admin = Admin::new(journal, || None, reload::channel().0);
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.append(name, value);
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.enable_time().build().unwrap();
-        runtime.block_on(admin.answer(method, &uri.parse().unwrap(), &map))
-    }
-
-    #[test]
-    fn no_web_page_makes_the_gateway_read_its_configuration() {
-        let post = |headers: &[(&'static str, &'static str)]| {
-            let headers = headers.iter().map(|(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
-                )
-            });
-            ask_with(&Method::POST, "/reload", headers.collect()).0
-        };
-        let (host, json) = (("host", "127.0.0.1"), ("content-type", "application/json"));
-        // The control: it is let through to where nobody answers.
-        assert_eq!(post(&[host, json]), 503);
-        for sent in [
-            &[host][..],
-            &[host, ("content-type", "text/plain")],
-            &[host, ("content-type", "application/x-www-form-urlencoded")],
-            &[host, json, ("origin", "https://attacker.example")],
-            &[host, json, ("origin", "null")],
-            &[host, json, ("origin", "http://127.0.0.1:9443")],
-            &[host, json, ("sec-fetch-site", "cross-site")],
-        ] {
-            assert_eq!(post(sent), 403, "{sent:?}");
-        }
-        assert_eq!(post(&[("host", "attacker.example"), json]), 421);
-        assert_eq!(ask(&Method::GET, "/reload", &["localhost"]).0, 405);
-        assert_eq!(ask(&Method::OPTIONS, "/reload", &["localhost"]).0, 405);
-    }
-
-    #[test]
-    fn only_who_means_this_machine_is_answered() {
-        let status = |uri: &str, hosts: &[&'static str]| ask(&Method::GET, uri, hosts).0;
-        for host in [
-            "127.0.0.1:9443",
-            "localhost",
-            "LOCALHOST:1",
-            "[::1]:9443",
-            "127.9.9.9",
-        ] {
-            assert_eq!(status("/handshakes", &[host]), 200, "{host}");
-        }
-        for host in [
-            "attacker.example",
-            "attacker.example:9443",
-            "localhost.attacker.example",
-            "127.0.0.1.attacker.example",
-            "192.0.2.1:9443",
-            "0.0.0.0:9443",
-            "",
-            "a b",
-        ] {
-            assert_eq!(status("/handshakes", &[host]), 421, "{host}");
-        }
-        assert_eq!(status("/handshakes", &[]), 421);
-        assert_eq!(status("/handshakes", &["localhost", "localhost"]), 421);
-        let url = "http://attacker.example/handshakes";
-        assert_eq!(status(url, &["localhost"]), 421);
-        assert_eq!(status("http://localhost/handshakes", &["localhost"]), 200);
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_told() {
-        let get = |uri: &str| ask(&Method::GET, uri, &["localhost"]);
-        assert_eq!(get("/").0, 404);
-        assert_eq!(get("/handshakes?reason=sunshine").0, 400);
-        assert_eq!(get("/handshakes?address=here").0, 400);
-        assert_eq!(get("/handshakes?reasons=other").0, 400);
-        assert_eq!(get("/handshakes?reason=other&reason=other").0, 400);
-        assert_eq!(ask(&Method::POST, "/handshakes", &["localhost"]).0, 405);
-        assert_eq!(ask(&Method::HEAD, "/handshakes", &["localhost"]).0, 200);
-    }
-}
+mod tests;

@@ -53,7 +53,8 @@ pub(super) fn order(
 
 /// Where the gateway answers; `otherwise` is what else can be done when it does nowhere.
 fn address(globals: &Globals, otherwise: &str) -> Result<SocketAddr, Failure> {
-    globals.load_config()?.admin.ok_or_else(|| {
+    let admin = globals.load_config()?.admin;
+    { admin.map(|admin| admin.address) }.ok_or_else(|| {
         Failure::Refused(format!(
             "{} has no [admin] address, so the gateway cannot be asked; write a table [admin] with \
              address = \"127.0.0.1:9443\" and start the gateway again{otherwise}",
@@ -66,7 +67,7 @@ fn answered(address: SocketAddr, answer: anyhow::Result<(u16, String)>) -> Resul
     let (status, body) = answer.map_err(Failure::Unavailable)?;
     let answer: Value = serde_json::from_str(&body)
         .context("the answer is not JSON; is the gateway of another version?")?;
-    let error = || answer.get("error").and_then(Value::as_str);
+    let error = || answer.get("detail").and_then(Value::as_str);
     match status {
         200 => Ok(answer),
         400 => Err(Failure::Usage(error().unwrap_or("refused").to_owned())),

@@ -24,6 +24,7 @@ mod reload;
 mod run;
 mod schema;
 mod store;
+mod token;
 mod verify;
 
 use std::ffi::OsString;
@@ -108,6 +109,7 @@ enum Command {
     Schema(schema::Args),
     #[command(subcommand)]
     Store(store::Command),
+    Token(token::Args),
     Verify(Box<verify::Args>),
 }
 
@@ -142,6 +144,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(args) => run::run(&args, globals, out_ref),
         Command::Schema(args) => schema::run(&args, globals, out_ref),
         Command::Store(command) => store::run(command, globals, out_ref),
+        Command::Token(args) => token::run(&args, globals, out_ref),
         Command::Verify(args) => verify::run(*args),
     };
     done.unwrap_or_else(|failure| {

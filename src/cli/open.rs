@@ -7,7 +7,7 @@ use super::{Failure, Globals, Out};
 use crate::config::{Config, StoreSettings};
 use crate::operation::{Operator, Settings};
 use crate::store::redis::Redis;
-use crate::store::{self, Actor, Store};
+use crate::store::{self, Actor, Origin, Store};
 
 /// Opens the store that the configuration names, and does `work` with it. What `work` prints is
 /// printed when the store is closed again: whoever reads it slowly must not keep others out.
@@ -46,9 +46,6 @@ pub(super) async fn operator(config: &Config) -> Result<Operator, Failure> {
     let store = open_store(&config.store).await;
     let store = store.map_err(Failure::Unavailable)?;
     let actor = Actor::Operator { name: login_name() };
-    Ok(Operator::new(
-        Arc::new(Settings::from(config)),
-        store,
-        actor,
-    ))
+    let settings = Arc::new(Settings::from(config));
+    Ok(Operator::new(settings, store, (actor, Origin::here())))
 }

@@ -84,7 +84,7 @@ pub(super) fn is_live(table: &str, key: &str) -> bool {
             "current_pepper" | "pepper" | "per_client" | "restore_window"
         ),
         "http" => key == "strict_transport_security",
-        "listener" => key != "address",
+        "admin" | "listener" => key != "address",
         "store" => matches!(key, "record_keys" | "unsigned_records"),
         "telemetry" => matches!(key, "log" | "tracing"),
         _ => false,

@@ -18,10 +18,10 @@ mod settings;
 mod source;
 mod typed;
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::admin;
 use crate::certificate::Ca;
 use crate::client::{Enrolment, Renewal};
 use crate::door::Lifetimes;
@@ -85,8 +85,8 @@ pub struct Config {
     pub fronts: Arc<Fronts>,
     /// Metrics, health, logs and traces.
     pub telemetry: Telemetry,
-    /// Where the operator's questions are answered, a loopback address; none when nowhere.
-    pub admin: Option<SocketAddr>,
+    /// Where the operator's questions are answered; none when nowhere.
+    pub admin: Option<admin::Settings>,
     /// Every file that was read for it, in that order.
     pub files: Vec<NamedFile>,
 }

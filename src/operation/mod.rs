@@ -8,6 +8,7 @@ pub(crate) mod certificate;
 pub(crate) mod client;
 mod history;
 pub(crate) mod key;
+mod offered;
 mod operator;
 mod out;
 pub(crate) mod phase;
@@ -18,10 +19,16 @@ pub(crate) mod table;
 mod traffic;
 pub(crate) mod view;
 pub(crate) mod what_if;
+mod words;
 
-pub(crate) use operator::{Did, Edit};
-pub(crate) use operator::{Operator, Settings};
+#[cfg(test)]
+pub(crate) use offered::OFFERED;
+pub(crate) use offered::Offered;
+pub use offered::Role;
+pub(crate) use operator::{Did, Edit, Operator, Settings};
+pub(crate) use out::Told;
 pub use out::{Failure, Out, Output};
+pub(crate) use words::{Parameter, Takes};
 
 /// One of them, with what it is asked.
 #[derive(Debug, clap::Subcommand)]

@@ -1,7 +1,10 @@
 //! What an operation works with: the store, what of the configuration it needs, and who asks.
 
 use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +24,8 @@ use crate::store::{
 
 /// How often a change is decided again that another change got ahead of.
 const TRIES: usize = 5;
+/// No certificate, with all of its chain, is larger.
+const LARGEST: u64 = 1 << 20;
 
 /// What every command that writes takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -61,6 +66,8 @@ impl From<&Config> for Settings {
 pub(crate) struct Operator {
     pub(crate) settings: Arc<Settings>,
     pub(crate) actor: Actor,
+    /// From where.
+    origin: Origin,
     pub(crate) now: Timestamp,
     pub(crate) store: Arc<dyn Store>,
     /// How many last times were left out that cannot be read.
@@ -86,17 +93,46 @@ pub(crate) struct Did {
 }
 
 impl Operator {
-    /// `actor`, who asks `store` now.
+    /// `actor`, who asks `store` now from `origin`.
     #[must_use]
-    pub(crate) fn new(settings: Arc<Settings>, store: Arc<dyn Store>, actor: Actor) -> Self {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        store: Arc<dyn Store>,
+        (actor, origin): (Actor, Origin),
+    ) -> Self {
         Self {
             settings,
             actor,
+            origin,
             now: clock::now(),
             store,
             damaged: Cell::default(),
             acknowledged: RefCell::default(),
             refused: RefCell::default(),
+        }
+    }
+
+    /// Whether whoever asks is at this machine, and may have files of it read.
+    const fn is_here(&self) -> bool {
+        matches!(self.origin, Origin::Host { .. })
+    }
+
+    /// What is in the file at `path`; or, of whoever asks from elsewhere, what stands in its place.
+    pub(crate) fn contents(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if !self.is_here() {
+            return Ok(path.as_os_str().as_encoded_bytes().to_vec());
+        }
+        let mut contents = Vec::new();
+        File::open(path)?.take(LARGEST).read_to_end(&mut contents)?;
+        Ok(contents)
+    }
+
+    /// What the file at `path` is called in what is told of it.
+    pub(crate) fn called(&self, path: &Path) -> String {
+        if self.is_here() {
+            path.display().to_string()
+        } else {
+            "what was sent".to_owned()
         }
     }
 
@@ -353,7 +389,7 @@ impl Operator {
             };
             let change = change
                 .because(edit.reason.clone())
-                .caused_from(Origin::here());
+                .caused_from(self.origin.clone());
             match self.store.commit(&change).await {
                 Ok(Committed { epoch, replicas }) => {
                     (did.epoch, did.replicas) = (Some(epoch), replicas);

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Problems;
 use crate::secret::Secret;
@@ -35,6 +35,23 @@ enum Piece {
     Secret { text: Secret<String>, lost: String },
 }
 
+/// What was printed, for whoever asked from elsewhere and prints it there.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Told {
+    /// On standard output.
+    Line(String),
+    /// On standard error.
+    Note(String),
+    /// On standard output, and what to do when it is lost.
+    Secret {
+        /// The text, which is shown once.
+        text: String,
+        /// What to do.
+        lost: String,
+    },
+}
+
 impl Out {
     pub(crate) const fn new(output: Output) -> Self {
         Self { output, held: None }
@@ -51,6 +68,34 @@ impl Out {
             self.piece(piece)?;
         }
         Ok(())
+    }
+
+    /// What was kept, to be printed elsewhere, secrets in the clear.
+    pub(crate) fn told(&mut self) -> Vec<Told> {
+        let held = self.held.take().unwrap_or_default().into_iter();
+        held.map(|piece| match piece {
+            Piece::Line(text) => Told::Line(text),
+            Piece::Note(text) => Told::Note(text),
+            Piece::Secret { text, lost } => Told::Secret {
+                text: text.expose().clone(),
+                lost,
+            },
+        })
+        .collect()
+    }
+
+    /// Prints what was told elsewhere.
+    pub(crate) fn tell(&mut self, told: Vec<Told>) -> Result<(), Failure> {
+        told.into_iter().try_for_each(|one| {
+            self.piece(match one {
+                Told::Line(text) => Piece::Line(text),
+                Told::Note(text) => Piece::Note(text),
+                Told::Secret { text, lost } => Piece::Secret {
+                    text: Secret::new(text),
+                    lost,
+                },
+            })
+        })
     }
 
     fn piece(&mut self, piece: Piece) -> Result<(), Failure> {
@@ -186,7 +231,12 @@ impl Failure {
     /// The status that the program ends with.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+        ExitCode::from(self.status())
+    }
+
+    /// The same as a number.
+    pub(crate) const fn status(&self) -> u8 {
+        match self {
             Self::Refused(_) => 1,
             Self::NotReplicated => 3,
             Self::Usage(_) => 64,
@@ -194,7 +244,7 @@ impl Failure {
             Self::Unavailable(_) => 69,
             Self::Internal(_) => 70,
             Self::Config(_) => 78,
-        })
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::needed::{NotTaken, expect_peppers, expect_record_keys};
 use super::next;
 use super::secrets::CountSecrets;
 use super::snapshots::Snapshots;
+use crate::admin;
 use crate::clock;
 use crate::config::{Collector, Config};
 use crate::directory::Directory;
@@ -28,6 +29,8 @@ use crate::upstream::Backend;
 pub(super) struct Live {
     /// What requests begin with.
     gateway: Arc<ArcSwap<gateway::Live>>,
+    /// What the operator's questions begin with.
+    admin: Arc<ArcSwap<admin::Live>>,
     authorities: Arc<Authorities>,
     /// Whom handshakes ask for certificates: as in `gateway`.
     asking: Arc<ArcSwap<Asking>>,
@@ -50,6 +53,7 @@ pub(super) struct Live {
 pub(super) struct Prepared<'a> {
     authorities: authorities::Next<'a>,
     gateway: gateway::Live,
+    admin: admin::Live,
     terms: door::Prepared,
     record_keys: RecordKeys,
     filter: Filter,
@@ -76,6 +80,7 @@ impl Live {
             terms: Arc::new(terms),
             backends: watch::Sender::new(parts.backends.clone()),
             gateway: Arc::new(ArcSwap::from_pointee(parts)),
+            admin: Arc::new(ArcSwap::from_pointee(admin::Live::of(config))),
             authorities: Arc::clone(authorities),
             record_keys: config.store.record_keys().clone(),
             snapshots: Snapshots::of(config),
@@ -93,6 +98,11 @@ impl Live {
     /// What requests begin with.
     pub(super) const fn gateway(&self) -> &Arc<ArcSwap<gateway::Live>> {
         &self.gateway
+    }
+
+    /// What the operator's questions begin with.
+    pub(super) const fn admin(&self) -> &Arc<ArcSwap<admin::Live>> {
+        &self.admin
     }
 
     /// Whom handshakes ask for certificates.
@@ -157,6 +167,7 @@ impl Live {
         Ok(Prepared {
             authorities,
             gateway,
+            admin: admin::Live::of(&config),
             terms,
             record_keys,
             filter,
@@ -170,11 +181,13 @@ impl Live {
         let Prepared {
             authorities,
             gateway,
+            admin,
             terms,
             record_keys,
             filter,
             collector,
         } = prepared;
+        self.admin.store(Arc::new(admin));
         let before = self.gateway.load_full();
         warn_of_same_names(&before, &gateway);
         let known_before = self.known();

@@ -123,7 +123,7 @@ pub fn run(
     let listens = Listens {
         public: config.listener.address,
         telemetry: config.telemetry.address,
-        admin: config.admin,
+        admin: config.admin.as_ref().map(|admin| admin.address),
     };
     let ends = config.shutdown.clone();
     let (taken, follower) = match &ends.upgrade_socket {
@@ -182,8 +182,18 @@ fn add(
     if let Some(address) = listens.admin {
         let live = Arc::clone(&opened.parts.live);
         let observations = move || live.load().observations().cloned();
-        let admin = Admin::new(Arc::clone(&journal), observations, reloads);
-        services.small("admin", admin, address);
+        let on = (
+            Arc::clone(&opened.parts.store),
+            Arc::clone(&opened.parts.directory),
+        );
+        let admin = Admin::new(
+            Arc::clone(&journal),
+            observations,
+            reloads,
+            opened.admin,
+            on,
+        );
+        services.small("admin", admin::App::new(admin), address);
     }
     let (metrics, verifier) = (
         opened.parts.metrics.clone(),

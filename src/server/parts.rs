@@ -19,6 +19,7 @@ use super::share::ShareBudgets;
 use super::sightings::KeepSightings;
 use super::snapshots::Snapshots;
 use super::tasks::{Commands, Follow, KeepSnapshot, Learn};
+use crate::admin;
 use crate::admin::reload::Asked;
 use crate::clock;
 use crate::config::{Config, Seen, Source, StoreSettings};
@@ -47,6 +48,7 @@ pub(super) struct Opened {
     pub(super) http: HttpLimits,
     pub(super) beside: Beside,
     pub(super) health: Health<OfGateway>,
+    pub(super) admin: Arc<ArcSwap<admin::Live>>,
 }
 
 /// What goes on beside the requests.
@@ -96,6 +98,7 @@ pub(super) fn open(
     let http = config.http.limits;
     let (spans, export) = Export::of(live.collector(), &metrics);
     Ok(Opened {
+        admin: Arc::clone(live.admin()),
         beside: Beside {
             follow: Follow(Arc::clone(&directory)),
             sightings: KeepSightings::new(&sightings, &store, &directory, &metrics, &gateway),

@@ -1,23 +1,24 @@
 //! Where the operator's questions are answered.
 
-use std::net::SocketAddr;
-
-use super::{Builder, Built};
-use crate::config::file::File;
+use super::{Builder, Built, all};
+use crate::admin::{Settings, Token};
+use crate::config::file::{AdminToken, File};
 use crate::config::problem::KeyPath;
 
 impl Builder<'_> {
-    pub(super) fn admin(&mut self, file: &File) -> Built<Option<SocketAddr>> {
+    pub(super) fn admin(&mut self, file: &File) -> Built<Option<Settings>> {
         let Some(typed) = &file.admin else {
             return Ok(None);
         };
-        let at = KeyPath::top("admin").key("address");
+        let table = KeyPath::top("admin");
+        let tokens = self.tokens(&table.key("tokens"), &typed.tokens);
+        let at = table.key("address");
         let text = typed.address.clone();
         let text = self.required(&at, text, r#"write address = "127.0.0.1:9443""#)?;
         let address = self.socket(&at, &text)?;
         if !address.ip().to_canonical().is_loopback() {
             let wrong = format!(
-                "{text:?} can be reached from other machines, and nobody is asked who they are there"
+                "{text:?} can be reached from other machines, and what is said there is not encrypted"
             );
             let write = format!("write \"127.0.0.1:{}\"", address.port());
             return Err(self.problem(&at, wrong, write));
@@ -28,6 +29,41 @@ impl Builder<'_> {
             let wrong = "this is the address of another listener";
             return Err(self.problem(&at, wrong, "use another port"));
         }
-        Ok(Some(address))
+        let tokens = tokens?;
+        Ok(Some(Settings { address, tokens }))
+    }
+
+    fn tokens(&mut self, list: &KeyPath, typed: &[AdminToken]) -> Built<Vec<Token>> {
+        let (mut names, mut digests) = (Vec::new(), Vec::new());
+        all(typed.iter().enumerate().map(|(index, typed)| {
+            let at = list.index(index);
+            let name = self.name(&at, typed.name.clone(), &mut names);
+            let role = self.required(&at.key("role"), typed.role, r#"write role = "viewer""#);
+            let digest = self.token_digest(&at.key("sha256"), typed.sha256.clone(), &mut digests);
+            let (name, role, digest) = (name?, role?, digest?);
+            Ok(Token { name, role, digest })
+        }))
+    }
+
+    fn token_digest(
+        &mut self,
+        at: &KeyPath,
+        typed: Option<String>,
+        seen: &mut Vec<[u8; 32]>,
+    ) -> Built<[u8; 32]> {
+        let text = self.required(at, typed, "make a token: keyferry token")?;
+        let mut digest = [0; 32];
+        // What is written here may be the token itself, so it is not shown.
+        if hex::decode_to_slice(&text, &mut digest).is_err() {
+            let wrong = "this is not the 64 hex digits of a SHA-256";
+            let write = "write what keyferry token prints for the configuration, not the token";
+            return Err(self.problem(at, wrong, write));
+        }
+        if seen.contains(&digest) {
+            let write = "make a token for each: keyferry token";
+            return Err(self.problem(at, "another token is the same", write));
+        }
+        seen.push(digest);
+        Ok(digest)
     }
 }

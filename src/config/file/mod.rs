@@ -4,6 +4,7 @@
 //! that one missing key does not hide what is wrong with the others; the schema names it as
 //! required. The comments become the descriptions in the JSON Schema, for editors.
 
+mod admin;
 mod connections;
 mod front;
 mod headers;
@@ -17,6 +18,7 @@ mod shutdown;
 mod store;
 mod telemetry;
 
+pub use admin::{Admin, AdminToken};
 pub use connections::Connections;
 pub use front::{Front, FrontAsks, FrontCertificate, FrontFormat};
 pub use headers::Headers;
@@ -99,17 +101,6 @@ pub struct File {
     pub telemetry: Telemetry,
     /// Where the operator's commands ask the running gateway. Without it, they cannot.
     pub admin: Option<Admin>,
-}
-
-/// Where the running gateway is asked by `keyferry failures`, `keyferry observe report` and
-/// `keyferry reload`. Without this table it is not asked.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Admin {
-    /// IP address and port, of this machine only: `127.0.0.1:9443` or `[::1]:9443`. Whoever is on
-    /// this machine is answered.
-    #[schemars(required, extend("x-type" = "IP address and port"))]
-    pub address: Option<String>,
 }
 
 /// The endpoints by which clients help themselves: whoami, key, keys, explain.

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use clap::ValueHint;
+
 use super::several::give_each;
-use super::{after, announce, read};
+use super::{after, announce};
 use crate::certificate::{self, Alias, Handed};
 use crate::client::ClientId;
 use crate::operation::{Edit, Operator};
@@ -21,7 +23,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID")]
     client: ClientId,
     /// A file (PEM or DER) for each, or the SHA-256 of the certificate in hex, with or without colons
-    #[arg(value_name = "FILE|FINGERPRINT", required_unless_present = "sha1")]
+    #[arg(
+        value_name = "FILE|FINGERPRINT",
+        required_unless_present = "sha1",
+        value_hint = ValueHint::FilePath
+    )]
     certificates: Vec<String>,
     /// The SHA-1 of the certificate in hex, where an older gateway knew no more: the first verified
     /// certificate that has it is the client's
@@ -38,7 +44,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         return announce::change(alias, &args.client, false, &args.edit, operator, out).await;
     }
     let give = async |named: &str| {
-        let mut handed = handed(named)?;
+        let mut handed = handed(named, operator)?;
         if operator.settings.masquerading.is_empty() {
             handed = handed.forgetting_whole();
         }
@@ -63,18 +69,18 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
 
 /// The certificate that `text` names. What looks like a fingerprint is one, also beside a file of
 /// that name.
-fn handed(text: &str) -> Result<Handed, Failure> {
+fn handed(text: &str, operator: &Operator) -> Result<Handed, Failure> {
     let named = Handed::named(text).map_err(|error| Failure::Usage(error.to_string()))?;
     if let Some(handed) = named {
         return Ok(handed);
     }
-    read_file(Path::new(text))
+    read_file(Path::new(text), operator)
 }
 
 /// The certificate in the file `path`.
-pub(super) fn read_file(path: &Path) -> Result<Handed, Failure> {
-    let text = path.display();
-    let contents = read(path).map_err(|error| {
+pub(super) fn read_file(path: &Path, operator: &Operator) -> Result<Handed, Failure> {
+    let text = operator.called(path);
+    let contents = operator.contents(path).map_err(|error| {
         Failure::Usage(format!(
             "{text} cannot be read ({error}); name a file, or the 64 hex digits of a SHA-256"
         ))

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::ValueHint;
 use serde::Serialize;
 
 use super::add;
@@ -36,7 +37,7 @@ struct Key {
     #[arg(long, value_name = "HASH")]
     spki: Option<String>,
     /// A file with a certificate that has the key (PEM or DER)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     certificate: Option<PathBuf>,
 }
 
@@ -76,7 +77,7 @@ impl AliasView {
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
     let spki = match (&args.key.spki, &args.key.certificate) {
         (Some(text), _) => Alias::spki(text),
-        (None, Some(path)) => add::read_file(path)?
+        (None, Some(path)) => add::read_file(path, operator)?
             .facts
             .and_then(|facts| Alias::spki(&facts.spki)),
         (None, None) => None,

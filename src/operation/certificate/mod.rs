@@ -8,17 +8,13 @@ mod remove;
 mod several;
 mod supersede;
 
-use serde::Serialize;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
 use super::table::{fields, relative};
 use super::view::CertificateView;
 use super::{Did, Edit, Failure, Operator, Out};
 use crate::certificate::{CertificateRecord, Fingerprint};
 use crate::clock::Timestamp;
 use crate::store::{Change, Epoch, Record};
+use serde::Serialize;
 
 /// Certificates: whom each identifies, and which wait for your word
 #[derive(Debug, clap::Subcommand)]
@@ -106,17 +102,6 @@ fn show_given(
         out.note("this certificate has expired, and is refused");
     }
     Ok(())
-}
-
-/// No certificate, with all of its chain, is larger.
-const LARGEST: u64 = 1 << 20;
-
-/// The contents of a certificate's file.
-pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut contents = Vec::new();
-    let mut file = File::open(path)?.take(LARGEST);
-    file.read_to_end(&mut contents)?;
-    Ok(contents)
 }
 
 /// What a certificate says of itself.

@@ -6,6 +6,7 @@ mod sealed;
 
 use std::path::PathBuf;
 
+use clap::ValueHint;
 use serde::Serialize;
 
 use super::term::Term;
@@ -36,7 +37,13 @@ pub(crate) struct Args {
     #[arg(long, requires = "recipients")]
     seal: bool,
     /// The client's certificate (PEM or DER)
-    #[arg(long, value_name = "FILE", requires = "seal", group = "recipients")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath,
+        requires = "seal",
+        group = "recipients"
+    )]
     certificate: Option<PathBuf>,
     /// A folder of certificates: every client whose certificate is in it, and that has no key yet,
     /// gets one

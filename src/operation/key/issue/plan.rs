@@ -9,10 +9,9 @@ use crate::certificate::{Mapping, Recipient};
 use crate::client::{ClientId, Holdings};
 use crate::clock::Timestamp;
 use crate::key::KeyId;
-use crate::operation::Operator;
 use crate::operation::records::Records;
 use crate::operation::view::CertificateView;
-use crate::operation::{Failure, certificate};
+use crate::operation::{Failure, Operator};
 use crate::phase::Selector;
 use crate::store::RecordId;
 
@@ -86,11 +85,15 @@ pub(super) struct Plan {
 
 impl Plan {
     /// For the client with the certificate in `file`.
-    pub(super) fn for_client(client: &ClientId, file: &Path) -> Result<Self, Failure> {
+    pub(super) fn for_client(
+        client: &ClientId,
+        file: &Path,
+        operator: &Operator,
+    ) -> Result<Self, Failure> {
         Ok(Self {
             deliveries: vec![Delivery {
                 client: client.clone(),
-                recipient: recipient(file).map_err(Failure::Usage)?,
+                recipient: recipient(file, operator).map_err(Failure::Usage)?,
                 only_first: false,
             }],
             refused: Vec::new(),
@@ -102,21 +105,21 @@ impl Plan {
         folder: &Path,
         cohort: Option<&Selector>,
         records: &Records,
-        now: Timestamp,
+        operator: &Operator,
     ) -> Result<Self, Failure> {
-        let mut plan = Self::for_all_in(folder, records)?;
+        let mut plan = Self::for_all_in(folder, records, operator)?;
         if let Some(cohort) = cohort {
-            plan.narrow(cohort, records, now)?;
+            plan.narrow(cohort, records, operator.now)?;
         }
         Ok(plan)
     }
 
     /// Of several certificates of a client, the key is sealed to the newest.
-    fn for_all_in(folder: &Path, records: &Records) -> Result<Self, Failure> {
+    fn for_all_in(folder: &Path, records: &Records, operator: &Operator) -> Result<Self, Failure> {
         let mut refused = Vec::new();
         let mut newest: BTreeMap<ClientId, Recipient> = BTreeMap::new();
         for file in files(folder)? {
-            let owned = recipient(&file).and_then(|recipient| {
+            let owned = recipient(&file, operator).and_then(|recipient| {
                 let owner = owner(&recipient, records);
                 let owner = owner.map_err(|why| format!("{}: {why}", file.display()))?;
                 Ok((owner.clone(), recipient))
@@ -193,10 +196,11 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-fn recipient(file: &Path) -> Result<Recipient, String> {
-    let name = file.display();
-    let contents =
-        certificate::read(file).map_err(|error| format!("{name} cannot be read ({error})"))?;
+fn recipient(file: &Path, operator: &Operator) -> Result<Recipient, String> {
+    let name = operator.called(file);
+    let contents = operator
+        .contents(file)
+        .map_err(|error| format!("{name} cannot be read ({error})"))?;
     Recipient::read(&contents).map_err(|error| format!("{name}: {error}"))
 }
 

@@ -70,10 +70,10 @@ pub(super) async fn run(
     out: &mut Out,
 ) -> Result<(), Failure> {
     let (plan, records) = match whom {
-        Whom::Client { client, file } => (Plan::for_client(client, file)?, None),
+        Whom::Client { client, file } => (Plan::for_client(client, file, operator)?, None),
         Whom::Folder { folder, cohort } => {
             let records = operator.records().await?;
-            let plan = Plan::for_folder(folder, cohort, &records, operator.now)?;
+            let plan = Plan::for_folder(folder, cohort, &records, operator)?;
             (plan, Some(records))
         }
     };

@@ -1,0 +1,225 @@
+//! `/v1/…`: what the operator's commands do, by the same code.
+//!
+//! The path is the command, and the parameters are its options: `keyferry client list --stage cert-only` is
+//! `GET /v1/client/list?stage=cert-only`, and `keyferry client disable a b` is `POST /v1/client/disable` with
+//! `{"ids": ["a", "b"]}`. What only looks is asked with GET, what changes with POST.
+
+use std::sync::Arc;
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::Request;
+use axum::response::Response;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::access::Who;
+use super::answer::{Problem, json as answered};
+use super::{Admin, Peer};
+use crate::operation::{
+    Failure, Offered, Operation, Operator, Out, Output, Parameter, Takes, Told,
+};
+use crate::store::{Actor, Origin};
+
+/// By which a command says in what form it wants to be told everything that the operation prints.
+pub(super) const OUTPUT: HeaderName = HeaderName::from_static("keyferry-output");
+/// No question is longer.
+const LONGEST: usize = 1 << 20;
+
+impl Admin {
+    /// The answer to a request for the operation `name` by `who`.
+    pub(super) async fn operate(
+        self: Arc<Self>,
+        (name, who): (&str, Who),
+        peer: Peer,
+        request: Request,
+    ) -> Result<Response, Problem> {
+        let offered = Offered::named(name).ok_or_else(|| {
+            Problem::no_such_page("there is no such operation; see /openapi.json")
+        })?;
+        let (head, body) = request.into_parts();
+        let method = if offered.changes {
+            Method::POST
+        } else {
+            Method::GET
+        };
+        if head.method != method {
+            return Err(Problem::method(if offered.changes {
+                "POST"
+            } else {
+                "GET"
+            }));
+        }
+        if who.role < offered.role {
+            let detail = format!("{name} is not for the role of this token");
+            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+        }
+        let given = if offered.changes {
+            let body = to_bytes(body, LONGEST).await;
+            let body = body.map_err(|_| too_long())?;
+            in_body(&head.headers, &body)?
+        } else {
+            in_query(head.uri.query().unwrap_or_default(), &offered.parameters())?
+        };
+        let operation = offered.asked(&given);
+        let operation = operation.map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
+        let output = output(&head.headers)?;
+        let asked = Asked {
+            operation,
+            output: output.unwrap_or(Output::Json),
+            actor: Actor::Operator { name: who.name },
+            origin: Origin::Request {
+                id: Uuid::now_v7().simple().to_string(),
+                address: peer.0,
+            },
+        };
+        let done = self.carry_out(asked).await?;
+        if output.is_some() {
+            return Ok(answered(StatusCode::OK, &done));
+        }
+        done.report()
+            .map(|report| answered(StatusCode::OK, &report))
+    }
+
+    /// Does what was asked. It may take its time, so it is not done where others are answered.
+    async fn carry_out(self: Arc<Self>, asked: Asked) -> Result<Done, Problem> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.map_err(|_| busy())?;
+        let here = tokio::runtime::Handle::current();
+        let work = move || {
+            let _turn = turn;
+            here.block_on(asked.carry_out(&self))
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| Failure::Internal(error.into()))?
+    }
+}
+
+/// An operation, and by whom and from where.
+struct Asked {
+    operation: Operation,
+    output: Output,
+    actor: Actor,
+    origin: Origin,
+}
+
+/// All that an operation printed, and the status of a command that does it.
+#[derive(serde::Serialize)]
+struct Done {
+    status: u8,
+    told: Vec<Told>,
+}
+
+impl Asked {
+    async fn carry_out(self, admin: &Admin) -> Result<Done, Problem> {
+        let settings = Arc::clone(&admin.live.load().operations);
+        let store = Arc::clone(&admin.store);
+        let operator = Operator::new(settings, store, (self.actor, self.origin));
+        let mut out = Out::new(self.output);
+        out.hold();
+        let done = self.operation.run(&operator, &mut out).await;
+        let finished = operator.finish(&mut out);
+        let status = match done.and_then(|status| finished.map(|()| status)) {
+            Ok(status) => status,
+            // It stands, and so it is told what was done.
+            Err(failure @ Failure::NotReplicated) => {
+                out.note(&failure);
+                failure.status()
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        // Whoever revokes a key is told so when it is refused here.
+        if let Ok(head) = operator.head().await {
+            let _ = admin.directory.wait_for(head.epoch).await;
+        }
+        Ok(Done {
+            status,
+            told: out.told(),
+        })
+    }
+}
+
+impl Done {
+    /// The document that it printed, with notes in it.
+    fn report(self) -> Result<Value, Problem> {
+        let (mut report, mut notes) = (Value::Null, Vec::new());
+        for told in self.told {
+            match told {
+                Told::Note(note) => notes.push(note),
+                Told::Line(text) | Told::Secret { text, .. } => {
+                    let read = serde_json::from_str(&text);
+                    report = read.map_err(|error| Failure::Internal(error.into()))?;
+                }
+            }
+        }
+        if let (Value::Object(report), false) = (&mut report, notes.is_empty()) {
+            report.insert("notes".to_owned(), json!(notes));
+        }
+        Ok(report)
+    }
+}
+
+/// In what form everything is told that is printed, when that is asked for.
+fn output(headers: &HeaderMap) -> Result<Option<Output>, Problem> {
+    match headers.get(OUTPUT).map(http::HeaderValue::as_bytes) {
+        None => Ok(None),
+        Some(b"text") => Ok(Some(Output::Text)),
+        Some(b"json") => Ok(Some(Output::Json)),
+        Some(_) => Err(Problem::bad_request("Keyferry-Output is text or json")),
+    }
+}
+
+/// The parameters in the body: one JSON object.
+fn in_body(headers: &HeaderMap, body: &Bytes) -> Result<Map<String, Value>, Problem> {
+    let sent = headers
+        .get(CONTENT_TYPE)
+        .and_then(|sent| sent.to_str().ok());
+    let sent = sent
+        .and_then(|sent| sent.split(';').next())
+        .unwrap_or_default();
+    if !sent.trim().eq_ignore_ascii_case("application/json") {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        let detail = "send Content-Type: application/json";
+        return Err(Problem::new(status, "unsupported_media_type", detail));
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::bad_request(format!("the body is no JSON object: {error}")))
+}
+
+/// The parameters in the query. Which of them are switches, and which may be there several times, the
+/// operation says.
+fn in_query(query: &str, parameters: &[Parameter]) -> Result<Map<String, Value>, Problem> {
+    let mut given = Map::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let takes = parameters.iter().find(|one| one.name == name);
+        let value = match (takes.map(|one| one.takes), value.as_ref()) {
+            (Some(Takes::Switch), "true") => Value::Bool(true),
+            (Some(Takes::Switch), "false") => Value::Bool(false),
+            (_, text) => Value::String(text.to_owned()),
+        };
+        match (given.get_mut(name.as_ref()), takes.map(|one| one.takes)) {
+            (None, Some(Takes::Several)) => {
+                given.insert(name.into_owned(), Value::Array(vec![value]));
+            }
+            (None, _) => {
+                given.insert(name.into_owned(), value);
+            }
+            (Some(Value::Array(several)), _) => several.push(value),
+            (Some(_), _) => {
+                return Err(Problem::bad_request(format!("{name} is there twice")));
+            }
+        }
+    }
+    Ok(given)
+}
+
+fn too_long() -> Problem {
+    let status = StatusCode::PAYLOAD_TOO_LARGE;
+    Problem::new(status, "too_long", format!("send at most {LONGEST} bytes"))
+}
+
+fn busy() -> Problem {
+    let detail = "the gateway is about to stop";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+}

@@ -1,0 +1,159 @@
+//! Which operations are offered to whoever asks over a network, and to whom.
+//!
+//! What is not in the list is not offered: it writes or reads files of the machine that it runs on.
+
+use super::Operation;
+use super::words::{self, Parameter, Wrong};
+
+/// How much somebody may do. Each may do all that those before it may.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Look at everything but secrets.
+    Viewer,
+    /// Change clients, their certificates and their keys.
+    Operator,
+    /// Set phases, which concern many clients at once, and make the gateway read its configuration again.
+    Admin,
+}
+
+/// An operation that is offered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offered {
+    /// Its name: the words of the command, joined by `/`.
+    pub(crate) name: &'static str,
+    /// Who may have it done at least.
+    pub(crate) role: Role,
+    /// Whether it may change something.
+    pub(crate) changes: bool,
+}
+
+/// All of them, by name.
+pub(crate) const OFFERED: &[Offered] = &[
+    look("audit/list"),
+    look("audit/verify"),
+    change("certificate/add", Role::Operator),
+    change("certificate/announce", Role::Operator),
+    change("certificate/approve", Role::Operator),
+    look("certificate/list"),
+    change("certificate/remove", Role::Operator),
+    change("certificate/supersede", Role::Operator),
+    change("client/add", Role::Operator),
+    change("client/disable", Role::Operator),
+    change("client/enable", Role::Operator),
+    look("client/list"),
+    look("client/show"),
+    change("client/tag", Role::Operator),
+    change("key/issue", Role::Operator),
+    look("key/list"),
+    change("key/restore", Role::Operator),
+    change("key/revoke", Role::Operator),
+    change("key/rotate", Role::Operator),
+    change("phase/accept", Role::Admin),
+    change("phase/announce", Role::Admin),
+    change("phase/brownout", Role::Admin),
+    look("phase/list"),
+    change("phase/retire", Role::Admin),
+    change("phase/undo", Role::Admin),
+    look("status"),
+    look("what-if"),
+];
+
+const fn look(name: &'static str) -> Offered {
+    Offered {
+        name,
+        role: Role::Viewer,
+        changes: false,
+    }
+}
+
+const fn change(name: &'static str, role: Role) -> Offered {
+    Offered {
+        name,
+        role,
+        changes: true,
+    }
+}
+
+impl Offered {
+    /// The operation of this name, if it is offered.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        OFFERED.iter().find(|offered| offered.name == name).copied()
+    }
+
+    /// The words of the command.
+    pub(crate) fn words(self) -> impl Iterator<Item = &'static str> {
+        self.name.split('/')
+    }
+
+    /// What it is asked.
+    pub(crate) fn parameters(self) -> Vec<Parameter> {
+        words::parameters(self.words())
+    }
+
+    /// What it does: the first sentence of its help, and the rest.
+    pub(crate) fn about(self) -> (String, String) {
+        words::about(self.words())
+    }
+
+    /// The operation that is asked for with these parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`Wrong`]: there is no such parameter, or a value is not what it should be.
+    pub(crate) fn asked(
+        self,
+        given: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Operation, Wrong> {
+        words::read(self.words(), given)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What stays at the machine, and why.
+    const HERE: &[&str] = &[
+        // It writes a file; who is elsewhere lists the changes.
+        "audit/export",
+    ];
+
+    #[test]
+    fn every_operation_is_offered_or_has_a_reason_not_to_be() {
+        let all: BTreeSet<_> = words::all().into_iter().collect();
+        let told = OFFERED.iter().map(|offered| offered.name);
+        let told: Vec<_> = told.chain(HERE.iter().copied()).collect();
+        let once: BTreeSet<_> = told.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(once.len(), told.len());
+        assert_eq!(all, once);
+    }
+
+    #[test]
+    fn whoever_only_looks_changes_nothing() {
+        for offered in OFFERED {
+            let has = |name: &str| offered.parameters().iter().any(|one| one.name == name);
+            assert_eq!(has("dry_run"), offered.changes, "{}", offered.name);
+            assert_eq!(
+                offered.role > Role::Viewer,
+                offered.changes,
+                "{}",
+                offered.name
+            );
+        }
+    }
+}

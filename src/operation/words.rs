@@ -1,0 +1,278 @@
+//! The parameters of operations, as others than the command line send them: names and values.
+//!
+//! They are those of the command, by what clap knows of them, and are read by clap in the end: so each is
+//! told, demanded and checked in one place. A parameter is called as the field of `Args` that holds it.
+
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, Command, Parser, Subcommand as _, ValueHint};
+use serde_json::{Map, Value};
+
+use super::Operation;
+
+/// An operation and nothing else: the options that every command takes are for the machine that it runs on.
+#[derive(Debug, Parser)]
+#[command(
+    name = "keyferry",
+    no_binary_name = true,
+    disable_help_subcommand = true
+)]
+#[command(disable_help_flag = true)]
+struct Asked {
+    #[command(subcommand)]
+    operation: Operation,
+}
+
+/// Something that an operation is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Parameter {
+    /// Its name.
+    pub(crate) name: String,
+    /// What may stand there.
+    pub(crate) takes: Takes,
+    /// Whether it must be there.
+    pub(crate) required: bool,
+    /// What it means.
+    pub(crate) help: String,
+    /// The only values that there are, if they are few.
+    pub(crate) values: Vec<String>,
+    /// What holds without it.
+    pub(crate) default: Option<String>,
+    /// Whether a command reads a file there, whose content stands here.
+    pub(crate) is_content: bool,
+    /// Of what kind the command says that it is: `ID`.
+    pub(crate) kind: String,
+}
+
+/// What stands for a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// True or false.
+    Switch,
+    /// One value.
+    One,
+    /// One value or several.
+    Several,
+}
+
+/// What was asked makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Wrong(String);
+
+/// The command of these words, if there is one.
+fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Operation::augment_subcommands(Command::new("keyferry"));
+    for word in words {
+        command = command.find_subcommand(word).cloned().unwrap_or_default();
+    }
+    command
+}
+
+/// The names of all operations, offered or not.
+#[cfg(test)]
+pub(super) fn all() -> Vec<String> {
+    fn under(command: &Command, name: &str, all: &mut Vec<String>) {
+        for one in command.get_subcommands() {
+            under(one, &format!("{name}/{}", one.get_name()), all);
+        }
+        if !command.has_subcommands() {
+            all.push(name.trim_start_matches('/').to_owned());
+        }
+    }
+    let mut all = Vec::new();
+    under(&command([]), "", &mut all);
+    all
+}
+
+/// What the operation of these words does: the first sentence of its help, and the rest.
+pub(super) fn about<'a>(words: impl IntoIterator<Item = &'a str>) -> (String, String) {
+    let command = command(words);
+    let (short, long) = (command.get_about(), command.get_long_about());
+    let short = short.map(ToString::to_string).unwrap_or_default();
+    let long = long.map(ToString::to_string).unwrap_or_default();
+    let rest = long.strip_prefix(&short).unwrap_or(&long).trim();
+    (short, rest.to_owned())
+}
+
+/// What the operation of these words is asked, but for what names folders and files to write on the
+/// machine that it runs on.
+pub(super) fn parameters<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<Parameter> {
+    let command = command(words);
+    { command.get_arguments() }
+        .filter(|arg| is_for_others(arg))
+        .map(Parameter::of)
+        .collect()
+}
+
+fn is_for_others(arg: &Arg) -> bool {
+    !matches!(
+        arg.get_value_hint(),
+        ValueHint::DirPath | ValueHint::AnyPath
+    )
+}
+
+impl Parameter {
+    fn of(arg: &Arg) -> Self {
+        let takes = match arg.get_action() {
+            ArgAction::SetTrue => Takes::Switch,
+            ArgAction::Append => Takes::Several,
+            _ if arg
+                .get_num_args()
+                .is_some_and(|number| number.max_values() > 1) =>
+            {
+                Takes::Several
+            }
+            _ => Takes::One,
+        };
+        let help = arg.get_long_help().or_else(|| arg.get_help());
+        let default = arg.get_default_values().first();
+        let values = arg.get_possible_values();
+        let kinds = arg.get_value_names().unwrap_or_default();
+        Self {
+            name: arg.get_id().to_string(),
+            takes,
+            required: arg.is_required_set(),
+            help: help.map(ToString::to_string).unwrap_or_default(),
+            values: match takes {
+                Takes::Switch => Vec::new(),
+                _ => { values.iter() }
+                    .map(|one| one.get_name().to_owned())
+                    .collect(),
+            },
+            default: default
+                .filter(|_| takes != Takes::Switch)
+                .map(|value| value.to_string_lossy().into_owned()),
+            is_content: arg.get_value_hint() == ValueHint::FilePath,
+            kind: kinds.first().map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+}
+
+/// The operation of these words with the parameters `given`.
+pub(super) fn read<'a>(
+    words: impl IntoIterator<Item = &'a str>,
+    given: &Map<String, Value>,
+) -> Result<Operation, Wrong> {
+    let words: Vec<_> = words.into_iter().collect();
+    let command = command(words.iter().copied());
+    let mut line: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+    let mut last = Vec::new();
+    for (name, value) in given {
+        let mut known = command.get_arguments();
+        let arg = known.find(|arg| arg.get_id() == name.as_str() && is_for_others(arg));
+        let arg = arg.ok_or_else(|| Wrong(format!("there is no parameter {name:?} here")))?;
+        let takes = Parameter::of(arg).takes;
+        for value in values(name, takes, value)? {
+            match (arg.get_long(), takes) {
+                // After all options, where nothing is taken for one.
+                (None, _) => last.push(OsString::from(value)),
+                (Some(long), Takes::Switch) => line.push(format!("--{long}").into()),
+                // In one piece, so that no value is taken for an option.
+                (Some(long), _) => line.push(format!("--{long}={value}").into()),
+            }
+        }
+    }
+    line.push("--".into());
+    line.extend(last);
+    let asked = Asked::try_parse_from(line).map_err(|error| Wrong(plain(&error.to_string())))?;
+    Ok(asked.operation)
+}
+
+/// The texts that stand for a parameter; none of one that is as if it was not there.
+fn values(name: &str, takes: Takes, value: &Value) -> Result<Vec<String>, Wrong> {
+    let text = |value: &Value| match value {
+        Value::String(text) if !text.contains('\0') => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(Wrong(format!("{name} takes a text or a number"))),
+    };
+    match (takes, value) {
+        (_, Value::Null) | (Takes::Switch, Value::Bool(false)) => Ok(Vec::new()),
+        (Takes::Switch, Value::Bool(true)) => Ok(vec![String::new()]),
+        (Takes::Switch, _) => Err(Wrong(format!("{name} is true or false"))),
+        (Takes::Several, Value::Array(several)) => several.iter().map(text).collect(),
+        (Takes::One | Takes::Several, one) => Ok(vec![text(one)?]),
+    }
+}
+
+/// What clap says is wrong, without what is for people at a terminal.
+fn plain(said: &str) -> String {
+    let said = said.split("\n\n").next().unwrap_or_default();
+    let said = said.strip_prefix("error: ").unwrap_or(said);
+    let words: Vec<_> = said.split_whitespace().collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(words: &str, given: &str) -> Result<String, String> {
+        let given: Map<String, Value> = serde_json::from_str(given).unwrap();
+        let operation = read(words.split('/'), &given);
+        { operation.map(|operation| format!("{operation:?}")) }.map_err(|wrong| wrong.to_string())
+    }
+
+    #[test]
+    fn what_is_sent_is_read_as_the_command_would() {
+        let told = asked(
+            "client/list",
+            r#"{"stage":"cert-only","cohort":"mobile,!beta"}"#,
+        )
+        .unwrap();
+        assert!(told.contains("stage: Some(\"cert-only\")"), "{told}");
+        let told = asked("client/disable", r#"{"ids":["a","b"],"dry_run":true}"#).unwrap();
+        assert!(told.contains("dry_run: true"), "{told}");
+        let wrong = asked("client/list", r#"{"stage":"gone"}"#).unwrap_err();
+        assert!(wrong.starts_with("invalid value 'gone'"), "{wrong}");
+        assert!(asked("client/show", "{}").is_err());
+        assert!(asked("client/show", r#"{"id":"a","id2":"b"}"#).is_err());
+        assert!(asked("client/disable", r#"{"ids":"a","dry_run":"yes"}"#).is_err());
+    }
+
+    #[test]
+    fn no_value_is_taken_for_an_option_or_a_word() {
+        for hostile in [
+            "--dry-run",
+            "-c",
+            "--",
+            "a --reason=b",
+            "",
+            "--help",
+            "\u{0}",
+        ] {
+            let given = serde_json::json!({ "ids": [hostile] });
+            let operation = read(["client", "disable"], given.as_object().unwrap());
+            // A name may be made of dashes: it stays one.
+            let told = operation.map(|operation| format!("{operation:?}"));
+            assert!(told.is_err() || told.unwrap().contains(&format!("ids: [{hostile}]")));
+            let given = serde_json::json!({ "ids": ["a"], "reason": hostile });
+            let operation = read(["client", "disable"], given.as_object().unwrap());
+            let told = operation.map(|operation| format!("{operation:?}"));
+            // A reason may be any text that a reason may be: it stays one.
+            assert!(
+                told.is_err() || told.unwrap().contains("dry_run: false"),
+                "{hostile:?}"
+            );
+        }
+        for words in [
+            &["client", "--help"][..],
+            &["store", "backup"],
+            &["run"],
+            &[],
+        ] {
+            assert!(
+                read(words.iter().copied(), &Map::new()).is_err(),
+                "{words:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_elsewhere_names_a_folder_of_this_machine() {
+        let of = |name: &str| parameters(name.split('/')).into_iter().map(|one| one.name);
+        assert!(!of("key/issue").any(|name| name == "out" || name == "certificates"));
+        let given = serde_json::json!({ "certificates": "/etc", "seal": true, "out": "/tmp" });
+        assert!(read(["key", "issue"], given.as_object().unwrap()).is_err());
+    }
+}
