@@ -24,7 +24,7 @@ demo: ## tell the whole story in the terminal, then stay up (without a terminal:
 	@if [ -t 1 ]; then exec target/debug/keyferry demo; else exec target/debug/keyferry demo --once; fi
 
 .PHONY: test
-test: setup fmt clippy doc tidy tests operations otlp kit doctest deny k8s compare ## every check
+test: setup fmt clippy doc tidy tests operations otlp console kit doctest deny k8s compare ## every check
 	@echo "every check passed"
 
 # ---------------------------------------------------------------- what the checks need
@@ -102,6 +102,12 @@ monitoring: setup ## rules, runbooks and dashboards, with a real Prometheus and 
 otlp: setup ## spans as a collector gets them: lints and tests of the program with the feature otlp
 	cargo clippy --locked --features $(FEATURES) --lib --bins --test otlp --example verify -- -D warnings
 	cargo test --locked --features $(FEATURES) --test otlp
+
+.PHONY: console
+console: setup ## every page and action of the console in a real Chromium; its pictures are in target/console
+	@tests/support/install.sh console
+	cargo build --locked
+	CONSOLE_NODE=$(NODE) node tests/console/browse.mjs target/console
 
 .PHONY: kit
 kit: setup ## the verifiers of examples/verify in real servers of their languages: vectors, a real gateway, keyferry probe (SERVERS="go php")

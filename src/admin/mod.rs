@@ -7,6 +7,7 @@
 
 mod access;
 mod answer;
+mod console;
 pub mod handshakes;
 mod observations;
 mod operations;
@@ -31,16 +32,19 @@ use tokio::sync::Semaphore;
 
 pub use access::{Role, Token};
 use answer::{Problem, json};
+use console::session::Sessions;
 use query::Query;
 use reload::Reloads;
 pub use serve::App;
 pub use settings::Settings;
 
+use crate::certificate::Verifier;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::door::Journal;
 use crate::observe::Observations;
 use crate::operation;
+use crate::sign::Names;
 use crate::store::Store;
 
 /// How many operations are carried out at a time.
@@ -54,6 +58,9 @@ pub struct Admin {
     pub(crate) live: Arc<ArcSwap<Live>>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) verifier: Arc<Verifier>,
+    sessions: Sessions,
+    kept: Arc<operation::Kept>,
     turns: Arc<Semaphore>,
 }
 
@@ -63,6 +70,8 @@ pub struct Live {
     pub tokens: Vec<Token>,
     /// What operations need to know.
     pub(crate) operations: Arc<operation::Settings>,
+    /// What the headers are called that tell backends who calls.
+    pub names: Names,
 }
 
 impl Live {
@@ -73,6 +82,7 @@ impl Live {
         Self {
             tokens: tokens.unwrap_or_default(),
             operations: Arc::new(operation::Settings::from(config)),
+            names: config.headers.names.clone(),
         }
     }
 }
@@ -87,13 +97,13 @@ type Observed = dyn Fn() -> Option<Arc<Observations>> + Send + Sync;
 impl Admin {
     /// A listener that answers from `journal`, and from `observations` while there are some, by which
     /// the configuration is read again through `reloads`, and which works on `store`, that `directory`
-    /// follows.
+    /// follows. Certificates are good by `verifier`.
     pub(crate) fn new(
         journal: Arc<Journal>,
         observations: impl Fn() -> Option<Arc<Observations>> + Send + Sync + 'static,
         reloads: Reloads,
         live: Arc<ArcSwap<Live>>,
-        (store, directory): (Arc<dyn Store>, Arc<Directory>),
+        (store, directory, verifier): (Arc<dyn Store>, Arc<Directory>, Arc<Verifier>),
     ) -> Self {
         Self {
             journal,
@@ -102,6 +112,9 @@ impl Admin {
             live,
             store,
             directory,
+            verifier,
+            sessions: Sessions::default(),
+            kept: Arc::default(),
             turns: Arc::new(Semaphore::new(AT_A_TIME)),
         }
     }
@@ -113,6 +126,7 @@ impl Admin {
             .route("/observations", any(observations))
             .route("/reload", any(reload))
             .route("/v1/{*name}", any(operate))
+            .merge(console::routes())
             .fallback(async || {
                 Problem::no_such_page("here are /v1/…, /handshakes, /observations and /reload")
             })

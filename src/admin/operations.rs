@@ -12,11 +12,11 @@ use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use super::access::Who;
 use super::answer::{Problem, json as answered};
 use super::{Admin, Peer};
+use crate::clock;
 use crate::operation::{
     Failure, Offered, Operation, Operator, Out, Output, Parameter, Takes, Told,
 };
@@ -52,8 +52,7 @@ impl Admin {
             }));
         }
         if who.role < offered.role {
-            let detail = format!("{name} is not for the role of this token");
-            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+            return Err(forbidden(offered));
         }
         let given = if offered.changes {
             let body = to_bytes(body, LONGEST).await;
@@ -62,24 +61,40 @@ impl Admin {
         } else {
             in_query(head.uri.query().unwrap_or_default(), &offered.parameters())?
         };
-        let operation = offered.asked(&given);
-        let operation = operation.map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
         let output = output(&head.headers)?;
-        let asked = Asked {
-            operation,
-            output: output.unwrap_or(Output::Json),
-            actor: Actor::Operator { name: who.name },
-            origin: Origin::Request {
-                id: Uuid::now_v7().simple().to_string(),
-                address: peer.0,
-            },
-        };
-        let done = self.carry_out(asked).await?;
+        let form = output.unwrap_or(Output::Json);
+        let done = self.perform((offered, &given), who, peer, form).await?;
         if output.is_some() {
             return Ok(answered(StatusCode::OK, &done));
         }
         done.report()
             .map(|report| answered(StatusCode::OK, &report))
+    }
+
+    /// Has an operation carried out with the parameters `given`, for `who` asks from `peer`.
+    pub(super) async fn perform(
+        self: Arc<Self>,
+        (offered, given): (Offered, &Map<String, Value>),
+        who: Who,
+        peer: Peer,
+        output: Output,
+    ) -> Result<Done, Problem> {
+        if who.role < offered.role {
+            return Err(forbidden(offered));
+        }
+        let operation = offered.asked(given);
+        let operation = operation.map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
+        let asked = Asked {
+            operation,
+            changes: offered.changes,
+            output,
+            actor: Actor::Operator { name: who.name },
+            origin: Origin::Request {
+                id: clock::unique().simple().to_string(),
+                address: peer.0,
+            },
+        };
+        self.carry_out(asked).await
     }
 
     /// Does what was asked. It may take its time, so it is not done where others are answered.
@@ -99,6 +114,7 @@ impl Admin {
 /// An operation, and by whom and from where.
 struct Asked {
     operation: Operation,
+    changes: bool,
     output: Output,
     actor: Actor,
     origin: Origin,
@@ -106,16 +122,19 @@ struct Asked {
 
 /// All that an operation printed, and the status of a command that does it.
 #[derive(serde::Serialize)]
-struct Done {
+pub(super) struct Done {
     status: u8,
-    told: Vec<Told>,
+    pub(super) told: Vec<Told>,
 }
 
 impl Asked {
     async fn carry_out(self, admin: &Admin) -> Result<Done, Problem> {
         let settings = Arc::clone(&admin.live.load().operations);
         let store = Arc::clone(&admin.store);
-        let operator = Operator::new(settings, store, (self.actor, self.origin));
+        let mut operator = Operator::new(settings, store, (self.actor, self.origin));
+        if !self.changes {
+            operator = operator.looking_through(&admin.kept);
+        }
         let mut out = Out::new(self.output);
         out.hold();
         let done = self.operation.run(&operator, &mut out).await;
@@ -142,7 +161,7 @@ impl Asked {
 
 impl Done {
     /// The document that it printed, with notes in it.
-    fn report(self) -> Result<Value, Problem> {
+    pub(super) fn report(self) -> Result<Value, Problem> {
         let (mut report, mut notes) = (Value::Null, Vec::new());
         for told in self.told {
             match told {
@@ -189,7 +208,10 @@ fn in_body(headers: &HeaderMap, body: &Bytes) -> Result<Map<String, Value>, Prob
 
 /// The parameters in the query. Which of them are switches, and which may be there several times, the
 /// operation says.
-fn in_query(query: &str, parameters: &[Parameter]) -> Result<Map<String, Value>, Problem> {
+pub(super) fn in_query(
+    query: &str,
+    parameters: &[Parameter],
+) -> Result<Map<String, Value>, Problem> {
     let mut given = Map::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let takes = parameters.iter().find(|one| one.name == name);
@@ -212,6 +234,11 @@ fn in_query(query: &str, parameters: &[Parameter]) -> Result<Map<String, Value>,
         }
     }
     Ok(given)
+}
+
+fn forbidden(offered: Offered) -> Problem {
+    let detail = format!("{} is not for the role of this token", offered.name);
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
 }
 
 fn too_long() -> Problem {

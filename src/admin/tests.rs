@@ -8,6 +8,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::certificate::Trust;
 use crate::clock::Timestamp;
 use crate::config::{Keys, StoreSettings};
 use crate::key::{Format, Pepper, Peppers};
@@ -48,6 +49,7 @@ impl Scene {
         let live = Live {
             tokens: known,
             operations: Arc::new(operations),
+            names: Names::default(),
         };
         let directory = Arc::new(Directory::new(Arc::clone(&store)));
         let admin = Admin::new(
@@ -55,7 +57,11 @@ impl Scene {
             || None,
             reload::channel().0,
             Arc::new(ArcSwap::from_pointee(live)),
-            (store, Arc::clone(&directory)),
+            (
+                store,
+                Arc::clone(&directory),
+                Arc::new(Verifier::new(Trust::new(1, Vec::new()).unwrap())),
+            ),
         );
         let runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = { runtime }.enable_all().build().unwrap();

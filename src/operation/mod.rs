@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod certificate;
 pub(crate) mod client;
 mod history;
+mod kept;
 pub(crate) mod key;
 mod offered;
 mod operator;
@@ -21,6 +22,7 @@ pub(crate) mod view;
 pub(crate) mod what_if;
 mod words;
 
+pub(crate) use kept::Kept;
 #[cfg(test)]
 pub(crate) use offered::OFFERED;
 pub(crate) use offered::Offered;

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::kept::Kept;
+use super::progress::Progress;
 use super::records::Records;
 use super::{Failure, Out};
 use crate::certificate::Handed;
@@ -18,8 +20,8 @@ use crate::clock::{self, Day, Timestamp};
 use crate::config::{Config, Keys, StoreSettings};
 use crate::key::KeyId;
 use crate::store::{
-    Acknowledged, Action, Actor, Change, CommitError, Committed, Epoch, Legible, Loaded, Origin,
-    Reason, Record, RecordId, Refused, Selection, Store, StoreError,
+    Acknowledged, Action, Actor, Change, CommitError, Committed, Epoch, Head, Legible, Loaded,
+    Origin, Reason, Record, RecordId, Refused, Selection, Store, StoreError,
 };
 
 /// How often a change is decided again that another change got ahead of.
@@ -75,7 +77,11 @@ pub(crate) struct Operator {
     /// How many replicas have the changes that take something away.
     acknowledged: RefCell<Vec<Acknowledged>>,
     /// Records of the last look through all of them that are not believed.
-    refused: RefCell<Vec<Refused>>,
+    refused: RefCell<Arc<Vec<Refused>>>,
+    /// What the gateway keeps for whoever only looks.
+    kept: Option<Arc<Kept>>,
+    /// As of where that is.
+    head: Cell<Head>,
 }
 
 /// What came of a change; the beginning of what `--output json` prints of it.
@@ -109,7 +115,15 @@ impl Operator {
             damaged: Cell::default(),
             acknowledged: RefCell::default(),
             refused: RefCell::default(),
+            kept: None,
+            head: Cell::default(),
         }
+    }
+
+    /// The same, who only looks, by way of what is kept.
+    pub(crate) fn looking_through(mut self, kept: &Arc<Kept>) -> Self {
+        self.kept = Some(Arc::clone(kept));
+        self
     }
 
     /// Whether whoever asks is at this machine, and may have files of it read.
@@ -169,7 +183,14 @@ impl Operator {
     }
 
     /// Every record as it is now.
-    pub(crate) async fn records(&self) -> Result<Records, Failure> {
+    pub(crate) async fn records(&self) -> Result<Arc<Records>, Failure> {
+        if let Some(kept) = &self.kept {
+            let read = kept.records(self.store.as_ref()).await;
+            let (records, refused, head) = read.map_err(|error| self.cannot_tell(&error))?;
+            self.refused.replace(refused);
+            self.head.set(head);
+            return Ok(records);
+        }
         let mut records = Records::default();
         let mut refused = Vec::new();
         let mut each = |loaded: Loaded| match loaded {
@@ -177,9 +198,18 @@ impl Operator {
             Err(one) => refused.push(one),
         };
         let loaded = self.store.load(&mut each).await;
-        self.refused.replace(refused);
+        self.refused.replace(Arc::new(refused));
         records.epoch = loaded.map_err(|error| self.cannot_tell(&error))?.epoch;
-        Ok(records)
+        Ok(Arc::new(records))
+    }
+
+    /// How far the clients of these records are.
+    pub(crate) async fn progress(&self, records: &Records) -> Result<Arc<Progress>, Failure> {
+        let read = async || Progress::read(self, records).await;
+        match &self.kept {
+            Some(kept) => kept.progress(self.head.get(), read).await,
+            None => Ok(Arc::new(read().await?)),
+        }
     }
 
     /// Tells beside the answer that it is not of everything.
@@ -205,24 +235,24 @@ impl Operator {
     pub(crate) async fn records_or_of(
         &self,
         client: Option<&ClientId>,
-    ) -> Result<Records, Failure> {
+    ) -> Result<Arc<Records>, Failure> {
         let Some(client) = client else {
             return self.records().await;
         };
         let records = self.records_of(client).await?;
-        records.holdings(client).map(|_| records)
+        records.holdings(client).map(|_| Arc::new(records))
     }
 
     /// The certificate that `text` names, if there is one. By a beginning it is looked for among
     /// all records.
-    pub(crate) async fn records_of_certificate(&self, text: &str) -> Result<Records, Failure> {
+    pub(crate) async fn records_of_certificate(&self, text: &str) -> Result<Arc<Records>, Failure> {
         let Ok(Some(Handed { fingerprint, .. })) = Handed::named(text) else {
             return self.records().await;
         };
         let mut records = Records::default();
         self.read(&RecordId::Certificate(fingerprint), &mut records)
             .await?;
-        Ok(records)
+        Ok(Arc::new(records))
     }
 
     /// Reads one record, if there is one.

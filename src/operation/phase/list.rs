@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use crate::operation::Operator;
-use crate::operation::progress::Progress;
 use crate::operation::table::{relative_or, table};
 use crate::operation::{Failure, Out};
 use crate::phase::Target;
@@ -34,7 +33,7 @@ struct Line {
 
 pub(super) async fn run(_: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
     let records = operator.records().await?;
-    let progress = Progress::read(operator, &records).await?;
+    let progress = operator.progress(&records).await?;
     let outlook = Outlook::of(&records);
     let lines = records.phases.values().filter_map(|(_, record)| {
         let present = record.present()?;
