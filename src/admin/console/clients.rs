@@ -24,6 +24,7 @@ pub(super) struct Wanted {
     search: String,
     stage: String,
     flag: String,
+    refused: String,
     cohort: String,
     sort: String,
     after: String,
@@ -80,6 +81,7 @@ impl Wanted {
             ("search", &self.search),
             ("stage", &self.stage),
             ("flag", &self.flag),
+            ("refused", &self.refused),
             ("cohort", &self.cohort),
             ("sort", &self.sort),
             ("after", &self.after),
@@ -98,6 +100,7 @@ impl Wanted {
             ("search", self.search.as_str()),
             ("stage", &self.stage),
             ("flag", &self.flag),
+            ("refused", &self.refused),
             ("cohort", &self.cohort),
             ("sort", &self.sort),
             ("after", after),
@@ -170,6 +173,7 @@ fn filters(wanted: &Wanted) -> Markup {
                 input #cohort name="cohort" value=(wanted.cohort) placeholder="mobile,!beta" size="14";
             }
             (choice("sort", "Sort by", &["id", "by-certificate", "by-key", "created"], &wanted.sort))
+            @if !wanted.refused.is_empty() { input type="hidden" name="refused" value=(wanted.refused); }
             button type="submit" { "Find" }
             a.button.plain href="/clients" { "Clear" }
         }

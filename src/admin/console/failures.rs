@@ -1,5 +1,7 @@
 //! What fails and why: handshakes by reason, and certificates that wait for the operator's word.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
@@ -8,6 +10,7 @@ use super::layout::{clipped, hidden, number, time};
 use super::{Page, Visitor};
 use crate::admin::handshakes::{self, Line, Reason};
 use crate::admin::query::Query;
+use crate::gateway::documentation;
 use crate::operation::{Failure, Role};
 
 /// How many who failed are shown of each reason.
@@ -27,32 +30,57 @@ struct Pending {
     proposed_client_id: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct Status {
+    refused_today: Refused,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    by_reason: BTreeMap<String, u64>,
+}
+
 pub(super) async fn page(visitor: Visitor) -> Page {
+    let status = match visitor.look::<Status>("status", json!({})).await {
+        Ok(status) => status,
+        Err(problem) => return Err(visitor.trouble(problem)),
+    };
     let asked = json!({ "pending": true });
     let waiting = visitor.look::<Waiting>("certificate/list", asked).await;
     let report = handshakes::report(&visitor.admin.journal, &Query::default());
     let report = report.map_err(|wrong| Failure::Internal(anyhow::anyhow!(wrong)).into());
     match (waiting, report) {
         (Ok(waiting), Ok(report)) => {
-            let content = content(&waiting, &report, &visitor);
+            let content = content(&waiting, (&status.refused_today, &report), &visitor);
             Ok(visitor.show("Failures", "/failures", &content))
         }
         (Err(problem), _) | (_, Err(problem)) => Err(visitor.trouble(problem)),
     }
 }
 
-fn content(waiting: &Waiting, report: &handshakes::Report, visitor: &Visitor) -> Markup {
+fn content(
+    waiting: &Waiting,
+    (refused, report): (&Refused, &handshakes::Report),
+    visitor: &Visitor,
+) -> Markup {
     html! {
         section aria-labelledby="pending" {
             h2 #pending { "Certificates that wait for your word" }
             @if waiting.certificates.is_empty() { p.none { "None." } }
             @else { (pending(waiting, visitor)) }
         }
+        h2 { "Clients refused today" }
+        @if refused.by_reason.is_empty() { p.none { "None." } }
+        @for (reason, count) in &refused.by_reason {
+            details open {
+                summary { strong { (reason) } ": " a href={ "/clients?refused=" (reason) } { (number(*count)) " clients" } }
+                p { (documentation(reason).unwrap_or_default()) }
+            }
+        }
         h2 { "Handshakes that failed" }
         p.soft { "Since this gateway started, " (time(&report.since.to_string())) ". The server never saw these requests." }
         @if report.reasons.is_empty() { p.none { "None." } }
         @for reason in &report.reasons { (group(reason, &report.failures)) }
-        p { "Refusals of known clients are on the " a href="/clients?flag=expired" { "clients' pages" } ", with the code that each got." }
     }
 }
 

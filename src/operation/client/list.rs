@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// Only clients whose id or description has this in it, or whose certificate or key is called so
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
+    /// Only clients whose last refusal is of today, and for this reason
+    #[arg(long, value_name = "REASON")]
+    refused: Option<String>,
     /// In which order
     #[arg(long, value_enum, default_value_t)]
     sort: Order,
@@ -116,10 +119,17 @@ impl Args {
     /// The clients that are asked for, by id.
     fn chosen<'a>(&self, records: &'a Records, progress: &Progress) -> Vec<&'a ClientRecord> {
         let named = self.search.as_deref().map(|text| Named::of(text, records));
+        let today = progress.today();
+        let was_refused = |client: &ClientRecord, reason: &str| {
+            let sighting = progress.sighting(&client.id);
+            let last = sighting.and_then(|sighting| sighting.refused.as_ref());
+            last.is_some_and(|last| last.at.day() == today && last.code.as_str() == reason)
+        };
         let is_asked_for = |client: &&ClientRecord| {
             self.cohort
                 .as_ref()
                 .is_none_or(|cohort| cohort.matches(&client.tags))
+                && { self.refused.as_deref() }.is_none_or(|reason| was_refused(client, reason))
                 && named.as_ref().is_none_or(|named| named.has(client))
                 && { self.stage.as_deref() }
                     .is_none_or(|stage| stage == progress.stage(client).as_str())
