@@ -42,11 +42,11 @@ mod tests {
 
     /// The security of an RSA key whose modulus has so many bits.
     fn security(bits: u32) -> u32 {
-        let mut modulus = vec![0; usize::try_from(bits.div_ceil(8)).unwrap()];
-        *modulus.last_mut().unwrap() = 1;
-        modulus[0] |= 1 << ((bits - 1) % 8);
         let number = |digits: &[u8]| BigNum::from_slice(digits).unwrap();
-        let key = Rsa::from_public_components(number(&modulus), number(&[1, 0, 1]));
+        let mut modulus = number(&[1]);
+        let last = i32::try_from(bits).unwrap().saturating_sub(1);
+        modulus.set_bit(last).unwrap();
+        let key = Rsa::from_public_components(modulus, number(&[1, 0, 1]));
         security_bits(&PKey::from_rsa(key.unwrap()).unwrap())
     }
 

@@ -90,7 +90,7 @@ fn r3_a_ticket_is_worth_nothing_once_the_issuer_is_revoked() {
         assert_eq!(state(&control), (Some(200), true), "{control:#?}");
         (version, client, session)
     });
-    gateway.put("root.crl", scene.list(&[&scene.issuing]));
+    gateway.put("root.crl", &scene.list(&[&scene.issuing]));
     for (version, client, session) in &sessions {
         let again = wait_for("the list", || {
             let again = resume(&gateway, client, version, session);
