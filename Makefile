@@ -121,7 +121,7 @@ kit: setup ## the verifiers of examples/verify in real servers of their language
 # OpenSSL as ever.
 BORING := --locked --no-default-features --features boringssl --target-dir target/boring
 WITH_BORING := KEYFERRY_TLS=boringssl KEYFERRY_PROGRAM=$(CURDIR)/target/boring/debug/keyferry
-BORING_SHORT := certificates:: explain:: failures:: listener:: resumption:: revocation:: sealed:: server_names:: tls::
+BORING_SHORT := certificates:: explain:: failures:: listener:: masquerade:: refusals:: resumption:: revocation:: sealed:: server_names:: tls::
 
 .PHONY: boringssl-build
 boringssl-build: build-tools

@@ -79,7 +79,7 @@ pub struct Listener {
     pub ticket_key: Option<SecretBytes>,
 }
 
-/// A certificate and its key, which fit each other.
+/// A certificate and its key, which fit each other and are strong.
 #[derive(Clone, Debug)]
 pub struct ServerCertificate {
     /// The leaf, then its intermediates.

@@ -37,8 +37,8 @@ pub enum AcceptorError {
     /// There is no certificate of ours.
     #[error("the listener has no certificate; give one in [[listener.certificate]]")]
     NoCertificate,
-    /// One that OpenSSL refuses and BoringSSL would take.
-    #[error("the listener's certificate is too weak: its key, or what signed it")]
+    /// One in the chain that OpenSSL fails handshakes for, and BoringSSL would show.
+    #[error("the listener's certificate, or one above it, is too weak: its key, or what signed it")]
     Weak,
     /// The library refuses a certificate, a key or a setting.
     #[error("the listener's TLS cannot be set up: {0}")]
@@ -200,12 +200,13 @@ fn own_certificate(
     context: &mut SslAcceptorBuilder,
     certificate: &ServerCertificate,
 ) -> Result<(), AcceptorError> {
-    let mut chain = X509::stack_from_pem(&certificate.chain_pem)?.into_iter();
-    let leaf = chain.next().ok_or(AcceptorError::NoCertificate)?;
-    context.set_certificate(&leaf)?;
-    if tls::is_weak(&leaf) {
+    let chain = X509::stack_from_pem(&certificate.chain_pem)?;
+    if chain.iter().any(|x509| tls::is_weak(x509)) {
         return Err(AcceptorError::Weak);
     }
+    let mut chain = chain.into_iter();
+    let leaf = chain.next().ok_or(AcceptorError::NoCertificate)?;
+    context.set_certificate(&leaf)?;
     for intermediate in chain {
         context.add_extra_chain_cert(intermediate)?;
     }
@@ -217,25 +218,31 @@ fn own_certificate(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pki::{Kind, Spec, root, server};
+    use crate::pki::{Issued, Kind, Spec, intermediate, root, server};
     use crate::secret::Secret;
     use crate::tls::hash::MessageDigest;
 
     #[test]
     fn a_certificate_of_ours_that_is_too_weak_is_shown_with_neither_library() {
         let root = root("Servers").self_signed();
-        let is_taken = |spec: Spec| {
-            let own = spec.signed_by(&root);
+        let is_taken_below = |spec: Spec, issuer: &Issued| {
+            let own = spec.signed_by(issuer);
             let own = ServerCertificate {
-                chain_pem: own.pem(),
+                chain_pem: own.chain_pem(),
                 key_pem: Secret::new(own.key_pem()),
             };
             let mut context = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
             own_certificate(&mut context, &own).is_ok()
         };
+        let is_taken = |spec| is_taken_below(spec, &root);
         let own = || server("localhost");
         assert!(is_taken(own()) && is_taken(own().kind(Kind::Rsa(2048))));
         assert!(!is_taken(own().kind(Kind::Rsa(1024))));
         assert!(!is_taken(own().digest(MessageDigest::sha1())));
+        let is_taken = |issuer: Spec| is_taken_below(own(), &issuer.signed_by(&root));
+        let issuing = || intermediate("Issuing");
+        assert!(is_taken(issuing()));
+        assert!(!is_taken(issuing().kind(Kind::Rsa(1024))));
+        assert!(!is_taken(issuing().digest(MessageDigest::sha1())));
     }
 }

@@ -14,6 +14,7 @@ mod fronts;
 mod golden;
 mod masquerade;
 mod overrides;
+mod own;
 mod redis;
 mod reference;
 mod secrets;

@@ -1,6 +1,8 @@
 //! Cases R about session tickets: who takes whose, for how long, and for what they are worth
 //! nothing.
 
+mod chain;
+
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
