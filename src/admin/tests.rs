@@ -180,7 +180,7 @@ fn what_makes_no_sense_is_told() {
 #[test]
 fn what_a_token_may_do_its_role_says_and_nobody_else_does_anything() {
     let scene = Scene::new();
-    for offered in crate::operation::OFFERED {
+    for offered in operation::OFFERED {
         let uri = format!("/v1/{}", offered.name);
         let method = if offered.changes {
             Method::POST

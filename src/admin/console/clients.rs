@@ -172,7 +172,7 @@ fn filters(wanted: &Wanted) -> Markup {
                 label for="cohort" { "Tags" }
                 input #cohort name="cohort" value=(wanted.cohort) placeholder="mobile,!beta" size="14";
             }
-            (choice("sort", "Sort by", &["id", "by-certificate", "by-key", "created"], &wanted.sort))
+            (choice("sort", "Sort by", &["id", "by-certificate", "by-key", "created", "expiry"], &wanted.sort))
             @if !wanted.refused.is_empty() { input type="hidden" name="refused" value=(wanted.refused); }
             button type="submit" { "Find" }
             a.button.plain href="/clients" { "Clear" }

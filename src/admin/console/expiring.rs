@@ -16,84 +16,79 @@ const AHEAD: u32 = 90;
 const NAMED: usize = 200;
 
 #[derive(Deserialize)]
-struct Report {
-    #[serde(default)]
-    list: Vec<Line>,
+struct Status {
+    expiry_cliff: Cliff,
+}
+
+#[derive(Deserialize)]
+struct Cliff {
+    ended: u64,
+    within_90_days: u64,
+    by_day: BTreeMap<String, u64>,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    clients: Vec<Line>,
 }
 
 #[derive(Deserialize)]
 struct Line {
     client_id: String,
-    outcome: String,
     stage: String,
-    has_key: bool,
-    requests_by_certificate: u64,
+    keys: u64,
     certificates_end: Option<String>,
 }
 
 pub(super) async fn page(visitor: Visitor) -> Page {
-    let today = clock::now().day();
-    let off = Day::from_number(today.number().saturating_add(AHEAD)).to_string();
-    let asked = json!({ "certificates_off": off, "list": true });
-    match visitor.look::<Report>("what-if", asked).await {
-        Ok(mut report) => {
-            report.list.retain(|line| {
-                line.certificates_end
-                    .as_deref()
-                    .is_some_and(|end| end < off.as_str())
-            });
-            report
-                .list
-                .sort_by(|a, b| a.certificates_end.cmp(&b.certificates_end));
-            Ok(visitor.show("Expiring", "/expiring", &content(&report, today)))
+    let status = visitor.look::<Status>("status", json!({})).await;
+    // Some of the first have moved, and are left out.
+    let asked = json!({ "sort": "expiry", "limit": NAMED.saturating_mul(5) });
+    let found = visitor.look::<Found>("client/list", asked).await;
+    match (status, found) {
+        (Ok(status), Ok(found)) => {
+            let today = clock::now().day();
+            let content = content(&status.expiry_cliff, &found.clients, today);
+            Ok(visitor.show("Expiring", "/expiring", &content))
         }
-        Err(problem) => Err(visitor.trouble(problem)),
+        (Err(problem), _) | (_, Err(problem)) => Err(visitor.trouble(problem)),
     }
 }
 
-fn content(report: &Report, today: Day) -> Markup {
-    let mut days: BTreeMap<String, u64> = (0..AHEAD)
-        .map(|ahead| {
-            (
-                Day::from_number(today.number().saturating_add(ahead)).to_string(),
-                0,
-            )
-        })
-        .collect();
-    let mut ended: u64 = 0;
-    for line in &report.list {
-        let day = line
-            .certificates_end
-            .as_deref()
-            .and_then(|end| end.get(..10));
-        match day.and_then(|day| days.get_mut(day)) {
-            Some(count) => *count = count.saturating_add(1),
-            None => ended = ended.saturating_add(1),
-        }
-    }
-    let points: Vec<_> = days.into_iter().collect();
+fn content(cliff: &Cliff, clients: &[Line], today: Day) -> Markup {
+    let ahead = |days: u32| Day::from_number(today.number().saturating_add(days)).to_string();
+    let days = (0..AHEAD).map(ahead);
+    let points = days.map(|day| {
+        let count = cliff.by_day.get(&day).copied().unwrap_or(0);
+        (day, count)
+    });
+    let points: Vec<_> = points.collect();
+    let end = ahead(AHEAD);
+    let unmoved = clients.iter().filter(|line| {
+        let is_near = { line.certificates_end.as_deref() }.is_some_and(|at| at < end.as_str());
+        is_near && !matches!(line.stage.as_str(), "key-only" | "retired")
+    });
+    let unmoved: Vec<_> = unmoved.take(NAMED).collect();
     html! {
         p {
-            strong { (number(ended)) } " clients that have not moved have no certificate left that is valid; "
-            strong { (number(points.iter().map(|(_, count)| count).sum())) } " lose their last within " (AHEAD) " days."
+            strong { (number(cliff.ended)) } " clients that have not moved have no certificate left that is valid; "
+            strong { (number(cliff.within_90_days)) } " lose their last within " (AHEAD) " days."
         }
         (chart::bars("Clients that lose their last certificate, by day", &points))
         h2 { "Who, the first first" }
         div.scroll tabindex="0" role="region" aria-label="Who loses the last certificate" {
             table {
-                caption { (number(report.list.len().min(NAMED).try_into().unwrap_or(0))) " of " (number(report.list.len().try_into().unwrap_or(0))) " clients" }
+                caption { (number(unmoved.len().try_into().unwrap_or(0))) " clients that have not moved" }
                 thead { tr {
                     th scope="col" { "Client" } th scope="col" { "Last certificate ends" } th scope="col" { "Stage" }
-                    th scope="col" { "Has a key" } th.number scope="col" { "By certificate, 30 days" } th scope="col" { "What happens" }
+                    th.number scope="col" { "Keys" }
                 } }
-                tbody { @for line in report.list.iter().take(NAMED) {
+                tbody { @for line in unmoved {
                     tr {
                         th scope="row" { a href={ "/clients/" (line.client_id) } { (line.client_id) } }
                         td { (time_or(line.certificates_end.as_deref(), "unknown")) }
                         td { span class={ "tag " (line.stage) } { (line.stage) } }
-                        td { (if line.has_key { "yes" } else { "no" }) }
-                        td.number { (number(line.requests_by_certificate)) }
-                        td { (line.outcome.replace(['_', '-'], " ")) }
+                        td.number { (number(line.keys)) }
                     }
                 } }
             }

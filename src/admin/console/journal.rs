@@ -9,6 +9,9 @@ use super::layout::{clipped, lines, number, time};
 use super::{Page, Visitor};
 use crate::clock::Timestamp;
 
+/// How many records of a change are shown.
+const SHOWN: usize = 10;
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Wanted {
@@ -69,7 +72,7 @@ impl Actor {
 
 pub(super) async fn page(visitor: Visitor, Query(wanted): Query<Wanted>) -> Page {
     let mut asked = Map::new();
-    asked.insert("most".to_owned(), json!(200));
+    asked.insert("most".to_owned(), json!(100));
     for (name, value) in [("client", &wanted.client), ("since", &wanted.since)] {
         if !value.trim().is_empty() {
             asked.insert(name.to_owned(), json!(value.trim()));
@@ -127,11 +130,12 @@ fn row(change: &Change) -> Markup {
             td {
                 details {
                     summary { (number(change.records.len().try_into().unwrap_or(0))) " records" }
-                    @for record in &change.records {
+                    @for record in change.records.iter().take(SHOWN) {
                         p.mono { (clipped(&plain(&record.id), 120)) }
                         @if let Some(before) = &record.before { pre aria-label="before" { (pretty(before)) } }
                         pre aria-label="after" { (pretty(&record.after)) }
                     }
+                    @if change.records.len() > SHOWN { p.soft { "and " (change.records.len().saturating_sub(SHOWN)) " more" } }
                 }
             }
         }

@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use crate::certificate::Mapping;
 use crate::client::{ClientId, ClientRecord, Flag, Stage};
+use crate::clock::Timestamp;
 use crate::operation::Operator;
 use crate::operation::progress::Progress;
 use crate::operation::records::Records;
 use crate::operation::table::table;
-use crate::operation::view::ClientView;
+use crate::operation::view::{ClientView, rfc_3339};
 use crate::operation::{Failure, Out};
 use crate::phase::Selector;
 
@@ -59,6 +60,8 @@ enum Order {
     ByKey,
     /// Who became known last comes first.
     Created,
+    /// Whose last certificate ends first comes first.
+    Expiry,
 }
 
 #[derive(Serialize)]
@@ -77,6 +80,9 @@ struct Line {
     certificates: usize,
     /// How many keys it can use.
     keys: usize,
+    /// When the last of its certificates ends, when that is known of all.
+    #[serde(serialize_with = "rfc_3339")]
+    certificates_end: Option<Timestamp>,
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
@@ -98,6 +104,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     let lines = chosen.into_iter().map(|client| Line {
         certificates: certificates.get(&client.id).copied().unwrap_or(0),
         keys: keys.get(&client.id).copied().unwrap_or(0),
+        certificates_end: progress.certificates_end(&client.id),
         client: progress.view(client),
     });
     let report = Report {
@@ -157,6 +164,10 @@ impl Args {
                 clients.sort_by_key(|client| Reverse(progress.seen(&client.id).by_certificate));
             }
             Order::ByKey => clients.sort_by_key(|client| Reverse(progress.seen(&client.id).by_key)),
+            Order::Expiry => clients.sort_by_key(|client| {
+                let end = progress.certificates_end(&client.id);
+                (end.is_none(), end)
+            }),
             Order::Created => clients.sort_by_key(|client| Reverse(client.created_at)),
         }
         if let Some(after) = &self.after {
