@@ -7,6 +7,7 @@
 
 mod ask;
 mod audit;
+mod bar;
 mod certificate;
 mod check;
 mod client;
@@ -18,6 +19,7 @@ mod explain;
 mod failures;
 mod health;
 mod history;
+mod import;
 mod init;
 mod key;
 mod login;
@@ -117,6 +119,7 @@ enum Command {
     Explain(explain::Args),
     Failures(failures::Args),
     Health(health::Args),
+    Import(import::Args),
     Init(Box<init::Args>),
     #[command(subcommand)]
     Key(key::Command),
@@ -161,6 +164,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(args) => explain::run(&args, globals, out_ref),
         Command::Failures(args) => failures::run(&args, globals, out_ref),
         Command::Health(args) => health::run(&args, globals, out_ref),
+        Command::Import(args) => import::run(&args, globals, out_ref),
         Command::Init(args) => init::run(&args, globals, out_ref),
         Command::Key(command) => key::run(command, globals, out_ref),
         Command::Man(args) => man::run(&args, globals, out_ref),

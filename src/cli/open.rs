@@ -17,7 +17,7 @@ use crate::key::KeyId;
 use crate::store::redis::Redis;
 use crate::store::{
     self, Acknowledged, Action, Actor, Change, CommitError, Committed, Epoch, Legible, Loaded,
-    Origin, Reason, Record, RecordId, Refused, Selection, Store, StoreError,
+    Origin, Reason, Record, RecordId, Refused, Selection, Store, StoreError, Versioned,
 };
 
 /// How often a change is decided again that another change got ahead of.
@@ -133,15 +133,24 @@ impl Operator {
     /// Every record as it is now.
     pub(super) async fn records(&self) -> Result<Records, Failure> {
         let mut records = Records::default();
+        let epoch = self.each_record(&mut |record| records.take(record)).await?;
+        records.epoch = epoch;
+        Ok(records)
+    }
+
+    /// Calls `each` with every record as it is now; gives the number of the last change.
+    pub(super) async fn each_record(
+        &self,
+        each: &mut (dyn FnMut(Versioned) + Send),
+    ) -> Result<Epoch, Failure> {
         let mut refused = Vec::new();
         let mut each = |loaded: Loaded| match loaded {
-            Ok(record) => records.take(record),
+            Ok(record) => each(record),
             Err(one) => refused.push(one),
         };
         let loaded = self.store.load(&mut each).await;
         self.refused.replace(refused);
-        records.epoch = loaded.map_err(|error| self.cannot_tell(&error))?.epoch;
-        Ok(records)
+        Ok(loaded.map_err(|error| self.cannot_tell(&error))?.epoch)
     }
 
     /// Tells beside the answer that it is not of everything.
