@@ -133,8 +133,7 @@ impl Operator {
     /// Every record as it is now.
     pub(super) async fn records(&self) -> Result<Records, Failure> {
         let mut records = Records::default();
-        let epoch = self.each_record(&mut |record| records.take(record)).await?;
-        records.epoch = epoch;
+        records.epoch = self.each_record(&mut |record| records.take(record)).await?;
         Ok(records)
     }
 
