@@ -27,7 +27,7 @@ pub(crate) use kept::Kept;
 pub(crate) use offered::OFFERED;
 pub(crate) use offered::Offered;
 pub use offered::Role;
-pub(crate) use operator::{Did, Edit, Operator, Settings};
+pub(crate) use operator::{Did, Edit, Operator, Settings, read_certificate};
 pub(crate) use out::Told;
 pub use out::{Failure, Out, Output};
 pub(crate) use words::{Parameter, Takes};

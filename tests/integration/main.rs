@@ -72,6 +72,8 @@ mod hostile;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod import;
+#[cfg(test)]
 mod imported;
 #[cfg(test)]
 mod key_check;
