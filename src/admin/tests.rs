@@ -45,6 +45,7 @@ impl Scene {
             store: StoreSettings::Embedded(settings),
             window: Duration::from_hours(24),
             masquerading: Vec::new(),
+            authorities: Vec::new(),
         };
         let live = Live {
             tokens: known,

@@ -62,13 +62,13 @@ pub enum Why {
     Issuer,
     /// A serial number alone, or a name.
     #[error(
-        "a {0} names no certificate: give the issued ones with --issued FOLDER, among which it is looked \
-         up, or write SHA-256 fingerprints"
+        "a {0} names no certificate: say among which it is to be looked up, with --issued FOLDER or \
+         --known CA, or write SHA-256 fingerprints"
     )]
     Described(Told),
     /// None of the certificates that were given is meant.
     #[error(
-        "none of the certificates of --issued has this {0}; add the file, or leave the line out"
+        "none of the certificates that there are has this {0}; add it to --issued, or leave the line out"
     )]
     NotIssued(Told),
     /// Certificates of several issuers are meant.

@@ -11,6 +11,7 @@ use super::open::operate;
 use super::{Failure, Globals, Out};
 use crate::import::{Format, Issued, Plan};
 use crate::operation::{Edit, Operator};
+use crate::store::{Record, Versioned};
 use files::Files;
 use report::Report;
 
@@ -32,6 +33,10 @@ pub(super) struct Args {
     /// looked up among them
     #[arg(long, value_name = "FILE")]
     issued: Vec<PathBuf>,
+    /// Look them up among the certificates, too, that the store knows as issued by this authority of the
+    /// configuration: those that wait for approval are given to the clients that the files name
+    #[arg(long, value_name = "CA")]
+    known: Option<String>,
     /// Leave out what is refused, ambiguous or not understood, and take over the rest
     #[arg(long)]
     skip_refused: bool,
@@ -47,12 +52,15 @@ pub(super) fn run(args: &Args, globals: &Globals, out: &mut Out) -> Result<ExitC
 }
 
 async fn import(args: &Args, operator: &Operator) -> Result<Report, Failure> {
-    let issued = files::issued(&args.issued, Issued::new(operator.now))?;
+    let mut issued = files::issued(&args.issued, Issued::new(operator.now))?;
+    if let Some(ca) = &args.known {
+        take_known(ca, &mut issued, operator).await?;
+    }
     let files = Files::of(args.format, &args.files)?;
     let mut plan = Plan::new(issued);
     files.read(args.format, &mut plan)?;
     plan.close();
-    let mut meet = |known: crate::store::Versioned| plan.meet(&known.record);
+    let mut meet = |known: Versioned| plan.meet(&known.record);
     operator.each_record(&mut meet).await?;
     plan.settle();
     let may_write = plan.counts().is_clean() || args.skip_refused;
@@ -60,4 +68,25 @@ async fn import(args: &Args, operator: &Operator) -> Result<Report, Failure> {
         apply::apply(&plan, args, operator).await?;
     }
     Ok(Report::of(args, &plan, &files, may_write))
+}
+
+/// Takes in what the store knows of the authority's certificates.
+async fn take_known(ca: &str, issued: &mut Issued, operator: &Operator) -> Result<(), Failure> {
+    if !operator
+        .settings
+        .authorities
+        .iter()
+        .any(|known| known == ca)
+    {
+        return Err(Failure::Usage(format!(
+            "{ca:?} is no authority of the configuration; name one of [[ca]]"
+        )));
+    }
+    let mut take = |known: Versioned| {
+        if let Record::Certificate(record) = &known.record {
+            issued.take_known(record, ca);
+        }
+    };
+    operator.each_record(&mut take).await?;
+    Ok(())
 }

@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) window: Duration,
     /// The backends that still get the headers of an old proxy.
     pub(crate) masquerading: Vec<String>,
+    /// The names of the authorities of clients' certificates.
+    pub(crate) authorities: Vec<String>,
 }
 
 impl From<&Config> for Settings {
@@ -48,6 +50,7 @@ impl From<&Config> for Settings {
             store: config.store.clone(),
             window: config.migration.window,
             masquerading: config.masquerading().map(str::to_owned).collect(),
+            authorities: config.cas.iter().map(|ca| ca.name.clone()).collect(),
         }
     }
 }

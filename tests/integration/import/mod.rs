@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use keyferry::import::Format;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::support::backend::Backend;
 use crate::support::gateway::{Gateway, Setup, Told};
@@ -148,6 +148,39 @@ fn a_folder_of_certificates_is_taken_over_by_the_names_of_its_files() {
     assert_eq!(seen(&gateway, &backend, files.identity("carol")), "carol");
     let told = gateway.cli(&["import", "csv", &folder]);
     assert_eq!(told.status.code(), Some(64), "{told:?}");
+}
+
+#[test]
+fn who_waits_for_approval_is_approved_by_the_list_of_the_old_gateway() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::builder(&world)
+        .echo(&backend)
+        .set("enrolment.mode", "approve")
+        .start();
+    let mut files = Files::new(&world);
+    let path = files.write("map.conf", "\"CN=alice\" acme;\n\"CN=bob\" bravo;\n");
+    let call = |who: &Identity| gateway.curl("/").certificate(who).send();
+    call(files.identity("alice")).expect_refusal(403, "approval_pending");
+    let import = |more: &[&str]| import(&gateway, &[&["nginx", path.as_str()], more].concat());
+    // The control: without the list of certificates nobody is meant.
+    let told = import(&["--skip-refused"]).expect_success().json();
+    assert_eq!(
+        (&told["refused"], &told["changed"]),
+        (&json!(2), &json!(false))
+    );
+    assert_eq!(import(&["--known", "others"]).status.code(), Some(64));
+    let told = import(&["--known", "clients"]);
+    assert_eq!(told.status.code(), Some(65));
+    assert_eq!(told.json()["left_out"][0]["code"], "not_issued");
+    import(&["--known", "clients", "--skip-refused"]).expect_success();
+    assert_eq!(seen(&gateway, &backend, files.identity("alice")), "acme");
+    call(files.identity("bob")).expect_refusal(403, "approval_pending");
+    let told = import(&["--known", "clients"]).expect_success().json();
+    assert_eq!(
+        (&told["known"], &told["new_clients"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(seen(&gateway, &backend, files.identity("bob")), "bravo");
 }
 
 #[test]
