@@ -17,6 +17,7 @@ mod overrides;
 mod redis;
 mod reference;
 mod secrets;
+mod sessions;
 mod shipped;
 mod signing;
 mod tracing;
