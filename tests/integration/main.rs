@@ -136,6 +136,8 @@ mod secrets;
 #[cfg(test)]
 mod server_names;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod several;
 #[cfg(test)]
 mod shell;

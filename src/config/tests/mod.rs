@@ -18,6 +18,7 @@ mod own;
 mod redis;
 mod reference;
 mod secrets;
+mod sessions;
 mod shipped;
 mod signing;
 mod tracing;
