@@ -38,6 +38,7 @@ mod table;
 mod traffic;
 mod verify;
 mod view;
+mod webhook;
 mod what_if;
 
 use std::ffi::OsString;
@@ -133,6 +134,8 @@ enum Command {
     #[command(subcommand)]
     Store(store::Command),
     Verify(Box<verify::Args>),
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     WhatIf(what_if::Args),
 }
 
@@ -173,6 +176,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(args) => status::run(&args, globals, out_ref),
         Command::Store(command) => store::run(command, globals, out_ref),
         Command::Verify(args) => verify::run(*args),
+        Command::Webhook(command) => webhook::run(command, globals, out_ref),
         Command::WhatIf(args) => what_if::run(&args, globals, out_ref),
     };
     done.unwrap_or_else(|failure| {

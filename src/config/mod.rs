@@ -17,6 +17,7 @@ mod reference;
 mod settings;
 mod source;
 mod typed;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -39,6 +40,7 @@ pub use settings::{
 };
 pub(crate) use source::read_up_to;
 pub use source::{Reading, Seen, Source};
+pub use webhook::Webhook;
 
 /// A configuration with which the gateway can start.
 #[derive(Debug)]
@@ -85,6 +87,8 @@ pub struct Config {
     pub fronts: Arc<Fronts>,
     /// Metrics, health, logs and traces.
     pub telemetry: Telemetry,
+    /// Who is told what happens.
+    pub webhooks: Vec<Webhook>,
     /// Where the operator's questions are answered, a loopback address; none when nowhere.
     pub admin: Option<SocketAddr>,
     /// Every file that was read for it, in that order.

@@ -23,6 +23,7 @@ mod signing;
 mod store;
 mod telemetry;
 mod text;
+mod webhook;
 
 use std::path::PathBuf;
 
@@ -86,6 +87,7 @@ pub(super) fn config(
     let limits = builder.limits(file.limits);
     let own = headers.as_ref().ok().map(|headers| &headers.names);
     let backends = builder.backends(file.backend, &file.route, own);
+    let webhooks = builder.webhooks(file.webhook);
     builder.secrets_differ();
     let whole = || {
         Ok::<_, Noted>(Config {
@@ -112,6 +114,7 @@ pub(super) fn config(
             shutdown: shutdown?,
             fronts: fronts?,
             telemetry: telemetry?,
+            webhooks: webhooks?,
             admin: admin?,
             files: std::mem::take(&mut builder.files),
         })

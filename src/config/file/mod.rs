@@ -16,6 +16,7 @@ mod route;
 mod shutdown;
 mod store;
 mod telemetry;
+mod webhook;
 
 pub use connections::Connections;
 pub use front::{Front, FrontAsks, FrontCertificate, FrontFormat};
@@ -29,6 +30,7 @@ pub use route::{Backend, ClientTls, HealthCheck, MasqueradeHeader, Published, Ro
 pub use shutdown::Shutdown;
 pub use store::{Cluster, RecordKey, Sentinel, Store, StoreKind, UnsignedRecords};
 pub use telemetry::{Telemetry, Tracing};
+pub use webhook::Webhook;
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -97,6 +99,9 @@ pub struct File {
     /// Metrics, health, logs and traces.
     #[serde(default)]
     pub telemetry: Telemetry,
+    /// Who is told what happens, by signed messages over HTTP.
+    #[serde(default)]
+    pub webhook: Vec<Webhook>,
     /// Where the operator's commands ask the running gateway. Without it, they cannot.
     pub admin: Option<Admin>,
 }

@@ -20,6 +20,7 @@ mod secrets;
 mod shipped;
 mod signing;
 mod tracing;
+mod webhook;
 
 /// A folder with every file that `MINIMAL` names, and more.
 struct Folder {
