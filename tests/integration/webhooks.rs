@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::support::backend::Backend;
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, Setup};
 use crate::support::pki::leaf;
 use crate::support::python;
 use crate::support::wait_for;
@@ -281,6 +281,43 @@ fn a_webhook_is_told_what_it_wants_and_signed_with_both_secrets_of_a_rotation() 
     let unknown = gateway.cli(&["webhook", "test", "nobody"]);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(unknown.errors.contains("hook"), "{unknown:#?}");
+}
+
+#[test]
+fn a_receiver_over_tls_is_told_when_its_certificate_is_good_and_not_otherwise() {
+    let (world, backend) = (World::new(), Backend::start());
+    let receiver = Receiver::with_tls(&world);
+    let setup = |trusted: &str, name: &str| {
+        let port = receiver.address().port();
+        let mut further = toml::toml! { tls = { ca_file = "hooks-ca.pem" } };
+        further.insert(
+            "url".to_owned(),
+            format!("https://{name}:{port}/hook?token=canary-of-the-url").into(),
+        );
+        let authority = if trusted == "servers" {
+            world.servers.pem()
+        } else {
+            world.clients.pem()
+        };
+        Gateway::builder(&world)
+            .echo(&backend)
+            .file("hooks-ca.pem", authority)
+            .telling_like("hook", receiver.address(), further)
+            .write()
+    };
+    let test = |setup: &Setup| setup.cli(&["webhook", "test", "hook", "--output", "json"]);
+    let told = test(&setup("servers", "localhost")).expect_success().json();
+    assert_eq!(told["status"], 200);
+    expect_sound(&receiver.taken("webhook.test", 1));
+    let told = test(&setup("others", "localhost"));
+    assert_eq!(told.status.code(), Some(1), "{told:#?}");
+    let why = told.json()["why"].as_str().unwrap().to_owned();
+    assert!(
+        why.contains("TLSHandshake") || why.contains("InvalidCert"),
+        "{why}"
+    );
+    assert!(!told.output.contains("canary"), "{told:#?}");
+    assert_eq!(receiver.all().len(), 1);
 }
 
 /// The code of docs/WEBHOOKS.md in this language.

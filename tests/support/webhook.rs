@@ -1,14 +1,16 @@
 //! Receivers of webhooks that are not ours, and gateways that tell them.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::curl::Curl;
 use super::gateway::{Builder, Gateway};
+use super::pki::server;
 use super::python::Server;
 use super::wait_for;
+use super::world::World;
 
 /// What the receiver knows.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
@@ -16,7 +18,11 @@ pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GK
 pub(crate) const OTHER: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDazpMzZfvvhM=";
 
 /// A receiver in a process of its own.
-pub(crate) struct Receiver(Server);
+pub(crate) struct Receiver {
+    server: Server,
+    /// The authority of its certificate, when it speaks TLS.
+    authority: Option<PathBuf>,
+}
 
 impl Receiver {
     pub(crate) fn start() -> Self {
@@ -26,26 +32,43 @@ impl Receiver {
     /// One with several secrets.
     pub(crate) fn knowing(secrets: &[&str]) -> Self {
         let secrets: Vec<_> = secrets.iter().map(Path::new).collect();
-        Self(Server::start_with("webhook_receiver.py", &secrets))
+        Self {
+            server: Server::start_with("webhook_receiver.py", &secrets),
+            authority: None,
+        }
+    }
+
+    /// One that speaks TLS, as `localhost`.
+    pub(crate) fn with_tls(world: &World) -> Self {
+        let own = world.files(server("localhost").signed_by(&world.servers));
+        let arguments = [Path::new(SECRET), &own.chain, &own.key];
+        Self {
+            server: Server::start_with("webhook_receiver.py", &arguments),
+            authority: Some(world.authority.clone()),
+        }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.0.address()
+        self.server.address()
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address())
+    fn curl(&self, path: &str) -> Curl {
+        let port = self.address().port();
+        match &self.authority {
+            None => Curl::get(&format!("http://127.0.0.1:{port}{path}")),
+            Some(file) => Curl::get(&format!("https://localhost:{port}{path}")).authority(file),
+        }
     }
 
     /// Answers otherwise from now on.
     pub(crate) fn set(&self, mode: &Value) {
-        let put = Curl::get(&self.url("/mode")).method("PUT");
+        let put = self.curl("/mode").method("PUT");
         put.body(mode.to_string()).send().expect_status(200);
     }
 
     /// Everything that came, whatever was answered.
     pub(crate) fn all(&self) -> Vec<Message> {
-        let all = Curl::get(&self.url("/messages")).send().expect_status(200);
+        let all = self.curl("/messages").send().expect_status(200);
         let all = all.json().as_array().unwrap().clone();
         all.into_iter().map(Message).collect()
     }

@@ -5,10 +5,12 @@ GET  /messages    all that came so far, as JSON, each with whether the library b
 PUT  /mode        {"answer": STATUS, "times": N}: so many messages are answered thus, and then 200; with
                   "headers" these are sent along, and with "slow" each answer waits so many seconds;
                   {}: all is well again
-Takes the secrets that it knows as arguments, and writes `port N`.
+Takes the secrets that it knows as arguments, and the PEM files of a certificate chain and its key when it is
+to speak TLS. Writes `port N`.
 """
 
 import json
+import ssl
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from standardwebhooks import Webhook, WebhookVerificationError
 
 messages, mode = [], {}
-secrets = [Webhook(secret) for secret in sys.argv[1:]]
+secrets = [Webhook(secret) for secret in sys.argv[1:] if secret.startswith("whsec_")]
+pair = [file for file in sys.argv[1:] if not file.startswith("whsec_")]
 
 
 def believes(secret, body, headers):
@@ -71,5 +74,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+if pair:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 print(f"port {server.server_port}", flush=True)
 server.serve_forever()

@@ -3,6 +3,8 @@
 //! Which ones refuse is noted on the page, and held against which do now: so the beginning and the end of
 //! each are told once, also when the gateway that saw the one is not there for the other.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::look::Look;
@@ -40,79 +42,81 @@ impl Look<'_> {
         {
             return Ok(());
         }
-        let page = turn.mailbox().page.clone();
-        let now = clock::now();
-        let (mut next, mut messages) = (page.brownouts.clone(), Vec::new());
-        let told = self.compare(&mut next, &mut messages, now).await;
+        let (noted, room) = (&turn.mailbox().page.brownouts, turn.mailbox().room());
+        let (mut next, mut messages) = (noted.clone(), Vec::new());
+        let told = self.compare(&mut next, &mut messages, room).await;
         if let Err(error) = told {
             self.cannot(&error);
             return Ok(());
         }
-        if next == page.brownouts {
+        if next == *noted {
             return Ok(());
         }
         let note = |page: &mut Page| page.brownouts.clone_from(&next);
         self.put(turn, messages, note).await
     }
 
-    /// Brings what was noted to the present, and tells the difference.
+    /// Brings what was noted to the present, and tells the difference, as far as there is room.
     async fn compare(
         &self,
-        noted: &mut std::collections::BTreeMap<String, UnderWay>,
+        noted: &mut BTreeMap<String, UnderWay>,
         messages: &mut Vec<Message>,
-        now: Timestamp,
+        room: usize,
     ) -> Result<(), StoreError> {
+        let now = clock::now();
         let refusing = self.refusing(now);
-        for one in &refusing {
-            let name = name(&one.target, one.version);
-            if let Some(known) = noted.get_mut(&name) {
+        for (name, one) in &refusing {
+            if let Some(known) = noted.get_mut(name) {
                 // It goes on with the next window before the end of the last was told.
                 known.over = None;
-                continue;
+            } else if messages.len() < room {
+                messages.push(begun(name, one, now));
+                let begun = UnderWay {
+                    version: one.version,
+                    since: now,
+                    spent: self.world.store.spent(one.version).await?,
+                    over: None,
+                };
+                noted.insert(name.clone(), begun);
             }
-            let spent = self.world.store.spent(one.version).await?;
-            messages.push(begun(one, now));
-            let begun = UnderWay {
-                version: one.version,
-                since: now,
-                spent,
-                over: None,
-            };
-            noted.insert(name, begun);
         }
-        let is_on = |noted: &str| {
-            refusing
-                .iter()
-                .any(|one| name(&one.target, one.version) == *noted)
-        };
         let mut ended = Vec::new();
-        for (name, known) in noted.iter_mut().filter(|(name, _)| !is_on(name)) {
+        let over = noted
+            .iter_mut()
+            .filter(|(name, _)| !refusing.contains_key(*name));
+        for (name, known) in over {
             let over = *known.over.get_or_insert(now);
-            if now.seconds_since(over) >= LATE {
-                ended.push(name.clone());
+            let has_room = messages.len().saturating_add(ended.len()) < room;
+            if has_room && now.seconds_since(over) >= LATE {
+                ended.push((name.clone(), *known));
             }
         }
-        for name in ended {
-            if let Some(known) = noted.remove(&name) {
-                messages.extend(self.ended(&name, known, now).await?);
-            }
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let sightings = self.world.store.sightings().await?.entries;
+        for (name, known) in ended {
+            messages.extend(self.ended(&name, known, &sightings).await?);
+            noted.remove(&name);
         }
         Ok(())
     }
 
-    fn refusing(&self, now: Timestamp) -> Vec<Now> {
-        let mut refusing = Vec::new();
+    /// Those that refuse now, by the names under which they are noted.
+    fn refusing(&self, now: Timestamp) -> BTreeMap<String, Now> {
+        let mut refusing = BTreeMap::new();
         self.world.directory.view().phases(|phase| {
             let Some(brownout) = phase.brownout() else {
                 return;
             };
             if let Some(until) = brownout.plan.under_way(now) {
-                refusing.push(Now {
+                let one = Now {
                     target: phase.target.clone(),
                     version: phase.version,
                     until,
                     budget: brownout.budget,
-                });
+                };
+                refusing.insert(name(&one.target, one.version), one);
             }
         });
         refusing
@@ -122,16 +126,14 @@ impl Look<'_> {
         &self,
         name: &str,
         known: UnderWay,
-        now: Timestamp,
+        sightings: &[Sighting],
     ) -> Result<Option<Message>, StoreError> {
-        let over = known.over.unwrap_or(now);
-        let Some(target) = target(name) else {
+        let (Some(target), Some(over)) = (target(name), known.over) else {
             return Ok(None);
         };
         let store = &self.world.store;
         let refusals = store.spent(known.version).await?;
         let refusals = refusals.saturating_sub(known.spent);
-        let sightings = store.sightings().await?;
         let (view, mut is_stopped) = (self.world.directory.view(), false);
         view.phases(|phase| {
             is_stopped |= phase.target == target && is_stop(phase, known.version);
@@ -149,7 +151,6 @@ impl Look<'_> {
             holds.is_none_or(|holds| holds.target == target)
         };
         let clients = sightings
-            .entries
             .iter()
             .filter(was_refused)
             .filter(is_concerned)
@@ -176,14 +177,14 @@ fn is_stop(phase: &InForce, version: Epoch) -> bool {
     phase.version > version && phase.phase() == Phase::Announce && phase.actor == Actor::Gateway
 }
 
-fn begun(one: &Now, now: Timestamp) -> Message {
+fn begun(name: &str, one: &Now, now: Timestamp) -> Message {
     let data = json!({
         "target": one.target,
         "until": one.until.map(|until| until.to_string()),
         "budget": one.budget,
         "change": one.version,
     });
-    let about = [&*name(&one.target, one.version), &now.to_string()];
+    let about = [name, &now.to_string()];
     Message::new(Kind::BrownoutBegun, now, &about, data)
 }
 
