@@ -46,6 +46,7 @@ impl Scene {
             window: Duration::from_hours(24),
             masquerading: Vec::new(),
             authorities: Vec::new(),
+            webhooks: Vec::new(),
         };
         let live = Live {
             tokens: known,

@@ -15,7 +15,7 @@ use super::secrets::CountSecrets;
 use super::snapshots::Snapshots;
 use crate::admin;
 use crate::clock;
-use crate::config::{Collector, Config};
+use crate::config::{Collector, Config, Webhook};
 use crate::directory::Directory;
 use crate::door::{self, Terms};
 use crate::gateway;
@@ -44,6 +44,8 @@ pub(super) struct Live {
     levels: Levels,
     /// Where spans go.
     collector: watch::Sender<Option<Collector>>,
+    /// Who is told what happens.
+    webhooks: watch::Sender<Vec<Webhook>>,
     store: Arc<dyn Store>,
     directory: Arc<Directory>,
     metrics: Metrics,
@@ -58,6 +60,7 @@ pub(super) struct Prepared<'a> {
     record_keys: RecordKeys,
     filter: Filter,
     collector: Option<Collector>,
+    webhooks: Vec<Webhook>,
 }
 
 /// A secret that is known: its kind, its name, and whether it is the one that is used now.
@@ -86,6 +89,7 @@ impl Live {
             snapshots: Snapshots::of(config),
             levels,
             collector: watch::Sender::new(config.telemetry.tracing.collector.clone()),
+            webhooks: watch::Sender::new(config.webhooks.clone()),
             store: Arc::clone(store),
             directory: Arc::clone(directory),
             metrics: metrics.clone(),
@@ -123,6 +127,11 @@ impl Live {
     /// Where spans go, now and from now on.
     pub(super) fn collector(&self) -> watch::Receiver<Option<Collector>> {
         self.collector.subscribe()
+    }
+
+    /// Who is told what happens, now and from now on.
+    pub(super) fn webhooks(&self) -> watch::Receiver<Vec<Webhook>> {
+        self.webhooks.subscribe()
     }
 
     /// Counts what depends on each secret.
@@ -172,6 +181,7 @@ impl Live {
             record_keys,
             filter,
             collector: config.telemetry.tracing.collector,
+            webhooks: config.webhooks,
         })
     }
 
@@ -186,6 +196,7 @@ impl Live {
             record_keys,
             filter,
             collector,
+            webhooks,
         } = prepared;
         self.admin.store(Arc::new(admin));
         let before = self.gateway.load_full();
@@ -207,6 +218,7 @@ impl Live {
         refresh(&self.terms);
         self.levels.set(filter);
         self.collector.send_replace(collector);
+        self.webhooks.send_replace(webhooks);
         next::forget(&before, &gateway, &self.metrics);
         self.tell_of_observing(before.observing.as_ref());
         let mut is_refused = false;

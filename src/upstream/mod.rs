@@ -2,10 +2,9 @@
 
 mod answer;
 mod backend;
-#[cfg(feature = "otlp")]
-mod collector;
 mod discovery;
 mod idle;
+mod post;
 pub mod probe;
 mod rewrite;
 mod upgrade;
@@ -14,6 +13,5 @@ mod weak;
 
 pub use answer::{asks_for_websocket, fault};
 pub use backend::{Backend, BackendError, HealthCheck, Protocol, Settings, Tls};
-#[cfg(feature = "otlp")]
-pub use collector::{Collected, Collector, NotCollected};
+pub use post::{Answered, Receiver, Unanswered};
 pub use rewrite::{CannotSend, Rules, end_once, is_for_us, is_unwanted, pass_on, rewrite, signed};

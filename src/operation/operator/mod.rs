@@ -15,7 +15,7 @@ pub(crate) use change::{Did, Edit};
 use super::kept::Kept;
 use super::{Failure, Out};
 use crate::clock::{self, Timestamp};
-use crate::config::{Config, Keys, StoreSettings};
+use crate::config::{Config, Keys, StoreSettings, Webhook};
 use crate::store::{Acknowledged, Actor, Head, Origin, Refused, Store, StoreError};
 
 /// No certificate, with all of its chain, is larger.
@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) masquerading: Vec<String>,
     /// The names of the authorities of clients' certificates.
     pub(crate) authorities: Vec<String>,
+    /// Who is told what happens.
+    pub(crate) webhooks: Vec<Webhook>,
 }
 
 impl From<&Config> for Settings {
@@ -50,6 +52,7 @@ impl From<&Config> for Settings {
             store: config.store.clone(),
             window: config.migration.window,
             masquerading: config.masquerading().map(str::to_owned).collect(),
+            webhooks: config.webhooks.clone(),
             authorities: config.cas.iter().map(|ca| ca.name.clone()).collect(),
         }
     }
