@@ -199,9 +199,10 @@ advisories: $(VENV)/stamp ## known vulnerabilities of dependencies; needs the ad
 
 # Of docs/CONFIGURATION.md the head is written by hand, and ends with the line that says so.
 .PHONY: reference
-reference: build-tools ## write conf/schema.json and the tables of docs/CONFIGURATION.md anew
+reference: build-tools ## write conf/schema.json, docs/openapi.json and the tables of docs/CONFIGURATION.md anew
 	cargo build --locked
 	target/debug/keyferry schema > conf/schema.json
+	target/debug/keyferry schema --format openapi > docs/openapi.json
 	sed -i '/^<!-- From here on/q' docs/CONFIGURATION.md
 	(echo; target/debug/keyferry schema --format markdown) >> docs/CONFIGURATION.md
 

@@ -23,12 +23,56 @@ pub(super) struct Problem {
     allow: Option<&'static str>,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// The problems that there are, and when each is the answer.
+pub(super) const PROBLEMS: [(StatusCode, &str); 12] = [
+    (StatusCode::BAD_REQUEST, "What was asked makes no sense"),
+    (
+        StatusCode::UNAUTHORIZED,
+        "No token was shown, or none that is known",
+    ),
+    (StatusCode::FORBIDDEN, "It is not for the role of the token"),
+    (StatusCode::METHOD_NOT_ALLOWED, "The other method does it"),
+    (
+        StatusCode::CONFLICT,
+        "What there is does not allow it, or there is no such thing",
+    ),
+    (StatusCode::PAYLOAD_TOO_LARGE, "The body is too long"),
+    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not JSON"),
+    (
+        StatusCode::MISDIRECTED_REQUEST,
+        "Whoever shows no token did not name this machine",
+    ),
+    (
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "What was sent holds something else than it should",
+    ),
+    (
+        StatusCode::TOO_MANY_REQUESTS,
+        "Too many wrong tokens came from there",
+    ),
+    (
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "Something is wrong with the gateway; its log says what",
+    ),
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Something that is needed does not answer, such as the store",
+    ),
+];
+
+/// A problem document (RFC 9457).
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct Document<'a> {
+    /// `about:blank`: the status says what kind of problem it is.
     r#type: &'static str,
+    /// The status in words.
     title: &'a str,
+    /// The status.
     status: u16,
+    /// One word for programs.
     reason: &'static str,
+    /// What is wrong, and what to do.
     detail: &'a str,
 }
 

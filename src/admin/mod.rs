@@ -9,6 +9,7 @@ mod access;
 mod answer;
 pub mod handshakes;
 mod observations;
+mod openapi;
 mod operations;
 mod query;
 pub mod reload;
@@ -31,12 +32,12 @@ use tokio::sync::Semaphore;
 
 pub use access::{Role, Token};
 use answer::{Problem, json};
+pub(crate) use openapi::document as openapi;
 use query::Query;
 use reload::Reloads;
 pub use serve::App;
 pub use settings::Settings;
 
-use crate::config::Config;
 use crate::directory::Directory;
 use crate::door::Journal;
 use crate::observe::Observations;
@@ -63,18 +64,6 @@ pub struct Live {
     pub tokens: Vec<Token>,
     /// What operations need to know.
     pub(crate) operations: Arc<operation::Settings>,
-}
-
-impl Live {
-    /// As `config` says.
-    #[must_use]
-    pub fn of(config: &Config) -> Self {
-        let tokens = config.admin.as_ref().map(|admin| admin.tokens.clone());
-        Self {
-            tokens: tokens.unwrap_or_default(),
-            operations: Arc::new(operation::Settings::from(config)),
-        }
-    }
 }
 
 /// From which address somebody asks, where that is known.
@@ -111,10 +100,13 @@ impl Admin {
         Router::new()
             .route("/handshakes", any(handshakes))
             .route("/observations", any(observations))
+            .route("/openapi.json", any(described))
             .route("/reload", any(reload))
             .route("/v1/{*name}", any(operate))
             .fallback(async || {
-                Problem::no_such_page("here are /v1/…, /handshakes, /observations and /reload")
+                Problem::no_such_page(
+                    "here are /v1/…, /handshakes, /observations, /openapi.json and /reload",
+                )
             })
             .with_state(Arc::new(self))
     }
@@ -184,6 +176,15 @@ async fn observations(
     let query = admin.question(peer, &request)?;
     let observations = (admin.observations)();
     given(observations::snapshot(observations.as_deref(), &query))
+}
+
+async fn described(
+    State(admin): Shared,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let query = admin.question(peer, &request)?;
+    given(query.none().map(|()| &*openapi::DOCUMENT))
 }
 
 async fn reload(

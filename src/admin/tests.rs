@@ -9,8 +9,6 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::config::{Keys, StoreSettings};
-use crate::key::{Format, Pepper, Peppers};
 use crate::secret::Secret;
 use crate::store::embedded::{self, Embedded};
 
@@ -34,17 +32,7 @@ impl Scene {
             known.push(Token { name, role, digest });
             tokens.push((role, format!("Bearer {}", text.expose())));
         }
-        let operations = operation::Settings {
-            keys: Keys {
-                format: Format::new("kf", "live").unwrap(),
-                peppers: Peppers::new(Pepper::new(1, &Secret::new(vec![9; 32])), []),
-                restore_window: Duration::from_hours(24),
-                per_client: 5,
-            },
-            store: StoreSettings::Embedded(settings),
-            window: Duration::from_hours(24),
-            masquerading: Vec::new(),
-        };
+        let operations = operation::Settings::for_tests(settings);
         let live = Live {
             tokens: known,
             operations: Arc::new(operations),

@@ -3,9 +3,11 @@
 //! Each operation has a file with `Args` and `run`. The command line and the admin API are two ways
 //! to the same operation: what one can do, the other can.
 
+mod answers;
 pub(crate) mod audit;
 pub(crate) mod certificate;
 pub(crate) mod client;
+mod edit;
 mod history;
 pub(crate) mod key;
 mod offered;
@@ -14,6 +16,7 @@ mod out;
 pub(crate) mod phase;
 pub(crate) mod progress;
 pub(crate) mod records;
+mod settings;
 pub(crate) mod status;
 pub(crate) mod table;
 mod traffic;
@@ -21,13 +24,14 @@ pub(crate) mod view;
 pub(crate) mod what_if;
 mod words;
 
-#[cfg(test)]
-pub(crate) use offered::OFFERED;
-pub(crate) use offered::Offered;
+pub(crate) use answers::{Answer, generator, join_lines, of};
+pub(crate) use edit::{Did, Edit};
 pub use offered::Role;
-pub(crate) use operator::{Did, Edit, Operator, Settings};
+pub(crate) use offered::{OFFERED, Offered};
+pub(crate) use operator::Operator;
 pub(crate) use out::Told;
 pub use out::{Failure, Out, Output};
+pub(crate) use settings::Settings;
 pub(crate) use words::{Parameter, Takes};
 
 /// One of them, with what it is asked.

@@ -6,61 +6,22 @@ use std::io::{self, Read as _};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-
-use serde::Serialize;
 
 use super::records::Records;
-use super::{Failure, Out};
+use super::{Did, Edit, Failure, Out, Settings};
 use crate::certificate::Handed;
 use crate::client::{ClientId, CredentialId, History, Sighting, Use};
 use crate::clock::{self, Day, Timestamp};
-use crate::config::{Config, Keys, StoreSettings};
 use crate::key::KeyId;
 use crate::store::{
     Acknowledged, Action, Actor, Change, CommitError, Committed, Epoch, Legible, Loaded, Origin,
-    Reason, Record, RecordId, Refused, Selection, Store, StoreError,
+    Record, RecordId, Refused, Selection, Store, StoreError,
 };
 
 /// How often a change is decided again that another change got ahead of.
 const TRIES: usize = 5;
 /// No certificate, with all of its chain, is larger.
 const LARGEST: u64 = 1 << 20;
-
-/// What every command that writes takes.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Edit {
-    /// Only say what would be done
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Why, for the record of changes
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: Option<Reason>,
-}
-
-/// What operations need of the configuration.
-#[derive(Clone)]
-pub(crate) struct Settings {
-    /// How keys look and how they are stored.
-    pub(crate) keys: Keys,
-    /// Where everything is remembered.
-    pub(crate) store: StoreSettings,
-    /// For how long a client counts as one that calls.
-    pub(crate) window: Duration,
-    /// The backends that still get the headers of an old proxy.
-    pub(crate) masquerading: Vec<String>,
-}
-
-impl From<&Config> for Settings {
-    fn from(config: &Config) -> Self {
-        Self {
-            keys: config.keys.clone(),
-            store: config.store.clone(),
-            window: config.migration.window,
-            masquerading: config.masquerading().map(str::to_owned).collect(),
-        }
-    }
-}
 
 /// The store, and who asks it.
 pub(crate) struct Operator {
@@ -76,20 +37,6 @@ pub(crate) struct Operator {
     acknowledged: RefCell<Vec<Acknowledged>>,
     /// Records of the last look through all of them that are not believed.
     refused: RefCell<Vec<Refused>>,
-}
-
-/// What came of a change; the beginning of what `--output json` prints of it.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Did {
-    pub(crate) action: Action,
-    /// Whether anything changed, or would change. All may be as it should be already.
-    pub(crate) changed: bool,
-    pub(crate) dry_run: bool,
-    /// The number of the change, once it was made.
-    epoch: Option<Epoch>,
-    /// Who has it already, of a change that takes something away.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replicas: Option<Acknowledged>,
 }
 
 impl Operator {
@@ -419,12 +366,5 @@ impl Operator {
         };
         let store = &self.settings.store;
         Failure::Unavailable(anyhow::anyhow!("{error} (store: {store}); {advice}"))
-    }
-}
-
-impl Did {
-    /// The word for it: what was done, or what would be.
-    pub(crate) fn word<'a>(self, done: &'a str, would: &'a str) -> &'a str {
-        if self.dry_run { would } else { done }
     }
 }

@@ -3,6 +3,7 @@
 //! They are those of the command, by what clap knows of them, and are read by clap in the end: so each is
 //! told, demanded and checked in one place. A parameter is called as the field of `Args` that holds it.
 
+use std::any::TypeId;
 use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Command, Parser, Subcommand as _, ValueHint};
@@ -23,6 +24,15 @@ struct Asked {
     operation: Operation,
 }
 
+/// What whole numbers are read as.
+const NUMBERS: [TypeId; 5] = [
+    TypeId::of::<u8>(),
+    TypeId::of::<u16>(),
+    TypeId::of::<u32>(),
+    TypeId::of::<u64>(),
+    TypeId::of::<usize>(),
+];
+
 /// Something that an operation is asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Parameter {
@@ -40,6 +50,8 @@ pub(crate) struct Parameter {
     pub(crate) default: Option<String>,
     /// Whether a command reads a file there, whose content stands here.
     pub(crate) is_content: bool,
+    /// Whether it is a whole number.
+    pub(crate) is_number: bool,
     /// Of what kind the command says that it is: `ID`.
     pub(crate) kind: String,
 }
@@ -144,6 +156,9 @@ impl Parameter {
                 .filter(|_| takes != Takes::Switch)
                 .map(|value| value.to_string_lossy().into_owned()),
             is_content: arg.get_value_hint() == ValueHint::FilePath,
+            is_number: NUMBERS
+                .iter()
+                .any(|number| arg.get_value_parser().type_id() == *number),
             kind: kinds.first().map(ToString::to_string).unwrap_or_default(),
         }
     }

@@ -19,6 +19,7 @@ use crate::config::{Collector, Config};
 use crate::directory::Directory;
 use crate::door::{self, Terms};
 use crate::gateway;
+use crate::operation;
 use crate::policy::{Asking, Observing};
 use crate::sign::VerifyingKey;
 use crate::store::{RecordKeys, Store};
@@ -60,6 +61,17 @@ pub(super) struct Prepared<'a> {
     collector: Option<Collector>,
 }
 
+/// What the operator's questions begin with, as `config` says.
+fn admin_live(config: &Config) -> admin::Live {
+    let settings = config.admin.as_ref();
+    admin::Live {
+        tokens: settings
+            .map(|admin| admin.tokens.clone())
+            .unwrap_or_default(),
+        operations: Arc::new(operation::Settings::from(config)),
+    }
+}
+
 /// A secret that is known: its kind, its name, and whether it is the one that is used now.
 type Known = (&'static str, String, bool);
 
@@ -80,7 +92,7 @@ impl Live {
             terms: Arc::new(terms),
             backends: watch::Sender::new(parts.backends.clone()),
             gateway: Arc::new(ArcSwap::from_pointee(parts)),
-            admin: Arc::new(ArcSwap::from_pointee(admin::Live::of(config))),
+            admin: Arc::new(ArcSwap::from_pointee(admin_live(config))),
             authorities: Arc::clone(authorities),
             record_keys: config.store.record_keys().clone(),
             snapshots: Snapshots::of(config),
@@ -167,7 +179,7 @@ impl Live {
         Ok(Prepared {
             authorities,
             gateway,
-            admin: admin::Live::of(&config),
+            admin: admin_live(&config),
             terms,
             record_keys,
             filter,

@@ -29,14 +29,15 @@ pub(crate) struct Args {
 }
 
 /// What `--output json` prints.
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
     changes: VecDeque<Change>,
     /// Changes that are not believed, and left out: see `audit verify`.
     refused: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ListedChange")]
 struct Change {
     epoch: Epoch,
     at: Timestamp,
@@ -49,11 +50,14 @@ struct Change {
     records: Vec<Changed>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Changed {
     id: RecordId,
     /// What it was, when a change that is still kept made it so.
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     before: Option<Record>,
+    /// As it is stored; its `kind` is client, certificate, alias, key or phase.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     after: Record,
 }
 

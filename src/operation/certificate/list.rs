@@ -19,8 +19,8 @@ pub(crate) struct Args {
     client: Option<ClientId>,
 }
 
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
     certificates: Vec<CertificateView>,
     /// Those that are announced and were not seen yet.
     announced: Vec<AliasView>,

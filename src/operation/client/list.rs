@@ -27,12 +27,13 @@ pub(crate) struct Args {
     cohort: Option<Selector>,
 }
 
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
     clients: Vec<Line>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ListedClient")]
 struct Line {
     #[serde(flatten)]
     client: ClientView,

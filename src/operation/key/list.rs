@@ -19,8 +19,8 @@ pub(crate) struct Args {
     expiring: Option<Within>,
 }
 
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
     keys: Vec<KeyView>,
 }
 

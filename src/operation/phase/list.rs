@@ -14,12 +14,13 @@ use super::show::SettingView;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
     phases: Vec<Line>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ListedPhase")]
 struct Line {
     target: Target,
     #[serde(flatten)]
