@@ -13,6 +13,7 @@ pub(crate) mod key;
 mod offered;
 mod operator;
 mod out;
+mod page;
 pub(crate) mod phase;
 pub(crate) mod progress;
 pub(crate) mod records;
@@ -32,7 +33,7 @@ pub(crate) use operator::Operator;
 pub(crate) use out::Told;
 pub use out::{Failure, Out, Output};
 pub(crate) use settings::Settings;
-pub(crate) use words::{Parameter, Takes};
+pub(crate) use words::{Parameter, Takes, Typed, typed};
 
 /// One of them, with what it is asked.
 #[derive(Debug, clap::Subcommand)]

@@ -30,6 +30,17 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    /// Its name, as the configuration has it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// An operation that is offered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Offered {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::certificate::Mapping;
 use crate::client::{ClientId, Flag, Stage};
 use crate::operation::Operator;
+use crate::operation::page::{Page, tell_next};
 use crate::operation::progress::Progress;
 use crate::operation::table::table;
 use crate::operation::view::ClientView;
@@ -25,11 +26,15 @@ pub(crate) struct Args {
     /// Only clients with these tags: mobile, or mobile,!beta
     #[arg(long, value_name = "SELECTOR")]
     cohort: Option<Selector>,
+    #[command(flatten)]
+    page: Page,
 }
 
 #[derive(Serialize, schemars::JsonSchema)]
 pub(crate) struct Report {
     clients: Vec<Line>,
+    /// After which one the next part begins, when there is one.
+    next: Option<String>,
 }
 
 #[derive(Serialize, schemars::JsonSchema)]
@@ -75,14 +80,15 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         keys: keys.get(&client.client_id).copied().unwrap_or(0),
         client,
     });
-    let report = Report {
-        clients: lines.collect(),
-    };
+    let lines = lines.map(|line| (line.client.client_id.clone(), line));
+    let (clients, next) = args.page.of(lines)?;
+    let report = Report { clients, next };
     if report.clients.is_empty() && !out.is_json() {
         out.note("no such client");
         return Ok(());
     }
     out.show(&report, text(&report, operator))?;
+    tell_next(report.next.as_deref(), out);
     Ok(())
 }
 
