@@ -24,7 +24,7 @@ demo: ## tell the whole story in the terminal, then stay up (without a terminal:
 	@if [ -t 1 ]; then exec target/debug/keyferry demo; else exec target/debug/keyferry demo --once; fi
 
 .PHONY: test
-test: setup fmt clippy doc tidy tests operations otlp kit doctest deny k8s compare ## every check
+test: setup fmt clippy doc tidy tests api operations otlp kit doctest deny k8s compare ## every check
 	@echo "every check passed"
 
 # ---------------------------------------------------------------- what the checks need
@@ -88,6 +88,11 @@ tests: setup ## unit and integration tests, against the real program and a real 
 	@if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run --locked --no-fail-fast -E 'not binary(tidy)'; \
 	else cargo test --locked --no-fail-fast --lib --bins --test '*'; fi
+
+.PHONY: api
+api: setup ## ask a real gateway whatever its OpenAPI document allows and forbids, for a minute, with tokens of three roles
+	cargo build --locked
+	PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python tests/api/run.py
 
 .PHONY: operations
 operations: setup ## run every command line of docs/OPERATIONS.md where it stands, against real gateways

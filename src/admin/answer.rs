@@ -7,6 +7,7 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::operation::Failure;
 
@@ -21,6 +22,10 @@ pub(super) struct Problem {
     detail: String,
     /// The one method that there is, when it was another.
     allow: Option<&'static str>,
+    /// After how many seconds it may be tried again.
+    retry_after: Option<u64>,
+    /// What was done all the same.
+    report: Value,
 }
 
 /// The problems that there are, and when each is the answer.
@@ -74,6 +79,10 @@ pub(super) struct Document<'a> {
     reason: &'static str,
     /// What is wrong, and what to do.
     detail: &'a str,
+    /// What was done all the same: of several, those that could be.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
+    report: &'a Value,
 }
 
 impl Problem {
@@ -83,6 +92,8 @@ impl Problem {
             reason,
             detail: detail.into(),
             allow: None,
+            retry_after: None,
+            report: Value::Null,
         }
     }
 
@@ -92,6 +103,20 @@ impl Problem {
 
     pub(super) fn bad_request(what: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", what)
+    }
+
+    /// Somebody who is not listened to for so many seconds.
+    pub(super) fn locked_out(seconds: u64) -> Self {
+        let detail = "too many wrong tokens came from this address";
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "locked_out", detail)
+        }
+    }
+
+    /// The same, beside what was done all the same.
+    pub(super) fn beside(self, report: Value) -> Self {
+        Self { report, ..self }
     }
 
     /// Another method than the one that there is.
@@ -130,6 +155,7 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             reason: self.reason,
             detail: &self.detail,
+            report: &self.report,
         };
         let mut answer = json(self.status, &document);
         let headers = answer.headers_mut();
@@ -142,8 +168,9 @@ impl IntoResponse for Problem {
             let challenge = HeaderValue::from_static("Bearer realm=\"keyferry admin\"");
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        let is_soon = (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        if let Some(seconds) = self.retry_after.or(is_soon) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         answer
     }

@@ -98,6 +98,14 @@ pub(crate) fn document() -> Value {
     let components = json!({
         "schemas": schemas.take_definitions(true),
         "responses": Map::from_iter(problems),
+        "parameters": {
+            "IdempotencyKey": {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "Chosen by whoever asks, another one for each change: when the answer is lost, the same request with the same key is not done a second time, but answered as the first was. Each token has keys of its own. This gateway remembers them for a day, and an answer that holds a secret for ten minutes",
+                "schema": { "type": "string", "pattern": "^[!-~]{16,255}$" },
+            },
+        },
         "securitySchemes": {
             "bearer": {
                 "type": "http",
@@ -127,7 +135,7 @@ fn operation(offered: Offered, schemas: &mut SchemaGenerator) -> Value {
     let name: String = { offered.name.split(['/', '-']) }.map(capital).collect();
     let answer = with_notes((offered.answer)(schemas));
     let answer = define(schemas, format!("{name}Answer"), answer);
-    let mut item = json!({
+    let item = json!({
         "operationId": offered.name.replace(['/', '-'], "_"),
         "summary": summary,
         "description": described(&rest, offered.role),
@@ -137,13 +145,12 @@ fn operation(offered: Offered, schemas: &mut SchemaGenerator) -> Value {
     });
     if offered.changes {
         let schema = in_body(&parameters);
-        item["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+        let key = json!([{ "$ref": "#/components/parameters/IdempotencyKey" }]);
+        let item = with(with(item, "parameters", key), "requestBody", body(&schema));
         return json!({ "post": item });
     }
     let parameters = parameters.iter().map(in_query);
-    item["parameters"] = parameters.collect();
-    json!({ "get": item })
+    json!({ "get": with(item, "parameters", parameters.collect()) })
 }
 
 fn page(page: &Page, schemas: &mut SchemaGenerator) -> Value {
@@ -167,16 +174,25 @@ fn page(page: &Page, schemas: &mut SchemaGenerator) -> Value {
         "responses": responses(&answer, page.is_post, true),
     });
     if page.is_post {
-        let mut item = item;
         let empty = json!({ "type": "object", "maxProperties": 0 });
-        item["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": empty } } });
-        return json!({ "post": item });
+        return json!({ "post": with(item, "requestBody", body(&empty)) });
     }
     json!({ "get": item })
 }
 
-/// What the answers' own notes are called.
+/// The object with one more in it.
+fn with(mut object: Value, name: &str, value: Value) -> Value {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value);
+    }
+    object
+}
+
+fn body(schema: &Value) -> Value {
+    json!({ "required": true, "content": { "application/json": { "schema": schema } } })
+}
+
+/// The answer, with notes beside it.
 fn with_notes(mut answer: Schema) -> Schema {
     let notes = json!({
         "type": "array",
@@ -184,8 +200,8 @@ fn with_notes(mut answer: Schema) -> Schema {
         "description": "What a reader has to know beside it, when there is something",
     });
     let object = answer.ensure_object();
-    let properties = object.entry("properties").or_insert_with(|| json!({}));
-    properties["notes"] = notes;
+    let properties = object.remove("properties").unwrap_or_else(|| json!({}));
+    object.insert("properties".to_owned(), with(properties, "notes", notes));
     answer
 }
 
@@ -197,8 +213,7 @@ fn define(schemas: &mut SchemaGenerator, name: String, schema: Schema) -> Value 
 }
 
 fn described(rest: &str, role: Role) -> String {
-    let role = serde_json::to_value(role).unwrap_or_default();
-    let role = role.as_str().unwrap_or_default();
+    let role = role.as_str();
     let rest: Vec<_> = rest.split_whitespace().collect();
     let role = format!("For the role {role} and those above it.");
     match rest.join(" ") {
@@ -258,21 +273,23 @@ fn in_body(parameters: &[Parameter]) -> Value {
     let required = parameters.iter().filter(|one| one.required);
     let required: Vec<_> = required.map(|one| one.name.as_str()).collect();
     let properties = parameters.iter().map(|one| {
-        let mut schema = schema(one);
         let content = " The content in PEM stands here, not the name of a file.";
         let more = if one.is_content { content } else { "" };
-        schema["description"] = format!("{}{more}", with_stop(&one.help)).into();
-        (one.name.clone(), schema)
+        let described = format!("{}{more}", with_stop(&one.help)).into();
+        (
+            one.name.clone(),
+            with(schema(one), "description", described),
+        )
     });
-    let mut schema = json!({
+    let schema = json!({
         "type": "object",
         "properties": properties.collect::<Map<_, _>>(),
         "additionalProperties": false,
     });
-    if !required.is_empty() {
-        schema["required"] = json!(required);
+    if required.is_empty() {
+        return schema;
     }
-    schema
+    with(schema, "required", json!(required))
 }
 
 fn schema(parameter: &Parameter) -> Value {
@@ -289,7 +306,8 @@ fn schema(parameter: &Parameter) -> Value {
     }
     if let Some(default) = &parameter.default {
         let number = default.parse::<u64>().ok().filter(|_| parameter.is_number);
-        one["default"] = number.map_or_else(|| json!(default), |number| json!(number));
+        let default = number.map_or_else(|| json!(default), |number| json!(number));
+        one = with(one, "default", default);
     }
     match parameter.takes {
         Takes::Switch => json!({ "type": "boolean", "default": false }),

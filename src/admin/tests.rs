@@ -1,7 +1,5 @@
 //! Who is answered, and what.
 
-use std::time::Duration;
-
 use axum::body::{Body, to_bytes};
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
@@ -9,7 +7,6 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::secret::Secret;
 use crate::store::embedded::{self, Embedded};
 
 /// A listener with an empty store, a token for each role, and nobody who reads the configuration again.
@@ -35,6 +32,7 @@ impl Scene {
         let operations = operation::Settings::for_tests(settings);
         let live = Live {
             tokens: known,
+            tls: None,
             operations: Arc::new(operations),
         };
         let directory = Arc::new(Directory::new(Arc::clone(&store)));
@@ -44,6 +42,7 @@ impl Scene {
             reload::channel().0,
             Arc::new(ArcSwap::from_pointee(live)),
             (store, Arc::clone(&directory)),
+            &Metrics::new().unwrap(),
         );
         let runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
@@ -162,7 +161,7 @@ fn what_makes_no_sense_is_told() {
 #[test]
 fn what_a_token_may_do_its_role_says_and_nobody_else_does_anything() {
     let scene = Scene::new();
-    for offered in crate::operation::OFFERED {
+    for (number, offered) in operation::OFFERED.iter().enumerate() {
         let uri = format!("/v1/{}", offered.name);
         let method = if offered.changes {
             Method::POST
@@ -185,10 +184,9 @@ fn what_a_token_may_do_its_role_says_and_nobody_else_does_anything() {
         }
         // Not even somebody on this machine, and whatever else he shows.
         assert_eq!(status(&[("host", "localhost")], "127.0.0.1"), 401, "{uri}");
-        assert_eq!(
-            status(&[("authorization", "Bearer kf_admin_x")], "127.0.0.1"),
-            401
-        );
+        // From another address each: after ten of one, nobody there is listened to.
+        let (wrong, from) = ("Bearer kf_admin_x", format!("198.51.100.{number}"));
+        assert_eq!(status(&[("authorization", wrong)], &from), 401);
         assert_eq!(status(&[], "192.0.2.1"), 401, "{uri}");
         // The other method.
         let other = if offered.changes {
@@ -260,4 +258,32 @@ fn a_client_is_made_and_looked_at_and_the_change_names_who_made_it() {
         scene.ask("192.0.2.1", uri, &plain, r#"{"ids":["y"]}"#).0,
         415
     );
+}
+
+#[test]
+fn whoever_guesses_is_not_listened_to_and_others_are() {
+    let scene = Scene::new();
+    let ask = |peer: &str, token: &str| {
+        let headers = [("authorization", token), ("host", "localhost")];
+        let get = (&Method::GET, "/v1/client/list");
+        scene.ask(peer, get, &headers, "").0
+    };
+    let right = scene.token(Role::Viewer);
+    for _ in 0..10 {
+        assert_eq!(ask("2001:db8::1", "Bearer kf_admin_x"), 401);
+        assert_eq!(ask("192.0.2.1", right), 200);
+    }
+    assert_eq!(ask("2001:db8::1", right), 429);
+    // Of the same network, he chooses his address.
+    assert_eq!(ask("2001:db8::2", right), 429);
+    assert_eq!(ask("2001:db8:0:1::1", right), 200);
+    assert_eq!(ask("192.0.2.1", right), 200);
+    let pages = |peer: &str| {
+        let get = (&Method::GET, "/handshakes");
+        scene.ask(peer, get, &[("host", "localhost")], "").0
+    };
+    for _ in 0..11 {
+        ask("127.0.0.1", "Bearer kf_admin_x");
+    }
+    assert_eq!((ask("127.0.0.1", right), pages("127.0.0.1")), (429, 200));
 }

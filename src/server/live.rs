@@ -62,14 +62,16 @@ pub(super) struct Prepared<'a> {
 }
 
 /// What the operator's questions begin with, as `config` says.
-fn admin_live(config: &Config) -> admin::Live {
+fn admin_live(config: &Config) -> Result<admin::Live, admin::TlsError> {
     let settings = config.admin.as_ref();
-    admin::Live {
+    let tls = settings.and_then(|admin| admin.tls.as_ref());
+    Ok(admin::Live {
+        tls: tls.map(admin::Tls::acceptor).transpose()?,
         tokens: settings
             .map(|admin| admin.tokens.clone())
             .unwrap_or_default(),
         operations: Arc::new(operation::Settings::from(config)),
-    }
+    })
 }
 
 /// A secret that is known: its kind, its name, and whether it is the one that is used now.
@@ -92,7 +94,7 @@ impl Live {
             terms: Arc::new(terms),
             backends: watch::Sender::new(parts.backends.clone()),
             gateway: Arc::new(ArcSwap::from_pointee(parts)),
-            admin: Arc::new(ArcSwap::from_pointee(admin_live(config))),
+            admin: Arc::new(ArcSwap::from_pointee(admin_live(config)?)),
             authorities: Arc::clone(authorities),
             record_keys: config.store.record_keys().clone(),
             snapshots: Snapshots::of(config),
@@ -179,7 +181,7 @@ impl Live {
         Ok(Prepared {
             authorities,
             gateway,
-            admin: admin_live(&config),
+            admin: admin_live(&config)?,
             terms,
             record_keys,
             filter,

@@ -5,6 +5,7 @@ mod backend;
 #[cfg(feature = "otlp")]
 mod collector;
 mod discovery;
+pub mod exchange;
 mod idle;
 pub mod probe;
 mod rewrite;

@@ -18,7 +18,7 @@ mod shutdown;
 mod store;
 mod telemetry;
 
-pub use admin::{Admin, AdminToken};
+pub use admin::{Admin, AdminTls, AdminToken};
 pub use connections::Connections;
 pub use front::{Front, FrontAsks, FrontCertificate, FrontFormat};
 pub use headers::Headers;
