@@ -28,6 +28,7 @@ pub mod front;
 pub mod gateway;
 pub mod head;
 pub mod identity;
+pub mod import;
 pub mod key;
 pub mod limit;
 pub mod masquerade;

@@ -240,7 +240,7 @@ fn door(
         fronts: Arc::new(Fronts::new(Vec::new())),
         names: names(),
         ca_names: true,
-        ticket_key: None,
+        resumption: door::Resumption::Tickets(None),
         handshake_timeout: LONG,
         balancers: None,
         minimum_tls: MinimumTls::Tls13,

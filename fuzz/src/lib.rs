@@ -15,6 +15,7 @@ use keyferry::certificate::{
     self, Ca, Chain, Fingerprint, Handed, Lineage, ListFile, Revocation, Trust, Verifier,
     WhenUnknown,
 };
+use keyferry::client::ClientId;
 use keyferry::clock::Timestamp;
 use keyferry::config::Source;
 use keyferry::credential::{Presented, PresentedCertificate, PresentedKey};
@@ -24,12 +25,13 @@ use keyferry::framing;
 use keyferry::front::{self, Arrival, Brought, Front, Fronts, Shows};
 use keyferry::head::Head;
 use keyferry::identity::Freshness;
+use keyferry::import::{self, Found, Issued, Known, Place, Plan};
 use keyferry::key::{ApiKey, Format, KeyId, Pepper, Peppers};
 use keyferry::masquerade::{self, Masquerade};
 use keyferry::secret::Secret;
 use keyferry::sign::{self, Message, Names, Signer, SigningKey, VerifyingKey, jwks};
 use keyferry::store::backup::{Backup, Line, Secrets};
-use keyferry::store::{RecordKeys, Versioned};
+use keyferry::store::{Actor, Epoch, RecordKeys, Versioned};
 use keyferry::trace::{Began, Trace};
 use keyferry::upstream::{Rules, rewrite};
 use pingora::http::RequestHeader;
@@ -79,7 +81,7 @@ static TOLD: LazyLock<Masquerade> = LazyLock::new(|| {
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("admit", admit),
     ("api_key", api_key),
     ("backup", backup),
@@ -89,6 +91,7 @@ pub const TARGETS: [Target; 15] = [
     ("forwarded", forwarded),
     ("framing", framing),
     ("head", head),
+    ("import", import),
     ("proxy_header", proxy_header),
     ("record", record),
     ("revocation_list", revocation_list),
@@ -318,6 +321,35 @@ pub fn framing(data: &[u8]) {
         (Ok(None), None) | (Err(_), Some(Err(_))) => {}
         (at_once, other) => panic!("{at_once:?} and {other:?}"),
     }
+}
+
+/// A file of another gateway, in the format that the first byte names: whoever is found has an id, and
+/// is made with all that he has at once.
+pub fn import(data: &[u8]) {
+    let Some((format, mut file)) = data.split_first() else {
+        return;
+    };
+    let Some(format) = import::Format::ALL.get(usize::from(format.wrapping_sub(b'a'))) else {
+        return;
+    };
+    let now = Timestamp::from_unix(1_800_000_000);
+    let mut issued = Issued::new(now);
+    issued.take(Handed::read(&GOOD.pem()).expect("a certificate"));
+    let mut plan = Plan::new(issued);
+    let mut sink = |line: u32, found: Found| plan.take(Place { file: 0, line }, found);
+    let lines = import::read(*format, "client-1.pem", &mut file, &mut sink).expect("memory");
+    plan.count_lines(lines);
+    plan.close();
+    plan.settle();
+    let pieces: Vec<_> = plan.pieces().filter(|piece| !piece.goes_on()).collect();
+    for piece in &pieces {
+        assert!(piece.id().as_str().parse::<ClientId>().is_ok());
+        let writes = piece.writes(Known::default(), true, &Actor::Gateway, now);
+        let writes = writes.expect("nobody is in the way");
+        assert!(writes.iter().all(|write| write.expected == Epoch::NONE));
+    }
+    assert_eq!(pieces.len() as u64, plan.counts().new_clients);
+    assert!(plan.misread().is_sorted_by_key(|one| one.place));
 }
 
 /// What a front forwards, in the format that the first byte names. Only the certificate that was

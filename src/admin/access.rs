@@ -82,21 +82,22 @@ pub(super) fn who(headers: &HeaderMap, tokens: &[Token]) -> Result<Who, Stranger
     if !scheme.eq_ignore_ascii_case("bearer") || shown.next().is_some() {
         return Err(Stranger::Unknown);
     }
-    by_text(text, tokens)
+    by_text(text, tokens).map(|(who, _)| who)
 }
 
-/// Who has the token of this text. Every known one is compared, and each in the same time.
-pub(super) fn by_text(text: &str, tokens: &[Token]) -> Result<Who, Stranger> {
+/// Who has the token of this text, and its SHA-256. Every known one is compared, and each in the same time.
+pub(super) fn by_text(text: &str, tokens: &[Token]) -> Result<(Who, [u8; 32]), Stranger> {
     let digest = Sha256::digest(text.as_bytes());
     let found = tokens.iter().fold(None, |found, token| {
         let is_this = bool::from(token.digest.as_slice().ct_eq(digest.as_slice()));
         if is_this { Some(token) } else { found }
     });
     let token = found.ok_or(Stranger::Unknown)?;
-    Ok(Who {
+    let who = Who {
         name: token.name.clone(),
         role: token.role,
-    })
+    };
+    Ok((who, token.digest))
 }
 
 /// Whether `peer` is on this machine.

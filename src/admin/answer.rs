@@ -97,6 +97,15 @@ impl Problem {
         }
     }
 
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong, for people.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub(super) fn no_such_page(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", what)
     }

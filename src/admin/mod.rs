@@ -7,6 +7,7 @@
 
 mod access;
 mod answer;
+mod console;
 pub mod handshakes;
 mod idempotency;
 mod lockout;
@@ -37,6 +38,7 @@ use tokio::sync::Semaphore;
 use access::Who;
 pub use access::{Role, Token};
 use answer::{Problem, json};
+use console::session::Sessions;
 use idempotency::Remembered;
 use lockout::Lockout;
 pub(crate) use openapi::document as openapi;
@@ -47,10 +49,12 @@ pub use serve::App;
 pub use settings::Settings;
 pub use tls::{Tls, TlsError};
 
+use crate::certificate::Verifier;
 use crate::directory::Directory;
 use crate::door::Journal;
 use crate::observe::Observations;
 use crate::operation;
+use crate::sign::Names;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::tls::ssl::SslAcceptor;
@@ -66,6 +70,9 @@ pub struct Admin {
     pub(crate) live: Arc<ArcSwap<Live>>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) verifier: Arc<Verifier>,
+    sessions: Sessions,
+    kept: Arc<operation::Kept>,
     turns: Arc<Semaphore>,
     lockout: Lockout,
     metrics: Metrics,
@@ -80,6 +87,8 @@ pub struct Live {
     pub tls: Option<SslAcceptor>,
     /// What operations need to know.
     pub(crate) operations: Arc<operation::Settings>,
+    /// What the headers are called that tell backends who calls.
+    pub names: Names,
 }
 
 /// From which address somebody asks, where that is known.
@@ -92,13 +101,13 @@ type Observed = dyn Fn() -> Option<Arc<Observations>> + Send + Sync;
 impl Admin {
     /// A listener that answers from `journal`, and from `observations` while there are some, by which
     /// the configuration is read again through `reloads`, and which works on `store`, that `directory`
-    /// follows.
+    /// follows. Certificates are good by `verifier`.
     pub(crate) fn new(
         journal: Arc<Journal>,
         observations: impl Fn() -> Option<Arc<Observations>> + Send + Sync + 'static,
         reloads: Reloads,
         live: Arc<ArcSwap<Live>>,
-        (store, directory): (Arc<dyn Store>, Arc<Directory>),
+        (store, directory, verifier): (Arc<dyn Store>, Arc<Directory>, Arc<Verifier>),
         metrics: &Metrics,
     ) -> Self {
         count_from_zero(metrics);
@@ -109,6 +118,9 @@ impl Admin {
             live,
             store,
             directory,
+            verifier,
+            sessions: Sessions::default(),
+            kept: Arc::default(),
             turns: Arc::new(Semaphore::new(AT_A_TIME)),
             lockout: Lockout::new(),
             metrics: metrics.clone(),
@@ -125,6 +137,7 @@ impl Admin {
             .route("/openapi.json", any(described))
             .route("/reload", any(reload))
             .route("/v1/{*name}", any(operate))
+            .merge(console::routes())
             .fallback(async || {
                 Problem::no_such_page(
                     "here are /v1/…, /handshakes, /observations, /openapi.json and /reload",

@@ -12,12 +12,12 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use super::access::Who;
 use super::answer::{Problem, json as answered};
 use super::idempotency::{self, Begun};
 use super::{Admin, Peer};
+use crate::clock;
 use crate::operation::{
     Failure, Offered, Operation, Operator, Out, Output, Parameter, Takes, Told,
 };
@@ -53,8 +53,7 @@ impl Admin {
             }));
         }
         if who.role < offered.role {
-            let detail = format!("{name} is not for the role of this token");
-            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+            return Err(forbidden(offered));
         }
         let output = output(&head.headers)?;
         let (given, known) = if offered.changes {
@@ -68,18 +67,9 @@ impl Admin {
             let query = head.uri.query().unwrap_or_default();
             (in_query(query, &offered.parameters())?, None)
         };
-        let operation = offered.asked(&given);
-        let operation = operation.map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
-        let asked = Asked {
-            operation,
-            output: output.unwrap_or(Output::Json),
-            is_of_a_command: output.is_some(),
-            actor: Actor::Operator { name: who.name },
-            origin: Origin::Request {
-                id: Uuid::now_v7().simple().to_string(),
-                address: peer.0,
-            },
-        };
+        let form = output.unwrap_or(Output::Json);
+        let mut asked = Asked::of((offered, &given), who, peer, form)?;
+        asked.is_of_a_command = output.is_some();
         let Some(known) = known else {
             return self.carry_out(asked).await.0;
         };
@@ -114,6 +104,18 @@ impl Admin {
         (answer, is_secret)
     }
 
+    /// Has an operation carried out with the parameters `given`, for `who` asks from `peer`.
+    pub(super) async fn perform(
+        self: Arc<Self>,
+        (offered, given): (Offered, &Map<String, Value>),
+        who: Who,
+        peer: Peer,
+        output: Output,
+    ) -> Result<Done, Problem> {
+        let asked = Asked::of((offered, given), who, peer, output)?;
+        self.in_turn(asked).await
+    }
+
     /// Does what was asked. It may take its time, so it is not done where others are answered.
     async fn in_turn(self: Arc<Self>, asked: Asked) -> Result<Done, Problem> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
@@ -131,6 +133,7 @@ impl Admin {
 /// An operation, and by whom and from where.
 struct Asked {
     operation: Operation,
+    changes: bool,
     output: Output,
     /// Whether what is told is printed by a command, with all that there is.
     is_of_a_command: bool,
@@ -146,10 +149,38 @@ pub(crate) struct Done {
 }
 
 impl Asked {
+    /// What is asked for with the parameters `given`, by `who` from `peer`.
+    fn of(
+        (offered, given): (Offered, &Map<String, Value>),
+        who: Who,
+        peer: Peer,
+        output: Output,
+    ) -> Result<Self, Problem> {
+        if who.role < offered.role {
+            return Err(forbidden(offered));
+        }
+        let operation = offered.asked(given);
+        let operation = operation.map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
+        Ok(Self {
+            operation,
+            changes: offered.changes,
+            output,
+            is_of_a_command: false,
+            actor: Actor::Operator { name: who.name },
+            origin: Origin::Request {
+                id: clock::unique().simple().to_string(),
+                address: peer.0,
+            },
+        })
+    }
+
     async fn carry_out(self, admin: &Admin) -> Result<Done, Problem> {
         let settings = Arc::clone(&admin.live.load().operations);
         let store = Arc::clone(&admin.store);
-        let operator = Operator::new(settings, store, (self.actor, self.origin));
+        let mut operator = Operator::new(settings, store, (self.actor, self.origin));
+        if !self.changes {
+            operator = operator.looking_through(&admin.kept);
+        }
         let mut out = Out::new(self.output);
         out.hold();
         let done = self.operation.run(&operator, &mut out).await;
@@ -195,7 +226,7 @@ fn report(told: Vec<Told>) -> Result<(Value, Vec<String>), Problem> {
 
 impl Done {
     /// The document that it printed, with notes in it.
-    fn report(self) -> Result<Value, Problem> {
+    pub(super) fn report(self) -> Result<Value, Problem> {
         let (mut report, notes) = report(self.told)?;
         if let (Value::Object(report), false) = (&mut report, notes.is_empty()) {
             report.insert("notes".to_owned(), json!(notes));
@@ -233,7 +264,10 @@ fn in_body(headers: &HeaderMap, body: &Bytes) -> Result<Map<String, Value>, Prob
 
 /// The parameters in the query. Which of them are switches, and which may be there several times, the
 /// operation says.
-fn in_query(query: &str, parameters: &[Parameter]) -> Result<Map<String, Value>, Problem> {
+pub(super) fn in_query(
+    query: &str,
+    parameters: &[Parameter],
+) -> Result<Map<String, Value>, Problem> {
     let mut given = Map::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let takes = parameters.iter().find(|one| one.name == name);
@@ -256,6 +290,11 @@ fn in_query(query: &str, parameters: &[Parameter]) -> Result<Map<String, Value>,
         }
     }
     Ok(given)
+}
+
+fn forbidden(offered: Offered) -> Problem {
+    let detail = format!("{} is not for the role of this token", offered.name);
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
 }
 
 fn too_long() -> Problem {

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::certificate::Trust;
 use crate::clock::Timestamp;
 use crate::store::embedded::{self, Embedded};
 
@@ -34,6 +35,7 @@ impl Scene {
             tokens: known,
             tls: None,
             operations: Arc::new(operations),
+            names: Names::default(),
         };
         let directory = Arc::new(Directory::new(Arc::clone(&store)));
         let admin = Admin::new(
@@ -41,7 +43,11 @@ impl Scene {
             || None,
             reload::channel().0,
             Arc::new(ArcSwap::from_pointee(live)),
-            (store, Arc::clone(&directory)),
+            (
+                store,
+                Arc::clone(&directory),
+                Arc::new(Verifier::new(Trust::new(1, Vec::new()).unwrap())),
+            ),
             &Metrics::new().unwrap(),
         );
         let runtime = tokio::runtime::Builder::new_multi_thread();
@@ -149,7 +155,7 @@ fn only_who_means_this_machine_is_answered() {
 #[test]
 fn what_makes_no_sense_is_told() {
     let get = |uri: &str| ask(&Method::GET, uri, &["localhost"]);
-    assert_eq!(get("/"), 404);
+    assert_eq!(get("/nothing"), 404);
     assert_eq!(get("/handshakes?reason=sunshine"), 400);
     assert_eq!(get("/handshakes?address=here"), 400);
     assert_eq!(get("/handshakes?reasons=other"), 400);

@@ -72,6 +72,17 @@ impl Handed {
         })
     }
 
+    /// A certificate of which only this is known.
+    #[must_use]
+    pub const fn by(fingerprint: Fingerprint) -> Self {
+        Self {
+            fingerprint,
+            facts: None,
+            whole: None,
+            others: 0,
+        }
+    }
+
     /// The same, of which no more is recorded than what it says.
     #[must_use]
     pub fn forgetting_whole(self) -> Self {
@@ -93,12 +104,7 @@ impl Handed {
         if digits.len() == 40 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(NotHanded::Sha1);
         }
-        Ok(digits.parse().ok().map(|fingerprint| Self {
-            fingerprint,
-            facts: None,
-            whole: None,
-            others: 0,
-        }))
+        Ok(digits.parse().ok().map(Self::by))
     }
 }
 

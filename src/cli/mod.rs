@@ -6,6 +6,7 @@
 //! needed does not answer, 70 internal, 78 the configuration is wrong.
 
 mod ask;
+mod bar;
 mod check;
 mod completions;
 mod demo;
@@ -14,6 +15,7 @@ mod doctor;
 mod explain;
 mod failures;
 mod health;
+mod import;
 mod init;
 mod login;
 mod man;
@@ -108,6 +110,7 @@ enum Command {
     Explain(explain::Args),
     Failures(failures::Args),
     Health(health::Args),
+    Import(import::Args),
     Init(Box<init::Args>),
     Man(man::Args),
     #[command(subcommand)]
@@ -154,6 +157,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(args) => explain::run(&args, globals, out_ref),
         Command::Failures(args) => failures::run(&args, globals, out_ref),
         Command::Health(args) => health::run(&args, globals, out_ref),
+        Command::Import(args) => import::run(&args, globals, out_ref),
         Command::Init(args) => init::run(&args, globals, out_ref),
         Command::Man(args) => man::run(&args, globals, out_ref),
         Command::Observe(command) => observe::run(&command, globals, out_ref),

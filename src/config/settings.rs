@@ -11,7 +11,7 @@ use http::HeaderValue;
 
 use super::problem::KeyPath;
 use crate::certificate::WhenUnknown;
-use crate::door::{self, HttpLimits, MinimumTls};
+use crate::door::{self, HttpLimits, MinimumTls, Resumption};
 use crate::gateway;
 use crate::key::{Format, Peppers};
 use crate::masquerade::Masquerade;
@@ -75,11 +75,11 @@ pub struct Listener {
     pub http2: bool,
     /// At least one; the first is the default.
     pub certificates: Vec<ServerCertificate>,
-    /// The secret of session tickets that replicas share; none: each process has its own.
-    pub ticket_key: Option<SecretBytes>,
+    /// How sessions are resumed.
+    pub resumption: Resumption,
 }
 
-/// A certificate and its key, which fit each other.
+/// A certificate and its key, which fit each other and are strong.
 #[derive(Clone, Debug)]
 pub struct ServerCertificate {
     /// The leaf, then its intermediates.

@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::failure::Failure;
 use super::notes;
+use super::resumption::Resuming;
 use super::settings::{MinimumTls, ServerCertificate, Settings};
-use super::ticket::TicketKey;
 use crate::certificate::{Chain, Reason, Rejected, Trust, Verifier};
 use crate::clock;
 use crate::policy::ClientCertificates;
@@ -18,7 +18,7 @@ use crate::tls::ssl::{
     SslOptions, SslRef, SslSessionCacheMode, SslVersion, select_next_proto,
 };
 use crate::tls::stack::Stack;
-use crate::tls::x509::X509;
+use crate::tls::x509::{X509, X509Ref};
 use crate::tls::{self, Alert, Sent};
 
 /// Key exchange, best first: post-quantum hybrid, then what everybody has.
@@ -37,8 +37,8 @@ pub enum AcceptorError {
     /// There is no certificate of ours.
     #[error("the listener has no certificate; give one in [[listener.certificate]]")]
     NoCertificate,
-    /// One that OpenSSL refuses and BoringSSL would take.
-    #[error("the listener's certificate is too weak: its key, or what signed it")]
+    /// One in the chain that OpenSSL fails handshakes for, and BoringSSL would show.
+    #[error("the listener's certificate, or one above it, is too weak: its key, or what signed it")]
     Weak,
     /// The library refuses a certificate, a key or a setting.
     #[error("the listener's TLS cannot be set up: {0}")]
@@ -55,7 +55,7 @@ pub(super) struct Recipe<'a> {
     pub(super) trust: &'a Trust,
     /// What judges what they show.
     pub(super) verifier: &'a Arc<Verifier>,
-    pub(super) ticket_key: &'a TicketKey,
+    pub(super) resuming: &'a Resuming,
 }
 
 impl Recipe<'_> {
@@ -86,16 +86,16 @@ impl Recipe<'_> {
         own_certificate(&mut context, certificate)?;
         tls::on_hello(&mut context, notes::note_hello);
         context.set_servername_callback(expect_same_name);
-        self.tickets(&mut context, policy)?;
+        self.resumption(&mut context, policy)?;
         if policy.asks() {
             self.ask(&mut context, policy)?;
         }
         Ok(context.build())
     }
 
-    /// A ticket is taken where it was given: under the same policy, by whoever trusts the same. And
-    /// only for a certificate that is good now; whoever has another one shows it again.
-    fn tickets(
+    /// A session is resumed where it began: under the same policy, by whoever trusts the same. And only
+    /// for a certificate that is good now; whoever has another one shows it again.
+    fn resumption(
         &self,
         context: &mut SslAcceptorBuilder,
         policy: ClientCertificates,
@@ -107,15 +107,31 @@ impl Recipe<'_> {
             .chain_update(self.trust.content().as_bytes())
             .finalize();
         context.set_session_id_context(&binding)?;
-        // Nothing is kept here, and so nothing is resumed that was not opened below.
-        context.set_session_cache_mode(SslSessionCacheMode::OFF);
-        // One is enough: each holds the client's certificate, or its chain, which costs. Whoever opens several
-        // connections at once begins them anew.
         let verifier = Arc::clone(self.verifier);
-        tls::seal_tickets(context, self.ticket_key.keys(), move |leaf, sent| {
+        let is_good = move |leaf: &X509Ref, sent| {
             let (chain, now) = (Chain::resumed(leaf, sent), clock::now());
             verifier.verify(&chain, now).at(now).is_ok()
-        })?;
+        };
+        // One session is enough: each has the client's certificate, or its chain, which costs. Whoever opens
+        // several connections at once begins them anew.
+        match self.resuming {
+            Resuming::Tickets(key) => {
+                // Nothing is kept here, and so nothing is resumed that was not opened.
+                context.set_session_cache_mode(SslSessionCacheMode::OFF);
+                tls::seal_tickets(context, key.keys(), is_good)?;
+            }
+            Resuming::Memory(sessions) => {
+                let (verifier, keeping) = (Arc::clone(self.verifier), Arc::clone(sessions));
+                let finding = Arc::clone(sessions);
+                let keep = move |ssl: &SslRef, id: &[u8], session| {
+                    let now = clock::now();
+                    let chain = Chain::from_ssl(ssl);
+                    let is_good = |chain: Chain| verifier.verify(&chain, now).at(now).is_ok();
+                    keeping.keep(id, session, chain.map(is_good));
+                };
+                tls::keep_sessions(context, keep, move |id| finding.find(id), is_good)?;
+            }
+        }
         Ok(())
     }
 
@@ -200,12 +216,13 @@ fn own_certificate(
     context: &mut SslAcceptorBuilder,
     certificate: &ServerCertificate,
 ) -> Result<(), AcceptorError> {
-    let mut chain = X509::stack_from_pem(&certificate.chain_pem)?.into_iter();
-    let leaf = chain.next().ok_or(AcceptorError::NoCertificate)?;
-    context.set_certificate(&leaf)?;
-    if tls::is_weak(&leaf) {
+    let chain = X509::stack_from_pem(&certificate.chain_pem)?;
+    if chain.iter().any(|x509| tls::is_weak(x509)) {
         return Err(AcceptorError::Weak);
     }
+    let mut chain = chain.into_iter();
+    let leaf = chain.next().ok_or(AcceptorError::NoCertificate)?;
+    context.set_certificate(&leaf)?;
     for intermediate in chain {
         context.add_extra_chain_cert(intermediate)?;
     }
@@ -217,25 +234,31 @@ fn own_certificate(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pki::{Kind, Spec, root, server};
+    use crate::pki::{Issued, Kind, Spec, intermediate, root, server};
     use crate::secret::Secret;
     use crate::tls::hash::MessageDigest;
 
     #[test]
     fn a_certificate_of_ours_that_is_too_weak_is_shown_with_neither_library() {
         let root = root("Servers").self_signed();
-        let is_taken = |spec: Spec| {
-            let own = spec.signed_by(&root);
+        let is_taken_below = |spec: Spec, issuer: &Issued| {
+            let own = spec.signed_by(issuer);
             let own = ServerCertificate {
-                chain_pem: own.pem(),
+                chain_pem: own.chain_pem(),
                 key_pem: Secret::new(own.key_pem()),
             };
             let mut context = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
             own_certificate(&mut context, &own).is_ok()
         };
+        let is_taken = |spec| is_taken_below(spec, &root);
         let own = || server("localhost");
         assert!(is_taken(own()) && is_taken(own().kind(Kind::Rsa(2048))));
         assert!(!is_taken(own().kind(Kind::Rsa(1024))));
         assert!(!is_taken(own().digest(MessageDigest::sha1())));
+        let is_taken = |issuer: Spec| is_taken_below(own(), &issuer.signed_by(&root));
+        let issuing = || intermediate("Issuing");
+        assert!(is_taken(issuing()));
+        assert!(!is_taken(issuing().kind(Kind::Rsa(1024))));
+        assert!(!is_taken(issuing().digest(MessageDigest::sha1())));
     }
 }

@@ -18,6 +18,8 @@ mod notes;
 mod opening;
 mod pool;
 pub mod proxy_header;
+mod resumption;
+mod sessions;
 mod settings;
 mod telling;
 mod terms;
@@ -44,7 +46,7 @@ pub use http::{Http, HttpLimits, Patience, Refuse, UNWANTED_WITHIN, unreadable};
 pub use journal::{Entry, Journal, Origin, Share};
 pub use line::{Closing, Lifetimes, Line, Lines, Serving};
 pub use notes::Offer;
-pub use settings::{MinimumTls, ServerCertificate, Settings};
+pub use settings::{MinimumTls, Resumption, ServerCertificate, Sessions, Settings};
 pub use terms::{Prepared, Terms};
 
 use crate::certificate::Verifier;

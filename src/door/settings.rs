@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::front::Fronts;
 use crate::policy::{Network, ServerNames};
 use crate::secret::SecretBytes;
+use crate::tls;
 
 /// How the public listener speaks TLS.
 #[derive(Clone, Debug)]
@@ -30,9 +31,40 @@ pub struct Settings {
     pub http2: bool,
     /// Our own certificates; the first is for clients that ask for no name, or for an unknown one.
     pub certificates: Vec<ServerCertificate>,
-    /// What the keys of tickets are derived from, for replicas that share it; none: this gateway has
-    /// keys of its own.
-    pub ticket_key: Option<SecretBytes>,
+    /// How sessions are resumed.
+    pub resumption: Resumption,
+}
+
+/// How a client that comes again resumes its session.
+#[derive(Clone, Debug)]
+pub enum Resumption {
+    /// By a ticket that holds the session. What the keys of tickets are derived from, for replicas that
+    /// share it; none: this gateway has keys of its own.
+    Tickets(Option<SecretBytes>),
+    /// This gateway keeps the session itself. How many bytes all of them may take.
+    Memory(u32),
+}
+
+/// Where the sessions are that clients may resume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sessions {
+    /// With the clients: each has its own, sealed, in a ticket.
+    #[default]
+    Tickets,
+    /// In the memory of the gateway, and of no other.
+    Memory,
+}
+
+impl Sessions {
+    /// Whether this program has them there.
+    #[must_use]
+    pub const fn are_possible(self) -> bool {
+        match self {
+            Self::Tickets => true,
+            Self::Memory => tls::KEEPS_SESSIONS,
+        }
+    }
 }
 
 /// The oldest version of TLS that is spoken.

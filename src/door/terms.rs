@@ -9,8 +9,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::acceptor::{AcceptorError, Recipe};
+use super::resumption::Resuming;
 use super::settings::{ServerCertificate, Settings};
-use super::ticket::TicketKey;
 use crate::certificate::{Fingerprint, Trust, Verifier};
 use crate::clock::Timestamp;
 use crate::front::Fronts;
@@ -32,7 +32,7 @@ pub struct Prepared {
     settings: Settings,
     /// Whom clients are shown as trusted.
     trust: Fingerprint,
-    ticket_key: Arc<TicketKey>,
+    resuming: Arc<Resuming>,
     /// Which of our certificates is for which name; the first for all others.
     certificates: ByName<usize>,
     acceptors: HashMap<(usize, ClientCertificates), SslAcceptor>,
@@ -50,8 +50,8 @@ impl Terms {
         metrics: Metrics,
         now: Timestamp,
     ) -> Result<Self, AcceptorError> {
-        let key = TicketKey::new(settings.ticket_key.as_ref(), now)?;
-        let first = Prepared::make(settings, &verifier.trust(), &verifier, Arc::new(key))?;
+        let resuming = Arc::new(Resuming::new(&settings.resumption, now)?);
+        let first = Prepared::make(settings, &verifier.trust(), &verifier, resuming)?;
         first.show(&metrics);
         Ok(Self {
             verifier,
@@ -60,29 +60,30 @@ impl Terms {
         })
     }
 
-    /// Makes other terms. Tickets that were given stay good where they can.
+    /// Makes other terms. Sessions stay good where they can.
     ///
     /// # Errors
     ///
     /// [`AcceptorError`]; the terms stay as they are.
     pub fn prepare(&self, settings: Settings, now: Timestamp) -> Result<Prepared, AcceptorError> {
-        let shared = settings.ticket_key.as_ref();
-        let key = Arc::clone(&self.current.load().ticket_key);
-        let key = if key.is_for(shared, now) {
-            key
+        let resuming = Arc::clone(&self.current.load().resuming);
+        let resuming = if resuming.is_for(&settings.resumption, now) {
+            resuming
         } else {
-            Arc::new(TicketKey::new(shared, now)?)
+            Arc::new(Resuming::new(&settings.resumption, now)?)
         };
-        Prepared::make(settings, &self.verifier.trust(), &self.verifier, key)
+        Prepared::make(settings, &self.verifier.trust(), &self.verifier, resuming)
     }
 
     /// Goes by the terms that were prepared, from the next connection on.
     pub fn commit(&self, prepared: Prepared) {
         prepared.show(&self.metrics);
-        self.current.store(Arc::new(prepared));
+        let next = Arc::new(prepared);
+        let before = self.current.swap(Arc::clone(&next));
+        before.give_way(&next);
     }
 
-    /// Makes the same terms anew when it is time for another key of tickets, or others are trusted.
+    /// Makes the same terms anew when a period of sessions is over, or others are trusted.
     ///
     /// # Errors
     ///
@@ -90,13 +91,16 @@ impl Terms {
     pub fn refresh(&self, now: Timestamp) -> Result<(), AcceptorError> {
         let (current, trust) = (self.current.load_full(), self.verifier.trust());
         let settings = &current.settings;
-        let same_key = current.ticket_key.is_for(settings.ticket_key.as_ref(), now);
-        if same_key && current.trust == *trust.content() {
+        let goes_on = current.resuming.is_for(&settings.resumption, now);
+        if goes_on && current.trust == *trust.content() {
             return Ok(());
         }
-        let next = self.prepare(settings.clone(), now)?;
+        let next = Arc::new(self.prepare(settings.clone(), now)?);
+        let before = self.current.compare_and_swap(&current, Arc::clone(&next));
         // Whatever was committed meanwhile is newer, and is looked at next time.
-        self.current.compare_and_swap(&current, Arc::new(next));
+        if Arc::ptr_eq(&before, &current) {
+            current.give_way(&next);
+        }
         Ok(())
     }
 
@@ -110,13 +114,13 @@ impl Prepared {
         settings: Settings,
         trust: &Trust,
         verifier: &Arc<Verifier>,
-        ticket_key: Arc<TicketKey>,
+        resuming: Arc<Resuming>,
     ) -> Result<Self, AcceptorError> {
         let recipe = Recipe {
             settings: &settings,
             trust,
             verifier,
-            ticket_key: &ticket_key,
+            resuming: &resuming,
         };
         let (mut acceptors, mut names) = (HashMap::new(), Vec::new());
         for (index, certificate) in settings.certificates.iter().enumerate() {
@@ -136,9 +140,16 @@ impl Prepared {
             trust: *trust.content(),
             certificates: names.into_iter().collect(),
             acceptors,
-            ticket_key,
+            resuming,
             settings,
         })
+    }
+
+    /// Ends what `next` does not go on with.
+    fn give_way(&self, next: &Self) {
+        if !Arc::ptr_eq(&self.resuming, &next.resuming) {
+            self.resuming.end();
+        }
     }
 
     /// How to shake hands with whoever asks for `name`, under `policy`.

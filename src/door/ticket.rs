@@ -1,24 +1,19 @@
 //! The keys of session tickets (RFC 5077, RFC 8446 section 4.6.1).
 //!
 //! Nothing of a session is kept here: a ticket holds it, sealed. One key seals for half a day, and
-//! then there is another. So a certificate that was proven once is proven again at least once a
-//! day, however often the session is resumed, and a key that leaks opens half a day.
-
-use std::time::Duration;
+//! then there is another. So a key that leaks opens half a day.
 
 use hmac::Mac as _;
 
+use super::resumption::Period;
 use crate::clock::Timestamp;
 use crate::key::keyed;
 use crate::secret::{Secret, SecretBytes};
 use crate::tls::{TICKET_KEYS, TICKET_LABEL};
 
-/// How long one key seals.
-const PERIOD: Duration = Duration::from_hours(12);
-
 /// The key of one period.
 pub(super) struct TicketKey {
-    period: i64,
+    period: Period,
     /// What it is derived from, when it is shared.
     shared: Option<SecretBytes>,
     keys: Secret<[u8; TICKET_KEYS]>,
@@ -31,7 +26,7 @@ impl TicketKey {
         shared: Option<&SecretBytes>,
         now: Timestamp,
     ) -> Result<Self, getrandom::Error> {
-        let period = period(now);
+        let period = Period::of(now);
         let mut keys = [0; TICKET_KEYS];
         match shared {
             Some(secret) => derive(secret, period, &mut keys),
@@ -50,7 +45,7 @@ impl TicketKey {
             (Some(own), Some(other)) => own.expose() == other.expose(),
             (own, other) => own.is_none() && other.is_none(),
         };
-        is_same && self.period == period(now)
+        is_same && self.period == Period::of(now)
     }
 
     pub(super) fn keys(&self) -> &[u8; TICKET_KEYS] {
@@ -58,13 +53,8 @@ impl TicketKey {
     }
 }
 
-fn period(now: Timestamp) -> i64 {
-    let length = i64::try_from(PERIOD.as_secs()).unwrap_or(i64::MAX);
-    now.as_unix().div_euclid(length)
-}
-
 /// NIST SP 800-108, in counter mode.
-fn derive(secret: &SecretBytes, period: i64, keys: &mut [u8; TICKET_KEYS]) {
+fn derive(secret: &SecretBytes, period: Period, keys: &mut [u8; TICKET_KEYS]) {
     let keyed = keyed(secret.expose());
     for (counter, part) in (1u8..).zip(keys.chunks_mut(32)) {
         let mac = keyed
@@ -80,6 +70,8 @@ fn derive(secret: &SecretBytes, period: i64, keys: &mut [u8; TICKET_KEYS]) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(hours: u64) -> Timestamp {

@@ -11,7 +11,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// How many clients lose their last certificate, and when. What is within 3 days is within 7 days
 /// too.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Cliff {
     /// Already.
     pub ended: usize,
@@ -27,6 +27,8 @@ pub struct Cliff {
     pub worst_day: Option<Day>,
     /// How many do on that day.
     pub on_worst_day: usize,
+    /// How many do on each of these days on which any does.
+    pub by_day: BTreeMap<Day, usize>,
 }
 
 impl Cliff {
@@ -34,7 +36,6 @@ impl Cliff {
     #[must_use]
     pub fn of(ends: impl IntoIterator<Item = Timestamp>, now: Timestamp) -> Self {
         let mut cliff = Self::default();
-        let mut days = BTreeMap::<Day, usize>::new();
         for end in ends {
             if end <= now {
                 count(&mut cliff.ended);
@@ -52,12 +53,12 @@ impl Cliff {
                 }
             }
             if within(90) {
-                count(days.entry(end.day()).or_default());
+                count(cliff.by_day.entry(end.day()).or_default());
             }
         }
         // Of equally bad days, the first.
-        let worst = days.into_iter().rev().max_by_key(|(_, count)| *count);
-        if let Some((day, count)) = worst {
+        let worst = cliff.by_day.iter().rev().max_by_key(|(_, count)| **count);
+        if let Some((&day, &count)) = worst {
             cliff.worst_day = Some(day);
             cliff.on_worst_day = count;
         }
@@ -89,6 +90,9 @@ mod tests {
                 within_90_days: 8,
                 worst_day: Some(after(20).day()),
                 on_worst_day: 2,
+                by_day: [(1, 1), (3, 1), (7, 1), (20, 2), (60, 2), (90, 1)]
+                    .map(|(days, count)| (after(days).day(), count))
+                    .into(),
             }
         );
         assert_eq!(Cliff::of([], now), Cliff::default());

@@ -48,6 +48,7 @@ pub use masquerade::Masquerades;
 pub use notice::link_to_keys;
 pub use overload::{Bounds, Limited, PerClient, TooMany};
 pub use plain::ATTEMPTS;
+pub(crate) use problem::documentation;
 pub use refusal::Refusal;
 pub use running::Overseer;
 pub use unread::Unread;

@@ -108,7 +108,7 @@ pub(super) async fn send(
 }
 
 /// The documentation of `reason`.
-pub(super) fn documentation(reason: &str) -> Option<&'static str> {
+pub(crate) fn documentation(reason: &str) -> Option<&'static str> {
     let heading = format!("## {reason}\n");
     let (_, section) = REASONS.split_once(heading.as_str())?;
     Some(section.split("\n## ").next().unwrap_or(section).trim())

@@ -38,6 +38,15 @@ pub struct Header {
     value: Value,
 }
 
+impl Value {
+    /// What is told of this certificate; none when the proxy would tell nothing.
+    #[must_use]
+    pub fn told_of(&self, certificate: &Certificate<'_>, now: Timestamp) -> Option<Vec<u8>> {
+        let told = self.0.of(certificate, now);
+        told.filter(|told| !told.is_empty())
+    }
+}
+
 impl Header {
     /// The header that is spelled so in the configuration, and what it says.
     #[must_use]

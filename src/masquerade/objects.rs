@@ -1,5 +1,5 @@
-//! What attribute types are called: by the short names of OpenSSL, or else by their numbers. A program
-//! with BoringSSL knows the names that this has.
+//! What attribute types are called: by the short names of OpenSSL, or else by their numbers. What
+//! BoringSSL does not call by name, and may stand in one, is named here.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -18,6 +18,33 @@ const BEYOND: i32 = 2_000;
 /// number of another later.
 const AFTER_BORINGSSL: i32 = 955;
 const UNIQUE_IDENTIFIER: i32 = 102;
+/// What OpenSSL named since then of that which authorities write into names.
+const NAMED_SINCE: [(&[u8], &str); 12] = [
+    (
+        &[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 44],
+        "uid",
+    ),
+    (&[0x55, 4, 97], "organizationIdentifier"),
+    (&[0x55, 4, 98], "c3"),
+    (&[0x55, 4, 99], "n3"),
+    (&[0x55, 4, 100], "dnsName"),
+    (
+        &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 0x3c, 2, 1, 1],
+        "jurisdictionL",
+    ),
+    (
+        &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 0x3c, 2, 1, 2],
+        "jurisdictionST",
+    ),
+    (
+        &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 0x3c, 2, 1, 3],
+        "jurisdictionC",
+    ),
+    (&[0x2a, 0x85, 3, 3, 0x81, 3, 1, 1], "INN"),
+    (&[0x2a, 0x85, 3, 0x64, 1], "OGRN"),
+    (&[0x2a, 0x85, 3, 0x64, 3], "SNILS"),
+    (&[0x2a, 0x85, 3, 0x64, 5], "OGRNIP"),
+];
 
 /// Read out of the library once, so that no request asks it.
 static NAMES: LazyLock<HashMap<Vec<u8>, (i32, &'static str), RandomState>> = LazyLock::new(|| {
@@ -28,7 +55,9 @@ static NAMES: LazyLock<HashMap<Vec<u8>, (i32, &'static str), RandomState>> = Laz
         let is_it = object.nid() == Nid::from_raw(number) && !oid.is_empty();
         is_it.then_some((oid, (number, name)))
     });
-    let names = names.collect();
+    let since = NAMED_SINCE.map(|(oid, name)| (oid.to_vec(), (BEYOND, name)));
+    // What the library has itself takes their places.
+    let names = since.into_iter().chain(names).collect();
     // Numbers that nothing has leave errors that nobody waits for.
     let _ = ErrorStack::get();
     names
@@ -80,14 +109,20 @@ mod tests {
         assert_eq!(name, Some("emailAddress"));
         assert_eq!(numbers.as_deref(), Some("1.2.840.113549.1.9.1"));
         assert_eq!(short_name(&[0x2a, 3, 4]), None);
-        let organization_identifier = [0x55, 4, 97];
-        // BoringSSL has fewer names to read.
-        let is_known = cfg!(feature = "openssl");
-        assert_eq!(short_name(&organization_identifier).is_some(), is_known);
-        assert_eq!(short_name_of_boringssl(&organization_identifier), None);
         assert_eq!(short_name_of_boringssl(&[0x55, 4, 3]), Some("CN"));
+        for (number, expected) in NAMED_SINCE {
+            assert_eq!(short_name(number), Some(expected));
+            assert_eq!(short_name_of_boringssl(number), None, "{expected}");
+            if cfg!(feature = "openssl") {
+                assert_eq!(oid(&Asn1Object::from_str(expected).unwrap()), number);
+            }
+        }
+        // Of the rest BoringSSL names less: as the purpose of clients of a secure shell.
+        let secure_shell = [0x2b, 6, 1, 5, 5, 7, 3, 21];
+        let has_all = cfg!(feature = "openssl");
+        assert_eq!(short_name(&secure_shell).is_some(), has_all);
         assert_eq!(dotted(&[0x88, 0x37, 3]).as_deref(), Some("2.999.3"));
         assert_eq!(dotted(&[0xff; 40]), None);
-        assert!(NAMES.len() > if is_known { 1_000 } else { 800 });
+        assert!(NAMES.len() > if has_all { 1_000 } else { 800 });
     }
 }

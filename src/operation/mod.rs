@@ -7,8 +7,8 @@ mod answers;
 pub(crate) mod audit;
 pub(crate) mod certificate;
 pub(crate) mod client;
-mod edit;
 mod history;
+mod kept;
 pub(crate) mod key;
 mod offered;
 mod operator;
@@ -17,7 +17,6 @@ mod page;
 pub(crate) mod phase;
 pub(crate) mod progress;
 pub(crate) mod records;
-mod settings;
 pub(crate) mod status;
 pub(crate) mod table;
 mod traffic;
@@ -26,13 +25,12 @@ pub(crate) mod what_if;
 mod words;
 
 pub(crate) use answers::{Answer, generator, join_lines, of};
-pub(crate) use edit::{Did, Edit};
+pub(crate) use kept::Kept;
 pub use offered::Role;
 pub(crate) use offered::{OFFERED, Offered};
-pub(crate) use operator::Operator;
+pub(crate) use operator::{Did, Edit, Operator, Settings, read_certificate};
 pub(crate) use out::Told;
 pub use out::{Failure, Out, Output};
-pub(crate) use settings::Settings;
 pub(crate) use words::{Parameter, Takes, Typed, typed};
 
 /// One of them, with what it is asked.

@@ -53,7 +53,7 @@ impl Page {
 /// Tells people how to get the next part.
 pub(super) fn tell_next(next: Option<&str>, out: &mut Out) {
     if let (Some(next), false) = (next, out.is_json()) {
-        out.note(format!("there are more: --after {next}"));
+        out.note(format!("there are more: the same with --after {next}"));
     }
 }
 

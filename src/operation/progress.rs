@@ -11,7 +11,7 @@ use crate::certificate::Mapping;
 use crate::client::{
     ClientId, ClientRecord, CredentialId, Evidence, Flag, Seen, Sighting, Stage, Use, used_apart,
 };
-use crate::clock::Timestamp;
+use crate::clock::{Day, Timestamp};
 use crate::phase::Phase;
 use crate::store::Legible;
 
@@ -61,6 +61,11 @@ impl Progress {
             outlook: Outlook::of(records),
             now: operator.now,
         }
+    }
+
+    /// The day as of which it is.
+    pub(crate) fn today(&self) -> Day {
+        self.now.day()
     }
 
     /// How far back a certificate counts as still in use.

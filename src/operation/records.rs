@@ -7,13 +7,13 @@ use crate::certificate::{Alias, AliasRecord, CertificateRecord, Fingerprint, Han
 use crate::client::{ClientId, ClientRecord, Holdings};
 use crate::key::{KeyId, KeyRecord};
 use crate::phase::{PhaseRecord, Target};
-use crate::store::{Epoch, Record, Versioned};
+use crate::store::{Epoch, Record, RecordId, Versioned};
 
 /// The fewest digits by which a certificate can be named.
 const FEWEST_DIGITS: usize = 8;
 
 /// What was read, with versions.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Records {
     pub(crate) clients: BTreeMap<ClientId, (Epoch, ClientRecord)>,
     pub(crate) certificates: BTreeMap<Fingerprint, (Epoch, CertificateRecord)>,
@@ -42,6 +42,20 @@ impl Records {
             Record::Phase(record) => {
                 self.phases.insert(record.target.clone(), (version, record));
             }
+        }
+    }
+
+    /// Takes a record in, unless a newer version is there.
+    pub(super) fn take_newer(&mut self, record: Versioned) {
+        let known = match record.record.id() {
+            RecordId::Client(id) => self.clients.get(&id).map(|known| known.0),
+            RecordId::Certificate(id) => self.certificates.get(&id).map(|known| known.0),
+            RecordId::Alias(id) => self.aliases.get(&id).map(|known| known.0),
+            RecordId::Key(id) => self.keys.get(&id).map(|known| known.0),
+            RecordId::Phase(id) => self.phases.get(&id).map(|known| known.0),
+        };
+        if known.is_none_or(|known| known < record.version) {
+            self.take(record);
         }
     }
 

@@ -91,7 +91,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
 
 async fn read(args: &Args, operator: &Operator) -> Result<Report, Failure> {
     let records = operator.records().await?;
-    let progress = Progress::read(operator, &records).await?;
+    let progress = operator.progress(&records).await?;
     let used = used(args, operator).await?;
     let mut lines = lines(args, &records, &progress, &used);
     let mut outcomes: BTreeMap<_, Group> = Outcome::ALL

@@ -31,7 +31,7 @@ pub(super) fn settings(config: &Config) -> door::Settings {
         minimum_tls: listener.minimum_tls,
         http2: listener.http2,
         certificates: listener.certificates.iter().map(certificate).collect(),
-        ticket_key: listener.ticket_key.clone(),
+        resumption: listener.resumption.clone(),
     }
 }
 

@@ -71,6 +71,7 @@ fn admin_live(config: &Config) -> Result<admin::Live, admin::TlsError> {
             .map(|admin| admin.tokens.clone())
             .unwrap_or_default(),
         operations: Arc::new(operation::Settings::from(config)),
+        names: config.headers.names.clone(),
     })
 }
 

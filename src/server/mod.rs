@@ -188,6 +188,7 @@ fn add(
         let on = (
             Arc::clone(&opened.parts.store),
             Arc::clone(&opened.parts.directory),
+            Arc::clone(&opened.parts.verifier),
         );
         let admin = Admin::new(
             Arc::clone(&journal),

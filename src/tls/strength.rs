@@ -32,3 +32,43 @@ pub fn is_weak(x509: &X509Ref) -> bool {
     let is_self_signed = || x509.verify(&key).unwrap_or(false);
     security_bits(&key) < STRONG_BITS || (weak_digest(x509).is_some() && !is_self_signed())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::bn::BigNum;
+    use crate::tls::pkey::PKey;
+    use crate::tls::rsa::Rsa;
+
+    /// The security of an RSA key whose modulus has so many bits.
+    fn security(bits: u32) -> u32 {
+        let number = |digits: &[u8]| BigNum::from_slice(digits).unwrap();
+        let mut modulus = number(&[1]);
+        let last = i32::try_from(bits).unwrap().saturating_sub(1);
+        modulus.set_bit(last).unwrap();
+        let key = Rsa::from_public_components(modulus, number(&[1, 0, 1]));
+        security_bits(&PKey::from_rsa(key.unwrap()).unwrap())
+    }
+
+    /// A key of 2048 bits may lack its first ones, if whoever made it did not care.
+    #[test]
+    fn rsa_keys_are_as_strong_with_either_library() {
+        for (bits, expected) in [
+            (920, 80),
+            (1024, 80),
+            (1962, 104),
+            (1963, 112),
+            (2040, 112),
+            (2048, 112),
+            (3072, 128),
+            (4096, 152),
+            (6144, 176),
+            (7680, 192),
+            (7681, 200),
+            (8192, 200),
+        ] {
+            assert_eq!(security(bits), expected, "{bits} bits");
+        }
+        assert!(security(919) < 80);
+    }
+}

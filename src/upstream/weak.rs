@@ -14,7 +14,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::backend::template;
 use super::probe::greet;
 use super::{Protocol, Settings, Tls};
-use crate::pki::{Issued, Kind, Spec, root, server};
+use crate::pki::{Issued, Kind, Spec, intermediate, leaf, root, server};
+use crate::secret::Secret;
 use crate::tls::hash::MessageDigest;
 use crate::tls::ssl::{SslAcceptor, SslAcceptorBuilder, SslMethod, SslVersion};
 use crate::tls::x509::X509;
@@ -166,4 +167,31 @@ async fn a_backend_without_tls_is_told_from_one_whose_certificate_is_not_accepte
         .unwrap_err();
     assert!(refused.contains("the TLS handshake failed"), "{refused}");
     serving.await.unwrap();
+}
+
+/// What the configuration refuses (`config/tests/own.rs`): OpenSSL connects to nobody with it, and BoringSSL
+/// would.
+#[tokio::test]
+async fn with_a_weak_certificate_of_our_own_openssl_alone_connects_to_nobody() {
+    let backends = root("Backends").self_signed();
+    let clients = root("Clients").self_signed();
+    let own = || leaf("keyferry");
+    let issuing = || intermediate("Issuing");
+    let below = |issuer: Spec| own().signed_by(&issuer.signed_by(&clients));
+    let (short, sha1) = (Kind::Rsa(1024), MessageDigest::sha1());
+    for (identity, is_good) in [
+        (below(issuing()), true),
+        (own().kind(short).signed_by(&clients), BORINGSSL),
+        (own().digest(sha1).signed_by(&clients), BORINGSSL),
+        (below(issuing().kind(short)), BORINGSSL),
+        (below(issuing().digest(sha1)), BORINGSSL),
+    ] {
+        let (address, serving) = serve(&server("localhost").signed_by(&backends), as_it_is, 1);
+        let mut settings = settings(&backends, address);
+        let key = Secret::new(identity.key_pem());
+        settings.tls.as_mut().unwrap().identity = Some((identity.chain_pem(), key));
+        let peer = template(&settings).unwrap();
+        assert_eq!(send(peer, address).await, is_good, "{:?}", identity.x509);
+        assert_eq!(serving.await.unwrap(), [is_good]);
+    }
 }

@@ -9,6 +9,7 @@ use toml::{Table, Value};
 use crate::support::backend::{Backend, BackendTls, Belief};
 use crate::support::gateway::{Builder, Gateway, Setup, Told, secret};
 use crate::support::pki::{root, server};
+use crate::support::process::with_boringssl;
 use crate::support::redis::{Deployment, Program, RedisServer, until};
 use crate::support::signature::verify;
 use crate::support::wait_for;
@@ -491,6 +492,32 @@ async fn a_snapshot_is_opened_and_a_record_that_nobody_signed_is_counted() {
     let found = doctor(gateway.setup(), &[]);
     assert_eq!(found.outcome("store_records"), "error");
     assert_eq!(found.outcome("file_snapshot"), "error");
+}
+
+#[test]
+fn sessions_in_the_memory_of_gateways_that_share_a_redis_are_noted() {
+    if with_boringssl() {
+        return;
+    }
+    let (world, backend) = (World::new(), verifying());
+    for (sessions, shares, outcome) in [
+        ("tickets", true, "ok"),
+        ("memory", false, "ok"),
+        ("memory", true, "note"),
+    ] {
+        let gateway = sound(&world, &backend).set("listener.sessions", sessions);
+        let gateway = if shares {
+            gateway.redis("redis://127.0.0.1:1")
+        } else {
+            gateway
+        };
+        let found = doctor(&gateway.write(), &["--no-backends"]);
+        assert_eq!(
+            found.outcome("configuration_sessions"),
+            outcome,
+            "{sessions}"
+        );
+    }
 }
 
 #[test]

@@ -74,6 +74,8 @@ mod hostile;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod import;
+#[cfg(test)]
 mod imported;
 #[cfg(test)]
 mod key_check;
@@ -135,6 +137,8 @@ mod sealed;
 mod secrets;
 #[cfg(test)]
 mod server_names;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod several;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use super::reload_live::{reload, route};
 use crate::support::backend::Backend;
 use crate::support::gateway::Gateway;
+use crate::support::process::with_boringssl;
 use crate::support::wait_for;
 use crate::support::world::{Identity, World};
 
@@ -216,4 +217,36 @@ fn whether_certificates_are_asked_for_is_decided_at_each_handshake() {
     called(&gateway, &alice).expect_refusal(401, "credential_missing");
     ask("optional");
     called(&gateway, &alice).expect_status(200);
+}
+
+/// R6: who has a ticket, or the name of a session, shakes hands anew when it is of the other setting.
+#[test]
+fn r6_sessions_are_where_the_setting_of_now_says() {
+    if with_boringssl() {
+        return;
+    }
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::start(&world, &backend);
+    let (client, session) = (world.client("client"), world.path("session"));
+    let connect = || gateway.s_client().certificate(&client);
+    let ask = b"GET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n\r\n";
+    let begin = || connect().keep_session(&session).send(ask);
+    let is_resumed = || {
+        let again = connect().resume_session(&session).send(ask);
+        assert_eq!(again.status(), Some(200), "{again:#?}");
+        again.was_resumed()
+    };
+    for (key, value) in [
+        ("sessions", Value::from("memory")),
+        ("session_bytes", Value::from(1_048_576)),
+        ("sessions", Value::from("tickets")),
+    ] {
+        assert_eq!(begin().status(), Some(200));
+        assert!(is_resumed(), "the control, before {key} = {value}");
+        let changed = change(&gateway, |config| set(config, "listener", key, value));
+        assert_eq!(changed, [format!("listener.{key}")]);
+        assert!(!is_resumed(), "after {key}");
+    }
+    assert_eq!(begin().status(), Some(200));
+    assert!(is_resumed());
 }

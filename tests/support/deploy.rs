@@ -61,7 +61,7 @@ impl Gateway {
     }
 
     /// Puts one file in place of the one of that name.
-    pub(crate) fn put(&self, name: &str, contents: &str) {
+    pub(crate) fn put(&self, name: &str, contents: &(impl AsRef<[u8]> + ?Sized)) {
         write(&self.folder().join("new"), contents);
         fs::rename(self.folder().join("new"), self.folder().join(name)).expect("our own file");
     }
@@ -78,7 +78,7 @@ impl Gateway {
 }
 
 /// For the owner's eyes only, as secrets have to be.
-fn write(path: &Path, contents: &str) {
+fn write(path: &Path, contents: &(impl AsRef<[u8]> + ?Sized)) {
     fs::write(path, contents).expect("a file in our own folder");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("our own file");
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use keyferry::store::redis::{Address, Shape};
 use serde_json::Value as Json;
@@ -297,6 +297,14 @@ impl Setup {
             output: String::from_utf8_lossy(&output.stdout).into_owned(),
             errors: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// Starts such a command, for a test that does not wait for its end.
+    pub(crate) fn start_cli(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command();
+        command.args(arguments).arg("-c").arg(self.config());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("the program")
     }
 
     fn config(&self) -> PathBuf {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the machine lacks: with apt-get when run as root, otherwise it names the line to run.
-# Usage: install.sh build|boring|demo|test|kit|bench|callgrind ...
+# Usage: install.sh build|boring|demo|test|console|kit|bench|callgrind ...
 set -euo pipefail
 
 missing=()
@@ -41,6 +41,12 @@ for part in "$@"; do
     lacks nodejs node --version
     lacks npm npm --version
     lacks default-jdk-headless javac --version
+    ;;
+  console)
+    # The browser that looks at the console.
+    lacks chromium chromium --version
+    lacks openssl openssl version
+    lacks curl curl --version
     ;;
   kit)
     # The languages of the verifiers in examples/verify, with the servers that people run there: 115 MB to fetch.

@@ -476,6 +476,12 @@ impl Issued {
     /// The same certificate with other bytes in place of those in what is signed, and signed again
     /// by `issuer`, whose key must be ECDSA: for what no builder lets pass.
     pub fn altered(mut self, issuer: &Self, from: &[u8], to: &[u8]) -> Self {
+        self.x509 = X509::from_der(&self.altered_der(issuer, from, to)).unwrap();
+        self
+    }
+
+    /// The same in DER, for what no library reads.
+    pub fn altered_der(&self, issuer: &Self, from: &[u8], to: &[u8]) -> Vec<u8> {
         let der = self.x509.to_der().unwrap();
         let (whole, _) = first_value(&der);
         let (tbs, rest) = first_value(whole);
@@ -485,9 +491,7 @@ impl Issued {
         let tbs = tlv(0x30, &[before, to, &after[from.len()..]].concat());
         let signature = sign(&issuer.key, MessageDigest::sha256(), &tbs);
         let bits = tlv(0x03, &[vec![0], signature].concat());
-        let der = tlv(0x30, &[&tbs, algorithm, &bits].concat());
-        self.x509 = X509::from_der(&der).unwrap();
-        self
+        tlv(0x30, &[&tbs, algorithm, &bits].concat())
     }
 
     /// Writes `<name>.pem` (with the intermediates) and `<name>.key` into `dir`.

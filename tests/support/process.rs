@@ -21,6 +21,12 @@ pub(crate) fn with_boringssl() -> bool {
     std::env::var_os("KEYFERRY_TLS").is_some_and(|library| library == "boringssl")
 }
 
+/// Whether it keeps sessions in its memory (docs/TLS.md): `make sessions` says so by this variable, which
+/// overrides the option of each gateway's configuration.
+pub(crate) fn in_memory() -> bool {
+    std::env::var_os("KEYFERRY__LISTENER__SESSIONS").is_some_and(|sessions| sessions == "memory")
+}
+
 /// A running program whose output goes to a file.
 pub(crate) struct Process {
     child: Child,

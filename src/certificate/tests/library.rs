@@ -190,6 +190,66 @@ fn what_boringssl_cannot_read_is_refused_with_either_library() {
     }
 }
 
+/// OpenSSL passes over these: a version that is none, and a name with bits set that it has no use for.
+#[test]
+fn boringssl_cannot_read_another_version_nor_bits_that_are_unused() {
+    let root = root("Root").self_signed();
+    let verifier = verifier(vec![ca(&[&root])]);
+    let bits = leaf("acme").entry("2.5.4.45", 3, b"\x04ab\xf0");
+    let issued = bits.signed_by(&root);
+    accepted(&verifier, &issued);
+    for (from, to) in [
+        (&[0xa0, 3, 2, 1, 2][..], [0xa0, 3, 2, 1, 3].as_slice()),
+        (b"\x04ab\xf0", b"\x04ab\xff"),
+    ] {
+        let der = issued.altered_der(&root, from, to);
+        let told = verifier.verify(&Chain::from_der(&der, &[]), moment(0));
+        let told = reasons(&told.at(moment(0)));
+        let expected: &[_] = if cfg!(feature = "boringssl") {
+            &[Reason::Invalid]
+        } else {
+            &[]
+        };
+        assert_eq!(told, expected, "{to:?}");
+    }
+}
+
+#[test]
+fn boringssl_takes_a_critical_no_check_in_an_anchor_alone() {
+    let of = |spec: pki::Spec, critical| spec.extension("1.3.6.1.5.5.7.48.1.5", critical, &[5, 0]);
+    let root = of(root("Root"), true).self_signed();
+    let verifier = verifier(vec![ca(&[&root])]);
+    accepted(&verifier, &of(leaf("acme"), false).signed_by(&root));
+    let client = of(leaf("acme"), true).signed_by(&root);
+    differs(&verifier, &client, Reason::Invalid);
+    let issuing = of(intermediate("Issuing"), true).signed_by(&root);
+    differs(
+        &verifier,
+        &leaf("acme").signed_by(&issuing),
+        Reason::Invalid,
+    );
+}
+
+/// OpenSSL looks at what stands beside policies only where there are some.
+#[test]
+fn boringssl_reads_what_is_said_of_policies_where_there_are_none() {
+    let root = root("Root").self_signed();
+    let verifier = verifier(vec![ca(&[&root])]);
+    let policy = tlv(0x30, &tlv(0x30, &[6, 3, 0x2a, 3, 4]));
+    let good = leaf("acme").extension("2.5.29.32", false, &policy);
+    accepted(&verifier, &good.signed_by(&root));
+    let (empty, unreadable) = ([0x30, 0], [5, 0]);
+    for (oid, value) in [
+        ("2.5.29.32", empty),
+        ("2.5.29.33", unreadable),
+        ("2.5.29.54", unreadable),
+    ] {
+        let issuing = intermediate("Issuing").extension(oid, false, &value);
+        let client = leaf("acme").signed_by(&issuing.signed_by(&root));
+        differs(&verifier, &client, Reason::Invalid);
+    }
+}
+
 /// BoringSSL looks at none of this in an anchor, and our own rules do.
 #[test]
 fn what_an_anchor_says_holds_with_either_library() {

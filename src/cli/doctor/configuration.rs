@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::check::count;
 use super::finding::{Check, Finding};
 use crate::config::{Config, Problems, StoreSettings};
+use crate::door::Resumption;
 
 /// From here on a revocation that nobody could tell of is accepted for longer than most would think.
 const LONG_STALE: Duration = Duration::from_hours(1);
@@ -35,6 +36,7 @@ pub(super) fn look(file: &str, config: &Config) -> Vec<Finding> {
         Check::ConfigurationReads.ok(summary),
         unsigned_records(config),
         max_stale(config.offline.max_stale),
+        sessions(config),
     ];
     findings.extend(observe(config));
     findings.extend(masquerade(config));
@@ -113,6 +115,23 @@ fn masquerade(config: &Config) -> Vec<Finding> {
         return vec![check.ok("no backend gets any")];
     }
     findings
+}
+
+fn sessions(config: &Config) -> Finding {
+    let check = Check::ConfigurationSessions;
+    match (&config.listener.resumption, &config.store) {
+        (Resumption::Tickets(_), _) => check.ok("in tickets, with the clients"),
+        (Resumption::Memory(_), StoreSettings::Embedded(_)) => check.ok("in the gateway's memory"),
+        (Resumption::Memory(_), StoreSettings::Redis(_)) => {
+            let advice = "a client that comes to another replica has a full handshake; write \
+                          listener.sessions = \"tickets\" and a ticket_key_file that all have, unless \
+                          balancers send each client to the same replica again";
+            check.note(
+                "in the memory of each gateway, where no other finds them",
+                advice,
+            )
+        }
+    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub(super) enum Check {
     ConfigurationObserve,
     /// headers of an old proxy
     ConfigurationMasquerade,
+    /// sessions
+    ConfigurationSessions,
     /// configuration file
     FileConfiguration,
     /// secrets

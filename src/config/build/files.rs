@@ -11,6 +11,7 @@ use crate::config::problem::KeyPath;
 use crate::config::settings::{NamedFile, Pem, ServerCertificate};
 use crate::config::source::{self, Read};
 use crate::secret::{self, CHANGEABLE, Secret, SecretBytes, TOO_OPEN};
+use crate::tls;
 use crate::tls::pkey::{PKey, Private};
 use crate::tls::x509::X509;
 
@@ -127,7 +128,10 @@ impl Builder<'_> {
                 .is_ok_and(|public| public.public_eq(&private))
         };
         match read.iter().position(fits) {
-            Some(0) => Ok(ServerCertificate { chain, key: bytes }),
+            Some(0) => {
+                self.strong(certificate.0, &read)?;
+                Ok(ServerCertificate { chain, key: bytes })
+            }
             Some(_) => {
                 let wrong = "the certificate that the key belongs to is not the first of the file";
                 Err(self.problem(certificate.0, wrong, "put it first, then its intermediates"))
@@ -141,6 +145,20 @@ impl Builder<'_> {
                 ))
             }
         }
+    }
+
+    /// OpenSSL would fail each handshake for a certificate of ours that is too weak, and BoringSSL would
+    /// show it.
+    fn strong(&mut self, at: &KeyPath, chain: &[X509]) -> Built<()> {
+        let weak = chain.iter().position(|x509| tls::is_weak(x509));
+        weak.map_or(Ok(()), |before| {
+            let count = before.saturating_add(1);
+            let wrong = format!(
+                "certificate {count} of the file is too weak: its key, or what it is signed over"
+            );
+            let write = "have it issued with SHA-256, and a key on P-256 or of RSA with 2048 bits";
+            Err(self.problem(at, wrong, write))
+        })
     }
 
     fn key(&mut self, at: &KeyPath, path: &Path) -> Built<(SecretBytes, PKey<Private>)> {

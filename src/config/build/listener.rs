@@ -38,11 +38,11 @@ impl Builder<'_> {
             typed.client_certificates,
             write,
         );
-        let ticket_key = typed
-            .ticket_key_file
-            .as_deref()
-            .map(|path| self.secret(&at.key("ticket_key_file"), path))
-            .transpose();
+        let resumption = self.resumption(
+            &at,
+            (typed.sessions, typed.session_bytes),
+            typed.ticket_key_file.as_deref(),
+        );
         let balancers = typed
             .proxy_protocol_from
             .map(|from| self.networks(&at.key("proxy_protocol_from"), from, &BALANCERS))
@@ -70,7 +70,7 @@ impl Builder<'_> {
             minimum_tls: typed.minimum_tls,
             http2: typed.http2,
             certificates: certificates?,
-            ticket_key: ticket_key?,
+            resumption: resumption?,
         })
     }
 

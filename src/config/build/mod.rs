@@ -18,6 +18,7 @@ mod network;
 mod observe;
 mod redis;
 mod route;
+mod sessions;
 mod shutdown;
 mod signing;
 mod store;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::certificate::WhenUnknown;
 use crate::client::Renewal;
 use crate::config::period::Period;
-use crate::door::MinimumTls;
+use crate::door::{MinimumTls, Sessions};
 use crate::policy::ClientCertificates;
 
 /// Where clients connect, and with which TLS. docs/TLS.md has more.
@@ -52,6 +52,15 @@ pub struct Listener {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub certificate: Vec<ServerCertificate>,
+    /// Where the sessions are that clients resume when they come again: in the tickets that they were
+    /// given ("tickets"), or in the memory of this gateway ("memory"), where no other replica finds
+    /// them. "memory" needs a program that was built with OpenSSL.
+    #[serde(default)]
+    pub sessions: Sessions,
+    /// With `sessions = "memory"`: how many bytes they may take. A usual one takes 1.1 KB.
+    #[serde(default = "thirty_two_mebibytes")]
+    #[schemars(range(min = 1_048_576, max = 1_073_741_824), extend("x-type" = "bytes"))]
+    pub session_bytes: u32,
     /// The secret by which replicas take each other's session tickets. Without it each process has
     /// keys of its own, and a client's first connection to another replica is a full handshake.
     #[schemars(extend("x-type" = "secret file"))]
@@ -150,6 +159,10 @@ pub enum Exception {
 
 fn yes() -> bool {
     true
+}
+
+fn thirty_two_mebibytes() -> u32 {
+    32 * 1024 * 1024
 }
 
 fn four() -> u8 {

@@ -1,19 +1,25 @@
 //! `keyferry client list`.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 
 use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 
 use crate::certificate::Mapping;
-use crate::client::{ClientId, Flag, Stage};
+use crate::client::{ClientId, ClientRecord, Flag, Stage};
+use crate::clock::Timestamp;
 use crate::operation::Operator;
-use crate::operation::page::{Page, tell_next};
+use crate::operation::page::tell_next;
 use crate::operation::progress::Progress;
+use crate::operation::records::Records;
 use crate::operation::table::table;
-use crate::operation::view::ClientView;
+use crate::operation::view::{ClientView, moment, rfc_3339};
 use crate::operation::{Failure, Out};
 use crate::phase::Selector;
+
+/// The fewest digits by which a credential is looked for.
+const FEWEST_DIGITS: usize = 6;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -26,15 +32,45 @@ pub(crate) struct Args {
     /// Only clients with these tags: mobile, or mobile,!beta
     #[arg(long, value_name = "SELECTOR")]
     cohort: Option<Selector>,
-    #[command(flatten)]
-    page: Page,
+    /// Only clients whose id or description has this in it, or whose certificate or key is called so
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// Only clients whose last refusal is of today, and for this reason
+    #[arg(long, value_name = "REASON")]
+    refused: Option<String>,
+    /// In which order
+    #[arg(long, value_enum, default_value_t)]
+    sort: Order,
+    /// At most so many
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Go on after this client, where a list that was limited ended
+    #[arg(long, value_name = "ID")]
+    after: Option<ClientId>,
+}
+
+/// The order of clients.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Order {
+    /// By id.
+    #[default]
+    Id,
+    /// Who called by certificate last comes first.
+    ByCertificate,
+    /// Who called by key last comes first.
+    ByKey,
+    /// Who became known last comes first.
+    Created,
+    /// Whose last certificate ends first comes first.
+    Expiry,
 }
 
 #[derive(Serialize, schemars::JsonSchema)]
 pub(crate) struct Report {
     clients: Vec<Line>,
-    /// After which one the next part begins, when there is one.
-    next: Option<String>,
+    /// After whom the list goes on, when it was limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<ClientId>,
 }
 
 #[derive(Serialize, schemars::JsonSchema)]
@@ -46,11 +82,16 @@ struct Line {
     certificates: usize,
     /// How many keys it can use.
     keys: usize,
+    /// When the last of its certificates ends, when that is known of all.
+    #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
+    certificates_end: Option<Timestamp>,
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
     let records = operator.records().await?;
-    let progress = Progress::read(operator, &records).await?;
+    let progress = operator.progress(&records).await?;
+    let (chosen, next) = args.page(args.chosen(&records, &progress), &progress);
     let mut certificates = HashMap::<&ClientId, usize>::new();
     for (_, certificate) in records.certificates.values() {
         if let Mapping::Mapped { client, .. } = &certificate.mapping {
@@ -63,33 +104,125 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
             count(&mut keys, &key.client);
         }
     }
-    let is_asked_for = |client: &ClientView| {
-        let (stage, flag) = (args.stage.as_deref(), args.flag.as_deref());
-        let has = |flag: &str| client.flags.iter().any(|own| own.as_str() == flag);
-        let cohort = args.cohort.as_ref();
-        stage.is_none_or(|stage| stage == client.stage.as_str())
-            && flag.is_none_or(has)
-            && cohort.is_none_or(|cohort| cohort.matches(&client.tags))
-    };
-    let views = records
-        .clients
-        .values()
-        .map(|(_, client)| progress.view(client));
-    let lines = views.filter(is_asked_for).map(|client| Line {
-        certificates: certificates.get(&client.client_id).copied().unwrap_or(0),
-        keys: keys.get(&client.client_id).copied().unwrap_or(0),
-        client,
+    let lines = chosen.into_iter().map(|client| Line {
+        certificates: certificates.get(&client.id).copied().unwrap_or(0),
+        keys: keys.get(&client.id).copied().unwrap_or(0),
+        certificates_end: progress.certificates_end(&client.id),
+        client: progress.view(client),
     });
-    let lines = lines.map(|line| (line.client.client_id.clone(), line));
-    let (clients, next) = args.page.of(lines)?;
-    let report = Report { clients, next };
+    let report = Report {
+        clients: lines.collect(),
+        next,
+    };
     if report.clients.is_empty() && !out.is_json() {
         out.note("no such client");
         return Ok(());
     }
     out.show(&report, text(&report, operator))?;
-    tell_next(report.next.as_deref(), out);
+    tell_next(report.next.as_ref().map(ClientId::as_str), out);
     Ok(())
+}
+
+impl Args {
+    /// The clients that are asked for, by id.
+    fn chosen<'a>(&self, records: &'a Records, progress: &Progress) -> Vec<&'a ClientRecord> {
+        let named = self.search.as_deref().map(|text| Named::of(text, records));
+        let today = progress.today();
+        let was_refused = |client: &ClientRecord, reason: &str| {
+            let sighting = progress.sighting(&client.id);
+            let last = sighting.and_then(|sighting| sighting.refused.as_ref());
+            last.is_some_and(|last| last.at.day() == today && last.code.as_str() == reason)
+        };
+        let is_asked_for = |client: &&ClientRecord| {
+            self.cohort
+                .as_ref()
+                .is_none_or(|cohort| cohort.matches(&client.tags))
+                && { self.refused.as_deref() }.is_none_or(|reason| was_refused(client, reason))
+                && named.as_ref().is_none_or(|named| named.has(client))
+                && { self.stage.as_deref() }
+                    .is_none_or(|stage| stage == progress.stage(client).as_str())
+                && { self.flag.as_deref() }.is_none_or(|flag| {
+                    progress
+                        .flags(client)
+                        .iter()
+                        .any(|own| own.as_str() == flag)
+                })
+        };
+        let clients = records.clients.values().map(|(_, client)| client);
+        clients.filter(is_asked_for).collect()
+    }
+
+    /// The part of them that is asked for, in their order, and after whom the rest comes.
+    fn page<'a>(
+        &self,
+        mut clients: Vec<&'a ClientRecord>,
+        progress: &Progress,
+    ) -> (Vec<&'a ClientRecord>, Option<ClientId>) {
+        // Sorting keeps those by id that are equal.
+        match self.sort {
+            Order::Id => {}
+            Order::ByCertificate => {
+                clients.sort_by_key(|client| Reverse(progress.seen(&client.id).by_certificate));
+            }
+            Order::ByKey => clients.sort_by_key(|client| Reverse(progress.seen(&client.id).by_key)),
+            Order::Expiry => clients.sort_by_key(|client| {
+                let end = progress.certificates_end(&client.id);
+                (end.is_none(), end)
+            }),
+            Order::Created => clients.sort_by_key(|client| Reverse(client.created_at)),
+        }
+        if let Some(after) = &self.after {
+            let at = clients.iter().position(|client| client.id == *after);
+            // Who is gone meanwhile leaves his place in the order of the ids.
+            let gone = || clients.partition_point(|client| client.id <= *after);
+            clients.drain(
+                ..at.map_or_else(gone, |at| at.saturating_add(1))
+                    .min(clients.len()),
+            );
+        }
+        let limit = self.limit.and_then(|limit| usize::try_from(limit).ok());
+        let is_cut = limit.is_some_and(|limit| clients.len() > limit);
+        clients.truncate(limit.unwrap_or(usize::MAX));
+        let next = clients.last().filter(|_| is_cut);
+        let next = next.map(|client| client.id.clone());
+        (clients, next)
+    }
+}
+
+/// What is looked for: a part of a name, or the beginning of that of a credential.
+struct Named<'a> {
+    text: String,
+    owners: HashSet<&'a ClientId>,
+}
+
+impl<'a> Named<'a> {
+    fn of(text: &str, records: &'a Records) -> Self {
+        let text = text.trim().to_lowercase();
+        let digits = text.replace(':', "");
+        let mut owners = HashSet::new();
+        if digits.len() >= FEWEST_DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            for (_, certificate) in records.certificates.values() {
+                if let Mapping::Mapped { client, .. } = &certificate.mapping
+                    && certificate.fingerprint.to_string().starts_with(&digits)
+                {
+                    owners.insert(client);
+                }
+            }
+            for (_, key) in records.keys.values() {
+                if key.id.to_string().starts_with(&digits) {
+                    owners.insert(&key.client);
+                }
+            }
+        }
+        Self { text, owners }
+    }
+
+    fn has(&self, client: &ClientRecord) -> bool {
+        let description = client.description.as_deref().unwrap_or_default();
+        client.id.as_str().contains(&self.text)
+            || description.to_lowercase().contains(&self.text)
+            || self.owners.contains(&client.id)
+    }
 }
 
 fn count<'a>(counts: &mut HashMap<&'a ClientId, usize>, client: &'a ClientId) {

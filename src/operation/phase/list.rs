@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use crate::operation::Operator;
 use crate::operation::page::{Page, tell_next};
-use crate::operation::progress::Progress;
 use crate::operation::table::{relative_or, table};
 use crate::operation::{Failure, Out};
 use crate::phase::Target;
@@ -41,7 +40,7 @@ struct Line {
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
     let records = operator.records().await?;
-    let progress = Progress::read(operator, &records).await?;
+    let progress = operator.progress(&records).await?;
     let outlook = Outlook::of(&records);
     let lines = records.phases.values().filter_map(|(_, record)| {
         let present = record.present()?;

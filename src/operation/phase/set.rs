@@ -1,7 +1,6 @@
 //! `keyferry phase accept`, `announce` and `retire`.
 
 use crate::config::Period;
-use crate::operation::progress::Progress;
 use crate::operation::records::{Records, no_client};
 use crate::operation::{Edit, Operator};
 use crate::operation::{Failure, Out};
@@ -152,7 +151,7 @@ pub(super) async fn set(
         let before = before.map(|before| &before.setting);
         let setting = setting.clone().going_on_from(before);
         let change = phase::set(read(&records, target), target.clone(), setting.clone());
-        let progress = Progress::read(operator, &records).await?;
+        let progress = operator.progress(&records).await?;
         let after = Outlook::after(&records, &change);
         let concerned = after.concerned(target, &records, &progress, operator);
         guard(&Proposed {

@@ -34,7 +34,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         let target = record.target.clone();
         let change = phase::undo((version, record), operator.actor.clone(), operator.now);
         let change = change.map_err(|error| Failure::Refused(error.to_string()))?;
-        let progress = Progress::read(operator, &records).await?;
+        let progress = operator.progress(&records).await?;
         let after = Outlook::after(&records, &change);
         let objections = objections(&target, &after, &records, &progress, operator);
         args.force.over(&objections)?;

@@ -89,7 +89,7 @@ pub(super) struct InForce {
 
 pub(super) async fn read(operator: &Operator) -> Result<Report, Failure> {
     let records = operator.records().await?;
-    let progress = Progress::read(operator, &records).await?;
+    let progress = operator.progress(&records).await?;
     let today = operator.now.day();
     let totals = operator
         .totals(today.minus(Counts::DAYS.saturating_sub(1))..=today)

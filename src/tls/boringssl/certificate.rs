@@ -58,18 +58,36 @@ const fn number(error: i32) -> i32 {
     }
 }
 
-/// How many bits of security a key has (NIST SP 800-57 part 1, table 2), of the kinds that are
-/// accepted; fewer where that lies between two rows.
+/// From how many bits on an RSA key has how many bits of security: OpenSSL's steps, by the formula of
+/// FIPS 140-2 IG 7.5.
+const RSA_STEPS: [(u32, u32); 16] = [
+    (920, 80),
+    (1137, 88),
+    (1383, 96),
+    (1657, 104),
+    (1963, 112),
+    (2301, 120),
+    (2671, 128),
+    (3076, 136),
+    (3514, 144),
+    (3991, 152),
+    (4502, 160),
+    (5054, 168),
+    (5642, 176),
+    (6274, 184),
+    (6947, 192),
+    (7681, 200),
+];
+
+/// How many bits of security a key has, of the kinds that are accepted: as many as OpenSSL says, and
+/// none where that is less than anybody asks for.
 #[must_use]
 pub fn security_bits<T: HasPublic>(key: &PKeyRef<T>) -> u32 {
     match (key.id(), key.bits()) {
-        (Id::RSA | Id::RSA_PSS, bits) => match bits {
-            ..1024 => 0,
-            1024..2048 => 80,
-            2048..3072 => 112,
-            3072..7680 => 128,
-            _ => 192,
-        },
+        (Id::RSA | Id::RSA_PSS, bits) => {
+            let reached = RSA_STEPS.iter().rfind(|(least, _)| *least <= bits);
+            reached.map_or(0, |(_, security)| *security)
+        }
         (Id::EC, bits) => bits.div_ceil(2).min(256),
         (Id::ED25519, _) => 128,
         _ => 0,

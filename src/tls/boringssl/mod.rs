@@ -6,6 +6,7 @@ mod handshake;
 mod raw;
 mod seal;
 mod server;
+mod session;
 mod ticket;
 
 // What Pingora's own list leaves out; the very same library.
@@ -18,4 +19,5 @@ pub use certificate::{
 pub use handshake::{Sent, distrust, judge, on_hello, reason, seal_tickets, set_groups, words};
 pub use seal::{message, transported, wrapped};
 pub use server::{demand_strength, demand_strength_of_peer};
+pub use session::{KEEPS_SESSIONS, keep_sessions};
 pub use ticket::{TICKET_KEYS, TICKET_LABEL};

@@ -26,7 +26,7 @@ pub fn demand_strength(builder: &mut SslConnectorBuilder) -> Result<(), ErrorSta
     builder.set_verify_algorithm_prefs(&SIGNATURES)?;
     builder.set_verify_callback(SslVerifyMode::PEER, |good, context| {
         let chain = context.chain();
-        let is_strong = chain.is_some_and(|chain| !chain.iter().any(|x509| is_weak(x509)));
+        let is_strong = chain.is_some_and(|chain| !chain.iter().any(is_weak));
         if good && !is_strong {
             context.set_error(Err(TOO_WEAK));
         }
@@ -72,5 +72,60 @@ fn weakness(ssl: &SslRef) -> Option<&'static str> {
     let Some(chain) = ssl.peer_cert_chain() else {
         return Some("it shows no certificate");
     };
-    chain.iter().any(|x509| is_weak(x509)).then_some(WORDS)
+    chain.iter().any(is_weak).then_some(WORDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    use std::thread::scope;
+
+    use super::*;
+    use crate::tls::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod};
+
+    /// How to speak TLS 1.2 with whoever knows the same secret, and shows no certificate.
+    fn by_secret() -> SslContextBuilder {
+        let mut context = SslContext::builder(SslMethod::tls()).unwrap();
+        context.set_cipher_list("PSK").unwrap();
+        context
+            .set_max_proto_version(Some(SslVersion::TLS1_2))
+            .unwrap();
+        let secret = |room: &mut [u8]| {
+            room[..16].fill(7);
+            Ok(16)
+        };
+        context.set_psk_server_callback(move |_, _, room| secret(room));
+        context.set_psk_client_callback(move |_, _, name, room| {
+            name[0] = 0;
+            secret(room)
+        });
+        context
+    }
+
+    #[test]
+    fn a_server_that_shows_no_certificate_is_sent_nothing() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let context = by_secret().build();
+        let came = scope(|scope| {
+            let serving = scope.spawn(|| {
+                let mut stream = Ssl::new(&context).unwrap().accept(far).unwrap();
+                let mut came = Vec::new();
+                let _ = stream.read_to_end(&mut came);
+                came
+            });
+            let mut stream = Ssl::new(&context).unwrap().connect(near).unwrap();
+            assert!(stream.ssl().peer_certificate().is_none());
+            stream.write_all(b"the control").unwrap();
+            let mut options = PeerOptions::new();
+            demand_strength_of_peer(&mut options, |why| {
+                assert_eq!(why, "it shows no certificate");
+            });
+            options.upstream_tls_handshake_complete_hook.unwrap()(stream.ssl());
+            stream.write_all(b"the request").unwrap_err();
+            drop(stream);
+            serving.join().unwrap()
+        });
+        assert_eq!(came, b"the control");
+    }
 }

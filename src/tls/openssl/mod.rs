@@ -5,6 +5,7 @@ mod handshake;
 mod raw;
 mod seal;
 mod server;
+mod session;
 
 // What Pingora's own list leaves out; the very same library.
 pub use openssl::{asn1, bn, derive, ec, ecdsa, rsa, sign, stack, symm};
@@ -19,3 +20,4 @@ pub use handshake::{
 };
 pub use seal::{message, transported, wrapped};
 pub use server::{demand_strength, demand_strength_of_peer};
+pub use session::{KEEPS_SESSIONS, keep_sessions};

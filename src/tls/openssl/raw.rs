@@ -15,7 +15,7 @@ use openssl::stack::StackRef;
 use pingora::tls::ssl_sys as ffi;
 
 use crate::tls::error::ErrorStack;
-use crate::tls::ssl::{SslContext, SslContextBuilder, SslRef};
+use crate::tls::ssl::{SslContext, SslContextBuilder, SslRef, SslSession, SslSessionRef};
 use crate::tls::x509::{X509, X509Ref, X509StoreContextRef, X509VerifyResult};
 
 /// How long the keys of tickets are together: a name of 16 bytes, an HMAC key and an AES key.
@@ -110,14 +110,11 @@ unsafe extern "C" fn opened(
         SUCCESS_RENEW => USE_RENEW,
         _ => return IGNORE_RENEW,
     };
-    // SAFETY: OpenSSL gives a connection and, on success, a session, both alive for this call; the
-    // certificate is the session's.
-    let (ssl, peer) = unsafe { (SslRef::from_ptr(ssl), SSL_SESSION_get0_peer(session)) };
-    if peer.is_null() {
+    // SAFETY: OpenSSL gives a connection and, on success, a session, both alive for this call.
+    let (ssl, session) = unsafe { (SslRef::from_ptr(ssl), SslSessionRef::from_ptr(session)) };
+    let Some(peer) = peer(session) else {
         return taken;
-    }
-    // SAFETY: as above, and it is not null.
-    let peer = unsafe { X509Ref::from_ptr(peer) };
+    };
     let index = JUDGE.as_ref().ok();
     let judge = index.and_then(|index| ssl.ssl_context().ex_data(*index));
     if judge.is_some_and(|judge| judge(peer)) {
@@ -125,6 +122,24 @@ unsafe extern "C" fn opened(
     } else {
         IGNORE_RENEW
     }
+}
+
+/// When a client names a session of `context`, `find` gives it; without one the handshake is a full one.
+/// It must be made anew each time.
+pub(super) fn find_sessions(
+    context: &mut SslContextBuilder,
+    find: impl Fn(&[u8]) -> Option<SslSession> + Send + Sync + 'static,
+) {
+    // SAFETY: a session that was just made belongs to no other context.
+    unsafe { context.set_get_session_callback(move |_, id| find(id)) }
+}
+
+/// The certificate of the peer that a session began with.
+pub(super) fn peer(session: &SslSessionRef) -> Option<&X509Ref> {
+    // SAFETY: the session is alive, and what it gives belongs to it.
+    let peer = unsafe { SSL_SESSION_get0_peer(session.as_ptr()) };
+    // SAFETY: as above, and it is not null.
+    (!peer.is_null()).then(|| unsafe { X509Ref::from_ptr(peer) })
 }
 
 /// All the certificates that a peer sent, while they are verified.

@@ -204,6 +204,23 @@ fn whoever_shows_ten_wrong_tokens_is_not_listened_to_for_a_while() {
 }
 
 #[test]
+fn whoever_guesses_at_the_console_is_not_listened_to_either() {
+    let (world, backend, tokens) = (World::new(), Backend::start(), Tokens::new());
+    let gateway = embedded(&world, &backend, &tokens);
+    let log_in = |token: &str| {
+        let form = gateway.admin("/login").method("POST");
+        form.body(format!("token={token}&next=/")).send().status
+    };
+    assert_eq!(log_in(&tokens.text("viewer")), 303);
+    for _ in 0..10 {
+        assert_eq!(log_in("kf_admin_guess"), 401);
+    }
+    assert_eq!(log_in(&tokens.text("viewer")), 429);
+    let by_token = tokens.get(&gateway, "viewer", "/v1/client/list");
+    by_token.send().expect_status(429);
+}
+
+#[test]
 fn a_long_list_comes_in_parts() {
     let (world, backend, tokens) = (World::new(), Backend::start(), Tokens::new());
     let gateway = embedded(&world, &backend, &tokens);

@@ -94,7 +94,7 @@ pub(super) async fn run(
     };
     let mut failure = None;
     for delivery in deliveries {
-        match deliver(&delivery, records.as_ref(), wish, args, operator).await {
+        match deliver(&delivery, records.as_deref(), wish, args, operator).await {
             Ok(Delivered::Sealed(one)) => report.sealed.push(one),
             Ok(Delivered::HadKey(one)) => report.had_keys.push(one),
             Err(Failure::Refused(why)) => report.refused.push(Refused {

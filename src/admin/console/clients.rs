@@ -1,0 +1,265 @@
+//! The clients: looked for, filtered, and changed several at a time.
+
+use axum::extract::{Query, RawQuery};
+use axum::response::IntoResponse;
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::layout::{clipped, hidden, number, time_or};
+use super::{Page, Visitor};
+use crate::client::{Flag, Stage};
+use crate::operation::Role;
+
+/// How many stand on a page.
+const A_PAGE: u64 = 100;
+/// How many an export holds.
+const EXPORT: u64 = 1_000_000;
+
+/// What is looked for.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Wanted {
+    search: String,
+    stage: String,
+    flag: String,
+    refused: String,
+    cohort: String,
+    sort: String,
+    after: String,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    clients: Vec<Line>,
+    /// After whom the next page begins.
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    client_id: String,
+    status: String,
+    stage: String,
+    flags: Vec<String>,
+    phase: String,
+    tags: Vec<String>,
+    description: Option<String>,
+    last_seen: Seen,
+    certificates: u64,
+    keys: u64,
+}
+
+#[derive(Deserialize)]
+struct Seen {
+    by_certificate: Option<String>,
+    by_key: Option<String>,
+}
+
+pub(super) async fn page(
+    visitor: Visitor,
+    RawQuery(query): RawQuery,
+    Query(wanted): Query<Wanted>,
+) -> Page {
+    let asked = wanted.asked(A_PAGE, true);
+    match visitor.look::<Found>("client/list", asked).await {
+        Ok(found) => {
+            let here = format!("/clients?{}", query.unwrap_or_default());
+            let content = content(&wanted, &found, &here, &visitor);
+            Ok(visitor.show("Clients", "/clients", &content))
+        }
+        Err(problem) => Err(visitor.trouble(problem)),
+    }
+}
+
+impl Wanted {
+    fn asked(&self, limit: u64, paged: bool) -> Value {
+        let mut asked = Map::new();
+        asked.insert("limit".to_owned(), json!(limit));
+        for (name, value) in [
+            ("search", &self.search),
+            ("stage", &self.stage),
+            ("flag", &self.flag),
+            ("refused", &self.refused),
+            ("cohort", &self.cohort),
+            ("sort", &self.sort),
+            ("after", &self.after),
+        ] {
+            if !value.trim().is_empty() && (paged || name != "after") {
+                asked.insert(name.to_owned(), json!(value.trim()));
+            }
+        }
+        Value::Object(asked)
+    }
+
+    /// The query of the page after `next`, or of the export.
+    fn query(&self, after: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [
+            ("search", self.search.as_str()),
+            ("stage", &self.stage),
+            ("flag", &self.flag),
+            ("refused", &self.refused),
+            ("cohort", &self.cohort),
+            ("sort", &self.sort),
+            ("after", after),
+        ] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        query.finish()
+    }
+}
+
+fn content(wanted: &Wanted, found: &Found, here: &str, visitor: &Visitor) -> Markup {
+    let may_change = visitor.seat.who.role >= Role::Operator;
+    html! {
+        (filters(wanted))
+        form method="post" action="/do/client/disable" #several {
+            (hidden(&visitor.seat))
+            input type="hidden" name="back" value=(here);
+            @if may_change {
+                div.actions {
+                    label.check { input type="checkbox" data-all hidden; " all on this page" }
+                    button.danger type="submit" { "Disable chosen" }
+                    button type="submit" formaction="/do/client/enable" { "Enable chosen" }
+                    div.field {
+                        label for="add" { "Tag" }
+                        input #add name="add" size="12" pattern="[a-z0-9._/=-]*";
+                    }
+                    button type="submit" formaction="/do/client/tag" { "Tag chosen" }
+                }
+            }
+            div.scroll tabindex="0" role="region" aria-label="Clients" {
+                table {
+                    caption { (number(found.clients.len().try_into().unwrap_or(0))) " clients on this page" }
+                    thead {
+                        tr {
+                            @if may_change { th scope="col" { span.none { "choose" } } }
+                            th scope="col" { "Client" } th scope="col" { "Stage" } th scope="col" { "Attention" }
+                            th scope="col" { "Phase" } th scope="col" { "Last by certificate" }
+                            th scope="col" { "Last by key" } th.number scope="col" { "Certificates" }
+                            th.number scope="col" { "Keys" } th scope="col" { "Tags" } th scope="col" { "Description" }
+                        }
+                    }
+                    tbody { @for line in &found.clients { (row(line, may_change)) } }
+                }
+            }
+            @if found.clients.is_empty() { p.none { "No such client." } }
+        }
+        p.actions {
+            @if !wanted.after.is_empty() { a.button.plain href={ "/clients?" (wanted.query("")) } { "First page" } }
+            @if let Some(next) = &found.next { a.button.plain rel="next" href={ "/clients?" (wanted.query(next)) } { "Next page" } }
+            a.button.plain href={ "/clients.csv?" (wanted.query("")) } { "All of these as CSV" }
+        }
+    }
+}
+
+fn filters(wanted: &Wanted) -> Markup {
+    let stages = Stage::ALL.map(Stage::as_str);
+    let flags = Flag::ALL.map(Flag::as_str);
+    html! {
+        form.bar.filter method="get" action="/clients" role="search" {
+            div.field {
+                label for="search" { "Search" }
+                input #search type="search" name="search" value=(wanted.search) placeholder="id, description, fingerprint, key id";
+            }
+            (choice("stage", "Stage", &stages, &wanted.stage))
+            (choice("flag", "Attention", &flags, &wanted.flag))
+            div.field {
+                label for="cohort" { "Tags" }
+                input #cohort name="cohort" value=(wanted.cohort) placeholder="mobile,!beta" size="14";
+            }
+            (choice("sort", "Sort by", &["id", "by-certificate", "by-key", "created", "expiry"], &wanted.sort))
+            @if !wanted.refused.is_empty() { input type="hidden" name="refused" value=(wanted.refused); }
+            button type="submit" { "Find" }
+            a.button.plain href="/clients" { "Clear" }
+        }
+    }
+}
+
+fn choice(name: &str, label: &str, values: &[&str], chosen: &str) -> Markup {
+    html! {
+        div.field {
+            label for=(name) { (label) }
+            select id=(name) name=(name) {
+                option value="" { "any" }
+                @for value in values { option value=(value) selected[*value == chosen] { (value) } }
+            }
+        }
+    }
+}
+
+fn row(line: &Line, may_change: bool) -> Markup {
+    html! {
+        tr {
+            @if may_change {
+                td { input type="checkbox" name="ids" value=(line.client_id) aria-label={ "choose " (line.client_id) }; }
+            }
+            th scope="row" { a href={ "/clients/" (line.client_id) } { (line.client_id) } }
+            td { span class={ "tag " (line.stage) } { (line.stage) } @if line.status == "disabled" { span.tag.disabled { "disabled" } } }
+            td { @for flag in &line.flags { span class={ "tag " (flag) } title=(super::overview::meaning(flag)) { (flag) } } }
+            td { (line.phase) }
+            td { (time_or(line.last_seen.by_certificate.as_deref(), "never")) }
+            td { (time_or(line.last_seen.by_key.as_deref(), "never")) }
+            td.number { (number(line.certificates)) }
+            td.number { (number(line.keys)) }
+            td { @for tag in &line.tags { span.tag { (tag) } } }
+            td { (clipped(line.description.as_deref().unwrap_or_default(), 60)) }
+        }
+    }
+}
+
+/// All that are looked for, for a spreadsheet (RFC 4180).
+pub(super) async fn csv(visitor: Visitor, Query(wanted): Query<Wanted>) -> Page {
+    let asked = wanted.asked(EXPORT, false);
+    let found = match visitor.look::<Found>("client/list", asked).await {
+        Ok(found) => found,
+        Err(problem) => return Err(visitor.trouble(problem)),
+    };
+    let mut text = "client,status,stage,flags,phase,tags,last_by_certificate,last_by_key,certificates,keys,description\r\n".to_owned();
+    for line in &found.clients {
+        let seen = &line.last_seen;
+        let cells = [
+            line.client_id.clone(),
+            line.status.clone(),
+            line.stage.clone(),
+            line.flags.join(" "),
+            line.phase.clone(),
+            line.tags.join(" "),
+            seen.by_certificate.clone().unwrap_or_default(),
+            seen.by_key.clone().unwrap_or_default(),
+            line.certificates.to_string(),
+            line.keys.to_string(),
+            line.description.clone().unwrap_or_default(),
+        ];
+        text.push_str(&cells.map(|cell| quoted(&cell)).join(","));
+        text.push_str("\r\n");
+    }
+    let headers = [
+        (CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (CONTENT_DISPOSITION, "attachment; filename=\"clients.csv\""),
+    ];
+    Ok((headers, text).into_response())
+}
+
+/// A cell that a spreadsheet takes for text, whatever it begins with.
+fn quoted(cell: &str) -> String {
+    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let apostrophe = if is_formula { "'" } else { "" };
+    format!("\"{apostrophe}{}\"", cell.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula_or_ends_its_row() {
+        assert_eq!(quoted("acme"), "\"acme\"");
+        assert_eq!(quoted("=cmd|' /C calc'!A0"), "\"'=cmd|' /C calc'!A0\"");
+        assert_eq!(quoted("a\",\"b\r\n"), "\"a\"\",\"\"b\r\n\"");
+    }
+}

@@ -1,0 +1,288 @@
+//! The console: the admin API in pages, drawn here, for whoever looks at the migration instead of at Redis.
+//!
+//! Each page asks operations as the API would, for whoever is logged in, and shows the answers; each form
+//! has one operation carried out ([`act`]). So a role may do here what it may do there. Everything works
+//! without scripts; what comes from clients is text to a browser, never markup.
+
+mod act;
+mod chart;
+mod client;
+mod clients;
+mod expiring;
+mod failures;
+mod health;
+mod journal;
+mod layout;
+mod overview;
+mod phases;
+pub(super) mod session;
+mod trying;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Extension, Form, FromRequestParts, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ORIGIN, REFERRER_POLICY, SET_COOKIE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use maud::{Markup, html};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::answer::Problem;
+use super::{Admin, Peer, access};
+use crate::clock;
+use crate::operation::{Failure, Offered, Output};
+use session::{Notice, Seat};
+
+/// Nothing but the console's own style and script, and no frame around it.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; \
+                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The pages.
+pub(super) fn routes() -> Router<Arc<Admin>> {
+    Router::new()
+        .route("/", get(overview::page))
+        .route("/clients", get(clients::page))
+        .route("/clients.csv", get(clients::csv))
+        .route("/clients/{id}", get(client::page))
+        .route("/failures", get(failures::page))
+        .route("/expiring", get(expiring::page))
+        .route("/phases", get(phases::page))
+        .route("/audit", get(journal::page))
+        .route("/health", get(health::page))
+        .route("/try", get(trying::page).post(trying::tried))
+        .route("/do/{*name}", post(act::page))
+        .route("/login", get(login).post(log_in))
+        .route("/logout", post(log_out))
+        .route(
+            "/console.css",
+            get(|| asset("text/css", include_str!("console.css"))),
+        )
+        .route(
+            "/console.js",
+            get(|| asset("text/javascript", include_str!("console.js"))),
+        )
+}
+
+/// Somebody who is logged in, and asks from somewhere.
+struct Visitor {
+    admin: Arc<Admin>,
+    seat: Seat,
+    peer: Peer,
+    notice: Option<Notice>,
+}
+
+/// A page, or why there is none.
+type Page = Result<Response, Trouble>;
+
+/// Why there is no page.
+enum Trouble {
+    /// Nobody is logged in. There, one comes back to this path.
+    Nobody(String),
+    /// To whoever is.
+    Problem(Box<Visitor>, Problem),
+}
+
+impl FromRequestParts<Arc<Admin>> for Visitor {
+    type Rejection = Trouble;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, Trouble> {
+        let seat = {
+            let live = admin.live.load();
+            let sessions = &admin.sessions;
+            sessions.seat(&parts.headers, &live.tokens, clock::monotonic())
+        };
+        let back = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let seat = seat.ok_or_else(|| Trouble::Nobody(back.to_owned()))?;
+        let peer = parts.extensions.get::<Peer>().copied();
+        Ok(Self {
+            admin: Arc::clone(admin),
+            notice: admin.sessions.notice(&seat),
+            seat,
+            peer: peer.unwrap_or(Peer(None)),
+        })
+    }
+}
+
+impl Visitor {
+    /// The answer of the operation `name`, which only looks.
+    async fn look<T: DeserializeOwned>(&self, name: &str, asked: Value) -> Result<T, Problem> {
+        let offered = Offered::named(name).filter(|offered| !offered.changes);
+        let offered = offered.ok_or_else(|| Problem::no_such_page("no such operation"))?;
+        let given = match asked {
+            Value::Object(given) => given,
+            _ => Map::new(),
+        };
+        let admin = Arc::clone(&self.admin);
+        let who = self.seat.who.clone();
+        let done = admin.perform((offered, &given), who, self.peer, Output::Json);
+        let report = done.await?.report()?;
+        serde_json::from_value(report).map_err(|error| Failure::Internal(error.into()).into())
+    }
+
+    /// A page called `title` at `path`.
+    fn show(&self, title: &str, path: &str, content: &Markup) -> Response {
+        let notice = self.notice.as_ref();
+        document(
+            StatusCode::OK,
+            &layout::page((title, path), &self.seat, notice, content),
+        )
+    }
+
+    /// Why there is no page, to this visitor.
+    fn trouble(self, problem: Problem) -> Trouble {
+        Trouble::Problem(Box::new(self), problem)
+    }
+}
+
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Nobody(back) => {
+                let back: String = form_urlencoded::byte_serialize(back.as_bytes()).collect();
+                Redirect::to(&format!("/login?next={back}")).into_response()
+            }
+            Self::Problem(visitor, problem) => {
+                let title = problem.status().canonical_reason().unwrap_or("Error");
+                let content = html! { p.wrong role="alert" { (problem.detail()) } };
+                let page = layout::page((title, ""), &visitor.seat, None, &content);
+                document(problem.status(), &page)
+            }
+        }
+    }
+}
+
+/// A page that only this browser may show, now.
+fn document(status: StatusCode, page: &Markup) -> Response {
+    let mut answer = (status, page.0.clone()).into_response();
+    let headers = answer.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    secure(headers);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn secure(headers: &mut HeaderMap) {
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+async fn asset(kind: &'static str, content: &'static str) -> Response {
+    let mut answer = content.into_response();
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    secure(headers);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer
+}
+
+/// Whether a form was sent by a page of this console, as far as the browser tells.
+fn is_own(headers: &HeaderMap) -> bool {
+    let site = headers.get(SEC_FETCH_SITE);
+    let is_same_site = site.is_none_or(|site| site == "same-origin" || site == "none");
+    let origin = headers.get(ORIGIN).map(HeaderValue::as_bytes);
+    let host = headers.get(http::header::HOST).map(HeaderValue::as_bytes);
+    let is_same_host = origin.is_none_or(|origin| {
+        let origin = origin
+            .strip_prefix(b"https://")
+            .or_else(|| origin.strip_prefix(b"http://"));
+        origin.is_some() && origin == host
+    });
+    is_same_site && is_same_host
+}
+
+/// A path of the console: never another site.
+fn local(path: &str) -> &str {
+    let is_local = path.starts_with('/')
+        && !path.starts_with("//")
+        && path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    if is_local { path } else { "/" }
+}
+
+#[derive(serde::Deserialize)]
+struct Next {
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(serde::Deserialize)]
+struct LogIn {
+    token: String,
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(serde::Deserialize)]
+struct LogOut {
+    csrf: String,
+}
+
+async fn login(axum::extract::Query(asked): axum::extract::Query<Next>) -> Response {
+    document(StatusCode::OK, &layout::login(local(&asked.next), None))
+}
+
+async fn log_in(
+    State(admin): State<Arc<Admin>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    Form(sent): Form<LogIn>,
+) -> Response {
+    let next = local(&sent.next);
+    let refused = |status, why: &str| document(status, &layout::login(next, Some(why)));
+    if !is_own(&headers) {
+        return refused(StatusCode::FORBIDDEN, "This form was sent by another site.");
+    }
+    if admin.lockout.wait(peer.0).is_some() {
+        let why = "Too many wrong tokens came from this address. Try again in a minute.";
+        return refused(StatusCode::TOO_MANY_REQUESTS, why);
+    }
+    let known = access::by_text(sent.token.trim(), &admin.live.load().tokens);
+    let Ok((who, token)) = known else {
+        admin.lockout.wrong(peer.0);
+        tracing::warn!(peer = ?peer.0, "an unknown token was shown at the console");
+        return refused(StatusCode::UNAUTHORIZED, "This token is not known here.");
+    };
+    let Ok(id) = admin.sessions.begin(token, clock::monotonic()) else {
+        return refused(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The system gives no randomness.",
+        );
+    };
+    tracing::info!(name = who.name, role = ?who.role, peer = ?peer.0, "logged in at the console");
+    let only = if admin.live.load().tls.is_some() {
+        "; Secure"
+    } else {
+        ""
+    };
+    let cookie = format!(
+        "{}={id}; Path=/; HttpOnly; SameSite=Strict{only}",
+        session::NAME
+    );
+    let mut answer = Redirect::to(next).into_response();
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        answer.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    answer
+}
+
+async fn log_out(visitor: Visitor, Form(sent): Form<LogOut>) -> Response {
+    if visitor.seat.sent(&sent.csrf) {
+        visitor.admin.sessions.end(&visitor.seat);
+    }
+    Redirect::to("/login").into_response()
+}

@@ -1,0 +1,123 @@
+//! What a running gateway keeps of the store between operations that only look, so that a page about a hundred
+//! thousand clients does not read all of them again.
+//!
+//! Records are brought up to date by the store's events before each look, so they are as of now. What was seen
+//! of clients has no events; it may be some seconds old, as it is anyhow until gateways tell it. Operations that
+//! change something read the store itself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+
+use super::progress::Progress;
+use super::records::Records;
+use crate::clock;
+use crate::store::{Event, Follow, Head, Loaded, Refused, Store, StoreError, Versioned};
+
+/// How old may be what was seen of clients.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// What is kept.
+#[derive(Default)]
+pub(crate) struct Kept {
+    all: Mutex<Option<All>>,
+    progress: Mutex<Option<(Head, Instant, Arc<Progress>)>>,
+}
+
+/// Every record, and those that are not believed, as of some place in the history.
+struct All {
+    head: Head,
+    records: Arc<Records>,
+    refused: Arc<Vec<Refused>>,
+}
+
+impl Kept {
+    /// Every record as it is now, those that are not believed, and as of where.
+    pub(super) async fn records(
+        &self,
+        store: &dyn Store,
+    ) -> Result<(Arc<Records>, Arc<Vec<Refused>>, Head), StoreError> {
+        let mut kept = self.all.lock().await;
+        let known = match kept.take() {
+            Some(all) => all.caught_up(store).await?,
+            None => None,
+        };
+        let all = match known {
+            Some(all) => all,
+            None => All::load(store).await?,
+        };
+        let given = (Arc::clone(&all.records), Arc::clone(&all.refused), all.head);
+        *kept = Some(all);
+        Ok(given)
+    }
+
+    /// How far the clients are by the records as of `head`: as it was some seconds ago, or as `read` gives it.
+    pub(super) async fn progress<E>(
+        &self,
+        head: Head,
+        read: impl AsyncFnOnce() -> Result<Progress, E>,
+    ) -> Result<Arc<Progress>, E> {
+        let mut kept = self.progress.lock().await;
+        if let Some((of, at, progress)) = kept.as_ref()
+            && *of == head
+            && at.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(progress));
+        }
+        let begun = clock::monotonic();
+        let progress = Arc::new(read().await?);
+        *kept = Some((head, begun, Arc::clone(&progress)));
+        Ok(progress)
+    }
+}
+
+impl All {
+    async fn load(store: &dyn Store) -> Result<Self, StoreError> {
+        let (mut records, mut refused) = (Records::default(), Vec::new());
+        let mut each = |loaded: Loaded| match loaded {
+            Ok(record) => records.take(record),
+            Err(one) => refused.push(one),
+        };
+        let head = store.load(&mut each).await?;
+        records.epoch = head.epoch;
+        Ok(Self {
+            head,
+            records: Arc::new(records),
+            refused: Arc::new(refused),
+        })
+    }
+
+    /// The same with all that happened since; none when that cannot be told without reading everything.
+    async fn caught_up(mut self, store: &dyn Store) -> Result<Option<Self>, StoreError> {
+        // What is not believed may be good by now.
+        if !self.refused.is_empty() {
+            return Ok(None);
+        }
+        loop {
+            match store.follow(self.head, Duration::ZERO).await {
+                Ok(Follow::Events { events, head }) => {
+                    if events.is_empty() {
+                        return Ok(Some(self));
+                    }
+                    let records = Arc::make_mut(&mut self.records);
+                    events.into_iter().for_each(|event| apply(event, records));
+                    records.epoch = head.epoch;
+                    self.head = head;
+                }
+                Ok(Follow::Gap { .. } | Follow::Replaced { .. }) | Err(StoreError::Refused(_)) => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// A record may be newer already: loading takes its time.
+fn apply(event: Event, records: &mut Records) {
+    let version = event.epoch;
+    for record in event.records {
+        records.take_newer(Versioned { version, record });
+    }
+}
