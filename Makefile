@@ -24,7 +24,7 @@ demo: ## tell the whole story in the terminal, then stay up (without a terminal:
 	@if [ -t 1 ]; then exec target/debug/keyferry demo; else exec target/debug/keyferry demo --once; fi
 
 .PHONY: test
-test: setup fmt clippy doc tidy tests sessions operations otlp console kit doctest deny k8s compare ## every check
+test: setup fmt clippy doc tidy tests sessions api operations otlp console kit doctest deny k8s compare ## every check
 	@echo "every check passed"
 
 # ---------------------------------------------------------------- what the checks need
@@ -88,6 +88,11 @@ tests: setup ## unit and integration tests, against the real program and a real 
 	@if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run --locked --no-fail-fast -E 'not binary(tidy)'; \
 	else cargo test --locked --no-fail-fast --lib --bins --test '*'; fi
+
+.PHONY: api
+api: setup ## ask a real gateway whatever its OpenAPI document allows and forbids, for a minute, with tokens of three roles
+	cargo build --locked
+	PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python tests/api/run.py
 
 # Cases R of docs/THREAT_MODEL.md that are about sessions, which hold with both settings of `listener.sessions`: `tests` has
 # them with tickets. Left out is what is about a key that replicas share, or sets the option itself.
@@ -215,9 +220,10 @@ advisories: $(VENV)/stamp ## known vulnerabilities of dependencies; needs the ad
 
 # Of docs/CONFIGURATION.md the head is written by hand, and ends with the line that says so.
 .PHONY: reference
-reference: build-tools ## write conf/schema.json and the tables of docs/CONFIGURATION.md anew
+reference: build-tools ## write conf/schema.json, docs/openapi.json and the tables of docs/CONFIGURATION.md anew
 	cargo build --locked
 	target/debug/keyferry schema > conf/schema.json
+	target/debug/keyferry schema --format openapi > docs/openapi.json
 	sed -i '/^<!-- From here on/q' docs/CONFIGURATION.md
 	(echo; target/debug/keyferry schema --format markdown) >> docs/CONFIGURATION.md
 

@@ -56,6 +56,7 @@ def made():
             "requests_at_once": 'max(keyferry_requests_under_way{$S} / ignoring (limit) keyferry_limit{$S,limit="requests_at_once"})',
         }, limits=[(None, GREEN), (0.8, RED)]),
         graph("Too many", "Connections and requests that were turned away, by the limit that they met: docs/LIMITS.md.", "ops", {"{{limit}}": "sum by (limit) (rate(keyferry_requests_limited_total{$S}[$__rate_interval])) > 0", "{{reason}}": "sum by (reason) (rate(keyferry_connections_rejected_total{$S}[$__rate_interval])) > 0"}),
+        graph("Requests to the admin listener", "By the role of the token, `none` where none was shown that is known, and what became of them: docs/API.md. Many that are unauthenticated are somebody who guesses.", "ops", {"{{role}} {{outcome}}": "sum by (role, outcome) (rate(keyferry_admin_requests_total{$S}[$__rate_interval])) > 0"}),
         graph("Requests under way", "Whose answer is not complete. Gateways that were asked to stop finish theirs.", "none", {"{{instance}}": "keyferry_requests_under_way{$S}", "{{instance}} stops": "keyferry_draining{$S} > 0"}),
         graph("Processor", "Seconds of processor time a second: 1 is one core.", "none", {"{{instance}}": "rate(process_cpu_seconds_total{$S}[$__rate_interval])" + process}, width=6),
         graph("Memory", "What is resident.", "bytes", {"{{instance}}": "process_resident_memory_bytes{$S}" + process}, width=6),

@@ -7,6 +7,7 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::operation::Failure;
 
@@ -21,15 +22,67 @@ pub(super) struct Problem {
     detail: String,
     /// The one method that there is, when it was another.
     allow: Option<&'static str>,
+    /// After how many seconds it may be tried again.
+    retry_after: Option<u64>,
+    /// What was done all the same.
+    report: Value,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// The problems that there are, and when each is the answer.
+pub(super) const PROBLEMS: [(StatusCode, &str); 12] = [
+    (StatusCode::BAD_REQUEST, "What was asked makes no sense"),
+    (
+        StatusCode::UNAUTHORIZED,
+        "No token was shown, or none that is known",
+    ),
+    (StatusCode::FORBIDDEN, "It is not for the role of the token"),
+    (StatusCode::METHOD_NOT_ALLOWED, "The other method does it"),
+    (
+        StatusCode::CONFLICT,
+        "What there is does not allow it, or there is no such thing",
+    ),
+    (StatusCode::PAYLOAD_TOO_LARGE, "The body is too long"),
+    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not JSON"),
+    (
+        StatusCode::MISDIRECTED_REQUEST,
+        "Whoever shows no token did not name this machine",
+    ),
+    (
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "What was sent holds something else than it should",
+    ),
+    (
+        StatusCode::TOO_MANY_REQUESTS,
+        "Too many wrong tokens came from there",
+    ),
+    (
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "Something is wrong with the gateway; its log says what",
+    ),
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Something that is needed does not answer, such as the store",
+    ),
+];
+
+/// A problem document (RFC 9457).
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct Document<'a> {
+    /// `about:blank`: the status says what kind of problem it is.
     r#type: &'static str,
+    /// The status in words.
     title: &'a str,
+    /// The status.
     status: u16,
+    /// One word for programs.
     reason: &'static str,
+    /// What is wrong, and what to do.
     detail: &'a str,
+    /// What was done all the same: of several, those that could be.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
+    report: &'a Value,
 }
 
 impl Problem {
@@ -39,6 +92,8 @@ impl Problem {
             reason,
             detail: detail.into(),
             allow: None,
+            retry_after: None,
+            report: Value::Null,
         }
     }
 
@@ -57,6 +112,20 @@ impl Problem {
 
     pub(super) fn bad_request(what: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", what)
+    }
+
+    /// Somebody who is not listened to for so many seconds.
+    pub(super) fn locked_out(seconds: u64) -> Self {
+        let detail = "too many wrong tokens came from this address";
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "locked_out", detail)
+        }
+    }
+
+    /// The same, beside what was done all the same.
+    pub(super) fn beside(self, report: Value) -> Self {
+        Self { report, ..self }
     }
 
     /// Another method than the one that there is.
@@ -95,6 +164,7 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             reason: self.reason,
             detail: &self.detail,
+            report: &self.report,
         };
         let mut answer = json(self.status, &document);
         let headers = answer.headers_mut();
@@ -107,8 +177,9 @@ impl IntoResponse for Problem {
             let challenge = HeaderValue::from_static("Bearer realm=\"keyferry admin\"");
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        let is_soon = (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        if let Some(seconds) = self.retry_after.or(is_soon) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         answer
     }

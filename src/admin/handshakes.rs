@@ -13,7 +13,7 @@ use crate::door::{Failure, Journal, Offer, Origin};
 
 /// The answer. The program that reads it may be of another version than the one that writes it, so
 /// reasons are text, and their explanation comes along.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, schemars::JsonSchema)]
 pub struct Report {
     /// When the gateway began to keep the journal: at its start.
     pub since: Timestamp,
@@ -24,7 +24,8 @@ pub struct Report {
 }
 
 /// One reason, over all addresses.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "HandshakeFailure")]
 pub struct Reason {
     /// As in the metric `keyferry_tls_handshake_failures_total`.
     pub reason: String,
@@ -37,7 +38,8 @@ pub struct Reason {
 }
 
 /// One reason and one address.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "FailedHandshakes")]
 pub struct Line {
     /// As in the metric.
     pub reason: String,

@@ -9,12 +9,16 @@ mod access;
 mod answer;
 mod console;
 pub mod handshakes;
+mod idempotency;
+mod lockout;
 mod observations;
+mod openapi;
 mod operations;
 mod query;
 pub mod reload;
 mod serve;
 mod settings;
+mod tls;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,30 +26,38 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{Extension, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use http::header::HOST;
+use http::header::{AUTHORIZATION, HOST};
 use http::uri::Authority;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+use access::Who;
 pub use access::{Role, Token};
 use answer::{Problem, json};
 use console::session::Sessions;
+use idempotency::Remembered;
+use lockout::Lockout;
+pub(crate) use openapi::document as openapi;
+pub(crate) use operations::{Done, OUTPUT};
 use query::Query;
 use reload::Reloads;
 pub use serve::App;
 pub use settings::Settings;
+pub use tls::{Tls, TlsError};
 
 use crate::certificate::Verifier;
-use crate::config::Config;
 use crate::directory::Directory;
 use crate::door::Journal;
 use crate::observe::Observations;
 use crate::operation;
 use crate::sign::Names;
 use crate::store::Store;
+use crate::telemetry::Metrics;
+use crate::tls::ssl::SslAcceptor;
 
 /// How many operations are carried out at a time.
 const AT_A_TIME: usize = 4;
@@ -62,29 +74,21 @@ pub struct Admin {
     sessions: Sessions,
     kept: Arc<operation::Kept>,
     turns: Arc<Semaphore>,
+    lockout: Lockout,
+    metrics: Metrics,
+    remembered: Arc<Remembered>,
 }
 
 /// What a running gateway replaces when its configuration changes.
 pub struct Live {
     /// Who may ask.
     pub tokens: Vec<Token>,
+    /// By which hands are shaken; none: HTTP is spoken in the clear.
+    pub tls: Option<SslAcceptor>,
     /// What operations need to know.
     pub(crate) operations: Arc<operation::Settings>,
     /// What the headers are called that tell backends who calls.
     pub names: Names,
-}
-
-impl Live {
-    /// As `config` says.
-    #[must_use]
-    pub fn of(config: &Config) -> Self {
-        let tokens = config.admin.as_ref().map(|admin| admin.tokens.clone());
-        Self {
-            tokens: tokens.unwrap_or_default(),
-            operations: Arc::new(operation::Settings::from(config)),
-            names: config.headers.names.clone(),
-        }
-    }
 }
 
 /// From which address somebody asks, where that is known.
@@ -104,7 +108,9 @@ impl Admin {
         reloads: Reloads,
         live: Arc<ArcSwap<Live>>,
         (store, directory, verifier): (Arc<dyn Store>, Arc<Directory>, Arc<Verifier>),
+        metrics: &Metrics,
     ) -> Self {
+        count_from_zero(metrics);
         Self {
             journal,
             observations: Box::new(observations),
@@ -116,35 +122,57 @@ impl Admin {
             sessions: Sessions::default(),
             kept: Arc::default(),
             turns: Arc::new(Semaphore::new(AT_A_TIME)),
+            lockout: Lockout::new(),
+            metrics: metrics.clone(),
+            remembered: Arc::default(),
         }
     }
 
     /// Everything that is answered.
     fn router(self) -> Router {
+        let admin = Arc::new(self);
         Router::new()
             .route("/handshakes", any(handshakes))
             .route("/observations", any(observations))
+            .route("/openapi.json", any(described))
             .route("/reload", any(reload))
             .route("/v1/{*name}", any(operate))
             .merge(console::routes())
             .fallback(async || {
-                Problem::no_such_page("here are /v1/…, /handshakes, /observations and /reload")
+                Problem::no_such_page(
+                    "here are /v1/…, /handshakes, /observations, /openapi.json and /reload",
+                )
             })
-            .with_state(Arc::new(self))
+            .layer(from_fn_with_state(Arc::clone(&admin), introduce))
+            .with_state(admin)
+    }
+
+    /// Who has the token that is shown, if one is. From where too many wrong ones came, nobody is told
+    /// even whether the next is right.
+    fn identify(&self, peer: Peer, headers: &HeaderMap) -> Result<Option<Who>, Problem> {
+        if (headers.contains_key(AUTHORIZATION) || !access::is_here(peer.0))
+            && let Some(seconds) = self.lockout.wait(peer.0)
+        {
+            return Err(Problem::locked_out(seconds));
+        }
+        match access::who(headers, &self.live.load().tokens) {
+            Ok(who) => Ok(Some(who)),
+            Err(access::Stranger::NoToken) => Ok(None),
+            Err(stranger @ access::Stranger::Unknown) => {
+                self.lockout.wrong(peer.0);
+                Err(unknown(stranger))
+            }
+        }
     }
 
     /// Lets through whoever shows the token of somebody who may do so much, and else whoever is on this
     /// machine and means it.
-    fn expect(
-        &self,
-        role: Role,
-        (peer, uri, headers): (Peer, &Uri, &HeaderMap),
-    ) -> Result<(), Problem> {
-        match access::who(headers, &self.live.load().tokens) {
-            Ok(who) if who.role >= role => Ok(()),
-            Ok(_) => Err(forbidden()),
-            Err(access::Stranger::NoToken) if access::is_here(peer.0) => {
-                if is_for_this_machine(uri, headers) {
+    fn expect(role: Role, peer: Peer, request: &Request) -> Result<(), Problem> {
+        match caller(request) {
+            Some(who) if who.role >= role => Ok(()),
+            Some(_) => Err(forbidden()),
+            None if access::is_here(peer.0) => {
+                if is_for_this_machine(request.uri(), request.headers()) {
                     return Ok(());
                 }
                 Err(Problem::new(
@@ -153,7 +181,7 @@ impl Admin {
                     "ask by a loopback address or localhost, as 127.0.0.1 in the URL",
                 ))
             }
-            Err(stranger) => Err(unknown(stranger)),
+            None => Err(unknown(access::Stranger::NoToken)),
         }
     }
 }
@@ -170,12 +198,71 @@ fn unknown(stranger: access::Stranger) -> Problem {
 
 type Shared = State<Arc<Admin>>;
 
+/// Who asks, as [`introduce`] found.
+fn caller(request: &Request) -> Option<&Who> {
+    request.extensions().get()
+}
+
+/// Finds out who asks, before anything else is looked at, and counts what becomes of it.
+async fn introduce(
+    State(admin): Shared,
+    Extension(peer): Extension<Peer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let who = admin.identify(peer, request.headers());
+    let role = who.as_ref().ok().and_then(|who| Some(who.as_ref()?.role));
+    let answer = match who {
+        Ok(who) => {
+            if let Some(who) = who {
+                request.extensions_mut().insert(who);
+            }
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    };
+    let labels = [role.map_or("none", Role::as_str), outcome(answer.status())];
+    admin
+        .metrics
+        .admin_requests
+        .with_label_values(&labels)
+        .inc();
+    answer
+}
+
+/// What is counted is there before it happens.
+fn count_from_zero(metrics: &Metrics) {
+    let roles = [Role::Viewer, Role::Operator, Role::Admin].map(Role::as_str);
+    for role in roles.into_iter().chain(["none"]) {
+        let refused = if role == "none" {
+            "unauthenticated"
+        } else {
+            "forbidden"
+        };
+        for outcome in ["done", "refused", refused, "failed"] {
+            metrics.admin_requests.with_label_values(&[role, outcome]);
+        }
+    }
+}
+
+/// What became of a request, in a word.
+fn outcome(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => "unauthenticated",
+        StatusCode::FORBIDDEN => "forbidden",
+        status if status.is_server_error() => "failed",
+        status if status.is_client_error() => "refused",
+        _ => "done",
+    }
+}
+
 async fn operate(
     State(admin): Shared,
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let who = access::who(request.headers(), &admin.live.load().tokens).map_err(unknown)?;
+    let who = caller(&request).cloned();
+    let who = who.ok_or_else(|| unknown(access::Stranger::NoToken))?;
     let path = request.uri().path().to_owned();
     let name = path.strip_prefix("/v1/").unwrap_or_default();
     admin.operate((name, who), peer, request).await
@@ -186,7 +273,7 @@ async fn handshakes(
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = admin.question(peer, &request)?;
+    let query = Admin::question(peer, &request)?;
     given(handshakes::report(&admin.journal, &query))
 }
 
@@ -195,9 +282,17 @@ async fn observations(
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = admin.question(peer, &request)?;
+    let query = Admin::question(peer, &request)?;
     let observations = (admin.observations)();
     given(observations::snapshot(observations.as_deref(), &query))
+}
+
+async fn described(
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let query = Admin::question(peer, &request)?;
+    given(query.none().map(|()| &*openapi::DOCUMENT))
 }
 
 async fn reload(
@@ -205,8 +300,8 @@ async fn reload(
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Result<Response, Problem> {
+    Admin::expect(Role::Admin, peer, &request)?;
     let (uri, headers) = (request.uri(), request.headers());
-    admin.expect(Role::Admin, (peer, uri, headers))?;
     if request.method() != Method::POST {
         return Err(Problem::method("POST"));
     }
@@ -230,13 +325,12 @@ async fn reload(
 
 impl Admin {
     /// What a question that changes nothing asks for.
-    fn question(&self, peer: Peer, request: &Request) -> Result<Query, Problem> {
-        let (uri, headers) = (request.uri(), request.headers());
-        self.expect(Role::Viewer, (peer, uri, headers))?;
+    fn question(peer: Peer, request: &Request) -> Result<Query, Problem> {
+        Self::expect(Role::Viewer, peer, request)?;
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Err(Problem::method("GET"));
         }
-        Query::read(uri.query().unwrap_or_default()).map_err(Problem::bad_request)
+        Query::read(request.uri().query().unwrap_or_default()).map_err(Problem::bad_request)
     }
 }
 

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::access::Who;
 use super::answer::{Problem, json as answered};
+use super::idempotency::{self, Begun};
 use super::{Admin, Peer};
 use crate::clock;
 use crate::operation::{
@@ -23,7 +24,7 @@ use crate::operation::{
 use crate::store::{Actor, Origin};
 
 /// By which a command says in what form it wants to be told everything that the operation prints.
-pub(super) const OUTPUT: HeaderName = HeaderName::from_static("keyferry-output");
+pub(crate) const OUTPUT: HeaderName = HeaderName::from_static("keyferry-output");
 /// No question is longer.
 const LONGEST: usize = 1 << 20;
 
@@ -54,21 +55,53 @@ impl Admin {
         if who.role < offered.role {
             return Err(forbidden(offered));
         }
-        let given = if offered.changes {
+        let output = output(&head.headers)?;
+        let (given, known) = if offered.changes {
             let body = to_bytes(body, LONGEST).await;
             let body = body.map_err(|_| too_long())?;
-            in_body(&head.headers, &body)?
+            let form = format!("{output:?}");
+            let whole = [name.as_bytes(), form.as_bytes(), &body];
+            let known = idempotency::named(&head.headers, &who.name, &whole)?;
+            (in_body(&head.headers, &body)?, known)
         } else {
-            in_query(head.uri.query().unwrap_or_default(), &offered.parameters())?
+            let query = head.uri.query().unwrap_or_default();
+            (in_query(query, &offered.parameters())?, None)
         };
-        let output = output(&head.headers)?;
         let form = output.unwrap_or(Output::Json);
-        let done = self.perform((offered, &given), who, peer, form).await?;
-        if output.is_some() {
-            return Ok(answered(StatusCode::OK, &done));
-        }
-        done.report()
-            .map(|report| answered(StatusCode::OK, &report))
+        let mut asked = Asked::of((offered, &given), who, peer, form)?;
+        asked.is_of_a_command = output.is_some();
+        let Some(known) = known else {
+            return self.carry_out(asked).await.0;
+        };
+        let turn = match self.remembered.begin(known)? {
+            Begun::Now(turn) => turn,
+            Begun::Before(answer) => return Ok(answer),
+        };
+        // It is done and remembered, also when whoever asked is gone by then.
+        let done = tokio::spawn(async move {
+            let (answer, is_secret) = self.carry_out(asked).await;
+            turn.end(answer.into_response(), is_secret).await
+        });
+        done.await
+            .map_err(|error| Failure::Internal(error.into()).into())
+    }
+
+    /// The answer to what was asked, and whether it holds a secret.
+    async fn carry_out(self: Arc<Self>, asked: Asked) -> (Result<Response, Problem>, bool) {
+        let is_of_a_command = asked.is_of_a_command;
+        let done = match self.in_turn(asked).await {
+            Ok(done) => done,
+            Err(problem) => return (Err(problem), false),
+        };
+        let is_secret = |told: &Told| matches!(told, Told::Secret { .. });
+        let is_secret = done.told.iter().any(is_secret);
+        let answer = if is_of_a_command {
+            Ok(answered(StatusCode::OK, &done))
+        } else {
+            done.report()
+                .map(|report| answered(StatusCode::OK, &report))
+        };
+        (answer, is_secret)
     }
 
     /// Has an operation carried out with the parameters `given`, for `who` asks from `peer`.
@@ -79,26 +112,12 @@ impl Admin {
         peer: Peer,
         output: Output,
     ) -> Result<Done, Problem> {
-        if who.role < offered.role {
-            return Err(forbidden(offered));
-        }
-        let operation = offered.asked(given);
-        let operation = operation.map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
-        let asked = Asked {
-            operation,
-            changes: offered.changes,
-            output,
-            actor: Actor::Operator { name: who.name },
-            origin: Origin::Request {
-                id: clock::unique().simple().to_string(),
-                address: peer.0,
-            },
-        };
-        self.carry_out(asked).await
+        let asked = Asked::of((offered, given), who, peer, output)?;
+        self.in_turn(asked).await
     }
 
     /// Does what was asked. It may take its time, so it is not done where others are answered.
-    async fn carry_out(self: Arc<Self>, asked: Asked) -> Result<Done, Problem> {
+    async fn in_turn(self: Arc<Self>, asked: Asked) -> Result<Done, Problem> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.map_err(|_| busy())?;
         let here = tokio::runtime::Handle::current();
@@ -116,18 +135,45 @@ struct Asked {
     operation: Operation,
     changes: bool,
     output: Output,
+    /// Whether what is told is printed by a command, with all that there is.
+    is_of_a_command: bool,
     actor: Actor,
     origin: Origin,
 }
 
 /// All that an operation printed, and the status of a command that does it.
-#[derive(serde::Serialize)]
-pub(super) struct Done {
-    status: u8,
-    pub(super) told: Vec<Told>,
+#[derive(serde::Deserialize, serde::Serialize)]
+pub(crate) struct Done {
+    pub(crate) status: u8,
+    pub(crate) told: Vec<Told>,
 }
 
 impl Asked {
+    /// What is asked for with the parameters `given`, by `who` from `peer`.
+    fn of(
+        (offered, given): (Offered, &Map<String, Value>),
+        who: Who,
+        peer: Peer,
+        output: Output,
+    ) -> Result<Self, Problem> {
+        if who.role < offered.role {
+            return Err(forbidden(offered));
+        }
+        let operation = offered.asked(given);
+        let operation = operation.map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
+        Ok(Self {
+            operation,
+            changes: offered.changes,
+            output,
+            is_of_a_command: false,
+            actor: Actor::Operator { name: who.name },
+            origin: Origin::Request {
+                id: clock::unique().simple().to_string(),
+                address: peer.0,
+            },
+        })
+    }
+
     async fn carry_out(self, admin: &Admin) -> Result<Done, Problem> {
         let settings = Arc::clone(&admin.live.load().operations);
         let store = Arc::clone(&admin.store);
@@ -146,7 +192,11 @@ impl Asked {
                 out.note(&failure);
                 failure.status()
             }
-            Err(failure) => return Err(failure.into()),
+            Err(failure) if self.is_of_a_command => {
+                out.failure(&failure);
+                failure.status()
+            }
+            Err(failure) => return Err(Problem::from(failure).beside(report(out.told())?.0)),
         };
         // Whoever revokes a key is told so when it is refused here.
         if let Ok(head) = operator.head().await {
@@ -159,19 +209,25 @@ impl Asked {
     }
 }
 
+/// The document that was printed, and the notes beside it.
+fn report(told: Vec<Told>) -> Result<(Value, Vec<String>), Problem> {
+    let (mut report, mut notes) = (Value::Null, Vec::new());
+    for told in told {
+        match told {
+            Told::Note(note) => notes.push(note),
+            Told::Line(text) | Told::Secret { text, .. } => {
+                let read = serde_json::from_str(&text);
+                report = read.map_err(|error| Failure::Internal(error.into()))?;
+            }
+        }
+    }
+    Ok((report, notes))
+}
+
 impl Done {
     /// The document that it printed, with notes in it.
     pub(super) fn report(self) -> Result<Value, Problem> {
-        let (mut report, mut notes) = (Value::Null, Vec::new());
-        for told in self.told {
-            match told {
-                Told::Note(note) => notes.push(note),
-                Told::Line(text) | Told::Secret { text, .. } => {
-                    let read = serde_json::from_str(&text);
-                    report = read.map_err(|error| Failure::Internal(error.into()))?;
-                }
-            }
-        }
+        let (mut report, notes) = report(self.told)?;
         if let (Value::Object(report), false) = (&mut report, notes.is_empty()) {
             report.insert("notes".to_owned(), json!(notes));
         }

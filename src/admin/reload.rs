@@ -17,7 +17,7 @@ const MOST: usize = 8;
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The answer. The program that reads it may be of another version than the one that writes it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Report {
     /// What became of it.
     pub outcome: Outcome,
@@ -33,7 +33,8 @@ pub struct Report {
 }
 
 /// What became of a configuration that was read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "ReloadOutcome")]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The gateway runs with it, but for what needs a restart.
@@ -47,7 +48,8 @@ pub enum Outcome {
 }
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "ConfigurationProblem")]
 pub struct Problem {
     /// The file.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,8 +1,11 @@
-//! The admin listener's connections: HTTP/1.1, by hyper.
+//! The admin listener's connections: HTTP/1.1, by hyper, within TLS where that is meant.
 
+use std::fmt::Display;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::Router;
 use axum::extract::Extension;
@@ -12,18 +15,23 @@ use hyper_util::service::TowerToHyperService;
 use pingora::apps::ServerApp;
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
-use super::{Admin, Peer};
+use super::{Admin, Live, Peer};
+use crate::tls::ssl::{Ssl, SslAcceptor};
+use crate::tls::tokio_ssl::SslStream;
 
 /// How many connections there are at a time. More are closed.
 const CONNECTIONS: usize = 256;
-/// How long a head may take.
+/// How long a handshake may take, and each head.
 const HEAD: Duration = Duration::from_secs(10);
 
 /// Answers on every connection.
 pub struct App {
     router: Router,
+    live: Arc<ArcSwap<Live>>,
     room: Arc<Semaphore>,
 }
 
@@ -32,8 +40,32 @@ impl App {
     #[must_use]
     pub fn new(admin: Admin) -> Self {
         Self {
+            live: Arc::clone(&admin.live),
             router: admin.router(),
             room: Arc::new(Semaphore::new(CONNECTIONS)),
+        }
+    }
+
+    /// Answers on one connection until it ends, or the gateway does.
+    async fn answer(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        shutdown: &ShutdownWatch,
+    ) -> hyper::Result<()> {
+        let service = self.router.clone().layer(Extension(peer));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let mut connection = std::pin::pin!(connection);
+        let mut shutdown = shutdown.clone();
+        tokio::select! {
+            done = connection.as_mut() => done,
+            _ = shutdown.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     }
 }
@@ -49,23 +81,32 @@ impl ServerApp for App {
         let digest = stream.get_socket_digest();
         let peer =
             digest.and_then(|digest| digest.peer_addr()?.as_inet().map(std::net::SocketAddr::ip));
-        let service = self.router.clone().layer(Extension(Peer(peer)));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-        let mut connection = std::pin::pin!(connection);
-        let mut shutdown = shutdown.clone();
-        let done = tokio::select! {
-            done = connection.as_mut() => done,
-            _ = shutdown.changed() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+        let peer = Peer(peer);
+        let acceptor = self.live.load().tls.clone();
+        let done = match acceptor {
+            None => self.answer(stream, peer, shutdown).await,
+            Some(acceptor) => match shake_hands(&acceptor, stream).await {
+                Ok(stream) => self.answer(stream, peer, shutdown).await,
+                Err(why) => {
+                    tracing::debug!(%why, "a handshake with the admin listener failed");
+                    return None;
+                }
+            },
         };
         if let Err(error) = done {
             tracing::debug!(%error, "a connection to the admin listener ended early");
         }
         None
     }
+}
+
+async fn shake_hands(acceptor: &SslAcceptor, stream: Stream) -> Result<SslStream<Stream>, String> {
+    let shown = |error: &dyn Display| error.to_string();
+    let ssl = Ssl::new(acceptor.context()).map_err(|error| shown(&error))?;
+    let mut stream = SslStream::new(ssl, stream).map_err(|error| shown(&error))?;
+    let shaken = timeout(HEAD, Pin::new(&mut stream).accept()).await;
+    shaken
+        .map_err(|_| "it took too long".to_owned())?
+        .map_err(|error| shown(&error))?;
+    Ok(stream)
 }

@@ -1,7 +1,5 @@
 //! Who is answered, and what.
 
-use std::time::Duration;
-
 use axum::body::{Body, to_bytes};
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
@@ -10,9 +8,6 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::certificate::Trust;
 use crate::clock::Timestamp;
-use crate::config::{Keys, StoreSettings};
-use crate::key::{Format, Pepper, Peppers};
-use crate::secret::Secret;
 use crate::store::embedded::{self, Embedded};
 
 /// A listener with an empty store, a token for each role, and nobody who reads the configuration again.
@@ -35,21 +30,10 @@ impl Scene {
             known.push(Token { name, role, digest });
             tokens.push((role, format!("Bearer {}", text.expose())));
         }
-        let operations = operation::Settings {
-            keys: Keys {
-                format: Format::new("kf", "live").unwrap(),
-                peppers: Peppers::new(Pepper::new(1, &Secret::new(vec![9; 32])), []),
-                restore_window: Duration::from_hours(24),
-                per_client: 5,
-            },
-            store: StoreSettings::Embedded(settings),
-            window: Duration::from_hours(24),
-            masquerading: Vec::new(),
-            authorities: Vec::new(),
-            webhooks: Vec::new(),
-        };
+        let operations = operation::Settings::for_tests(settings);
         let live = Live {
             tokens: known,
+            tls: None,
             operations: Arc::new(operations),
             names: Names::default(),
         };
@@ -64,6 +48,7 @@ impl Scene {
                 Arc::clone(&directory),
                 Arc::new(Verifier::new(Trust::new(1, Vec::new()).unwrap())),
             ),
+            &Metrics::new().unwrap(),
         );
         let runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
@@ -170,7 +155,7 @@ fn only_who_means_this_machine_is_answered() {
 #[test]
 fn what_makes_no_sense_is_told() {
     let get = |uri: &str| ask(&Method::GET, uri, &["localhost"]);
-    assert_eq!(get("/"), 404);
+    assert_eq!(get("/nothing"), 404);
     assert_eq!(get("/handshakes?reason=sunshine"), 400);
     assert_eq!(get("/handshakes?address=here"), 400);
     assert_eq!(get("/handshakes?reasons=other"), 400);
@@ -182,7 +167,7 @@ fn what_makes_no_sense_is_told() {
 #[test]
 fn what_a_token_may_do_its_role_says_and_nobody_else_does_anything() {
     let scene = Scene::new();
-    for offered in operation::OFFERED {
+    for (number, offered) in operation::OFFERED.iter().enumerate() {
         let uri = format!("/v1/{}", offered.name);
         let method = if offered.changes {
             Method::POST
@@ -205,10 +190,9 @@ fn what_a_token_may_do_its_role_says_and_nobody_else_does_anything() {
         }
         // Not even somebody on this machine, and whatever else he shows.
         assert_eq!(status(&[("host", "localhost")], "127.0.0.1"), 401, "{uri}");
-        assert_eq!(
-            status(&[("authorization", "Bearer kf_admin_x")], "127.0.0.1"),
-            401
-        );
+        // From another address each: after ten of one, nobody there is listened to.
+        let (wrong, from) = ("Bearer kf_admin_x", format!("198.51.100.{number}"));
+        assert_eq!(status(&[("authorization", wrong)], &from), 401);
         assert_eq!(status(&[], "192.0.2.1"), 401, "{uri}");
         // The other method.
         let other = if offered.changes {
@@ -280,4 +264,32 @@ fn a_client_is_made_and_looked_at_and_the_change_names_who_made_it() {
         scene.ask("192.0.2.1", uri, &plain, r#"{"ids":["y"]}"#).0,
         415
     );
+}
+
+#[test]
+fn whoever_guesses_is_not_listened_to_and_others_are() {
+    let scene = Scene::new();
+    let ask = |peer: &str, token: &str| {
+        let headers = [("authorization", token), ("host", "localhost")];
+        let get = (&Method::GET, "/v1/client/list");
+        scene.ask(peer, get, &headers, "").0
+    };
+    let right = scene.token(Role::Viewer);
+    for _ in 0..10 {
+        assert_eq!(ask("2001:db8::1", "Bearer kf_admin_x"), 401);
+        assert_eq!(ask("192.0.2.1", right), 200);
+    }
+    assert_eq!(ask("2001:db8::1", right), 429);
+    // Of the same network, he chooses his address.
+    assert_eq!(ask("2001:db8::2", right), 429);
+    assert_eq!(ask("2001:db8:0:1::1", right), 200);
+    assert_eq!(ask("192.0.2.1", right), 200);
+    let pages = |peer: &str| {
+        let get = (&Method::GET, "/handshakes");
+        scene.ask(peer, get, &[("host", "localhost")], "").0
+    };
+    for _ in 0..11 {
+        ask("127.0.0.1", "Bearer kf_admin_x");
+    }
+    assert_eq!((ask("127.0.0.1", right), pages("127.0.0.1")), (429, 200));
 }

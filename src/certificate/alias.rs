@@ -13,7 +13,19 @@ use crate::tls::hash::{MessageDigest, hash};
 
 /// A name that can be computed from a certificate. It finds a certificate that was verified; it is
 /// never a credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub enum Alias {
     /// The SHA-1 of its DER form, as older gateways name certificates.

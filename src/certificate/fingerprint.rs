@@ -8,7 +8,9 @@ use sha2::{Digest, Sha256};
 
 /// The SHA-256 of a certificate's DER form, written as 64 lower-case hex digits. It names a
 /// certificate that was verified; it is never a credential.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Fingerprint([u8; 32]);
 

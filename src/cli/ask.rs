@@ -18,13 +18,12 @@ const WHOLE: Duration = Duration::from_mins(1);
 /// More than any answer needs.
 const MOST: usize = 64 * 1024 * 1024;
 
-/// What the gateway of the configuration answers to `GET path?query`.
+/// What the gateway answers to `GET path?query`: that of the configuration, or the one that is named.
 pub(super) fn ask(
     globals: &Globals,
     path: &str,
     query: &[(&str, Option<&str>)],
 ) -> Result<Value, Failure> {
-    let address = address(globals, "")?;
     let wanted = query
         .iter()
         .filter_map(|(name, value)| Some((name, value.as_ref()?)));
@@ -32,16 +31,24 @@ pub(super) fn ask(
         .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
         .collect();
     let target = format!("{path}?{}", query.join("&"));
+    if let Some(server) = globals.server()? {
+        return server.get(&target);
+    }
+    let address = address(globals, "")?;
     answered(address, get(address, &target, WHOLE))
 }
 
-/// What the gateway of the configuration answers to `POST path`, for which it may take so long.
+/// What the gateway answers to `POST path`, for which it may take so long: that of the configuration, or
+/// the one that is named.
 pub(super) fn order(
     globals: &Globals,
     path: &str,
     patience: Duration,
     otherwise: &str,
 ) -> Result<Value, Failure> {
+    if let Some(server) = globals.server()? {
+        return server.post(path, &Value::Object(serde_json::Map::new()));
+    }
     let address = address(globals, otherwise)?;
     let request = format!(
         "POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n\

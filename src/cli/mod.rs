@@ -23,6 +23,7 @@ mod observe;
 mod open;
 mod probe;
 mod reload;
+mod remote;
 mod run;
 mod schema;
 mod store;
@@ -33,10 +34,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{Config, Problems, Source};
 use crate::operation::{Failure, Operation, Out, Output, audit};
+use remote::Server;
 
 /// Carries the clients of an API from TLS client certificates to API keys.
 #[derive(Debug, Parser)]
@@ -58,6 +60,8 @@ pub struct Globals {
     /// How data is printed
     #[arg(long, global = true, value_enum, default_value_t)]
     output: Output,
+    #[command(flatten)]
+    remote: remote::Args,
 }
 
 impl Globals {
@@ -69,6 +73,11 @@ impl Globals {
             .clone()
             .or_else(|| named().map(PathBuf::from))
             .unwrap_or_else(|| PathBuf::from("keyferry.toml"))
+    }
+
+    /// The gateway that does it in the place of this program, if one is to.
+    fn server(&self) -> Result<Option<Server>, Failure> {
+        self.remote.server(self.config.is_some())
     }
 
     /// The configuration, with the overrides of the environment.
@@ -118,8 +127,10 @@ enum Command {
 
 /// Runs the command that `args` name, and says with which status the program ends.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches_from(args);
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Asking for help or the version is no mistake.
             let status = if error.use_stderr() { 64 } else { 0 };
@@ -131,7 +142,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut out = Out::new(cli.globals.output);
     let (globals, out_ref) = (&cli.globals, &mut out);
     let done = match cli.command {
-        Command::Operation(operation) => operation_on_the_store(operation, globals, out_ref),
+        command if globals.remote.is_given() && !command.is_done_by_a_gateway() => {
+            Err(Failure::Usage(
+                "this is not done by the admin API; run it where the gateway's configuration is, without \
+                 --server"
+                    .to_owned(),
+            ))
+        }
+        Command::Operation(operation) => operate(operation, &matches, globals, out_ref),
         Command::Check(args) => check::run(&args, globals, out_ref),
         Command::Completions(args) => completions::run(&args, globals, out_ref),
         Command::Demo(args) => demo::run(&args, globals, out_ref),
@@ -157,12 +175,26 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     })
 }
 
-/// Does `operation` on the store of the configuration.
-fn operation_on_the_store(
+impl Command {
+    /// Whether a gateway can do it in the place of this program.
+    const fn is_done_by_a_gateway(&self) -> bool {
+        matches!(
+            self,
+            Self::Operation(_) | Self::Failures(_) | Self::Observe(_) | Self::Reload(_)
+        )
+    }
+}
+
+/// Does `operation` on the store of the configuration, or has a gateway do it.
+fn operate(
     operation: Operation,
+    matches: &ArgMatches,
     globals: &Globals,
     out: &mut Out,
 ) -> Result<ExitCode, Failure> {
+    if let Some(server) = globals.server()? {
+        return remote::operate(&server, matches, out);
+    }
     if let Operation::Audit(audit::Command::Verify(args)) = &operation {
         let config = globals.load_config()?;
         if let Some(done) = args.without_store(config.store.record_keys(), out) {
@@ -177,8 +209,6 @@ fn operation_on_the_store(
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

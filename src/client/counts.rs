@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Day;
 
 /// The requests of one day. Each is counted once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
     /// Served for a certificate alone: these would break without it.

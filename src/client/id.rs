@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::key::KeyId;
 
 /// A client's name: 1 to 64 characters of `a-z0-9._-`. It never changes and is never reused.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct ClientId(Arc<str>);
 

@@ -11,7 +11,9 @@ pub const MOST_TAGS: usize = 32;
 
 /// A word that the operator gives to clients, to speak of all that have it: 1 to 64 characters of
 /// `a-z0-9._/=-`, such as `mobile` or `region=eu`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tag(Box<str>);
 

@@ -38,7 +38,7 @@ pub(super) struct Notes {
 }
 
 /// What is known of a client whose handshake failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Offer {
     /// The name that it asked for (SNI, RFC 6066 section 3), escaped.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@ use crate::client::Stage;
 use crate::clock::Day;
 
 /// How many clients were at which stage on one day.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct DayStages {
     /// The day.
     pub day: Day,

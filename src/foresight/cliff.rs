@@ -11,7 +11,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// How many clients lose their last certificate, and when. What is within 3 days is within 7 days
 /// too.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Cliff {
     /// Already.
     pub ended: usize,

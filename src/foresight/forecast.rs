@@ -12,7 +12,7 @@ const LONG: usize = 28;
 const FARTHEST: f64 = 3650.0;
 
 /// When no client may remain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum Forecast {
     /// None remains already.
@@ -32,7 +32,7 @@ pub enum Forecast {
 }
 
 /// Why there is no forecast.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unforeseeable {
     /// Fewer than two weeks were counted.

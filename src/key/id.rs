@@ -8,7 +8,9 @@ use uuid::{Uuid, Variant};
 
 /// The public identifier of a key, and the identity that a backend sees: a UUIDv7 (RFC 9562),
 /// written as 32 lower-case hex digits without hyphens. There is no other text form.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct KeyId(Uuid);
 

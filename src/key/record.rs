@@ -164,7 +164,9 @@ impl KeyRecord {
 }
 
 /// One thing that a key may be used for: 1 to 64 characters of `A-Za-z0-9._:/-`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Scope(Box<str>);
 

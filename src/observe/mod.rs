@@ -67,7 +67,20 @@ pub enum Would {
 }
 
 /// Whoever would have been refused, as far as is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[schemars(rename = "ObservedWho")]
 pub struct Who {
     /// The client.
     pub client_id: Option<ClientId>,
@@ -93,7 +106,7 @@ struct Claim {
 }
 
 /// Everything that was seen, at one moment.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Snapshot {
     /// Since when.
     pub since: Timestamp,
@@ -110,7 +123,7 @@ pub struct Snapshot {
 }
 
 /// Requests that would have been refused for one reason, from one address.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RefusalRow {
     /// The code.
     pub reason: String,
@@ -125,7 +138,7 @@ pub struct RefusalRow {
 }
 
 /// Requests of which the existing gateway said the same, and of which we think the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct IdentityRow {
     /// The value of the header.
     pub value: Option<HeaderText>,
@@ -139,7 +152,8 @@ pub struct IdentityRow {
 }
 
 /// How often something was seen, and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "ObservedTimes")]
 pub struct Times {
     /// How often.
     pub count: u64,

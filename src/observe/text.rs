@@ -18,7 +18,9 @@ const A_KEY: &str = "(an API key)";
 
 /// A header's value: printable, of bounded length, and no key of ours. Values that differ remain
 /// different.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(transparent)]
 pub struct HeaderText(String);
 

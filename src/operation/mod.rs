@@ -3,6 +3,7 @@
 //! Each operation has a file with `Args` and `run`. The command line and the admin API are two ways
 //! to the same operation: what one can do, the other can.
 
+mod answers;
 pub(crate) mod audit;
 pub(crate) mod certificate;
 pub(crate) mod client;
@@ -12,6 +13,7 @@ pub(crate) mod key;
 mod offered;
 mod operator;
 mod out;
+mod page;
 pub(crate) mod phase;
 pub(crate) mod progress;
 pub(crate) mod records;
@@ -23,15 +25,14 @@ pub(crate) mod webhook;
 pub(crate) mod what_if;
 mod words;
 
+pub(crate) use answers::{Answer, generator, join_lines, of};
 pub(crate) use kept::Kept;
-#[cfg(test)]
-pub(crate) use offered::OFFERED;
-pub(crate) use offered::Offered;
 pub use offered::Role;
+pub(crate) use offered::{OFFERED, Offered};
 pub(crate) use operator::{Did, Edit, Operator, Settings, read_certificate};
 pub(crate) use out::Told;
 pub use out::{Failure, Out, Output};
-pub(crate) use words::{Parameter, Takes};
+pub(crate) use words::{Parameter, Takes, Typed, typed};
 
 /// One of them, with what it is asked.
 #[derive(Debug, clap::Subcommand)]

@@ -2,8 +2,9 @@
 //!
 //! What is not in the list is not offered: it writes or reads files of the machine that it runs on.
 
-use super::Operation;
+use super::answers::{Answer, Or, of};
 use super::words::{self, Parameter, Wrong};
+use super::{Operation, audit, certificate, client, key, phase, status, webhook, what_if};
 
 /// How much somebody may do. Each may do all that those before it may.
 #[derive(
@@ -29,6 +30,17 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    /// Its name, as the configuration has it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// An operation that is offered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Offered {
@@ -38,57 +50,114 @@ pub(crate) struct Offered {
     pub(crate) role: Role,
     /// Whether it may change something.
     pub(crate) changes: bool,
+    /// What it answers.
+    pub(crate) answer: Answer,
 }
+
+type Given = Or<certificate::Report<'static>, certificate::several::All<'static>>;
+type Issued = Or<key::issue::Report<'static>, key::issue::sealed::Report>;
+type Each<T> = client::several::Report<T>;
+type Set = phase::show::Report<'static>;
 
 /// All of them, by name.
 pub(crate) const OFFERED: &[Offered] = &[
-    look("audit/list"),
-    look("audit/verify"),
-    change("certificate/add", Role::Operator),
-    change("certificate/announce", Role::Operator),
-    change("certificate/approve", Role::Operator),
-    look("certificate/list"),
-    change("certificate/remove", Role::Operator),
-    change("certificate/supersede", Role::Operator),
-    change("client/add", Role::Operator),
-    change("client/disable", Role::Operator),
-    change("client/enable", Role::Operator),
-    look("client/list"),
-    look("client/show"),
-    change("client/tag", Role::Operator),
-    change("key/issue", Role::Operator),
-    look("key/list"),
-    change("key/restore", Role::Operator),
-    change("key/revoke", Role::Operator),
-    change("key/rotate", Role::Operator),
-    change("phase/accept", Role::Admin),
-    change("phase/announce", Role::Admin),
-    change("phase/brownout", Role::Admin),
-    look("phase/list"),
-    change("phase/retire", Role::Admin),
-    change("phase/undo", Role::Admin),
-    look("status"),
-    look("webhook/dead"),
-    change("webhook/forget", Role::Operator),
-    look("webhook/list"),
-    change("webhook/retry", Role::Operator),
-    change("webhook/test", Role::Operator),
-    look("what-if"),
+    look("audit/list", of::<audit::list::Report>),
+    look("audit/verify", of::<audit::verify::Report>),
+    change(
+        "certificate/add",
+        Role::Operator,
+        of::<Or<Given, certificate::announce::Report>>,
+    ),
+    change(
+        "certificate/announce",
+        Role::Operator,
+        of::<certificate::announce::Report>,
+    ),
+    change("certificate/approve", Role::Operator, of::<Given>),
+    look("certificate/list", of::<certificate::list::Report>),
+    change(
+        "certificate/remove",
+        Role::Operator,
+        of::<certificate::Report<'_>>,
+    ),
+    change(
+        "certificate/supersede",
+        Role::Operator,
+        of::<certificate::Report<'_>>,
+    ),
+    change(
+        "client/add",
+        Role::Operator,
+        of::<Each<client::add::Added<'_>>>,
+    ),
+    change(
+        "client/disable",
+        Role::Operator,
+        of::<Each<client::switch::Switched<'_>>>,
+    ),
+    change(
+        "client/enable",
+        Role::Operator,
+        of::<Each<client::switch::Switched<'_>>>,
+    ),
+    look("client/list", of::<client::list::Report>),
+    look("client/show", of::<client::show::Report>),
+    change(
+        "client/tag",
+        Role::Operator,
+        of::<Each<client::tag::Tagged<'_>>>,
+    ),
+    change("key/issue", Role::Operator, of::<Issued>),
+    look("key/list", of::<key::list::Report>),
+    change(
+        "key/restore",
+        Role::Operator,
+        of::<key::restore::Report<'_>>,
+    ),
+    change("key/revoke", Role::Operator, of::<key::revoke::Report<'_>>),
+    change("key/rotate", Role::Operator, of::<key::rotate::Report<'_>>),
+    change("phase/accept", Role::Admin, of::<Set>),
+    change("phase/announce", Role::Admin, of::<Set>),
+    change("phase/brownout", Role::Admin, of::<Set>),
+    look("phase/list", of::<phase::list::Report>),
+    change("phase/retire", Role::Admin, of::<Set>),
+    change("phase/undo", Role::Admin, of::<Set>),
+    look("status", of::<status::report::Report>),
+    look("webhook/dead", of::<webhook::dead::Report>),
+    change(
+        "webhook/forget",
+        Role::Operator,
+        of::<webhook::retry::Report<'_>>,
+    ),
+    look("webhook/list", of::<webhook::list::Report<'_>>),
+    change(
+        "webhook/retry",
+        Role::Operator,
+        of::<webhook::retry::Report<'_>>,
+    ),
+    change(
+        "webhook/test",
+        Role::Operator,
+        of::<webhook::test::Report<'_>>,
+    ),
+    look("what-if", of::<what_if::Report>),
 ];
 
-const fn look(name: &'static str) -> Offered {
+const fn look(name: &'static str, answer: Answer) -> Offered {
     Offered {
         name,
         role: Role::Viewer,
         changes: false,
+        answer,
     }
 }
 
-const fn change(name: &'static str, role: Role) -> Offered {
+const fn change(name: &'static str, role: Role, answer: Answer) -> Offered {
     Offered {
         name,
         role,
         changes: true,
+        answer,
     }
 }
 

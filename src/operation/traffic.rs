@@ -15,7 +15,7 @@ use crate::foresight::Life;
 use crate::key::{KeyRecord, KeyStatus};
 
 /// Requests of some days.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct Traffic {
     #[serde(flatten)]
     pub(crate) counts: Counts,

@@ -1,5 +1,6 @@
 //! Records as commands show them. The names of the fields are what scripts rely on.
 
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use super::progress::Progress;
@@ -11,7 +12,7 @@ use crate::key::{KeyId, KeyRecord, KeyStatus, Scope};
 use crate::phase::Phase;
 
 /// A client with how far it has moved.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct ClientView {
     pub(crate) client_id: ClientId,
     pub(crate) status: &'static str,
@@ -21,18 +22,22 @@ pub(crate) struct ClientView {
     pub(crate) tags: Tags,
     pub(crate) description: Option<String>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(crate) created_at: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(crate) disabled_at: Option<Timestamp>,
     pub(crate) last_seen: SeenView,
 }
 
 /// When a client last called with each kind of credential.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct SeenView {
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(crate) by_certificate: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(crate) by_key: Option<Timestamp>,
     /// A time that is missing may be one that cannot be read.
     pub(crate) unreadable: bool,
@@ -51,7 +56,7 @@ impl SeenView {
 }
 
 /// A certificate and whom it identifies.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct CertificateView {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) status: &'static str,
@@ -59,10 +64,13 @@ pub(crate) struct CertificateView {
     pub(crate) key_id: Option<KeyId>,
     pub(crate) source: Source,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(crate) created_at: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(crate) removed_at: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(crate) superseded_at: Option<Timestamp>,
     pub(crate) ca: Option<String>,
     /// The certificate of the same client that it took over from.
@@ -75,28 +83,39 @@ pub(crate) struct CertificateView {
     pub(crate) issuer: Option<String>,
     pub(crate) serial: Option<String>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(crate) not_before: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(crate) not_after: Option<Timestamp>,
     /// Whether all of it is recorded, for backends that are told of it.
     pub(crate) whole: bool,
 }
 
 /// A key, without its secret.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct KeyView {
     pub(crate) key_id: KeyId,
     pub(crate) client_id: ClientId,
     pub(crate) status: &'static str,
     pub(crate) scopes: Vec<Scope>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(crate) created_at: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(crate) issued_at: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(crate) expires_at: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(crate) revoked_at: Option<Timestamp>,
+}
+
+/// What [`rfc_3339`] makes of a moment.
+pub(crate) fn moment(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "null"], "format": "date-time" })
 }
 
 /// A moment as `2026-11-23T14:44:00Z`, or null.

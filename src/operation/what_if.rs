@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::records::Records;
 use super::table::{add_one, count, number, relative_or, table};
 use super::traffic::{percent, share};
-use super::view::rfc_3339;
+use super::view::{moment, rfc_3339};
 use super::{Failure, Out};
 use crate::client::{ClientId, Counts, Stage};
 use crate::clock::{Day, Timestamp};
@@ -34,8 +34,8 @@ pub(crate) struct Args {
     list: bool,
 }
 
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
     certificates_off: Day,
     cohort: Option<Selector>,
     days: u32,
@@ -46,7 +46,8 @@ struct Report {
 }
 
 /// The clients with one outcome.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ClientsOfOutcome")]
 struct Group {
     clients: usize,
     /// Those of them that have no key.
@@ -57,7 +58,8 @@ struct Group {
 }
 
 /// One client.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ClientOutcome")]
 struct Line {
     client_id: ClientId,
     outcome: Outcome,
@@ -65,8 +67,10 @@ struct Line {
     has_key: bool,
     requests_by_certificate: u64,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     last_by_certificate: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     certificates_end: Option<Timestamp>,
 }
 

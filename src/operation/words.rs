@@ -3,9 +3,11 @@
 //! They are those of the command, by what clap knows of them, and are read by clap in the end: so each is
 //! told, demanded and checked in one place. A parameter is called as the field of `Args` that holds it.
 
-use std::ffi::OsString;
+use std::any::TypeId;
+use std::ffi::{OsStr, OsString};
 
-use clap::{Arg, ArgAction, Command, Parser, Subcommand as _, ValueHint};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, Parser, Subcommand as _, ValueHint};
 use serde_json::{Map, Value};
 
 use super::Operation;
@@ -22,6 +24,15 @@ struct Asked {
     #[command(subcommand)]
     operation: Operation,
 }
+
+/// What whole numbers are read as.
+const NUMBERS: [TypeId; 5] = [
+    TypeId::of::<u8>(),
+    TypeId::of::<u16>(),
+    TypeId::of::<u32>(),
+    TypeId::of::<u64>(),
+    TypeId::of::<usize>(),
+];
 
 /// Something that an operation is asked.
 #[derive(Clone, Debug)]
@@ -40,6 +51,8 @@ pub(crate) struct Parameter {
     pub(crate) default: Option<String>,
     /// Whether a command reads a file there, whose content stands here.
     pub(crate) is_content: bool,
+    /// Whether it is a whole number.
+    pub(crate) is_number: bool,
     /// Of what kind the command says that it is: `ID`.
     pub(crate) kind: String,
 }
@@ -53,6 +66,52 @@ pub(crate) enum Takes {
     One,
     /// One value or several.
     Several,
+}
+
+/// A parameter as somebody typed it.
+#[derive(Debug)]
+pub(crate) struct Typed<'a> {
+    /// Its name.
+    pub(crate) name: String,
+    /// What people call it.
+    pub(crate) shown: String,
+    /// What stands there.
+    pub(crate) takes: Takes,
+    /// Whether a file is named whose content is meant.
+    pub(crate) is_content: bool,
+    /// Whether it means something on the machine that it was typed on.
+    pub(crate) is_of_this_machine: bool,
+    /// The values.
+    pub(crate) values: Vec<&'a OsStr>,
+}
+
+/// What was typed of the operation of these words; `matches` are its own.
+pub(crate) fn typed<'a>(words: &[&str], matches: &'a ArgMatches) -> Vec<Typed<'a>> {
+    let command = command(words.iter().copied());
+    let is_typed =
+        |arg: &&Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+    { command.get_arguments() }
+        .filter(is_typed)
+        .map(|arg| {
+            let Parameter {
+                name,
+                takes,
+                is_content,
+                ..
+            } = Parameter::of(arg);
+            let values = matches.get_raw(&name).into_iter().flatten();
+            Typed {
+                shown: arg
+                    .get_long()
+                    .map_or_else(|| name.clone(), |long| format!("--{long}")),
+                takes,
+                is_content,
+                is_of_this_machine: !is_for_others(arg),
+                values: values.collect(),
+                name,
+            }
+        })
+        .collect()
 }
 
 /// What was asked makes no sense.
@@ -144,6 +203,9 @@ impl Parameter {
                 .filter(|_| takes != Takes::Switch)
                 .map(|value| value.to_string_lossy().into_owned()),
             is_content: arg.get_value_hint() == ValueHint::FilePath,
+            is_number: NUMBERS
+                .iter()
+                .any(|number| arg.get_value_parser().type_id() == *number),
             kind: kinds.first().map(ToString::to_string).unwrap_or_default(),
         }
     }

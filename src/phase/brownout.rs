@@ -50,7 +50,7 @@ pub struct Plan {
 }
 
 /// Who is refused when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// Everybody, at certain times.
@@ -60,7 +60,7 @@ pub enum Schedule {
 }
 
 /// How many of a hundred clients are refused in any hour: 1 to 100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Share(u8);
 

@@ -32,7 +32,19 @@ pub use target::{NotATarget, Target};
 pub use windows::{NotAWindow, NotAZone, Window, Windows, Zone};
 
 /// How far along the way from certificates to keys clients are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Certificates are accepted as ever.

@@ -13,7 +13,9 @@ const MOST_TERMS: usize = 16;
 /// A cohort by the tags of its clients: terms joined by commas, all of which must hold. `mobile` is
 /// everybody who has that tag, `mobile,!beta` those of them who have not the other. One cohort has
 /// one text form, whatever order its terms came in.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Selector {
     with: Tags,

@@ -9,7 +9,9 @@ use super::Selector;
 use crate::client::ClientId;
 
 /// Whom a setting is for. Its text form, `all`, `cohort:SELECTOR` or `client:ID`, names the record.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub enum Target {
     /// Every client.

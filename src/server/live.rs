@@ -19,6 +19,7 @@ use crate::config::{Collector, Config, Webhook};
 use crate::directory::Directory;
 use crate::door::{self, Terms};
 use crate::gateway;
+use crate::operation;
 use crate::policy::{Asking, Observing};
 use crate::sign::VerifyingKey;
 use crate::store::{RecordKeys, Store};
@@ -63,6 +64,20 @@ pub(super) struct Prepared<'a> {
     webhooks: Vec<Webhook>,
 }
 
+/// What the operator's questions begin with, as `config` says.
+fn admin_live(config: &Config) -> Result<admin::Live, admin::TlsError> {
+    let settings = config.admin.as_ref();
+    let tls = settings.and_then(|admin| admin.tls.as_ref());
+    Ok(admin::Live {
+        tls: tls.map(admin::Tls::acceptor).transpose()?,
+        tokens: settings
+            .map(|admin| admin.tokens.clone())
+            .unwrap_or_default(),
+        operations: Arc::new(operation::Settings::from(config)),
+        names: config.headers.names.clone(),
+    })
+}
+
 /// A secret that is known: its kind, its name, and whether it is the one that is used now.
 type Known = (&'static str, String, bool);
 
@@ -83,7 +98,7 @@ impl Live {
             terms: Arc::new(terms),
             backends: watch::Sender::new(parts.backends.clone()),
             gateway: Arc::new(ArcSwap::from_pointee(parts)),
-            admin: Arc::new(ArcSwap::from_pointee(admin::Live::of(config))),
+            admin: Arc::new(ArcSwap::from_pointee(admin_live(config)?)),
             authorities: Arc::clone(authorities),
             record_keys: config.store.record_keys().clone(),
             snapshots: Snapshots::of(config),
@@ -176,7 +191,7 @@ impl Live {
         Ok(Prepared {
             authorities,
             gateway,
-            admin: admin::Live::of(&config),
+            admin: admin_live(&config)?,
             terms,
             record_keys,
             filter,

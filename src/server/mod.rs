@@ -91,6 +91,9 @@ pub enum StartError {
     /// The listener cannot speak TLS.
     #[error(transparent)]
     Tls(#[from] AcceptorError),
+    /// The admin listener cannot speak TLS.
+    #[error(transparent)]
+    Admin(#[from] admin::TlsError),
     /// An address is taken or not ours.
     #[error("cannot listen on {0}: {1}; is another program there? (ss -ltnp shows it)")]
     Listen(SocketAddr, io::Error),
@@ -194,6 +197,7 @@ fn add(
             reloads,
             opened.admin,
             on,
+            &opened.parts.metrics,
         );
         services.small("admin", admin::App::new(admin), address);
     }

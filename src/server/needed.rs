@@ -1,6 +1,7 @@
 //! Whether a secret that goes is still needed: without it, clients would be refused.
 
 use super::authorities::NotTrusted;
+use crate::admin::TlsError;
 use crate::admin::reload::Outcome;
 use crate::clock;
 use crate::directory::Directory;
@@ -42,6 +43,9 @@ pub(super) enum NotTaken {
     /// The listener could not speak TLS.
     #[error(transparent)]
     Tls(#[from] AcceptorError),
+    /// The admin listener could not speak TLS.
+    #[error(transparent)]
+    Admin(#[from] TlsError),
     /// A backend cannot be talked to.
     #[error(transparent)]
     Backend(#[from] BackendError),

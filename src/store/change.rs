@@ -7,7 +7,7 @@ use super::{Epoch, EventHash, Head, Origin, Record};
 use crate::clock::Timestamp;
 
 /// Who caused a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum Actor {
     /// The gateway itself, on a certificate's first sight or first use.
@@ -35,7 +35,7 @@ impl std::fmt::Display for Actor {
 }
 
 /// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// A client was made by the operator.
@@ -170,7 +170,7 @@ impl Change {
 }
 
 /// Why a change was made, in one line: 1 to 500 characters, no control characters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(Box<str>);
 

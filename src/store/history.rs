@@ -12,9 +12,13 @@ use sha2::{Digest as _, Sha256};
 use super::{Epoch, Event, RecordKeys, Store, StoreError};
 
 /// SHA-256 of an event as it is stored. By default, of nothing: that is before the first event.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
-pub struct EventHash(#[serde(with = "hex::serde")] [u8; 32]);
+pub struct EventHash(
+    #[serde(with = "hex::serde")]
+    #[schemars(with = "String")]
+    [u8; 32],
+);
 
 impl EventHash {
     /// The hash of the event whose stored form this is.
@@ -59,7 +63,9 @@ impl fmt::Debug for EventHash {
 }
 
 /// Where a history stands: the number and the hash of its last event. By default, before any.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// The number.

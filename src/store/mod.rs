@@ -54,6 +54,7 @@ use crate::limit::Demand;
     Hash,
     serde::Serialize,
     serde::Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
@@ -120,7 +121,7 @@ pub struct Committed {
 
 /// How many replicas of the store acknowledged a change in time. A failover to one that did not
 /// would undo the change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Acknowledged {
     /// So many did.
     pub by: usize,

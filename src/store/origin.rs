@@ -7,7 +7,7 @@ use std::{fmt, fs};
 use serde::{Deserialize, Serialize};
 
 /// From where a change was caused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum Origin {
     /// A request.

@@ -16,6 +16,8 @@ const SECONDS: [f64; 12] = [
 /// Every metric of the gateway.
 #[derive(Clone, Debug)]
 pub struct Metrics {
+    /// `keyferry_admin_requests_total{role,outcome}`.
+    pub admin_requests: IntCounterVec,
     registry: Registry,
     requests: IntCounterVec,
     request_seconds: HistogramVec,
@@ -172,6 +174,7 @@ impl Metrics {
         let make = Maker(&registry);
         make.build_info()?;
         Ok(Self {
+            admin_requests: make.counters("admin_requests_total", "Requests to the admin listener, by the role of whoever asked and what became of them.", &["role", "outcome"])?,
             requests: make.counters("requests_total", "Requests by route, kind of credential and outcome.", &["route", "auth", "outcome"])?,
             request_seconds: make.histograms("request_duration_seconds", "From a request's head to its answer's end.", &["route"])?,
             decisions: make.counters("auth_decisions_total", "Decisions on credentials, with the reason of refusals.", &["method", "decision", "reason"])?,

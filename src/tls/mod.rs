@@ -1,6 +1,6 @@
 //! The one name for the TLS library's types: OpenSSL, or BoringSSL by the feature `boringssl`.
 //!
-//! Used only by `door`, `certificate`, `masquerade`, `upstream`, the store in Redis, the demo's own
+//! Used only by `door`, `admin`, `certificate`, `masquerade`, `upstream`, the store in Redis, the demo's own
 //! certificate authority, and `doctor`. What the two libraries do differently has one name and one
 //! signature in `openssl` and `boringssl`, so that nobody else sees which of them it is.
 

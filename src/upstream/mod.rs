@@ -3,6 +3,7 @@
 mod answer;
 mod backend;
 mod discovery;
+pub mod exchange;
 mod idle;
 mod post;
 pub mod probe;

@@ -12,6 +12,8 @@ mod support;
 #[cfg(test)]
 mod activity;
 #[cfg(test)]
+mod api;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod authenticate;

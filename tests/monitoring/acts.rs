@@ -194,6 +194,7 @@ pub(crate) fn clients(scene: &Scene, one: &Gateway) {
     let cli = |arguments: &[&str]| one.cli(arguments).expect_success();
     cli(&["client", "add", "by-hand", "never-seen", "shut-out"]);
     cli(&["client", "disable", "shut-out"]);
+    cli(&["failures"]);
     let soon = cli(&["key", "issue", "--client", "by-hand", "--expires", "5d"]);
     one.curl("/")
         .key(soon.output.trim())

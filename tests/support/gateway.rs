@@ -472,6 +472,11 @@ impl Gateway {
         self.setup.config()
     }
 
+    /// Where operators ask it.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.setup.admin
+    }
+
     /// A question to its admin listener.
     pub(crate) fn admin(&self, target: &str) -> Curl {
         Curl::get(&format!("http://{}{target}", self.setup.admin))

@@ -247,8 +247,13 @@ async fn log_in(
     if !is_own(&headers) {
         return refused(StatusCode::FORBIDDEN, "This form was sent by another site.");
     }
+    if admin.lockout.wait(peer.0).is_some() {
+        let why = "Too many wrong tokens came from this address. Try again in a minute.";
+        return refused(StatusCode::TOO_MANY_REQUESTS, why);
+    }
     let known = access::by_text(sent.token.trim(), &admin.live.load().tokens);
     let Ok((who, token)) = known else {
+        admin.lockout.wrong(peer.0);
         tracing::warn!(peer = ?peer.0, "an unknown token was shown at the console");
         return refused(StatusCode::UNAUTHORIZED, "This token is not known here.");
     };
@@ -259,7 +264,15 @@ async fn log_in(
         );
     };
     tracing::info!(name = who.name, role = ?who.role, peer = ?peer.0, "logged in at the console");
-    let cookie = format!("{}={id}; Path=/; HttpOnly; SameSite=Strict", session::NAME);
+    let only = if admin.live.load().tls.is_some() {
+        "; Secure"
+    } else {
+        ""
+    };
+    let cookie = format!(
+        "{}={id}; Path=/; HttpOnly; SameSite=Strict{only}",
+        session::NAME
+    );
     let mut answer = Redirect::to(next).into_response();
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         answer.headers_mut().insert(SET_COOKIE, cookie);

@@ -1,8 +1,8 @@
 //! Where the operator's questions are answered.
 
 use super::{Builder, Built, all};
-use crate::admin::{Settings, Token};
-use crate::config::file::{AdminToken, File};
+use crate::admin::{Settings, Tls, Token};
+use crate::config::file::{AdminTls, AdminToken, File};
 use crate::config::problem::KeyPath;
 
 impl Builder<'_> {
@@ -16,11 +16,20 @@ impl Builder<'_> {
         let text = typed.address.clone();
         let text = self.required(&at, text, r#"write address = "127.0.0.1:9443""#)?;
         let address = self.socket(&at, &text)?;
-        if !address.ip().to_canonical().is_loopback() {
+        let tls = self.admin_tls(&table.key("tls"), typed.tls.as_ref());
+        let is_here = address.ip().to_canonical().is_loopback();
+        let here = format!("write \"127.0.0.1:{}\"", address.port());
+        if !is_here && typed.tls.is_none() {
             let wrong = format!(
                 "{text:?} can be reached from other machines, and what is said there is not encrypted"
             );
-            let write = format!("write \"127.0.0.1:{}\"", address.port());
+            let write = format!("{here}, or a table [admin.tls] and at least one token");
+            return Err(self.problem(&at, wrong, write));
+        }
+        if !is_here && typed.tokens.is_empty() {
+            let wrong =
+                format!("{text:?} can be reached from other machines, and nobody has a token");
+            let write = format!("make one with keyferry token, or {here}");
             return Err(self.problem(&at, wrong, write));
         }
         let listener = file.listener.as_ref().and_then(|l| l.address.as_ref());
@@ -29,8 +38,33 @@ impl Builder<'_> {
             let wrong = "this is the address of another listener";
             return Err(self.problem(&at, wrong, "use another port"));
         }
-        let tokens = tokens?;
-        Ok(Some(Settings { address, tokens }))
+        let (tokens, tls) = (tokens?, tls?);
+        Ok(Some(Settings {
+            address,
+            tokens,
+            tls,
+        }))
+    }
+
+    fn admin_tls(&mut self, at: &KeyPath, typed: Option<&AdminTls>) -> Built<Option<Tls>> {
+        let Some(typed) = typed else { return Ok(None) };
+        let own = self.pair(
+            (
+                &at.key("certificate_file"),
+                typed.certificate_file.as_deref(),
+            ),
+            (&at.key("key_file"), typed.key_file.as_deref()),
+        );
+        let authorities = typed.client_ca_file.as_deref();
+        let authorities = authorities
+            .map(|path| self.certificates(&at.key("client_ca_file"), path))
+            .transpose();
+        let own = own?;
+        Ok(Some(Tls {
+            chain_pem: own.chain.as_bytes().to_vec(),
+            key_pem: own.key,
+            client_ca_pem: authorities?.map(|(pem, _)| pem.as_bytes().to_vec()),
+        }))
     }
 
     fn tokens(&mut self, list: &KeyPath, typed: &[AdminToken]) -> Built<Vec<Token>> {

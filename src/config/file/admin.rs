@@ -1,5 +1,7 @@
 //! `[admin]`, as typed.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -11,14 +13,32 @@ use crate::operation::Role;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
-    /// IP address and port, of this machine only: `127.0.0.1:9443` or `[::1]:9443`. Whoever is on
-    /// this machine may see failures and observations, and make the gateway read its configuration; for
-    /// all else a token has to be shown.
+    /// IP address and port, as `127.0.0.1:9443`. Any other address than one of this machine alone needs
+    /// `tls` and at least one token. Whoever is on this machine may see failures and observations, and
+    /// make the gateway read its configuration; for all else a token has to be shown.
     #[schemars(required, extend("x-type" = "IP address and port"))]
     pub address: Option<String>,
     /// By which somebody may use the API. A running gateway takes changes over.
     #[serde(default)]
     pub tokens: Vec<AdminToken>,
+    /// TLS of this listener. Without it, HTTP is spoken in the clear, which is only for this machine.
+    pub tls: Option<AdminTls>,
+}
+
+/// TLS of the admin listener. A running gateway takes renewed files over.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdminTls {
+    /// PEM: the listener's own certificate first, then its intermediates; not the root.
+    #[schemars(required, extend("x-type" = "file"))]
+    pub certificate_file: Option<PathBuf>,
+    /// PEM: the key of the first of these, without a passphrase.
+    #[schemars(required, extend("x-type" = "file with a private key"))]
+    pub key_file: Option<PathBuf>,
+    /// PEM: the authorities of the operators' own certificates, one of which has then to be shown beside
+    /// the token. Not those of the clients. Without it, nobody is asked for a certificate.
+    #[schemars(extend("x-type" = "file"))]
+    pub client_ca_file: Option<PathBuf>,
 }
 
 /// A token of the API, which `keyferry token` makes.

@@ -19,7 +19,7 @@ mod store;
 mod telemetry;
 mod webhook;
 
-pub use admin::{Admin, AdminToken};
+pub use admin::{Admin, AdminTls, AdminToken};
 pub use connections::Connections;
 pub use front::{Front, FrontAsks, FrontCertificate, FrontFormat};
 pub use headers::Headers;
@@ -175,7 +175,7 @@ impl File {
     pub fn schema() -> Schema {
         let settings = SchemaSettings::draft2020_12()
             .with_transform(RecursiveTransform(require_filled_lists))
-            .with_transform(RecursiveTransform(join_lines));
+            .with_transform(RecursiveTransform(crate::operation::join_lines));
         settings.into_generator().into_root_schema_for::<Self>()
     }
 }
@@ -199,13 +199,6 @@ fn require_filled_lists(schema: &mut Schema) {
         .or_insert_with(|| serde_json::Value::Array(Vec::new()));
     if let Some(required) = required.as_array_mut() {
         required.extend(filled);
-    }
-}
-
-/// A comment's lines end where the source is full; a description's do not.
-fn join_lines(schema: &mut Schema) {
-    if let Some(serde_json::Value::String(text)) = schema.get_mut("description") {
-        *text = text.replace('\n', " ");
     }
 }
 

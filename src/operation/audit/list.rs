@@ -9,6 +9,7 @@ use crate::certificate::Mapping;
 use crate::client::ClientId;
 use crate::clock::Timestamp;
 use crate::operation::Operator;
+use crate::operation::page::tell_next;
 use crate::operation::phase::Moment;
 use crate::operation::table::table;
 use crate::operation::{Failure, Out};
@@ -23,20 +24,31 @@ pub(crate) struct Args {
     /// Only changes since then: a day (2027-06-30) or a moment (2027-06-30T12:00:00Z)
     #[arg(long, value_name = "WHEN")]
     since: Option<Moment>,
-    /// How many, the latest
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
-    most: usize,
+    /// How many: the latest, or the first after the one that `--after` names
+    #[arg(
+        long,
+        visible_alias = "most",
+        value_name = "NUMBER",
+        default_value_t = 100
+    )]
+    limit: usize,
+    /// Only changes after the one of this number
+    #[arg(long, value_name = "NUMBER")]
+    after: Option<u64>,
 }
 
 /// What `--output json` prints.
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
     changes: VecDeque<Change>,
+    /// After which one the next part begins, when `after` was asked for and there is one.
+    next: Option<Epoch>,
     /// Changes that are not believed, and left out: see `audit verify`.
     refused: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ListedChange")]
 struct Change {
     epoch: Epoch,
     at: Timestamp,
@@ -49,11 +61,14 @@ struct Change {
     records: Vec<Changed>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Changed {
     id: RecordId,
     /// What it was, when a change that is still kept made it so.
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     before: Option<Record>,
+    /// As it is stored; its `kind` is client, certificate, alias, key or phase.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     after: Record,
 }
 
@@ -62,6 +77,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     let mut known: BTreeMap<RecordId, Record> = BTreeMap::new();
     let mut report = Report {
         changes: VecDeque::new(),
+        next: None,
         refused: 0,
     };
     each_event(operator, |stored| {
@@ -76,7 +92,9 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
             let before = known.insert(id.clone(), after.clone());
             records.push(Changed { id, before, after });
         }
-        if is_wanted {
+        if is_wanted && args.after.is_some() && report.changes.len() >= args.limit {
+            report.next = report.changes.back().map(|last| last.epoch);
+        } else if is_wanted {
             report.changes.push_back(Change {
                 epoch: event.epoch,
                 at: event.at,
@@ -86,7 +104,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
                 reason: event.reason,
                 records,
             });
-            while report.changes.len() > args.most {
+            while report.changes.len() > args.limit {
                 report.changes.pop_front();
             }
         }
@@ -99,7 +117,10 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
             "{refused} changes are not believed: keyferry audit verify"
         ));
     }
-    out.show(&report, text(&report))
+    out.show(&report, text(&report))?;
+    let next = report.next.map(|next| next.to_string());
+    tell_next(next.as_deref(), out);
+    Ok(())
 }
 
 impl Args {
@@ -109,7 +130,9 @@ impl Args {
             matches!(&event.actor, Actor::Client { id } if id == client)
                 || event.records.iter().any(|record| belongs(record, client))
         };
-        since.is_none_or(|since| event.at >= since) && self.client.as_ref().is_none_or(is_about)
+        self.after.is_none_or(|after| event.epoch > Epoch(after))
+            && since.is_none_or(|since| event.at >= since)
+            && self.client.as_ref().is_none_or(is_about)
     }
 }
 

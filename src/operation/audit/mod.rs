@@ -1,7 +1,7 @@
 //! `keyferry audit`: who changed what, when, why and from where.
 
 mod export;
-mod list;
+pub(crate) mod list;
 pub(crate) mod verify;
 
 use super::{Failure, Operator, Out};

@@ -25,7 +25,7 @@ pub(crate) struct Args {
 }
 
 /// What `--output json` prints.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, schemars::JsonSchema)]
 pub(crate) struct Report {
     ok: bool,
     events: u64,

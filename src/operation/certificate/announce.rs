@@ -42,7 +42,7 @@ struct Key {
 }
 
 /// An announcement as commands show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub(super) struct AliasView {
     pub(super) alias: Alias,
     pub(super) client_id: ClientId,
@@ -51,8 +51,8 @@ pub(super) struct AliasView {
     pub(super) certificate: Option<Fingerprint>,
 }
 
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
     #[serde(flatten)]
     did: Did,
     announced: AliasView,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::announce::AliasView;
 use crate::client::ClientId;
 use crate::operation::Operator;
+use crate::operation::page::{Page, tell_next};
 use crate::operation::table::{relative_or, table};
 use crate::operation::view::{CertificateView, short};
 use crate::operation::{Failure, Out};
@@ -17,13 +18,17 @@ pub(crate) struct Args {
     /// Only those of this client
     #[arg(long, value_name = "ID")]
     client: Option<ClientId>,
+    #[command(flatten)]
+    page: Page,
 }
 
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
     certificates: Vec<CertificateView>,
-    /// Those that are announced and were not seen yet.
+    /// Those that are announced and were not seen yet, in the last part.
     announced: Vec<AliasView>,
+    /// After which one the next part begins, when there is one.
+    next: Option<String>,
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
@@ -36,7 +41,9 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     };
     let certificates = records.certificates.values();
     let views = certificates.map(|(_, record)| CertificateView::of(record));
-    let certificates = views.filter(is_asked_for).collect();
+    let views = views.filter(is_asked_for);
+    let views = views.map(|certificate| (certificate.fingerprint, certificate));
+    let (certificates, next) = args.page.of(views)?;
     let announced = records
         .aliases
         .values()
@@ -44,10 +51,11 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     let of_client = |alias: &AliasView| {
         alias.status == "announced" && args.client.as_ref().is_none_or(|id| *id == alias.client_id)
     };
-    let announced = announced.filter(|alias| !args.pending && of_client(alias));
+    let announced = announced.filter(|alias| next.is_none() && !args.pending && of_client(alias));
     let report = Report {
         certificates,
         announced: announced.collect(),
+        next,
     };
     if report.certificates.is_empty() && report.announced.is_empty() && !out.is_json() {
         out.note("no such certificate");
@@ -91,5 +99,6 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         ]
     });
     out.show(&report, table(header, rows.chain(announced)))?;
+    tell_next(report.next.as_deref(), out);
     Ok(())
 }

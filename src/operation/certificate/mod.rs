@@ -1,11 +1,11 @@
 //! `keyferry certificate`: whom certificates identify.
 
 mod add;
-mod announce;
+pub(crate) mod announce;
 mod approve;
-mod list;
+pub(crate) mod list;
 mod remove;
-mod several;
+pub(crate) mod several;
 mod supersede;
 
 use super::table::{fields, relative};
@@ -43,8 +43,9 @@ impl Command {
 }
 
 /// What `--output json` prints of a change to a certificate.
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ChangedCertificate")]
+pub(crate) struct Report<'a> {
     #[serde(flatten)]
     did: Did,
     certificate: &'a CertificateView,

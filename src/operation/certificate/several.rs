@@ -8,14 +8,15 @@ use crate::operation::{Did, Operator};
 use crate::operation::{Failure, Out};
 
 /// What `--output json` prints of several.
-#[derive(Serialize)]
-struct All<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct All<'a> {
     certificates: Vec<Report<'a>>,
     refused: Vec<Refused<'a>>,
 }
 
 /// A certificate that stays as it was, by the name that the operator gave it, and why.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RefusedCertificate")]
 struct Refused<'a> {
     named: &'a str,
     why: String,

@@ -9,7 +9,7 @@ use crate::clock::{Day, Timestamp};
 use crate::operation::Failure;
 use crate::operation::Operator;
 use crate::operation::table::{fields, number, relative};
-use crate::operation::view::rfc_3339;
+use crate::operation::view::{moment, rfc_3339};
 
 /// How many days are shown.
 const DAYS: u32 = 30;
@@ -21,7 +21,8 @@ type Kind = fn(&Counts) -> u64;
 pub(super) struct Uses(HashMap<CredentialId, LastUse>);
 
 /// A certificate or a key, and its last use.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Used{T}")]
 pub(super) struct Used<T> {
     #[serde(flatten)]
     pub(super) of: T,
@@ -29,9 +30,10 @@ pub(super) struct Used<T> {
 }
 
 /// When and from where a credential was last used.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct LastUsed {
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     at: Option<Timestamp>,
     from: String,
 }
@@ -67,10 +69,11 @@ impl<T> Used<T> {
 }
 
 /// What went wrong last, and how many requests came.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Activity {
     last_refusal: Option<Refusal>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     last_conflict: Option<Timestamp>,
     /// The days on which requests came.
     requests: Vec<Requests>,
@@ -78,14 +81,15 @@ pub(super) struct Activity {
     today: Day,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Refusal {
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     at: Option<Timestamp>,
     reason: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Requests {
     day: Day,
     #[serde(flatten)]

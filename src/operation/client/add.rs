@@ -30,8 +30,8 @@ pub(crate) struct Args {
     edit: Edit,
 }
 
-#[derive(Serialize)]
-struct Added<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Added<'a> {
     client_id: &'a ClientId,
 }
 

@@ -10,10 +10,11 @@ use crate::certificate::Mapping;
 use crate::client::{ClientId, ClientRecord, Flag, Stage};
 use crate::clock::Timestamp;
 use crate::operation::Operator;
+use crate::operation::page::tell_next;
 use crate::operation::progress::Progress;
 use crate::operation::records::Records;
 use crate::operation::table::table;
-use crate::operation::view::{ClientView, rfc_3339};
+use crate::operation::view::{ClientView, moment, rfc_3339};
 use crate::operation::{Failure, Out};
 use crate::phase::Selector;
 
@@ -64,15 +65,16 @@ enum Order {
     Expiry,
 }
 
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
     clients: Vec<Line>,
     /// After whom the list goes on, when it was limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<ClientId>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ListedClient")]
 struct Line {
     #[serde(flatten)]
     client: ClientView,
@@ -82,6 +84,7 @@ struct Line {
     keys: usize,
     /// When the last of its certificates ends, when that is known of all.
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     certificates_end: Option<Timestamp>,
 }
 
@@ -116,9 +119,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         return Ok(());
     }
     out.show(&report, text(&report, operator))?;
-    if let (Some(next), false) = (&report.next, out.is_json()) {
-        out.note(format!("there are more: the same with --after {next}"));
-    }
+    tell_next(report.next.as_ref().map(ClientId::as_str), out);
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! `keyferry client`: who may call.
 
 mod activity;
-mod add;
-mod list;
-mod several;
-mod show;
-mod switch;
-mod tag;
+pub(crate) mod add;
+pub(crate) mod list;
+pub(crate) mod several;
+pub(crate) mod show;
+pub(crate) mod switch;
+pub(crate) mod tag;
 
 use super::{Failure, Operator, Out};
 

@@ -16,15 +16,15 @@ pub(super) struct Clients {
 }
 
 /// What came of all, and of each. Of one, `--output json` prints no list.
-#[derive(Serialize)]
-struct Report<T> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report<T> {
     #[serde(flatten)]
     did: Did,
     #[serde(flatten)]
     of: Of<T>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
 enum Of<T> {
     One(T),

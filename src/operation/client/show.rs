@@ -22,8 +22,8 @@ pub(crate) struct Args {
     id: ClientId,
 }
 
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
     #[serde(flatten)]
     client: ClientView,
     #[serde(flatten)]
@@ -36,7 +36,7 @@ struct Report {
 
 /// Backends that still get the headers of an old proxy, and the certificate that these tell of when
 /// the client comes by key alone; none when they get none then.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Masquerade {
     backends: Vec<String>,
     certificate: Option<Fingerprint>,

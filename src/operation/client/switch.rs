@@ -18,8 +18,8 @@ pub(crate) struct Args {
 }
 
 /// A client, and whether it was not so before.
-#[derive(Serialize)]
-struct Switched<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Switched<'a> {
     client_id: &'a ClientId,
     #[serde(skip)]
     changed: bool,

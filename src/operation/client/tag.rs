@@ -24,8 +24,8 @@ pub(crate) struct Args {
     edit: Edit,
 }
 
-#[derive(Serialize)]
-struct Tagged<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Tagged<'a> {
     client_id: &'a ClientId,
     tags: Tags,
     #[serde(skip)]

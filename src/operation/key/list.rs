@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::term::Within;
 use crate::client::ClientId;
 use crate::operation::Operator;
+use crate::operation::page::{Page, tell_next};
 use crate::operation::table::{relative_or, table};
 use crate::operation::view::KeyView;
 use crate::operation::{Failure, Out};
@@ -17,11 +18,15 @@ pub(crate) struct Args {
     /// Only those that can be used and end within this period, as 30d
     #[arg(long, value_name = "PERIOD")]
     expiring: Option<Within>,
+    #[command(flatten)]
+    page: Page,
 }
 
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
     keys: Vec<KeyView>,
+    /// After which one the next part begins, when there is one.
+    next: Option<String>,
 }
 
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
@@ -32,9 +37,9 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         args.expiring
             .is_none_or(|within| key.usable(now).is_ok() && within.holds(key.expires_at, now))
     });
-    let report = Report {
-        keys: keys.map(|key| KeyView::of(key, operator.now)).collect(),
-    };
+    let views = keys.map(|key| (key.id, KeyView::of(key, operator.now)));
+    let (keys, next) = args.page.of(views)?;
+    let report = Report { keys, next };
     if report.keys.is_empty() && !out.is_json() {
         out.note("no such key");
         return Ok(());
@@ -51,5 +56,6 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         ]
     });
     out.show(&report, table(header, rows))?;
+    tell_next(report.next.as_deref(), out);
     Ok(())
 }

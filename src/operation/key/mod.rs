@@ -1,10 +1,10 @@
 //! `keyferry key`: API keys.
 
-mod issue;
-mod list;
-mod restore;
-mod revoke;
-mod rotate;
+pub(crate) mod issue;
+pub(crate) mod list;
+pub(crate) mod restore;
+pub(crate) mod revoke;
+pub(crate) mod rotate;
 mod term;
 
 use super::{Failure, Operator, Out};

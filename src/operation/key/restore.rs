@@ -21,8 +21,8 @@ pub(crate) struct Args {
     edit: Edit,
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report<'a> {
     #[serde(flatten)]
     did: Did,
     key_id: KeyId,

@@ -6,7 +6,7 @@ use super::term::Term;
 use crate::client::{ClientId, Holdings};
 use crate::clock::Timestamp;
 use crate::key::{ApiKey, KeyId, KeyRecord, NotRotated, Overlap, Rotated, Rotation};
-use crate::operation::view::rfc_3339;
+use crate::operation::view::{moment, rfc_3339};
 use crate::operation::{Did, Edit, Operator};
 use crate::operation::{Failure, Out};
 use crate::secret::Secret;
@@ -32,8 +32,8 @@ pub(crate) struct Args {
     edit: Edit,
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report<'a> {
     #[serde(flatten)]
     did: Did,
     client_id: &'a ClientId,
@@ -42,14 +42,17 @@ struct Report<'a> {
     /// The key itself, here and nowhere else.
     key: Option<&'a str>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     expires_at: Option<Timestamp>,
     replaces: Replaced,
 }
 
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ReplacedKey")]
 struct Replaced {
     key_id: KeyId,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     expires_at: Option<Timestamp>,
 }
 

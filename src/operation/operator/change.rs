@@ -21,7 +21,7 @@ pub(crate) struct Edit {
 }
 
 /// What came of a change; the beginning of what `--output json` prints of it.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct Did {
     pub(crate) action: Action,
     /// Whether anything changed, or would change. All may be as it should be already.

@@ -58,6 +58,28 @@ impl From<&Config> for Settings {
     }
 }
 
+#[cfg(test)]
+impl Settings {
+    /// Those of a store of the test's own.
+    pub(crate) fn for_tests(store: crate::store::embedded::Settings) -> Self {
+        use crate::key::{Format, Pepper, Peppers};
+        let pepper = Pepper::new(1, &crate::secret::Secret::new(vec![9; 32]));
+        Self {
+            keys: Keys {
+                format: Format::new("kf", "live").unwrap(),
+                peppers: Peppers::new(pepper, []),
+                restore_window: Duration::from_hours(24),
+                per_client: 5,
+            },
+            store: StoreSettings::Embedded(store),
+            window: Duration::from_hours(24),
+            masquerading: Vec::new(),
+            authorities: Vec::new(),
+            webhooks: Vec::new(),
+        }
+    }
+}
+
 /// The store, and who asks it.
 pub(crate) struct Operator {
     pub(crate) settings: Arc<Settings>,

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::operation::Operator;
+use crate::operation::page::{Page, tell_next};
 use crate::operation::table::{relative_or, table};
 use crate::operation::{Failure, Out};
 use crate::phase::Target;
@@ -11,14 +12,20 @@ use super::outlook::Outlook;
 use super::show::SettingView;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
-
-#[derive(Serialize)]
-struct Report {
-    phases: Vec<Line>,
+pub(crate) struct Args {
+    #[command(flatten)]
+    page: Page,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
+    phases: Vec<Line>,
+    /// After which one the next part begins, when there is one.
+    next: Option<String>,
+}
+
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ListedPhase")]
 struct Line {
     target: Target,
     #[serde(flatten)]
@@ -31,7 +38,7 @@ struct Line {
     former: Vec<SettingView>,
 }
 
-pub(super) async fn run(_: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
+pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
     let records = operator.records().await?;
     let progress = operator.progress(&records).await?;
     let outlook = Outlook::of(&records);
@@ -39,7 +46,7 @@ pub(super) async fn run(_: &Args, operator: &Operator, out: &mut Out) -> Result<
         let present = record.present()?;
         let concerned = outlook.concerned(&record.target, &records, &progress, operator);
         let former = record.former();
-        Some(Line {
+        let line = Line {
             target: record.target.clone(),
             setting: SettingView::of(present, operator.now),
             clients: concerned.total,
@@ -47,16 +54,18 @@ pub(super) async fn run(_: &Args, operator: &Operator, out: &mut Out) -> Result<
             former: former
                 .map(|setting| SettingView::of(setting, operator.now))
                 .collect(),
-        })
+        };
+        Some((line.target.clone(), line))
     });
-    let report = Report {
-        phases: lines.collect(),
-    };
+    let (phases, next) = args.page.of(lines)?;
+    let report = Report { phases, next };
     if report.phases.is_empty() && !out.is_json() {
         out.note("no phase was set: all certificates are accepted as ever");
         return Ok(());
     }
-    out.show(&report, text(&report, operator))
+    out.show(&report, text(&report, operator))?;
+    tell_next(report.next.as_deref(), out);
+    Ok(())
 }
 
 fn text(report: &Report, operator: &Operator) -> String {

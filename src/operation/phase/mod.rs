@@ -2,11 +2,11 @@
 
 mod aim;
 mod brownout;
-mod list;
+pub(crate) mod list;
 mod moment;
 mod outlook;
 mod set;
-mod show;
+pub(crate) mod show;
 mod undo;
 
 pub(super) use moment::Moment;

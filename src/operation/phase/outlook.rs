@@ -22,7 +22,7 @@ pub(crate) struct Outlook {
 }
 
 /// The clients that a setting concerns.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, schemars::JsonSchema)]
 pub(super) struct Concerned {
     /// How many it holds for.
     pub(super) total: usize,

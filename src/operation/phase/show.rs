@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::client::ClientId;
 use crate::clock::Timestamp;
 use crate::config::Period;
-use crate::operation::view::rfc_3339;
+use crate::operation::view::{moment, rfc_3339};
 use crate::operation::{Did, Operator};
 use crate::operation::{Failure, Out};
 use crate::phase::{Phase, Schedule, Setting, Target};
@@ -19,38 +19,44 @@ const NAMED: usize = 20;
 pub(super) const UNREADABLE: &str = "; these may have, since their last times cannot be read: ";
 
 /// A setting; the names of the fields are what scripts rely on.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub(super) struct SettingView {
     pub(super) phase: Phase,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(super) since: Option<Timestamp>,
     pub(super) by: String,
     pub(super) reason: Option<String>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(super) announced_at: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(super) sunset: Option<Timestamp>,
     pub(super) guide: Option<String>,
     pub(super) expired_for_seconds: Option<u64>,
     pub(super) brownout: Option<BrownoutView>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub(super) struct BrownoutView {
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     begins: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     ends: Option<Timestamp>,
     schedule: Schedule,
     budget: Option<u64>,
     /// When it refuses next; nothing when it is over.
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     next_refusal: Option<Timestamp>,
 }
 
 /// What a command did, or would do.
-#[derive(Serialize)]
-pub(super) struct Report<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report<'a> {
     #[serde(flatten)]
     pub(super) did: Did,
     pub(super) target: &'a Target,

@@ -11,7 +11,7 @@ use crate::operation::records::Records;
 use crate::operation::table::add_one;
 
 /// Those backends, and the active clients with a key that can be used, which may come to them by it.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, schemars::JsonSchema)]
 pub(super) struct Debt {
     pub(super) backends: Vec<String>,
     /// Clients for whom their recorded certificate stands.

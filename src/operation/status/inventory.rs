@@ -14,7 +14,8 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// Certificates of active clients by the time that they have left. What is within 7 days is
 /// within 30 days too.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "CertificatesCounted")]
 pub(super) struct Certificates {
     pub(super) mapped: usize,
     pub(super) expired: usize,
@@ -27,7 +28,8 @@ pub(super) struct Certificates {
 }
 
 /// Keys of active clients.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "KeysCounted")]
 pub(super) struct Keys {
     pub(super) issued: usize,
     /// Issued since their client last called by key.

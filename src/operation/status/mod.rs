@@ -3,7 +3,7 @@
 mod chart;
 mod debt;
 mod inventory;
-mod report;
+pub(crate) mod report;
 mod text;
 
 use super::{Failure, Operator, Out};

@@ -15,7 +15,7 @@ use crate::operation::progress::Progress;
 use crate::operation::records::Records;
 use crate::operation::table::add_one;
 use crate::operation::traffic::Traffic;
-use crate::operation::view::rfc_3339;
+use crate::operation::view::{moment, rfc_3339};
 use crate::phase::Phase;
 use crate::store::Epoch;
 
@@ -24,8 +24,8 @@ const DAYS: u32 = 57;
 /// How many days a week has.
 const WEEK: u32 = 7;
 
-#[derive(Serialize)]
-pub(super) struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
     pub(super) clients: Clients,
     pub(super) certificates: Certificates,
     pub(super) keys: Keys,
@@ -44,20 +44,21 @@ pub(super) struct Report {
     pub(super) epoch: Epoch,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ClientsByStage")]
 pub(super) struct Clients {
     pub(super) total: usize,
     pub(super) by_stage: BTreeMap<Stage, usize>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Recent {
     pub(super) today: Traffic,
     pub(super) last_7_days: Traffic,
 }
 
 /// One day of the burndown.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Remaining {
     #[serde(flatten)]
     pub(super) stages: DayStages,
@@ -66,20 +67,23 @@ pub(super) struct Remaining {
 }
 
 /// Clients that were refused today, by the last reason of each.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RefusedClients")]
 pub(super) struct Refused {
     pub(super) clients: usize,
     pub(super) by_reason: BTreeMap<String, usize>,
 }
 
 /// A phase that was set.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct InForce {
     pub(super) target: String,
     pub(super) phase: Phase,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(super) since: Option<Timestamp>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     pub(super) sunset: Option<Timestamp>,
 }
 

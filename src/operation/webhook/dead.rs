@@ -1,5 +1,6 @@
 //! `keyferry webhook dead`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{mailbox, named};
@@ -19,12 +20,12 @@ pub(crate) struct Args {
     waiting: bool,
 }
 
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Report {
     messages: Vec<Line>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Line {
     id: String,
     kind: Kind,

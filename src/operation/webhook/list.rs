@@ -1,5 +1,6 @@
 //! `keyferry webhook list`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::page;
@@ -12,12 +13,12 @@ use crate::webhook::{Kind, Page};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Report<'a> {
     webhooks: Vec<Line<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Line<'a> {
     name: &'a str,
     host: String,

@@ -1,9 +1,9 @@
 //! `keyferry webhook`: who is told what happens, and what they did not take.
 
-mod dead;
-mod list;
-mod retry;
-mod test;
+pub(super) mod dead;
+pub(super) mod list;
+pub(super) mod retry;
+pub(super) mod test;
 
 use super::{Failure, Operator, Out};
 use crate::config::Webhook;

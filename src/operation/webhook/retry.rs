@@ -1,5 +1,6 @@
 //! `keyferry webhook retry` and `keyferry webhook forget`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{TRIES, mailbox, named};
@@ -33,8 +34,8 @@ struct Which {
     id: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Report<'a> {
     webhook: &'a str,
     messages: usize,
 }

@@ -1,5 +1,6 @@
 //! `keyferry webhook test`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
@@ -20,8 +21,8 @@ pub(crate) struct Args {
     webhook: String,
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Report<'a> {
     webhook: &'a str,
     id: &'a str,
     taken: bool,

@@ -21,7 +21,7 @@ const MINUTES_OF_A_DAY: i16 = 24 * 60;
 /// A window begins when the clocks of its zone first show its beginning, or, where they skip it,
 /// that much after the skip; and it lasts as long as it says. So it takes place exactly once on its
 /// day, and is as long as ever, also when the clocks are changed meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Window {
     first: Weekday,
@@ -32,7 +32,7 @@ pub struct Window {
 }
 
 /// Windows and the zone that they are in: at least one, at most 64.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "AsStored", into = "AsStored")]
 pub struct Windows {
     zone: Zone,
@@ -41,7 +41,7 @@ pub struct Windows {
 
 /// A time zone by its IANA name. The rules are those that this program was built with, so that all
 /// replicas have the same.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Zone(TimeZone);
 
@@ -64,7 +64,8 @@ pub enum NotAZone {
     Count,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "TimesAndZone")]
 #[serde(deny_unknown_fields)]
 struct AsStored {
     zone: Zone,

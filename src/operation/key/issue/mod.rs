@@ -2,7 +2,7 @@
 
 mod file;
 mod plan;
-mod sealed;
+pub(crate) mod sealed;
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use super::term::Term;
 use crate::client::{ClientId, Holdings};
 use crate::clock::Timestamp;
 use crate::key::{self, ApiKey, KeyId, NotIssued, Scope, Wish};
-use crate::operation::view::rfc_3339;
+use crate::operation::view::{moment, rfc_3339};
 use crate::operation::{Did, Edit, Operator};
 use crate::operation::{Failure, Out};
 use crate::phase::Selector;
@@ -72,8 +72,8 @@ pub(crate) struct Args {
     edit: Edit,
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report<'a> {
     #[serde(flatten)]
     did: Did,
     client_id: &'a ClientId,
@@ -83,6 +83,7 @@ struct Report<'a> {
     key: Option<&'a str>,
     scopes: &'a [Scope],
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     expires_at: Option<Timestamp>,
     /// How many certificates map to another key id than before.
     certificates_mapped: usize,

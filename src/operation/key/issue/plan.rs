@@ -68,7 +68,8 @@ impl Delivery {
 }
 
 /// Whoever gets no key, and why.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RefusedKey")]
 pub(super) struct Refused {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) client_id: Option<ClientId>,

@@ -15,13 +15,13 @@ use crate::key::{KeyId, Wish};
 use crate::operation::Operator;
 use crate::operation::records::Records;
 use crate::operation::table::table;
-use crate::operation::view::rfc_3339;
+use crate::operation::view::{moment, rfc_3339};
 use crate::operation::{Failure, Out};
 use crate::secret::Secret;
 use crate::store::Action;
 
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report {
     dry_run: bool,
     sealed: Vec<Sealed>,
     /// Clients of the folder that were left alone.
@@ -36,23 +36,25 @@ enum Delivered {
 }
 
 /// A client that has a key.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct HadKey {
     client_id: ClientId,
     key_id: KeyId,
 }
 
 /// A key that was issued.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Sealed {
     client_id: ClientId,
     /// None of a new key in a dry run: it would be another one.
     key_id: Option<KeyId>,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     expires_at: Option<Timestamp>,
     /// What it is sealed to.
     certificate: Fingerprint,
     #[serde(serialize_with = "rfc_3339")]
+    #[schemars(schema_with = "moment")]
     certificate_not_after: Option<Timestamp>,
     /// The file of the sealed key.
     #[serde(skip_serializing_if = "Option::is_none")]
