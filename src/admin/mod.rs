@@ -22,9 +22,11 @@ mod tls;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -34,6 +36,7 @@ use http::uri::Authority;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde::Serialize;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use access::Who;
 pub use access::{Role, Token};
@@ -50,6 +53,7 @@ pub use settings::Settings;
 pub use tls::{Tls, TlsError};
 
 use crate::certificate::Verifier;
+use crate::clock;
 use crate::directory::Directory;
 use crate::door::Journal;
 use crate::observe::Observations;
@@ -59,8 +63,12 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::tls::ssl::SslAcceptor;
 
-/// How many operations are carried out at a time.
-const AT_A_TIME: usize = 4;
+/// How many operations that only look are carried out at a time, and how many that change something.
+const LOOKS: usize = 3;
+const CHANGES: usize = 2;
+/// How long a body may take, and how long one may be of whom nobody knows.
+const BODY: Duration = Duration::from_secs(10);
+const STRANGERS: usize = 8 << 10;
 
 /// Answers the operator's questions.
 pub struct Admin {
@@ -73,7 +81,8 @@ pub struct Admin {
     pub(crate) verifier: Arc<Verifier>,
     sessions: Sessions,
     kept: Arc<operation::Kept>,
-    turns: Arc<Semaphore>,
+    looks: Arc<Semaphore>,
+    changes: Arc<Semaphore>,
     lockout: Lockout,
     metrics: Metrics,
     remembered: Arc<Remembered>,
@@ -121,7 +130,8 @@ impl Admin {
             verifier,
             sessions: Sessions::default(),
             kept: Arc::default(),
-            turns: Arc::new(Semaphore::new(AT_A_TIME)),
+            looks: Arc::new(Semaphore::new(LOOKS)),
+            changes: Arc::new(Semaphore::new(CHANGES)),
             lockout: Lockout::new(),
             metrics: metrics.clone(),
             remembered: Arc::default(),
@@ -217,7 +227,10 @@ async fn introduce(
             if let Some(who) = who {
                 request.extensions_mut().insert(who);
             }
-            next.run(request).await
+            match admin.whole(request).await {
+                Ok(request) => next.run(request).await,
+                Err(problem) => problem.into_response(),
+            }
         }
         Err(problem) => problem.into_response(),
     };
@@ -228,6 +241,32 @@ async fn introduce(
         .with_label_values(&labels)
         .inc();
     answer
+}
+
+impl Admin {
+    /// The request with its whole body, which comes in time or not at all. Whom nobody knows has less room.
+    async fn whole(&self, request: Request) -> Result<Request, Problem> {
+        let is_known = caller(&request).is_some() || {
+            let live = self.live.load();
+            let seat = self
+                .sessions
+                .seat(request.headers(), &live.tokens, clock::monotonic());
+            seat.is_some()
+        };
+        let (head, body) = request.into_parts();
+        let most = if is_known {
+            operations::LONGEST
+        } else {
+            STRANGERS
+        };
+        let read = timeout(BODY, to_bytes(body, most)).await;
+        let body = read.map_err(|_| {
+            let detail = format!("the body did not come within {} s", BODY.as_secs());
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail)
+        })?;
+        let body = body.map_err(|_| operations::too_long(most))?;
+        Ok(Request::from_parts(head, Body::from(body)))
+    }
 }
 
 /// What is counted is there before it happens.

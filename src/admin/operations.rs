@@ -26,7 +26,7 @@ use crate::store::{Actor, Origin};
 /// By which a command says in what form it wants to be told everything that the operation prints.
 pub(crate) const OUTPUT: HeaderName = HeaderName::from_static("keyferry-output");
 /// No question is longer.
-const LONGEST: usize = 1 << 20;
+pub(super) const LONGEST: usize = 1 << 20;
 
 impl Admin {
     /// The answer to a request for the operation `name` by `who`.
@@ -58,7 +58,7 @@ impl Admin {
         let output = output(&head.headers)?;
         let (given, known) = if offered.changes {
             let body = to_bytes(body, LONGEST).await;
-            let body = body.map_err(|_| too_long())?;
+            let body = body.map_err(|_| too_long(LONGEST))?;
             let form = format!("{output:?}");
             let whole = [name.as_bytes(), form.as_bytes(), &body];
             let known = idempotency::named(&head.headers, &who.name, &whole)?;
@@ -118,7 +118,13 @@ impl Admin {
 
     /// Does what was asked. It may take its time, so it is not done where others are answered.
     async fn in_turn(self: Arc<Self>, asked: Asked) -> Result<Done, Problem> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        // Whoever looks at much keeps nobody from revoking.
+        let turns = if asked.changes {
+            &self.changes
+        } else {
+            &self.looks
+        };
+        let turn = Arc::clone(turns).acquire_owned().await;
         let turn = turn.map_err(|_| busy())?;
         let here = tokio::runtime::Handle::current();
         let work = move || {
@@ -297,9 +303,9 @@ fn forbidden(offered: Offered) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
 }
 
-fn too_long() -> Problem {
+pub(super) fn too_long(most: usize) -> Problem {
     let status = StatusCode::PAYLOAD_TOO_LARGE;
-    Problem::new(status, "too_long", format!("send at most {LONGEST} bytes"))
+    Problem::new(status, "too_long", format!("send at most {most} bytes"))
 }
 
 fn busy() -> Problem {

@@ -18,21 +18,28 @@ use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_io_timeout::TimeoutStream;
 
 use super::{Admin, Live, Peer};
+use crate::limit::{AtOnce, network};
 use crate::tls::ssl::{Ssl, SslAcceptor};
 use crate::tls::tokio_ssl::SslStream;
 
 /// How many connections there are at a time. More are closed.
 const CONNECTIONS: usize = 256;
+/// How many of them one address has.
+const OF_ONE: u32 = 64;
 /// How long a handshake may take, and each head.
 const HEAD: Duration = Duration::from_secs(10);
+/// How long whoever asked may take nothing of an answer.
+const STALLED: Duration = Duration::from_secs(20);
 
 /// Answers on every connection.
 pub struct App {
     router: Router,
     live: Arc<ArcSwap<Live>>,
     room: Arc<Semaphore>,
+    addresses: Arc<AtOnce>,
 }
 
 impl App {
@@ -43,6 +50,7 @@ impl App {
             live: Arc::clone(&admin.live),
             router: admin.router(),
             room: Arc::new(Semaphore::new(CONNECTIONS)),
+            addresses: AtOnce::new(OF_ONE),
         }
     }
 
@@ -53,6 +61,9 @@ impl App {
         peer: Peer,
         shutdown: &ShutdownWatch,
     ) -> hyper::Result<()> {
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(STALLED));
+        let stream = Box::pin(stream);
         let service = self.router.clone().layer(Extension(peer));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -81,6 +92,8 @@ impl ServerApp for App {
         let digest = stream.get_socket_digest();
         let peer =
             digest.and_then(|digest| digest.peer_addr()?.as_inet().map(std::net::SocketAddr::ip));
+        let network = peer.map(network).unwrap_or_default();
+        let _one = self.addresses.enter(network)?;
         let peer = Peer(peer);
         let acceptor = self.live.load().tls.clone();
         let done = match acceptor {

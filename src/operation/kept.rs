@@ -1,7 +1,8 @@
 //! What a running gateway keeps of the store between operations that only look, so that a page about a hundred
 //! thousand clients does not read all of them again.
 //!
-//! Records are brought up to date by the store's events before each look, so they are as of now. What was seen
+//! Records are brought up to date by the store's events before each look, so they are as of now; what changes
+//! without an event, as by damage or by hand, shows after [`WHOLE`] at the latest. What was seen
 //! of clients has no events; it may be some seconds old, as it is anyhow until gateways tell it. Operations that
 //! change something read the store itself.
 
@@ -17,16 +18,28 @@ use crate::store::{Event, Follow, Head, Loaded, Refused, Store, StoreError, Vers
 
 /// How old may be what was seen of clients.
 const FRESH: Duration = Duration::from_secs(5);
+/// After what time everything is read again.
+const WHOLE: Duration = Duration::from_mins(5);
 
 /// What is kept.
 #[derive(Default)]
 pub(crate) struct Kept {
     all: Mutex<Option<All>>,
-    progress: Mutex<Option<(Head, Instant, Arc<Progress>)>>,
+    progress: Mutex<Option<Seen>>,
+}
+
+/// How far the clients were, by the records as of a place in the history.
+struct Seen {
+    of: Head,
+    at: Instant,
+    progress: Arc<Progress>,
+    /// How many last times could not be read.
+    damaged: usize,
 }
 
 /// Every record, and those that are not believed, as of some place in the history.
 struct All {
+    loaded: Instant,
     head: Head,
     records: Arc<Records>,
     refused: Arc<Vec<Refused>>,
@@ -52,28 +65,36 @@ impl Kept {
         Ok(given)
     }
 
-    /// How far the clients are by the records as of `head`: as it was some seconds ago, or as `read` gives it.
+    /// How far the clients are by the records as of `head`, and how many last times could not be read: as it
+    /// was some seconds ago, or as `read` gives it.
     pub(super) async fn progress<E>(
         &self,
         head: Head,
-        read: impl AsyncFnOnce() -> Result<Progress, E>,
-    ) -> Result<Arc<Progress>, E> {
+        read: impl AsyncFnOnce() -> Result<(Progress, usize), E>,
+    ) -> Result<(Arc<Progress>, usize), E> {
         let mut kept = self.progress.lock().await;
-        if let Some((of, at, progress)) = kept.as_ref()
-            && *of == head
-            && at.elapsed() < FRESH
+        if let Some(seen) = kept.as_ref()
+            && seen.of == head
+            && seen.at.elapsed() < FRESH
         {
-            return Ok(Arc::clone(progress));
+            return Ok((Arc::clone(&seen.progress), seen.damaged));
         }
-        let begun = clock::monotonic();
-        let progress = Arc::new(read().await?);
-        *kept = Some((head, begun, Arc::clone(&progress)));
-        Ok(progress)
+        let at = clock::monotonic();
+        let (progress, damaged) = read().await?;
+        let progress = Arc::new(progress);
+        *kept = Some(Seen {
+            of: head,
+            at,
+            progress: Arc::clone(&progress),
+            damaged,
+        });
+        Ok((progress, damaged))
     }
 }
 
 impl All {
     async fn load(store: &dyn Store) -> Result<Self, StoreError> {
+        let loaded = clock::monotonic();
         let (mut records, mut refused) = (Records::default(), Vec::new());
         let mut each = |loaded: Loaded| match loaded {
             Ok(record) => records.take(record),
@@ -82,6 +103,7 @@ impl All {
         let head = store.load(&mut each).await?;
         records.epoch = head.epoch;
         Ok(Self {
+            loaded,
             head,
             records: Arc::new(records),
             refused: Arc::new(refused),
@@ -91,7 +113,7 @@ impl All {
     /// The same with all that happened since; none when that cannot be told without reading everything.
     async fn caught_up(mut self, store: &dyn Store) -> Result<Option<Self>, StoreError> {
         // What is not believed may be good by now.
-        if !self.refused.is_empty() {
+        if !self.refused.is_empty() || self.loaded.elapsed() >= WHOLE {
             return Ok(None);
         }
         loop {

@@ -219,26 +219,57 @@ pub(super) fn read<'a>(
     let words: Vec<_> = words.into_iter().collect();
     let command = command(words.iter().copied());
     let mut line: Vec<OsString> = words.into_iter().map(OsString::from).collect();
-    let mut last = Vec::new();
+    let mut last: Vec<(&str, Vec<String>)> = Vec::new();
     for (name, value) in given {
         let mut known = command.get_arguments();
         let arg = known.find(|arg| arg.get_id() == name.as_str() && is_for_others(arg));
         let arg = arg.ok_or_else(|| Wrong(format!("there is no parameter {name:?} here")))?;
         let takes = Parameter::of(arg).takes;
-        for value in values(name, takes, value)? {
-            match (arg.get_long(), takes) {
-                // After all options, where nothing is taken for one.
-                (None, _) => last.push(OsString::from(value)),
-                (Some(long), Takes::Switch) => line.push(format!("--{long}").into()),
-                // In one piece, so that no value is taken for an option.
-                (Some(long), _) => line.push(format!("--{long}={value}").into()),
+        let values = values(name, takes, value)?;
+        match (arg.get_long(), takes) {
+            (None, _) => last.push((name, values)),
+            (Some(long), Takes::Switch) => {
+                line.extend(values.iter().map(|_| format!("--{long}").into()));
+            }
+            // In one piece, so that no value is taken for an option.
+            (Some(long), _) => {
+                line.extend(
+                    values
+                        .iter()
+                        .map(|value| format!("--{long}={value}").into()),
+                );
             }
         }
     }
+    // After all options, where nothing is taken for one.
     line.push("--".into());
-    line.extend(last);
+    line.extend(in_their_places(&command, &last)?);
     let asked = Asked::try_parse_from(line).map_err(|error| Wrong(plain(&error.to_string())))?;
     Ok(asked.operation)
+}
+
+/// The values of parameters that have no names on a command line, in the order in which it has them.
+fn in_their_places(
+    command: &Command,
+    given: &[(&str, Vec<String>)],
+) -> Result<Vec<OsString>, Wrong> {
+    let mut places = Vec::new();
+    let mut missing = None;
+    for arg in command.get_positionals() {
+        let name = arg.get_id().as_str();
+        let values = given.iter().find(|(given, _)| *given == name);
+        let values = values
+            .map(|(_, values)| values.as_slice())
+            .unwrap_or_default();
+        match (values, missing) {
+            ([], None) => missing = Some(name),
+            ([], Some(_)) => {}
+            (values, None) => places.extend(values.iter().map(OsString::from)),
+            // It would be taken for the one before it.
+            (_, Some(before)) => return Err(Wrong(format!("{before} is missing"))),
+        }
+    }
+    Ok(places)
 }
 
 /// The texts that stand for a parameter; none of one that is as if it was not there.
@@ -294,28 +325,27 @@ mod tests {
 
     #[test]
     fn no_value_is_taken_for_an_option_or_a_word() {
-        for hostile in [
-            "--dry-run",
-            "-c",
-            "--",
-            "a --reason=b",
-            "",
-            "--help",
-            "\u{0}",
-        ] {
-            let given = serde_json::json!({ "ids": [hostile] });
-            let operation = read(["client", "disable"], given.as_object().unwrap());
+        for hostile in ["--dry-run", "-c", "-h", "--help", "--reason=b", "--"] {
+            let given = serde_json::json!({ "ids": ["a", hostile] });
+            let told = read(["client", "disable"], given.as_object().unwrap());
+            let told = told.map(|operation| format!("{operation:?}"));
             // A name may be made of dashes: it stays one.
-            let told = operation.map(|operation| format!("{operation:?}"));
-            assert!(told.is_err() || told.unwrap().contains(&format!("ids: [{hostile}]")));
+            let is_name = hostile.parse::<crate::client::ClientId>().is_ok();
+            assert_eq!(told.is_ok(), is_name, "{hostile:?}: {told:?}");
+            let is_dry = told.is_ok_and(|told| told.contains("dry_run: true"));
+            assert!(!is_dry, "{hostile:?}");
             let given = serde_json::json!({ "ids": ["a"], "reason": hostile });
-            let operation = read(["client", "disable"], given.as_object().unwrap());
-            let told = operation.map(|operation| format!("{operation:?}"));
-            // A reason may be any text that a reason may be: it stays one.
+            let told = read(["client", "disable"], given.as_object().unwrap());
+            let told = format!("{:?}", told.expect("a reason may be any text"));
             assert!(
-                told.is_err() || told.unwrap().contains("dry_run: false"),
-                "{hostile:?}"
+                told.contains("dry_run: false") && told.contains(hostile),
+                "{told}"
             );
+        }
+        for hostile in ["", "\u{0}", "a b"] {
+            let given = serde_json::json!({ "ids": ["a", hostile] });
+            let told = read(["client", "disable"], given.as_object().unwrap());
+            assert!(told.is_err(), "{hostile:?}");
         }
         for words in [
             &["client", "--help"][..],
@@ -331,10 +361,45 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_name_on_a_command_line_goes_to_its_place() {
+        let told = asked("webhook/retry", r#"{"id":"one","webhook":"hook"}"#).unwrap();
+        assert!(told.contains(r#"webhook: "hook""#), "{told}");
+        assert!(told.contains(r#"id: Some("one")"#), "{told}");
+        let wrong = asked("webhook/forget", r#"{"id":"one"}"#);
+        assert_eq!(wrong, Err("webhook is missing".to_owned()));
+    }
+
+    #[test]
     fn nobody_elsewhere_names_a_folder_of_this_machine() {
         let of = |name: &str| parameters(name.split('/')).into_iter().map(|one| one.name);
         assert!(!of("key/issue").any(|name| name == "out" || name == "certificates"));
         let given = serde_json::json!({ "certificates": "/etc", "seal": true, "out": "/tmp" });
         assert!(read(["key", "issue"], given.as_object().unwrap()).is_err());
+        // What a file holds is sent, and nothing else is a path.
+        let mut contents = Vec::new();
+        for offered in crate::operation::OFFERED {
+            let command = command(offered.words());
+            for arg in command.get_arguments() {
+                let is_path = ["FILE", "DIR"].iter().any(|kind| {
+                    let kinds = arg.get_value_names().unwrap_or_default();
+                    kinds.iter().any(|name| name.contains(kind))
+                });
+                if is_path && is_for_others(arg) {
+                    assert_eq!(
+                        arg.get_value_hint(),
+                        ValueHint::FilePath,
+                        "{}",
+                        offered.name
+                    );
+                    contents.push(format!("{} {}", offered.name, arg.get_id()));
+                }
+            }
+        }
+        let known = [
+            "certificate/add certificates",
+            "certificate/announce certificate",
+            "key/issue certificate",
+        ];
+        assert_eq!(contents, known);
     }
 }

@@ -54,6 +54,11 @@ async fn act(
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
     let word = sent.word(offered);
+    let parameters = offered.parameters();
+    let can_be_shown = parameters.iter().any(|one| one.name == "dry_run");
+    if word.is_some() && !can_be_shown {
+        return Err(Problem::no_such_page("There is no such action here."));
+    }
     let is_sure = sent.says("sure") == "yes";
     if let Some(word) = &word
         && !(is_sure && sent.says("word") == word)
@@ -65,10 +70,19 @@ async fn act(
         .sessions
         .is_first(&visitor.seat, sent.says("once"))
     {
-        let detail = "This form was sent before, and what it asked for was done then.";
+        let detail =
+            "This form was sent before: what it asked for was done then, or is being done now.";
         return Err(Problem::new(StatusCode::CONFLICT, "refused", detail));
     }
-    let done = perform(visitor, offered, &sent.given).await?;
+    let done = match perform(visitor, offered, &sent.given).await {
+        Ok(done) => done,
+        Err(problem) => {
+            // It may be sent again, and is told as it is then.
+            let sessions = &visitor.admin.sessions;
+            sessions.was_not(&visitor.seat, sent.says("once"));
+            return Err(problem);
+        }
+    };
     let back = local(sent.says("back")).to_owned();
     if let Some(Told::Secret { text, .. }) = done
         .told
@@ -257,7 +271,19 @@ impl Sent {
                     .or_else(|| one("client"))
                     .unwrap_or_else(|| "all".to_owned()),
             ),
-            _ => None,
+            // What gives and takes nothing away.
+            "certificate/add"
+            | "certificate/announce"
+            | "certificate/approve"
+            | "client/add"
+            | "client/enable"
+            | "key/issue"
+            | "key/restore"
+            | "webhook/retry"
+            | "webhook/test" => None,
+            "client/tag" if !self.given.contains_key("remove") => None,
+            "key/rotate" if !self.given.contains_key("overlap") => None,
+            _ => Some("do it".to_owned()),
         }
     }
 

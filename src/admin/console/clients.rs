@@ -242,7 +242,9 @@ pub(super) async fn csv(visitor: Visitor, Query(wanted): Query<Wanted>) -> Page 
         (CONTENT_TYPE, "text/csv; charset=utf-8"),
         (CONTENT_DISPOSITION, "attachment; filename=\"clients.csv\""),
     ];
-    Ok((headers, text).into_response())
+    let mut answer = (headers, text).into_response();
+    super::private(answer.headers_mut());
+    Ok(answer)
 }
 
 /// A cell that a spreadsheet takes for text, whatever it begins with.

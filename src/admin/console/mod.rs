@@ -29,7 +29,7 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use maud::{Markup, html};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -38,7 +38,7 @@ use super::answer::Problem;
 use super::{Admin, Peer, access};
 use crate::clock;
 use crate::operation::{Failure, Offered, Output};
-use session::{Notice, Seat};
+use session::Seat;
 
 /// Nothing but the console's own style and script, and no frame around it.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; \
@@ -76,7 +76,8 @@ struct Visitor {
     admin: Arc<Admin>,
     seat: Seat,
     peer: Peer,
-    notice: Option<Notice>,
+    /// Whether a page is shown, on which a notice is read.
+    is_shown: bool,
 }
 
 /// A page, or why there is none.
@@ -104,7 +105,7 @@ impl FromRequestParts<Arc<Admin>> for Visitor {
         let peer = parts.extensions.get::<Peer>().copied();
         Ok(Self {
             admin: Arc::clone(admin),
-            notice: admin.sessions.notice(&seat),
+            is_shown: parts.method == Method::GET,
             seat,
             peer: peer.unwrap_or(Peer(None)),
         })
@@ -129,10 +130,13 @@ impl Visitor {
 
     /// A page called `title` at `path`.
     fn show(&self, title: &str, path: &str, content: &Markup) -> Response {
-        let notice = self.notice.as_ref();
+        let notice = self
+            .is_shown
+            .then(|| self.admin.sessions.notice(&self.seat));
+        let notice = notice.flatten();
         document(
             StatusCode::OK,
-            &layout::page((title, path), &self.seat, notice, content),
+            &layout::page((title, path), &self.seat, notice.as_ref(), content),
         )
     }
 
@@ -167,9 +171,14 @@ fn document(status: StatusCode, page: &Markup) -> Response {
         CONTENT_TYPE,
         HeaderValue::from_static("text/html; charset=utf-8"),
     );
+    private(headers);
+    answer
+}
+
+/// What only this browser may show, and may not keep.
+fn private(headers: &mut HeaderMap) {
     secure(headers);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
 }
 
 fn secure(headers: &mut HeaderMap) {
@@ -281,8 +290,14 @@ async fn log_in(
 }
 
 async fn log_out(visitor: Visitor, Form(sent): Form<LogOut>) -> Response {
-    if visitor.seat.sent(&sent.csrf) {
-        visitor.admin.sessions.end(&visitor.seat);
+    if !visitor.seat.sent(&sent.csrf) {
+        return Redirect::to("/").into_response();
     }
-    Redirect::to("/login").into_response()
+    visitor.admin.sessions.end(&visitor.seat);
+    let mut answer = Redirect::to("/login").into_response();
+    let gone = format!("{}=; Path=/; Max-Age=0", session::NAME);
+    if let Ok(gone) = HeaderValue::from_str(&gone) {
+        answer.headers_mut().insert(SET_COOKIE, gone);
+    }
+    answer
 }

@@ -23,8 +23,12 @@ const MOST: usize = 1_000;
 /// How long a session may be idle, and last.
 const IDLE: Duration = Duration::from_mins(30);
 const LONGEST: Duration = Duration::from_hours(12);
+/// How many sessions one token has at a time.
+const OF_ONE: usize = 20;
 /// How many forms of a session are remembered that were sent.
-const SENT: usize = 64;
+const SENT: usize = 1_000;
+/// How long a random value is as text.
+const CHANCE: usize = 43;
 
 /// All sessions, by the hash of their ids.
 #[derive(Default)]
@@ -52,7 +56,7 @@ pub(super) struct Notice {
 
 /// Somebody at the console.
 #[derive(Clone, Debug)]
-pub(super) struct Seat {
+pub(in crate::admin) struct Seat {
     pub(super) who: Who,
     pub(super) csrf: String,
     /// Of its session.
@@ -73,18 +77,30 @@ impl Sessions {
         };
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, session| session.lasts(now));
-        if sessions.len() >= MOST {
-            let oldest = sessions.iter().min_by_key(|(_, session)| session.used);
-            if let Some(id) = oldest.map(|(id, _)| *id) {
-                sessions.remove(&id);
-            }
+        // Whoever has a token takes room from himself first.
+        let own = sessions
+            .iter()
+            .filter(|(_, session)| session.token == token);
+        let own = (own.clone().count() >= OF_ONE)
+            .then(|| idlest(own))
+            .flatten();
+        let all = (sessions.len() >= MOST)
+            .then(|| idlest(sessions.iter()))
+            .flatten();
+        if let Some(id) = own.or(all) {
+            sessions.remove(&id);
         }
         sessions.insert(hashed(&id), session);
         Ok(id)
     }
 
     /// Who sent `headers`, if a session of his lasts and its token is among `tokens`.
-    pub(super) fn seat(&self, headers: &HeaderMap, tokens: &[Token], now: Instant) -> Option<Seat> {
+    pub(in crate::admin) fn seat(
+        &self,
+        headers: &HeaderMap,
+        tokens: &[Token],
+        now: Instant,
+    ) -> Option<Seat> {
         let id = hashed(cookie(headers)?);
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions.get_mut(&id).filter(|session| session.lasts(now))?;
@@ -106,19 +122,27 @@ impl Sessions {
         sessions.remove(&seat.id);
     }
 
+    /// Takes it back that a form was sent: nothing came of it.
+    pub(super) fn was_not(&self, seat: &Seat, once: &str) {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = sessions.get_mut(&seat.id) {
+            session.sent.retain(|sent| sent != once);
+        }
+    }
+
     /// Whether a form that carries `once` is sent for the first time.
     pub(super) fn is_first(&self, seat: &Seat, once: &str) -> bool {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(session) = sessions.get_mut(&seat.id) else {
             return false;
         };
-        if once.is_empty() || session.sent.iter().any(|sent| sent == once) {
+        if once.len() != CHANCE || session.sent.iter().any(|sent| sent == once) {
             return false;
         }
         if session.sent.len() >= SENT {
             session.sent.remove(0);
         }
-        session.sent.push(once.chars().take(64).collect());
+        session.sent.push(once.to_owned());
         true
     }
 
@@ -148,6 +172,12 @@ impl Seat {
     pub(super) fn sent(&self, csrf: &str) -> bool {
         bool::from(self.csrf.as_bytes().ct_eq(csrf.as_bytes()))
     }
+}
+
+/// The session that was idle for longest.
+fn idlest<'a>(sessions: impl Iterator<Item = (&'a [u8; 32], &'a Session)>) -> Option<[u8; 32]> {
+    let idlest = sessions.min_by_key(|(_, session)| session.used);
+    idlest.map(|(id, _)| *id)
 }
 
 /// 32 random bytes as text.

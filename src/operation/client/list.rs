@@ -118,7 +118,10 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         out.note("no such client");
         return Ok(());
     }
-    out.show(&report, text(&report, operator))?;
+    if out.is_json() {
+        return out.json(&report);
+    }
+    out.line(text(&report, operator))?;
     tell_next(report.next.as_ref().map(ClientId::as_str), out);
     Ok(())
 }

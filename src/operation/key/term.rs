@@ -1,6 +1,7 @@
 //! Until when a key is good, as an operator writes it.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -10,6 +11,9 @@ use serde::de::value::{Error, StrDeserializer};
 
 use crate::clock::Timestamp;
 use crate::config::Period;
+
+/// No key is for longer than a hundred years: its end would have no date that is written with four digits.
+const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
 
 /// A period from now on, the end of a day in UTC, or a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +65,9 @@ impl FromStr for Term {
 
     fn from_str(text: &str) -> Result<Self, NotATerm> {
         let typed: StrDeserializer<'_, Error> = text.into_deserializer();
-        if let Ok(period) = Period::deserialize(typed) {
+        if let Ok(period) = Period::deserialize(typed)
+            && period.as_duration() <= LONGEST
+        {
             return Ok(Self::Period(period));
         }
         let moment = |second| Self::Moment(Timestamp::from_unix(second));
@@ -99,6 +105,7 @@ mod tests {
             "2027-02-30",
             "2027-06-30T12:00:00",
             "-1d",
+            "3000000d",
         ] {
             assert_eq!(end(text), Err(NotATerm), "{text:?}");
         }

@@ -45,11 +45,19 @@ impl Operator {
 
     /// How far the clients of these records are.
     pub(crate) async fn progress(&self, records: &Records) -> Result<Arc<Progress>, Failure> {
-        let read = async || Progress::read(self, records).await;
-        match &self.kept {
-            Some(kept) => kept.progress(self.head.get(), read).await,
-            None => Ok(Arc::new(read().await?)),
-        }
+        let read = async || {
+            let progress = Progress::read(self, records).await?;
+            Ok::<_, Failure>((progress, self.damaged.take()))
+        };
+        let (progress, damaged) = match &self.kept {
+            Some(kept) => kept.progress(self.head.get(), read).await?,
+            None => {
+                let (progress, damaged) = read().await?;
+                (Arc::new(progress), damaged)
+            }
+        };
+        self.damaged.set(damaged);
+        Ok(progress)
     }
 
     /// The client `id` with everything that is its own, and nothing else.

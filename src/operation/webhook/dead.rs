@@ -26,6 +26,7 @@ pub(crate) struct Report {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WebhookMessage")]
 struct Line {
     id: String,
     kind: Kind,

@@ -19,6 +19,7 @@ pub(crate) struct Report<'a> {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListedWebhook")]
 struct Line<'a> {
     name: &'a str,
     host: String,
