@@ -48,6 +48,7 @@ FITTING = [
     ("client/list", {"limit": 1}),
     ("client/show", {"id": "acme"}),
     ("client/tag", {"ids": ["acme"], "add": ["x"]} | TRY),
+    ("explain", {"certificates": "PEM"}),
     ("key/issue", {"client": "acme", "expires": "30d"}),
     ("key/issue", {"client": "acme"} | TRY),
     ("key/list", {}),
@@ -166,6 +167,7 @@ class Gateway:
         through("phase", "accept", "--client", "globex")
         listed = json.loads(through("certificate", "list", "--pending", "--output", "json"))
         self.known = {"PENDING": listed["certificates"][0]["fingerprint"], "REVOKED": keys[1].split("_")[2]}
+        self.known["PEM"] = pending.read_text()
         through("phase", "brownout", "--cohort", "mobile", "--windows", "Tue 10:00-11:00", "--force", "--reason", "a try")
 
     def fit(self):

@@ -14,6 +14,7 @@ pub(crate) use change::{Did, Edit};
 
 use super::kept::Kept;
 use super::{Failure, Out};
+use crate::certificate::Verifier;
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, Keys, StoreSettings};
 use crate::store::{Acknowledged, Actor, Head, Origin, Refused, Store, StoreError};
@@ -41,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) masquerading: Vec<String>,
     /// The names of the authorities of clients' certificates.
     pub(crate) authorities: Vec<String>,
+    /// Who is trusted, at a gateway that runs.
+    pub(crate) verifier: Option<Arc<Verifier>>,
 }
 
 impl From<&Config> for Settings {
@@ -51,6 +54,7 @@ impl From<&Config> for Settings {
             window: config.migration.window,
             masquerading: config.masquerading().map(str::to_owned).collect(),
             authorities: config.cas.iter().map(|ca| ca.name.clone()).collect(),
+            verifier: None,
         }
     }
 }
@@ -72,6 +76,7 @@ impl Settings {
             window: Duration::from_hours(24),
             masquerading: Vec::new(),
             authorities: Vec::new(),
+            verifier: None,
         }
     }
 }
