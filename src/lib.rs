@@ -43,6 +43,7 @@ pub mod telemetry;
 pub mod trace;
 pub mod upstream;
 pub mod verify;
+pub mod webhook;
 
 pub mod clock;
 pub mod secret;

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stages that only compute: no sockets, no files, no clock, no log.
-const CORE: [&str; 16] = [
+const CORE: [&str; 17] = [
     "certificate",
     "client",
     "credential",
@@ -28,6 +28,7 @@ const CORE: [&str; 16] = [
     "policy",
     "sign",
     "trace",
+    "webhook",
 ];
 
 /// Who may name whom among the stages: each one only those before it, or beside it in its group.
@@ -44,7 +45,7 @@ const ORDER: [&[&str]; 8] = [
     &["directory", "foresight", "observe"],
     &["identity"],
     &["policy"],
-    &["sign", "front", "masquerade"],
+    &["sign", "front", "masquerade", "webhook"],
     &["import"],
     &["door", "gateway", "upstream", "telemetry"],
     &["admin", "verify"],
@@ -360,7 +361,7 @@ fn the_threat_model_has_every_case() {
         ('K', 17),
         ('C', 12),
         ('P', 7),
-        ('O', 13),
+        ('O', 14),
     ];
     for (group, last) in cases {
         for number in 1..=last {

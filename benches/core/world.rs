@@ -16,7 +16,8 @@ use keyferry::door::{
 };
 use keyferry::front::Fronts;
 use keyferry::gateway::{
-    App, FirstSights, Gateway, KeySets, Live, Masquerades, Parts, Proxy, SelfService, link_to_keys,
+    App, Conflicts, FirstSights, Gateway, KeySets, Live, Masquerades, Parts, Proxy, SelfService,
+    link_to_keys,
 };
 use keyferry::key::{Format, Pepper, Peppers};
 use keyferry::observe::Observations;
@@ -84,6 +85,7 @@ impl World {
         let live = Arc::new(live(peppers, &directory, &metrics, now));
         let gateway = || {
             Gateway::new(Parts {
+                conflicts: Conflicts::channel().0,
                 directory: Arc::clone(&directory),
                 store: Arc::clone(&store) as Arc<dyn Store>,
                 sightings: Arc::new(Sightings::default()),

@@ -78,7 +78,7 @@ impl Setting {
 pub(super) fn is_live(table: &str, key: &str) -> bool {
     match table {
         "backend" | "ca" | "enrolment" | "front" | "headers" | "migration" | "observe"
-        | "route" | "self_service" => true,
+        | "route" | "self_service" | "webhook" => true,
         "key" => matches!(
             key,
             "current_pepper" | "pepper" | "per_client" | "restore_window"

@@ -17,6 +17,7 @@ mod reference;
 mod settings;
 mod source;
 mod typed;
+mod webhook;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub use settings::{
 };
 pub(crate) use source::read_up_to;
 pub use source::{Reading, Seen, Source};
+pub use webhook::Webhook;
 
 /// A configuration with which the gateway can start.
 #[derive(Debug)]
@@ -85,6 +87,8 @@ pub struct Config {
     pub fronts: Arc<Fronts>,
     /// Metrics, health, logs and traces.
     pub telemetry: Telemetry,
+    /// Who is told what happens.
+    pub webhooks: Vec<Webhook>,
     /// Where the operator's questions are answered; none when nowhere.
     pub admin: Option<admin::Settings>,
     /// Every file that was read for it, in that order.

@@ -32,6 +32,9 @@ pub struct Cliff {
 }
 
 impl Cliff {
+    /// How many days before the end it is told that it is near.
+    pub const DAYS: [u32; 4] = [3, 7, 30, 90];
+
     /// What follows from when the last certificate of each client ends.
     #[must_use]
     pub fn of(ends: impl IntoIterator<Item = Timestamp>, now: Timestamp) -> Self {
@@ -42,12 +45,13 @@ impl Cliff {
                 continue;
             }
             let within = |days: u32| end <= now.plus(DAY.saturating_mul(days));
-            for (days, counter) in [
-                (3, &mut cliff.within_3_days),
-                (7, &mut cliff.within_7_days),
-                (30, &mut cliff.within_30_days),
-                (90, &mut cliff.within_90_days),
-            ] {
+            let counters = [
+                &mut cliff.within_3_days,
+                &mut cliff.within_7_days,
+                &mut cliff.within_30_days,
+                &mut cliff.within_90_days,
+            ];
+            for (days, counter) in Self::DAYS.into_iter().zip(counters) {
                 if within(days) {
                     count(counter);
                 }

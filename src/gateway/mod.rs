@@ -8,6 +8,7 @@ mod account;
 mod app;
 mod check;
 mod code;
+mod conflicts;
 mod decide;
 mod enrol;
 mod exchange;
@@ -41,6 +42,7 @@ use tokio::sync::Semaphore;
 
 pub use app::{App, Proxy};
 pub use code::Code;
+pub use conflicts::{Conflict, Conflicts};
 pub use exchange::Exchange;
 pub use front::{begin_counting, forget_fronts};
 pub use live::{KeySets, Live};
@@ -84,6 +86,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// What is seen of clients.
     pub sightings: Arc<Sightings>,
+    /// Where requests with credentials of two clients are noted.
+    pub conflicts: Conflicts,
     /// What is to be recorded of certificates that were only named.
     pub lessons: Arc<Lessons>,
     /// What certificates are verified by.

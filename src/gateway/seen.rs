@@ -1,7 +1,7 @@
 //! What is noted of those who call, in memory alone: when and from where each was seen, and how
 //! many requests came. Whoever is not known leaves nothing.
 
-use super::{Exchange, Gateway, Refusal};
+use super::{Conflict, Exchange, Gateway, Refusal};
 use crate::client::{ClientId, Counted, CredentialId, LastRefusal, LastUse, RefusalCode};
 use crate::clock::Timestamp;
 use crate::identity::{Identity, Proof, Refused};
@@ -49,6 +49,11 @@ impl Gateway {
                 sightings.conflicted(client, at);
             }
             sightings.count(certificate, Counted::Refused, at);
+            self.parts.conflicts.note(Conflict {
+                certificate: certificate.clone(),
+                key: key.clone(),
+                at,
+            });
         } else if let Some(client) = self.whose(refusal, exchange) {
             note(&client);
             sightings.count(&client, Counted::Refused, at);

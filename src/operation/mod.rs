@@ -22,6 +22,7 @@ pub(crate) mod status;
 pub(crate) mod table;
 mod traffic;
 pub(crate) mod view;
+pub(crate) mod webhook;
 pub(crate) mod what_if;
 mod words;
 
@@ -49,6 +50,8 @@ pub(crate) enum Operation {
     #[command(subcommand)]
     Phase(phase::Command),
     Status(status::Args),
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     WhatIf(what_if::Args),
 }
 
@@ -67,6 +70,7 @@ impl Operation {
             Self::Key(command) => command.run(operator, out).await?,
             Self::Phase(command) => command.run(operator, out).await?,
             Self::Status(args) => status::run(&args, operator, out).await?,
+            Self::Webhook(command) => return command.run(operator, out).await,
             Self::WhatIf(args) => what_if::run(&args, operator, out).await?,
         }
         Ok(0)

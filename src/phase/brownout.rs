@@ -83,6 +83,22 @@ impl Plan {
         Some(self.ends.map_or(until, |ends| ends.min(until)))
     }
 
+    /// Whether somebody may be refused `now`; then until when that goes on, where it has an end.
+    #[must_use]
+    pub fn under_way(&self, now: Timestamp) -> Option<Option<Timestamp>> {
+        if self.next(now) != Some(now) {
+            return None;
+        }
+        let window = match &self.schedule {
+            Schedule::Windows(windows) => windows.end_of(now),
+            Schedule::Share(_) => None,
+        };
+        Some(match (window, self.ends) {
+            (Some(window), Some(ends)) => Some(window.min(ends)),
+            (window, ends) => window.or(ends),
+        })
+    }
+
     /// The first moment at or after `after` at which somebody may be refused.
     #[must_use]
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
@@ -203,6 +219,12 @@ mod tests {
             next.map(|next| next.as_unix() - NOON)
         };
         assert_eq!([0, 70, 120].map(next), [Some(60), Some(70), None]);
+        let under_way = |second: i64| {
+            let under_way = plan.under_way(Timestamp::from_unix(NOON + second));
+            under_way.map(|until| until.map(|until| until.as_unix() - NOON))
+        };
+        let expected = [None, Some(Some(120)), Some(Some(120)), None];
+        assert_eq!([59, 60, 119, 120].map(under_way), expected);
     }
 
     #[test]
@@ -217,6 +239,8 @@ mod tests {
         };
         assert_eq!(until(1, 0), Some(HOUR));
         assert_eq!(until(2, HOUR - 1), Some(HOUR));
+        let end = plan.under_way(Timestamp::from_unix(NOON)).flatten();
+        assert_eq!(end, Some(Timestamp::from_unix(NOON + HOUR)));
         assert_eq!(until(1, HOUR), None);
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use prometheus::IntCounter;
@@ -12,10 +13,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::config;
 use crate::telemetry::{Metrics, Resource, Spans, Waiting, rejected};
-use crate::upstream::{Collector, Protocol, Settings};
+use crate::upstream::{Protocol, Receiver, Settings};
 
 /// How often what waits is sent.
 const EVERY: Duration = Duration::from_millis(500);
+const PROTOBUF: &str = "application/x-protobuf";
 /// About how many spans are sent at once.
 const BATCH: usize = 512;
 /// How long is waited before a batch is sent again; after the last time it is lost.
@@ -50,7 +52,7 @@ struct Counts {
 
 /// The collector, and how we speak to it.
 struct Line {
-    collector: Collector,
+    collector: Receiver,
     resource: Resource,
     /// Whether it took what was last sent.
     is_well: bool,
@@ -136,7 +138,9 @@ impl Export {
     }
 
     async fn post(&self, line: &mut Line, body: &Bytes, spans: u64) -> Outcome {
-        let answer = match line.collector.post(body.clone()).await {
+        let headers = HeaderMap::new();
+        let posted = line.collector.post(PROTOBUF, &headers, body.clone());
+        let answer = match posted.await {
             Ok(answer) => answer,
             Err(error) => {
                 line.tell(Some(&error.to_string()));
@@ -207,7 +211,7 @@ impl Line {
             read_timeout: ANSWER_WITHIN,
             health_check: None,
         };
-        let made = Collector::new(&settings, &collector.path);
+        let made = Receiver::new(&settings, &collector.path);
         let made = made.inspect_err(|error| tracing::error!(%error, "spans cannot be sent"));
         Some(Self {
             collector: made.ok()?,

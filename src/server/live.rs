@@ -16,7 +16,7 @@ use super::snapshots::Snapshots;
 use crate::admin;
 use crate::certificate::Verifier;
 use crate::clock;
-use crate::config::{Collector, Config};
+use crate::config::{Collector, Config, Webhook};
 use crate::directory::Directory;
 use crate::door::{self, Terms};
 use crate::gateway;
@@ -46,6 +46,8 @@ pub(super) struct Live {
     levels: Levels,
     /// Where spans go.
     collector: watch::Sender<Option<Collector>>,
+    /// Who is told what happens.
+    webhooks: watch::Sender<Vec<Webhook>>,
     store: Arc<dyn Store>,
     directory: Arc<Directory>,
     metrics: Metrics,
@@ -60,6 +62,7 @@ pub(super) struct Prepared<'a> {
     record_keys: RecordKeys,
     filter: Filter,
     collector: Option<Collector>,
+    webhooks: Vec<Webhook>,
 }
 
 /// What the operator's questions begin with, as `config` says.
@@ -108,6 +111,7 @@ impl Live {
             snapshots: Snapshots::of(config),
             levels,
             collector: watch::Sender::new(config.telemetry.tracing.collector.clone()),
+            webhooks: watch::Sender::new(config.webhooks.clone()),
             store: Arc::clone(store),
             directory: Arc::clone(directory),
             metrics: metrics.clone(),
@@ -145,6 +149,11 @@ impl Live {
     /// Where spans go, now and from now on.
     pub(super) fn collector(&self) -> watch::Receiver<Option<Collector>> {
         self.collector.subscribe()
+    }
+
+    /// Who is told what happens, now and from now on.
+    pub(super) fn webhooks(&self) -> watch::Receiver<Vec<Webhook>> {
+        self.webhooks.subscribe()
     }
 
     /// Counts what depends on each secret.
@@ -194,6 +203,7 @@ impl Live {
             record_keys,
             filter,
             collector: config.telemetry.tracing.collector,
+            webhooks: config.webhooks,
         })
     }
 
@@ -208,6 +218,7 @@ impl Live {
             record_keys,
             filter,
             collector,
+            webhooks,
         } = prepared;
         self.admin.store(Arc::new(admin));
         let before = self.gateway.load_full();
@@ -229,6 +240,7 @@ impl Live {
         refresh(&self.terms);
         self.levels.set(filter);
         self.collector.send_replace(collector);
+        self.webhooks.send_replace(webhooks);
         next::forget(&before, &gateway, &self.metrics);
         self.tell_of_observing(before.observing.as_ref());
         let mut is_refused = false;

@@ -28,6 +28,7 @@ mod stages;
 mod stop;
 mod tasks;
 pub mod verify;
+pub(crate) mod webhooks;
 
 use std::io;
 use std::net::SocketAddr;

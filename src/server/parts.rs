@@ -19,13 +19,14 @@ use super::share::ShareBudgets;
 use super::sightings::KeepSightings;
 use super::snapshots::Snapshots;
 use super::tasks::{Commands, Follow, KeepSnapshot, Learn};
+use super::webhooks::{TellWebhooks, World};
 use crate::admin;
 use crate::admin::reload::Asked;
 use crate::clock;
 use crate::config::{Config, Seen, Source, StoreSettings};
 use crate::directory::{Directory, Lessons, Sightings};
 use crate::door::{Bounds, HttpLimits, Lifetimes, Terms};
-use crate::gateway::Parts;
+use crate::gateway::{self, Conflicts, Parts};
 use crate::key::Peppers;
 use crate::policy::Asking;
 use crate::store::Store;
@@ -66,6 +67,7 @@ pub(super) struct Beside {
     pub(super) reload: Reload,
     pub(super) lists: KeepLists,
     pub(super) export: Option<Export>,
+    pub(super) webhooks: TellWebhooks,
 }
 
 /// Opens the store and makes every part of `config`, which `source` gave when `seen` was seen of it.
@@ -97,6 +99,9 @@ pub(super) fn open(
     let budgets = config.limits.gateway.budgets();
     let http = config.http.limits;
     let (spans, export) = Export::of(live.collector(), &metrics);
+    let (conflicts, noted) = Conflicts::channel();
+    let world = (&store, &directory, &sightings, &metrics);
+    let webhooks = TellWebhooks::new(live.webhooks(), noted, told(&config.store, &gateway, world));
     Ok(Opened {
         admin: Arc::clone(live.admin()),
         beside: Beside {
@@ -112,6 +117,7 @@ pub(super) fn open(
             commands,
             lists: KeepLists(Arc::clone(&authorities)),
             export,
+            webhooks,
             reload: Reload::new((source, seen), live, asked, &metrics),
         },
         health: Health(OfGateway::new(
@@ -126,6 +132,7 @@ pub(super) fn open(
             directory,
             store,
             sightings,
+            conflicts,
             lessons,
             verifier: Arc::clone(authorities.verifier()),
             format: config.keys.format,
@@ -138,6 +145,28 @@ pub(super) fn open(
             live: gateway,
         },
     })
+}
+
+/// What whoever tells webhooks needs.
+fn told(
+    settings: &StoreSettings,
+    live: &Arc<ArcSwap<gateway::Live>>,
+    (store, directory, sightings, metrics): (
+        &Arc<dyn Store>,
+        &Arc<Directory>,
+        &Arc<Sightings>,
+        &Metrics,
+    ),
+) -> World {
+    World {
+        store: Arc::clone(store),
+        record_keys: settings.record_keys().clone(),
+        directory: Arc::clone(directory),
+        sightings: Arc::clone(sightings),
+        live: Arc::clone(live),
+        metrics: metrics.clone(),
+        is_shared: matches!(settings, StoreSettings::Redis(_)),
+    }
 }
 
 /// The directory begins with what the snapshot holds when it is of use. It may be from before the

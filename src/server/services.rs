@@ -74,6 +74,7 @@ impl Services<'_> {
         if let Some(export) = beside.export {
             self.last("spans", export);
         }
+        self.last("webhooks", beside.webhooks);
         if let Some(snapshot) = beside.snapshot {
             self.last("snapshot", snapshot);
         }

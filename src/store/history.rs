@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Epoch, Event, RecordKeys, StoreError};
+use super::{Epoch, Event, RecordKeys, Store, StoreError};
 
 /// SHA-256 of an event as it is stored. By default, of nothing: that is before the first event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -166,6 +166,48 @@ pub(super) fn follow(
         return Ok(Follow::Gap { now });
     }
     Ok(Follow::Events { events, head })
+}
+
+/// What is read on from a place in the history, a step at a time.
+#[derive(Debug)]
+pub enum ReadOn {
+    /// The next events, without a gap, each with the place after it; none at the end.
+    Events(Vec<(Event, Head)>),
+    /// What follows there is no longer kept, no longer believed, or of another history.
+    Missed {
+        /// Where the store stands.
+        now: Head,
+    },
+}
+
+/// The next events after `after`, for whoever reads now and then: it does not wait, and leaves the
+/// connection alone that is kept for who [follows](super::Store::follow).
+///
+/// # Errors
+///
+/// When the store cannot tell.
+pub async fn read_on(
+    store: &dyn Store,
+    after: Head,
+    keys: &RecordKeys,
+) -> Result<ReadOn, StoreError> {
+    let now = store.head().await?;
+    if now.is_not_after(&after) {
+        return Ok(ReadOn::Missed { now });
+    }
+    let (mut head, mut events) = (after, Vec::new());
+    for StoredEvent { epoch, stored } in store.trail(after.epoch).await? {
+        let Ok(Next::Event(event, next)) = next(head, now, keys, Ok((epoch, stored.into_bytes())))
+        else {
+            break;
+        };
+        head = next;
+        events.push((event, next));
+    }
+    if events.is_empty() && now.epoch > after.epoch {
+        return Ok(ReadOn::Missed { now });
+    }
+    Ok(ReadOn::Events(events))
 }
 
 enum Next {

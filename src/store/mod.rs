@@ -13,6 +13,7 @@ mod days;
 pub mod embedded;
 mod history;
 pub mod local;
+mod mailbox;
 mod origin;
 mod record;
 pub mod redis;
@@ -27,8 +28,9 @@ use async_trait::async_trait;
 pub use authentic::{RecordKey, RecordKeyVersion, RecordKeys, Refusal, Refused, What};
 pub use batch::{Batch, BatchId, DayCounts, Spent};
 pub use change::{Action, Actor, Change, Event, NotAReason, Reason, Write};
-pub use history::{EventHash, Follow, Head, StoredEvent};
+pub use history::{EventHash, Follow, Head, ReadOn, StoredEvent, read_on};
 pub use local::open_embedded;
+pub use mailbox::{Letter, Page, Posting, SLOTS};
 pub use origin::Origin;
 pub use record::{Record, RecordId, Selection, Unreadable, Versioned};
 pub use reseal::{Reseal, Resealed};
@@ -191,6 +193,9 @@ impl<T, Of> Default for Legible<T, Of> {
 /// 11. **One client is found among millions.** [`Store::select`] misses no record that was the
 ///     client's when it was asked, and gives none that is not; what it costs depends on how many
 ///     are selected, not on how many there are.
+/// 12. **A mailbox changes whole.** [`Store::post`] does all that it is given, when the mailbox still
+///     has the version that is expected, or nothing; it makes no event and no epoch. What is not
+///     authentic in a mailbox is not given.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Carries out a change.
@@ -339,4 +344,26 @@ pub trait Store: Send + Sync {
     ///
     /// When the store cannot tell.
     async fn spent(&self, phase: Epoch) -> Result<u64, StoreError>;
+
+    /// The page of a mailbox; none when there is no such mailbox. Cheap enough to be asked every few
+    /// seconds.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn mailbox(&self, name: &str) -> Result<Option<Page>, StoreError>;
+
+    /// The letters of a mailbox, and the slots of those that are not believed.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn letters(&self, mailbox: &str) -> Result<Legible<Letter, u16>, StoreError>;
+
+    /// Changes a mailbox; whether it had the version that was expected.
+    ///
+    /// # Errors
+    ///
+    /// When the store did not take it, or it is not known whether it did: read the page again.
+    async fn post(&self, posting: &Posting) -> Result<bool, StoreError>;
 }

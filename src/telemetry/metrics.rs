@@ -67,6 +67,12 @@ pub struct Metrics {
     pub masqueraded: IntCounterVec,
     /// `keyferry_trace_spans_total{result}`.
     pub trace_spans: IntCounterVec,
+    /// `keyferry_webhook_deliveries_total{webhook,result}`.
+    pub webhook_deliveries: IntCounterVec,
+    /// `keyferry_webhook_waiting{webhook}`.
+    pub webhook_waiting: IntGaugeVec,
+    /// `keyferry_webhook_dead{webhook}`.
+    pub webhook_dead: IntGaugeVec,
     /// `keyferry_keys{pepper}`.
     pub keys: IntGaugeVec,
     /// `keyferry_clients{stage}`.
@@ -194,6 +200,9 @@ impl Metrics {
             upstream_failures: make.counters("upstream_failures_total", "Attempts that a backend did not answer.", &["backend"])?,
             masqueraded: make.counters("masqueraded_requests_total", "Requests to backends that still get the headers of an old proxy, by the certificate that these tell of: shown by the client, recorded and so the debt, incomplete and so without one of the headers or more, or unknown and so without them all.", &["backend", "certificate"])?,
             trace_spans: make.counters("trace_spans_total", "Spans that were recorded: sent to the collector, refused by it, lost since it could not be reached, or dropped since too many waited.", &["result"])?,
+            webhook_deliveries: make.counters("webhook_deliveries_total", "Messages that this gateway sent to webhooks, each as often as it was sent: taken by the receiver, or not.", &["webhook", "result"])?,
+            webhook_waiting: make.gauges("webhook_waiting", "Messages to the webhook that its receiver has not taken yet; the same at all gateways.", &["webhook"])?,
+            webhook_dead: make.gauges("webhook_dead", "Messages to the webhook that are not sent any more unless the operator says so; the same at all gateways.", &["webhook"])?,
             keys: make.gauges("keys", "Keys that can be used, by the pepper of their digest.", &["pepper"])?,
             clients: make.gauges("clients", "Clients by stage.", &["stage"])?,
             clients_expiring: make.gauges("clients_expiring", "Active clients whose last certificate (while they depend on it) or last key ends within the window.", &["kind", "window"])?,
@@ -252,6 +261,25 @@ impl Metrics {
         let _ = self.upstream_seconds.remove_label_values(&[name]);
         let _ = self.upstream_failures.remove_label_values(&[name]);
         self.forget_masquerade(name);
+    }
+
+    /// Every series of the webhook `name`, at zero.
+    pub fn expect_webhook(&self, name: &str) {
+        for result in ["sent", "failed"] {
+            self.webhook_deliveries.with_label_values(&[name, result]);
+        }
+        self.webhook_waiting.with_label_values(&[name]);
+        self.webhook_dead.with_label_values(&[name]);
+    }
+
+    /// Forgets the webhook `name`, which is no more.
+    pub fn forget_webhook(&self, name: &str) {
+        for result in ["sent", "failed"] {
+            // There is none when it was forgotten before.
+            let _ = self.webhook_deliveries.remove_label_values(&[name, result]);
+        }
+        let _ = self.webhook_waiting.remove_label_values(&[name]);
+        let _ = self.webhook_dead.remove_label_values(&[name]);
     }
 
     /// Forgets what was counted of the backend `name` as masqueraded, which it is no more.

@@ -2,11 +2,10 @@
 
 mod answer;
 mod backend;
-#[cfg(feature = "otlp")]
-mod collector;
 mod discovery;
 pub mod exchange;
 mod idle;
+mod post;
 pub mod probe;
 mod rewrite;
 mod upgrade;
@@ -15,6 +14,5 @@ mod weak;
 
 pub use answer::{asks_for_websocket, fault};
 pub use backend::{Backend, BackendError, HealthCheck, Protocol, Settings, Tls};
-#[cfg(feature = "otlp")]
-pub use collector::{Collected, Collector, NotCollected};
+pub use post::{Answered, Receiver, Unanswered};
 pub use rewrite::{CannotSend, Rules, end_once, is_for_us, is_unwanted, pass_on, rewrite, signed};

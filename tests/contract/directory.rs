@@ -13,8 +13,9 @@ use keyferry::clock::Day;
 use keyferry::directory::Directory;
 use keyferry::key::{KeyId, KeyRecord};
 use keyferry::store::{
-    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId, Reseal,
-    Resealed, Selection, Store, StoreError, StoredEvent, Versioned, Write,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Letter, Loaded, Page,
+    Posting, RecordId, Reseal, Resealed, Selection, Store, StoreError, StoredEvent, Versioned,
+    Write,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -229,6 +230,18 @@ impl Store for Held {
 
     async fn spent(&self, phase: Epoch) -> Result<u64, StoreError> {
         self.store.spent(phase).await
+    }
+
+    async fn mailbox(&self, name: &str) -> Result<Option<Page>, StoreError> {
+        self.store.mailbox(name).await
+    }
+
+    async fn letters(&self, mailbox: &str) -> Result<Legible<Letter, u16>, StoreError> {
+        self.store.letters(mailbox).await
+    }
+
+    async fn post(&self, posting: &Posting) -> Result<bool, StoreError> {
+        self.store.post(posting).await
     }
 }
 

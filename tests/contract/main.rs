@@ -24,6 +24,7 @@ mod directory;
 mod down;
 mod failover;
 mod lost;
+mod mailbox;
 mod phases;
 #[path = "../support/pki.rs"]
 mod pki;
@@ -106,6 +107,9 @@ contract! {
         only_the_days_that_are_kept_are_counted
         what_a_brownout_spent_is_counted_by_version
         a_large_batch_is_taken;
+    mailbox:
+        a_mailbox_changes_whole_or_not_at_all
+        of_many_who_change_a_mailbox_one_does;
     damage:
         what_is_damaged_of_what_was_seen_holds_up_nothing_else
         damage_that_names_nobody_is_told_of;

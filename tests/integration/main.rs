@@ -167,3 +167,9 @@ mod verify;
 mod verify_attacks;
 #[cfg(test)]
 mod verify_fronts;
+#[cfg(test)]
+mod webhooks;
+#[cfg(test)]
+mod webhooks_faults;
+#[cfg(test)]
+mod webhooks_store;

@@ -14,6 +14,7 @@ use crate::support::linger;
 use crate::support::list::list;
 use crate::support::pki::{Issued, leaf, root};
 use crate::support::store::SharedStore;
+use crate::support::webhook::{OTHER, Receiver};
 use crate::support::world::{Identity, World};
 
 pub(crate) const FRONT: &str = "127.0.0.50";
@@ -38,6 +39,8 @@ pub(crate) enum Way {
 pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) backend: Backend,
+    /// Who is told what happens, and who wants nothing any more.
+    told: [Receiver; 2],
     /// Whose lists may be unknown without harm.
     pub(crate) partners: Issued,
     /// Who is on the list of the clients' authority.
@@ -50,6 +53,8 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) fn new(beat: Duration) -> Self {
         let world = World::new();
+        let gone = Receiver::knowing(&[OTHER]);
+        gone.set(&serde_json::json!({ "answer": 410, "times": 1000 }));
         let day = 24 * 3600;
         let member = |number: usize| {
             let spec = leaf(&format!("device-{number}"));
@@ -62,6 +67,7 @@ impl Scene {
         };
         Self {
             backend: Backend::start(),
+            told: [Receiver::start(), gone],
             partners: root("Partners Root").self_signed(),
             revoked: world.client("revoked"),
             fleet: (0..FLEET).map(member).collect(),
@@ -123,6 +129,15 @@ impl Scene {
             .route("/", "orders", "either")
             .route("/refunds", "orders", "key")
             .route("/payments", "payments", "either");
+        let [told, gone] = &self.told;
+        builder = builder
+            .telling_like("operations", told.address(), Table::new())
+            .file("gone.whsec", OTHER)
+            .telling_like(
+                "gone",
+                gone.address(),
+                table(r#"secret_file = "gone.whsec""#),
+            );
         for (name, list) in self.lists(7 * 24 * 3600) {
             builder = builder.file(name, list);
         }

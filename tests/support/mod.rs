@@ -34,6 +34,7 @@ pub(crate) mod scene;
 pub(crate) mod signature;
 pub(crate) mod store;
 pub(crate) mod verify;
+pub(crate) mod webhook;
 pub(crate) mod websocket;
 pub(crate) mod wire;
 pub(crate) mod world;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use super::stop::Stop;
+use crate::admin::Token;
 use crate::cli::development::{Made, Purpose, Wish};
 use crate::clock;
 
@@ -22,6 +23,8 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 pub(super) struct Scene {
     /// The port of the gateway.
     pub(super) port: u16,
+    /// Where the console is.
+    pub(super) console: SocketAddr,
     gateway: Running,
     _backends: Running,
     /// Last, so that it goes when nobody works in it any more.
@@ -54,9 +57,11 @@ impl Scene {
         for name in ["pepper", "orders", "old", "untold"] {
             secret(&folder.0.join(name).with_extension("key"))?;
         }
+        let (token, digest) = Token::make()?;
+        write(&folder.0.join("console.token"), token.expose().as_bytes())?;
         write(
             &folder.0.join("keyferry.toml"),
-            configuration(&addresses).as_bytes(),
+            configuration(&addresses, digest).as_bytes(),
         )?;
         let program = std::env::current_exe().context("cannot find this program")?;
         let playing = start(
@@ -68,6 +73,7 @@ impl Scene {
         )?;
         let mut scene = Self {
             port: gateway.port(),
+            console: addresses.admin,
             gateway: start(
                 &folder.0,
                 Command::new(&program).args(["run", "--config", "keyferry.toml"]),
@@ -222,7 +228,8 @@ fn new_file(path: &Path) -> anyhow::Result<fs::File> {
     file.with_context(|| format!("cannot make {}", path.display()))
 }
 
-fn configuration(addresses: &Addresses) -> String {
+fn configuration(addresses: &Addresses, token: [u8; 32]) -> String {
+    let token = hex::encode(token);
     let Addresses {
         gateway,
         backend,
@@ -293,6 +300,7 @@ address = "{telemetry}"
 
 [admin]
 address = "{admin}"
+tokens = [{{ name = "demo", role = "admin", sha256 = "{token}" }}]
 "#
     )
 }

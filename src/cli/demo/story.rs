@@ -216,7 +216,8 @@ pub(super) fn farewell(scene: &Scene) -> String {
          curl --cacert ca.pem -H 'Authorization: Bearer kf_live_…' {base}/anything\n  \
          curl --cacert ca.pem {base}/\n  \
          {program} explain globex-alone.pem\n  \
-         {program} phase list\n"
+         {program} phase list\n\nThe console is at http://{console}/ and takes the token in console.token\n",
+        console = scene.console
     )
 }
 

@@ -89,6 +89,8 @@ pub(super) enum Check {
     StoreReads,
     /// records
     StoreRecords,
+    /// webhooks
+    StoreWebhooks,
     /// connection
     BackendConnects,
     /// certificate

@@ -8,7 +8,8 @@ use tokio::time::timeout;
 use super::super::open::open_store;
 use super::finding::{Check, Finding};
 use crate::config::{Config, StoreSettings};
-use crate::store::{RecordKeyVersion, Reseal, Resealed, Store, StoreError};
+use crate::store::{Page, RecordKeyVersion, Reseal, Resealed, Store, StoreError};
+use crate::webhook;
 
 /// How long counting the records may take.
 const COUNTING: Duration = Duration::from_secs(20);
@@ -32,13 +33,58 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
         Err(error) => return failed(format!("{error:#}")),
     };
     match store.head().await {
-        Ok(head) => vec![
-            check
-                .ok(format!("{} changes so far", head.epoch))
-                .of(config.store.to_string()),
-            records(&*store, config).await,
-        ],
+        Ok(head) => {
+            let mut findings = vec![
+                check
+                    .ok(format!("{} changes so far", head.epoch))
+                    .of(config.store.to_string()),
+                records(&*store, config).await,
+            ];
+            for webhook in &config.webhooks {
+                let found = store.mailbox(&webhook.name).await;
+                findings.push(told(found).of(&webhook.name));
+            }
+            findings
+        }
         Err(error) => failed(error.to_string()),
+    }
+}
+
+/// How a webhook is, by what a gateway noted last of it.
+fn told(found: Result<Option<Page>, StoreError>) -> Finding {
+    let check = Check::StoreWebhooks;
+    let page = match found {
+        Ok(Some(page)) => page.text,
+        Ok(None) => {
+            let advice = "a gateway of this configuration begins to tell it within seconds";
+            return check.note("no gateway has told it anything yet", advice);
+        }
+        Err(error) => {
+            let advice = "see that the store answers; then look again";
+            return check.error(format!("cannot be read: {error}"), advice);
+        }
+    };
+    let read = page.as_deref().map(serde_json::from_str::<webhook::Page>);
+    let Some(Ok(page)) = read else {
+        let advice =
+            "find out who wrote it (docs/STORE.md, \"Who is believed\"); a gateway begins anew";
+        return check.error("what was noted of it is not believed", advice);
+    };
+    let (waiting, dead) = (page.waiting, page.dead);
+    let why = page
+        .failed
+        .map_or_else(String::new, |(at, why)| format!("; {at}: {why}"));
+    let found = format!("{waiting} messages wait, {dead} are dead");
+    if page.gone.is_some() {
+        let advice = "take it out of the configuration, or make it take messages, then: keyferry webhook retry";
+        check.warning(format!("{found}; it wants nothing any more (410)"), advice)
+    } else if dead > 0 {
+        check.warning(
+            format!("{found}{why}"),
+            "see why it does not take them (keyferry webhook test), then: keyferry webhook retry, or forget",
+        )
+    } else {
+        check.ok(found)
     }
 }
 
@@ -106,6 +152,34 @@ fn judge(found: &Resealed, current: Option<RecordKeyVersion>, accepts_unsigned: 
 mod tests {
     use super::super::finding::Outcome;
     use super::*;
+
+    #[test]
+    fn a_webhook_is_judged_by_what_it_did_not_take() {
+        let judged = |change: fn(&mut webhook::Page)| {
+            let now = crate::clock::Timestamp::from_unix(1);
+            let mut page = webhook::Page::new(crate::store::Head::default(), now);
+            page.failed = Some((now, "it answers 401".to_owned()));
+            change(&mut page);
+            let text = serde_json::to_string(&page).unwrap();
+            let found = told(Ok(Some(Page {
+                version: 1,
+                text: Some(text),
+            })));
+            (found.outcome, found.found)
+        };
+        assert_eq!(judged(|page| page.waiting = 2).0, Outcome::Ok);
+        let (outcome, found) = judged(|page| page.dead = 2);
+        assert_eq!(outcome, Outcome::Warning);
+        assert!(found.ends_with("it answers 401"), "{found}");
+        let gone = judged(|page| page.gone = Some(crate::clock::Timestamp::from_unix(1)));
+        assert_eq!(gone.0, Outcome::Warning);
+        let unbelieved = Page {
+            version: 1,
+            text: None,
+        };
+        assert_eq!(told(Ok(Some(unbelieved))).outcome, Outcome::Error);
+        assert_eq!(told(Ok(None)).outcome, Outcome::Note);
+    }
 
     #[test]
     fn records_are_judged_by_who_signed_them() {

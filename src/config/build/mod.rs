@@ -24,6 +24,7 @@ mod signing;
 mod store;
 mod telemetry;
 mod text;
+mod webhook;
 
 use std::path::PathBuf;
 
@@ -87,6 +88,7 @@ pub(super) fn config(
     let limits = builder.limits(file.limits);
     let own = headers.as_ref().ok().map(|headers| &headers.names);
     let backends = builder.backends(file.backend, &file.route, own);
+    let webhooks = builder.webhooks(file.webhook);
     builder.secrets_differ();
     let whole = || {
         Ok::<_, Noted>(Config {
@@ -113,6 +115,7 @@ pub(super) fn config(
             shutdown: shutdown?,
             fronts: fronts?,
             telemetry: telemetry?,
+            webhooks: webhooks?,
             admin: admin?,
             files: std::mem::take(&mut builder.files),
         })

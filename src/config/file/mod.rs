@@ -17,6 +17,7 @@ mod route;
 mod shutdown;
 mod store;
 mod telemetry;
+mod webhook;
 
 pub use admin::{Admin, AdminTls, AdminToken};
 pub use connections::Connections;
@@ -31,6 +32,7 @@ pub use route::{Backend, ClientTls, HealthCheck, MasqueradeHeader, Published, Ro
 pub use shutdown::Shutdown;
 pub use store::{Cluster, RecordKey, Sentinel, Store, StoreKind, UnsignedRecords};
 pub use telemetry::{Telemetry, Tracing};
+pub use webhook::Webhook;
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -99,6 +101,9 @@ pub struct File {
     /// Metrics, health, logs and traces.
     #[serde(default)]
     pub telemetry: Telemetry,
+    /// Who is told what happens, by signed messages over HTTP.
+    #[serde(default)]
+    pub webhook: Vec<Webhook>,
     /// Where the operator's commands ask the running gateway. Without it, they cannot.
     pub admin: Option<Admin>,
 }

@@ -22,6 +22,7 @@ mod sessions;
 mod shipped;
 mod signing;
 mod tracing;
+mod webhook;
 
 /// A folder with every file that `MINIMAL` names, and more.
 struct Folder {

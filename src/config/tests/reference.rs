@@ -11,6 +11,7 @@ use crate::config::changes::is_live;
 use crate::config::example;
 use crate::config::file::File;
 use crate::config::reference::{options, reference};
+use crate::webhook::Kind;
 
 const PAGE: &str = include_str!("../../../docs/CONFIGURATION.md");
 const RELOAD: &str = include_str!("../../../docs/RELOAD.md");
@@ -126,7 +127,8 @@ fn what_a_running_gateway_takes_over_is_told_as_it_is() {
     }
 }
 
-/// What looks like an option: the first words of what a front signs, and attributes of spans.
+/// What looks like an option, beside what webhooks are told: the first words of what a front signs, and
+/// attributes of spans.
 const NO_OPTIONS: [&str; 5] = [
     "front.v1",
     "http.request.method",
@@ -157,6 +159,7 @@ fn the_pages_name_options_that_there_are() {
                     .all(|key| !key.is_empty() && key.chars().all(is_key))
                 && name.split('.').next().is_some_and(is_table)
                 && !NO_OPTIONS.contains(&name)
+                && Kind::ALL.iter().all(|kind| kind.as_str() != name)
             {
                 let page = page.display();
                 assert!(options.contains(name), "{page}: there is no option {name}");

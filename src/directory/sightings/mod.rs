@@ -8,6 +8,8 @@ mod cells;
 mod outbox;
 mod spending;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use foldhash::fast::RandomState;
 use papaya::HashMap;
 use tokio::sync::{Mutex, Notify};
@@ -29,6 +31,7 @@ pub struct Sightings {
     outbox: Mutex<Outbox>,
     /// A key was used of which no use was known here.
     first_use: Notify,
+    is_loaded: AtomicBool,
 }
 
 impl Sightings {
@@ -160,7 +163,15 @@ impl Sightings {
                 self.use_is_told(used);
             }
         }
+        self.is_loaded.store(true, Ordering::Release);
         Ok(sightings.damaged.len().saturating_add(uses.damaged.len()))
+    }
+
+    /// Whether what the store remembers was taken in once: until then whoever was seen elsewhere, or
+    /// before, seems never to have been.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.is_loaded.load(Ordering::Acquire)
     }
 
     /// Tells the store what is new since the last time. What it did not take is told again: a

@@ -15,13 +15,23 @@ impl View {
     pub fn clients(&self, now: Timestamp, mut each: impl FnMut(&ClientId, bool, bool, Ends)) {
         self.clients.each(|row| {
             if row.is_known() {
-                let (certificates, keys) = self.ends(row, now);
-                let has_key = keys != Last::None;
-                let (certificates, keys) = (certificates.into(), keys.into());
-                let ends = Ends { certificates, keys };
-                each(&row.id(), row.is_active, has_key, ends);
+                let (active, issued, ends) = self.counted(row, now);
+                each(&row.id(), active, issued, ends);
             }
         });
+    }
+
+    /// The same of one client; nothing when there is no such client.
+    #[must_use]
+    pub fn client(&self, id: &ClientId, now: Timestamp) -> Option<(bool, bool, Ends)> {
+        self.of_client(id, |row| row.is_known().then(|| self.counted(row, now)))?
+    }
+
+    fn counted(&self, row: &ClientRow, now: Timestamp) -> (bool, bool, Ends) {
+        let (certificates, keys) = self.ends(row, now);
+        let has_key = keys != Last::None;
+        let (certificates, keys) = (certificates.into(), keys.into());
+        (row.is_active, has_key, Ends { certificates, keys })
     }
 
     /// How many keys that can still be used need which pepper.

@@ -16,7 +16,7 @@ use super::kept::Kept;
 use super::{Failure, Out};
 use crate::certificate::Verifier;
 use crate::clock::{self, Timestamp};
-use crate::config::{Config, Keys, StoreSettings};
+use crate::config::{Config, Keys, StoreSettings, Webhook};
 use crate::store::{Acknowledged, Actor, Head, Origin, Refused, Store, StoreError};
 
 /// No certificate, with all of its chain, is larger.
@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) authorities: Vec<String>,
     /// Who is trusted, at a gateway that runs.
     pub(crate) verifier: Option<Arc<Verifier>>,
+    /// Who is told what happens.
+    pub(crate) webhooks: Vec<Webhook>,
 }
 
 impl From<&Config> for Settings {
@@ -53,6 +55,7 @@ impl From<&Config> for Settings {
             store: config.store.clone(),
             window: config.migration.window,
             masquerading: config.masquerading().map(str::to_owned).collect(),
+            webhooks: config.webhooks.clone(),
             authorities: config.cas.iter().map(|ca| ca.name.clone()).collect(),
             verifier: None,
         }
@@ -77,6 +80,7 @@ impl Settings {
             masquerading: Vec::new(),
             authorities: Vec::new(),
             verifier: None,
+            webhooks: Vec::new(),
         }
     }
 }

@@ -121,10 +121,9 @@ impl SigningKey {
     /// [`KeyFault::Id`] or [`KeyFault::Private`].
     pub fn ed25519(id: &str, pem: &SecretBytes) -> Result<Self, KeyFault> {
         let id = fitting(id)?;
-        let text = std::str::from_utf8(pem.expose()).map_err(|_| KeyFault::Private)?;
-        let read = KeypairBytes::from_pkcs8_pem(text).map_err(|_| KeyFault::Private)?;
-        let key = ed25519_dalek::SigningKey::try_from(&read);
-        let signs = Signs::Ed25519(key.map(Arc::new).map_err(|_| KeyFault::Private)?);
+        let key = private_key(pem);
+        wipe_stack();
+        let signs = Signs::Ed25519(key.ok_or(KeyFault::Private)?);
         Ok(Self { id, signs })
     }
 
@@ -277,6 +276,24 @@ impl From<SigningKey> for VerifyingKey {
     fn from(key: SigningKey) -> Self {
         key.verifying()
     }
+}
+
+/// The private key in `pem`. Whoever calls it wipes the stack below.
+#[inline(never)]
+fn private_key(pem: &SecretBytes) -> Option<Arc<ed25519_dalek::SigningKey>> {
+    let text = std::str::from_utf8(pem.expose()).ok()?;
+    let read = KeypairBytes::from_pkcs8_pem(text).ok()?;
+    ed25519_dalek::SigningKey::try_from(&read)
+        .map(Arc::new)
+        .ok()
+}
+
+/// Overwrites what the functions that were called before have left on the stack. Reading a key moves it from
+/// one to the next, and nothing else may come so deep for as long as the process runs.
+#[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "the stack is what it is for")]
+fn wipe_stack() {
+    std::hint::black_box([0u8; 32 * 1024]);
 }
 
 /// Whether `secret` looks like what is handed on in the open: PEM with anything around it, a public key for

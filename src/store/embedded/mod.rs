@@ -2,13 +2,14 @@
 //!
 //! The file is a redb database: `records` (`client:acme` to the stored form of [`Versioned`]),
 //! `owned` (which are or were a client's), `events` (epoch to the stored form of
-//! [`Event`](super::Event)), `meta`, `head`, and the tables of what was seen. A change is one
+//! [`Event`](super::Event)), `meta`, `head`, and the tables of what was seen and of mailboxes. A change is one
 //! transaction that is on the disk before it is acknowledged.
 //!
 //! Whoever has the file open holds a lock on it that ends with the process. Commands that are run
 //! beside a gateway therefore go through it: see [`super::local`].
 
 mod activity;
+mod mailbox;
 mod open;
 mod tables;
 mod upkeep;
@@ -27,8 +28,9 @@ pub use open::OpenError;
 pub use upkeep::{check, compact};
 
 use super::{
-    Batch, Change, CommitError, Committed, EVENTS_KEPT, Epoch, Follow, Head, Legible, Loaded,
-    RecordId, RecordKeys, Reseal, Resealed, Selection, Store, StoreError, StoredEvent, Versioned,
+    Batch, Change, CommitError, Committed, EVENTS_KEPT, Epoch, Follow, Head, Legible, Letter,
+    Loaded, Page, Posting, RecordId, RecordKeys, Reseal, Resealed, Selection, Store, StoreError,
+    StoredEvent, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -275,6 +277,28 @@ impl Store for Embedded {
     async fn spent(&self, phase: Epoch) -> Result<u64, StoreError> {
         self.read(move |file| activity::spent(&file.database, phase))
             .await
+    }
+
+    async fn mailbox(&self, name: &str) -> Result<Option<Page>, StoreError> {
+        let name = name.to_owned();
+        self.read(move |file| mailbox::page(&file.database, &name, &file.record_keys))
+            .await
+    }
+
+    async fn letters(&self, mailbox: &str) -> Result<Legible<Letter, u16>, StoreError> {
+        let mailbox = mailbox.to_owned();
+        self.read(move |file| mailbox::letters(&file.database, &mailbox, &file.record_keys))
+            .await
+    }
+
+    async fn post(&self, posting: &Posting) -> Result<bool, StoreError> {
+        let turn = Arc::clone(&self.writing).lock_owned().await;
+        let posting = posting.clone();
+        self.read(move |file| {
+            let _turn = turn;
+            mailbox::post(&file.database, &posting, &file.record_keys)
+        })
+        .await
     }
 }
 

@@ -5,7 +5,7 @@ use redb::{
 };
 use tokio::sync::mpsc;
 
-use super::activity;
+use super::{activity, mailbox};
 use crate::store::authentic::damaged;
 use crate::store::history::follow;
 use crate::store::{
@@ -59,6 +59,7 @@ pub(super) fn prepare(database: &Database) -> Result<Option<String>, redb::Error
         transaction.open_table(EVENTS)?;
         transaction.open_table(HEAD)?;
         activity::prepare(&transaction)?;
+        mailbox::prepare(&transaction)?;
     }
     transaction.commit()?;
     Ok(None)

@@ -11,12 +11,13 @@ use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::wire::{self, Answer, PROTOCOL, Question, Request};
+use super::wire::{self, Answer, OfMailbox, PROTOCOL, Question, Request};
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId, Reseal,
-    Resealed, Selection, Store, StoreError, StoredEvent, Unreadable, Versioned,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Letter, Loaded, Page,
+    Posting, RecordId, Reseal, Resealed, Selection, Store, StoreError, StoredEvent, Unreadable,
+    Versioned,
 };
 
 /// How long the gateway may take to accept a connection.
@@ -292,6 +293,35 @@ impl Store for Client {
     async fn spent(&self, phase: Epoch) -> Result<u64, StoreError> {
         match self.ask_for_one(&Question::Spent { phase }).await? {
             Answer::Spent { refusals } => Ok(refusals),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn mailbox(&self, name: &str) -> Result<Option<Page>, StoreError> {
+        let name = name.to_owned();
+        let of = OfMailbox::Page { name };
+        match self.ask_for_one(&Question::Mailbox { of }).await? {
+            Answer::Page { page } => Ok(Some(page)),
+            Answer::Done => Ok(None),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn letters(&self, mailbox: &str) -> Result<Legible<Letter, u16>, StoreError> {
+        let name = mailbox.to_owned();
+        let of = OfMailbox::Letters { name };
+        let entry = |line| match line {
+            Answer::Letter { letter } => Some(letter),
+            _ => None,
+        };
+        self.ask_for_list(&Question::Mailbox { of }, entry).await
+    }
+
+    async fn post(&self, posting: &Posting) -> Result<bool, StoreError> {
+        let posting = posting.clone();
+        let of = OfMailbox::Post { posting };
+        match self.ask_for_one(&Question::Mailbox { of }).await? {
+            Answer::Posted { done } => Ok(done),
             _ => Err(unexpected()),
         }
     }

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::socket_path;
-use super::wire::{self, Answer, PROTOCOL, Question, Request};
+use super::wire::{self, Answer, OfMailbox, PROTOCOL, Question, Request};
 use crate::client::{History, Use};
 use crate::clock::Day;
 use crate::socket;
@@ -255,8 +255,24 @@ async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<
         Question::Spent { phase } => one(store.spent(phase).await, |refusals| Answer::Spent {
             refusals,
         }),
+        Question::Mailbox { of } => mailbox(store, of, to).await?,
     };
     say(to, &end).await
+}
+
+async fn mailbox(store: &dyn Store, of: OfMailbox, to: &mut Lines) -> io::Result<Answer> {
+    Ok(match of {
+        OfMailbox::Page { name } => one(store.mailbox(&name).await, |page| {
+            page.map_or(Answer::Done, |page| Answer::Page { page })
+        }),
+        OfMailbox::Letters { name } => match store.letters(&name).await {
+            Ok(read) => list(to, read, |letter| Answer::Letter { letter }).await?,
+            Err(error) => error.into(),
+        },
+        OfMailbox::Post { posting } => {
+            one(store.post(&posting).await, |done| Answer::Posted { done })
+        }
+    })
 }
 
 /// An answer of one line.

@@ -12,8 +12,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWr
 use crate::client::{ClientId, CredentialId, History, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, Epoch, Event, Head, Loaded, RecordId, Refused, Reseal, Resealed, Selection,
-    StoreError, StoredEvent, Unreadable, Versioned,
+    Batch, Change, Epoch, Event, Head, Letter, Loaded, Page, Posting, RecordId, Refused, Reseal,
+    Resealed, Selection, StoreError, StoredEvent, Unreadable, Versioned,
 };
 
 /// The version of what is said. The two programs may be of different versions.
@@ -80,6 +80,18 @@ pub(super) enum Question {
     Spent {
         phase: Epoch,
     },
+    Mailbox {
+        of: OfMailbox,
+    },
+}
+
+/// What it can be asked of a mailbox.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is", deny_unknown_fields)]
+pub(super) enum OfMailbox {
+    Page { name: String },
+    Letters { name: String },
+    Post { posting: Posting },
 }
 
 /// A line of an answer.
@@ -135,6 +147,15 @@ pub(super) enum Answer {
     },
     Spent {
         refusals: u64,
+    },
+    Page {
+        page: Page,
+    },
+    Letter {
+        letter: Letter,
+    },
+    Posted {
+        done: bool,
     },
     Taken {
         damaged: u64,

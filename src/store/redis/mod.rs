@@ -12,7 +12,7 @@
 //! | `kf:{kf}:alias` | hash | alias to the stored form of its record |
 //! | `kf:{kf}:owned` | sorted set | `<client id> <id>` of each record that is or was a client's own, all with score 0 |
 //!
-//! and what `activity` says of what was seen, and `demands` of what is asked for. `kf:{kf}:nobodys` is never there: what is asked of it shows
+//! and what `activity` says of what was seen, `demands` of what is asked for, and `mailbox` of what is to be told. `kf:{kf}:nobodys` is never there: what is asked of it shows
 //! what a server allows.
 //!
 //! The part in braces is the hash tag: all keys share one slot of a cluster, so that a change,
@@ -26,6 +26,7 @@ mod dial;
 mod failure;
 mod inspect;
 mod link;
+mod mailbox;
 mod primary;
 mod read;
 mod reseal;
@@ -49,8 +50,9 @@ use super::authentic::damaged;
 use super::days::TOTAL;
 use super::history::follow;
 use super::{
-    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Loaded, RecordId,
-    RecordKeys, Reseal, Resealed, Selection, Store, StoreError, StoredEvent, Unreadable, Versioned,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Letter, Loaded, Page,
+    Posting, RecordId, RecordKeys, Reseal, Resealed, Selection, Store, StoreError, StoredEvent,
+    Unreadable, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -79,6 +81,7 @@ pub struct Redis {
     saw: Script,
     demands: Script,
     reseal: Script,
+    post: Script,
     record_keys: RecordKeys,
 }
 
@@ -93,6 +96,7 @@ impl Redis {
             saw: Script::new(include_str!("saw.lua")),
             demands: Script::new(include_str!("demands.lua")),
             reseal: Script::new(include_str!("reseal.lua")),
+            post: Script::new(include_str!("mailbox.lua")),
             record_keys: settings.record_keys.clone(),
         }
     }
@@ -251,6 +255,18 @@ impl Store for Redis {
 
     async fn spent(&self, phase: Epoch) -> Result<u64, StoreError> {
         activity::spent(&self.link, phase).await
+    }
+
+    async fn mailbox(&self, name: &str) -> Result<Option<Page>, StoreError> {
+        mailbox::page(&self.link, name, &self.record_keys).await
+    }
+
+    async fn letters(&self, mailbox: &str) -> Result<Legible<Letter, u16>, StoreError> {
+        mailbox::letters(&self.link, mailbox, &self.record_keys).await
+    }
+
+    async fn post(&self, posting: &Posting) -> Result<bool, StoreError> {
+        mailbox::post(&self.link, &self.post, posting, &self.record_keys).await
     }
 }
 

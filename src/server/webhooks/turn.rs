@@ -1,0 +1,237 @@
+//! Whose turn it is: of all gateways on one store, one keeps a webhook.
+//!
+//! The keeper raises a number on the page every [`BEAT`]. Who sees the same number for [`PATIENCE`] by its
+//! own clock takes its place; should both write, the version of the page lets one.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use super::World;
+use crate::clock;
+use crate::store::{Legible, Posting, StoreError};
+use crate::webhook::{Mailbox, Message, Page};
+
+/// How often a keeper shows that it lives, at least.
+pub(super) const BEAT: Duration = Duration::from_secs(3);
+/// How long one that does not is waited for.
+const PATIENCE: Duration = Duration::from_secs(12);
+/// How often it is looked.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The pause while the store does not answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A mailbox that one gateway keeps.
+pub(super) struct Turn<'a> {
+    world: &'a World,
+    webhook: &'a str,
+    me: Uuid,
+    mailbox: Mailbox,
+    /// Whether the store may hold something else.
+    is_stale: bool,
+    missed: Option<Message>,
+}
+
+/// Another gateway keeps the webhook now.
+#[derive(Debug)]
+pub(super) struct Lost;
+
+impl<'a> Turn<'a> {
+    /// Waits until this gateway is the keeper.
+    pub(super) async fn of(world: &'a World, webhook: &'a str) -> Self {
+        let me = clock::unique();
+        let mut seen = None;
+        loop {
+            match Self::take(world, webhook, me, &mut seen).await {
+                Ok(Some(turn)) => return turn,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(webhook, %error, "whose turn it is to tell cannot be read");
+                }
+            }
+            sleep(clock::jittered(LOOK_EVERY)).await;
+        }
+    }
+
+    /// Becomes the keeper where nobody is. What was `seen` is the last sign of the one that is, and when.
+    async fn take(
+        world: &'a World,
+        webhook: &'a str,
+        me: Uuid,
+        seen: &mut Option<((Uuid, u64), Instant)>,
+    ) -> Result<Option<Self>, StoreError> {
+        let (version, page) = match world.store.mailbox(webhook).await? {
+            None => (0, None),
+            Some(found) => {
+                let page = found.text.as_deref().map(serde_json::from_str::<Page>);
+                (found.version, page.and_then(Result::ok))
+            }
+        };
+        let is_lost = version > 0 && page.is_none();
+        // What is not believed here may be of a keeper that knows another record key.
+        let sign = match &page {
+            Some(page) => page.keeper.map(|keeper| (keeper, page.beat)),
+            None => is_lost.then_some((Uuid::nil(), version)),
+        };
+        let page = match page {
+            Some(page) => page,
+            None => Page::new(world.store.head().await?, clock::now()),
+        };
+        world.show(webhook, &page);
+        // Of the store in a file this is the only gateway: the keeper before is gone.
+        if let Some(sign) = sign.filter(|_| world.is_shared) {
+            let now = clock::monotonic();
+            let since = match seen {
+                Some((known, since)) if *known == sign => *since,
+                _ => seen.insert((sign, now)).1,
+            };
+            if now.saturating_duration_since(since) < PATIENCE {
+                return Ok(None);
+            }
+        }
+        if is_lost {
+            tracing::error!(
+                webhook,
+                "what was noted of a webhook is not believed: it is told of what happens from now on, and something before may be missing"
+            );
+        }
+        let read = page.read.epoch;
+        let mailbox = Mailbox::new((version, page), Legible::default());
+        let mut turn = Self {
+            world,
+            webhook,
+            me,
+            mailbox,
+            is_stale: false,
+            missed: is_lost.then(|| Message::missed(None, read, clock::now())),
+        };
+        turn.mailbox.page.keeper = Some(me);
+        if !turn.post().await? {
+            return Ok(None);
+        }
+        turn.read_letters().await?;
+        // With the record key of now, since the one that they were signed with may go.
+        if turn.mailbox.letters().next().is_some() {
+            turn.mailbox.write_all();
+            if !turn.post().await? {
+                return Ok(None);
+            }
+        }
+        tracing::info!(webhook, "this gateway tells the webhook now");
+        Ok(Some(turn))
+    }
+
+    /// What the keeper knows.
+    pub(super) const fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    /// What the history of before cannot be told of, once.
+    pub(super) fn take_missed(&mut self) -> Option<Message> {
+        self.missed.take()
+    }
+
+    /// Shows that the keeper lives, and does `change` to the mailbox. Where nobody else could take its
+    /// place, and nothing is to be changed, it only looks whether a command did.
+    pub(super) async fn beat(
+        &mut self,
+        is_needed: bool,
+        change: impl Fn(&mut Mailbox),
+    ) -> Result<(), Lost> {
+        if self.world.is_shared || is_needed {
+            return self.update(change).await;
+        }
+        match self.world.store.mailbox(self.webhook).await {
+            Ok(Some(found)) if found.version == self.mailbox.version() => Ok(()),
+            Err(_) => Ok(()),
+            Ok(_) => {
+                self.is_stale = true;
+                self.update(change).await
+            }
+        }
+    }
+
+    /// Does `change` to the mailbox, in the store as well, however often others come between and for as
+    /// long as the store does not answer. It is done again then: whatever was done already it must leave
+    /// as it is.
+    pub(super) async fn update(&mut self, change: impl Fn(&mut Mailbox)) -> Result<(), Lost> {
+        loop {
+            let posted = async {
+                if self.is_stale && !self.read().await? {
+                    return Ok(Err(Lost));
+                }
+                change(&mut self.mailbox);
+                self.post().await.map(Ok)
+            };
+            match posted.await {
+                Ok(Ok(true)) => {
+                    self.world.show(self.webhook, &self.mailbox.page);
+                    return Ok(());
+                }
+                Ok(Ok(false)) => self.is_stale = true,
+                Ok(Err(lost)) => return Err(lost),
+                Err(error) => {
+                    self.is_stale = true;
+                    tracing::debug!(webhook = self.webhook, %error, "what was told cannot be noted");
+                    sleep(clock::jittered(PAUSE)).await;
+                }
+            }
+        }
+    }
+
+    /// Reads what the store holds; whether this gateway is the keeper still.
+    async fn read(&mut self) -> Result<bool, StoreError> {
+        let Some(found) = self.world.store.mailbox(self.webhook).await? else {
+            return Ok(false);
+        };
+        let page = found.text.as_deref().map(serde_json::from_str::<Page>);
+        let Some(Ok(page)) = page else {
+            return Ok(false);
+        };
+        if page.keeper != Some(self.me) {
+            return Ok(false);
+        }
+        self.mailbox = Mailbox::new((found.version, page), Legible::default());
+        self.read_letters().await?;
+        self.is_stale = false;
+        Ok(true)
+    }
+
+    async fn read_letters(&mut self) -> Result<(), StoreError> {
+        let letters = self.world.store.letters(self.webhook).await?;
+        if !letters.damaged.is_empty() {
+            let damaged = letters.damaged.len();
+            tracing::error!(
+                webhook = self.webhook,
+                damaged,
+                "messages in the store are not believed, and are not sent"
+            );
+        }
+        self.mailbox.fill(letters);
+        Ok(())
+    }
+
+    async fn post(&mut self) -> Result<bool, StoreError> {
+        self.mailbox.page.beat = self.mailbox.page.beat.wrapping_add(1);
+        let posting: Posting = self.mailbox.posting(self.webhook);
+        let is_posted = self.world.store.post(&posting).await?;
+        if is_posted {
+            self.mailbox.is_posted();
+        }
+        Ok(is_posted)
+    }
+}
+
+impl World {
+    /// Shows what waits and what is dead.
+    fn show(&self, webhook: &str, page: &Page) {
+        let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let metrics = &self.metrics;
+        let gauge = |gauges: &prometheus::IntGaugeVec, value| {
+            gauges.with_label_values(&[webhook]).set(number(value));
+        };
+        gauge(&metrics.webhook_waiting, page.waiting);
+        gauge(&metrics.webhook_dead, page.dead);
+    }
+}
