@@ -81,11 +81,13 @@ impl Serialize for Reason {
 }
 
 /// One thing that is wrong with a chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "CertificateProblem")]
 pub struct Problem {
     /// Where in the chain: 0 is the client's certificate.
     pub depth: u32,
     /// What kind of problem.
+    #[schemars(with = "String")]
     pub reason: Reason,
     /// One sentence for whoever holds the certificate, that names what is wrong and what to do.
     pub detail: String,

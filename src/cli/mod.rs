@@ -12,7 +12,6 @@ mod completions;
 mod demo;
 pub mod development;
 mod doctor;
-mod explain;
 mod failures;
 mod health;
 mod import;
@@ -107,7 +106,6 @@ enum Command {
     Completions(completions::Args),
     Demo(demo::Args),
     Doctor(doctor::Args),
-    Explain(explain::Args),
     Failures(failures::Args),
     Health(health::Args),
     Import(import::Args),
@@ -154,7 +152,6 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Completions(args) => completions::run(&args, globals, out_ref),
         Command::Demo(args) => demo::run(&args, globals, out_ref),
         Command::Doctor(args) => doctor::run(&args, globals, out_ref),
-        Command::Explain(args) => explain::run(&args, globals, out_ref),
         Command::Failures(args) => failures::run(&args, globals, out_ref),
         Command::Health(args) => health::run(&args, globals, out_ref),
         Command::Import(args) => import::run(&args, globals, out_ref),
@@ -200,6 +197,10 @@ fn operate(
         if let Some(done) = args.without_store(config.store.record_keys(), out) {
             return done.map(ExitCode::from);
         }
+    }
+    if let Operation::Explain(args) = &operation {
+        let done = args.here(|| globals.load_config(), out);
+        return done.map(ExitCode::from);
     }
     let status = open::operate(globals, out, async |operator, out| {
         operation.run(operator, out).await

@@ -7,6 +7,7 @@ mod answers;
 pub(crate) mod audit;
 pub(crate) mod certificate;
 pub(crate) mod client;
+pub(crate) mod explain;
 mod history;
 mod kept;
 pub(crate) mod key;
@@ -43,6 +44,7 @@ pub(crate) enum Operation {
     Certificate(certificate::Command),
     #[command(subcommand)]
     Client(client::Command),
+    Explain(explain::Args),
     #[command(subcommand)]
     Key(key::Command),
     #[command(subcommand)]
@@ -64,6 +66,7 @@ impl Operation {
             Self::Audit(command) => return command.run(operator, out).await,
             Self::Certificate(command) => command.run(operator, out).await?,
             Self::Client(command) => command.run(operator, out).await?,
+            Self::Explain(args) => return explain::run(&args, operator, out),
             Self::Key(command) => command.run(operator, out).await?,
             Self::Phase(command) => command.run(operator, out).await?,
             Self::Status(args) => status::run(&args, operator, out).await?,

@@ -4,7 +4,7 @@
 
 use super::answers::{Answer, Or, of};
 use super::words::{self, Parameter, Wrong};
-use super::{Operation, audit, certificate, client, key, phase, status, webhook, what_if};
+use super::{Operation, audit, certificate, client, explain, key, phase, status, webhook, what_if};
 
 /// How much somebody may do. Each may do all that those before it may.
 #[derive(
@@ -107,6 +107,7 @@ pub(crate) const OFFERED: &[Offered] = &[
         Role::Operator,
         of::<Each<client::tag::Tagged<'_>>>,
     ),
+    look("explain", of::<explain::Report<'_>>),
     change("key/issue", Role::Operator, of::<Issued>),
     look("key/list", of::<key::list::Report>),
     change(

@@ -14,6 +14,7 @@ use super::next;
 use super::secrets::CountSecrets;
 use super::snapshots::Snapshots;
 use crate::admin;
+use crate::certificate::Verifier;
 use crate::clock;
 use crate::config::{Collector, Config, Webhook};
 use crate::directory::Directory;
@@ -65,7 +66,7 @@ pub(super) struct Prepared<'a> {
 }
 
 /// What the operator's questions begin with, as `config` says.
-fn admin_live(config: &Config) -> Result<admin::Live, admin::TlsError> {
+fn admin_live(config: &Config, verifier: &Arc<Verifier>) -> Result<admin::Live, admin::TlsError> {
     let settings = config.admin.as_ref();
     let tls = settings.and_then(|admin| admin.tls.as_ref());
     Ok(admin::Live {
@@ -73,7 +74,10 @@ fn admin_live(config: &Config) -> Result<admin::Live, admin::TlsError> {
         tokens: settings
             .map(|admin| admin.tokens.clone())
             .unwrap_or_default(),
-        operations: Arc::new(operation::Settings::from(config)),
+        operations: Arc::new(operation::Settings {
+            verifier: Some(Arc::clone(verifier)),
+            ..operation::Settings::from(config)
+        }),
         names: config.headers.names.clone(),
     })
 }
@@ -98,7 +102,10 @@ impl Live {
             terms: Arc::new(terms),
             backends: watch::Sender::new(parts.backends.clone()),
             gateway: Arc::new(ArcSwap::from_pointee(parts)),
-            admin: Arc::new(ArcSwap::from_pointee(admin_live(config)?)),
+            admin: Arc::new(ArcSwap::from_pointee(admin_live(
+                config,
+                authorities.verifier(),
+            )?)),
             authorities: Arc::clone(authorities),
             record_keys: config.store.record_keys().clone(),
             snapshots: Snapshots::of(config),
@@ -191,7 +198,7 @@ impl Live {
         Ok(Prepared {
             authorities,
             gateway,
-            admin: admin_live(&config)?,
+            admin: admin_live(&config, self.authorities.verifier())?,
             terms,
             record_keys,
             filter,

@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("KEYFERRY_PROGRAM", ROOT / "target/debug/keyferry"))
 SCHEMATHESIS = pathlib.Path(sys.executable).parent / "st"
 # In seconds, of each role. The first sees the least, and the last may do everything.
-ROLES = {"viewer": 8, "operator": 17, "admin": 20}
+ROLES = {"viewer": 12, "operator": 16, "admin": 20}
 # Who shows no token, or a wrong one, is not listened to after a while: tests/integration/api has that. What is refused
 # though the document does not forbid it, or the other way round, depends on what there is, and on more than types.
 LEFT_OUT = "ignored_auth,negative_data_rejection,positive_data_acceptance,use_after_free,ensure_resource_availability"
@@ -48,6 +48,7 @@ FITTING = [
     ("client/list", {"limit": 1}),
     ("client/show", {"id": "acme"}),
     ("client/tag", {"ids": ["acme"], "add": ["x"]} | TRY),
+    ("explain", {"certificates": "PEM"}),
     ("key/issue", {"client": "acme", "expires": "30d"}),
     ("key/issue", {"client": "acme"} | TRY),
     ("key/list", {}),
@@ -61,6 +62,11 @@ FITTING = [
     ("phase/retire", {"client": "initech", "force": True, "reason": "a try"} | TRY),
     ("phase/undo", {"cohort": "mobile"} | TRY),
     ("status", {}),
+    ("webhook/dead", {"webhook": "nobody", "waiting": True}),
+    ("webhook/forget", {"webhook": "nobody"}),
+    ("webhook/list", {}),
+    ("webhook/retry", {"webhook": "nobody"}),
+    ("webhook/test", {"webhook": "nobody"}),
     ("what-if", {"certificates_off": "2099-01-01", "list": True}),
 ]
 
@@ -117,7 +123,12 @@ class Gateway:
         ]
         text = self.config.read_text()
         table = "" if "\n[admin]\n" in text else "\n[admin]\n"
-        self.config.write_text(f"{text}{table}{''.join(tables)}")
+        secret = files / "nobody.whsec"
+        secret.write_text("whsec_" + run("openssl", "rand", "-base64", "32"))
+        secret.chmod(0o600)
+        # Nobody is there to take messages, so that some wait.
+        webhook = '[[webhook]]\nname = "nobody"\nurl = "https://localhost:9/"\nsecret_file = "nobody.whsec"\n'
+        self.config.write_text(f"{text}{table}{''.join(tables)}{webhook}")
         self.log = (self.folder / "log").open("w+")
         command = [PROGRAM, "run", "-c", self.config]
         self.process = subprocess.Popen(command, env=self.environment, stdout=self.log, stderr=self.log)
@@ -166,6 +177,11 @@ class Gateway:
         through("phase", "accept", "--client", "globex")
         listed = json.loads(through("certificate", "list", "--pending", "--output", "json"))
         self.known = {"PENDING": listed["certificates"][0]["fingerprint"], "REVOKED": keys[1].split("_")[2]}
+        self.known["PEM"] = pending.read_text()
+        end = time.monotonic() + 60
+        while not json.loads(through("webhook", "list", "--output", "json"))["webhooks"][0]["is_told"]:
+            assert time.monotonic() < end, "no gateway tells the webhook anything"
+            time.sleep(0.5)
         through("phase", "brownout", "--cohort", "mobile", "--windows", "Tue 10:00-11:00", "--force", "--reason", "a try")
 
     def fit(self):

@@ -17,11 +17,12 @@ use checks::checks;
 
 /// Everything about a certificate that was presented, in words. It serializes to the stable form
 /// of `keyferry explain --output json`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct Explanation {
     /// What a request with it would meet now.
     pub verdict: Judgement,
     /// Why it is rejected, gravest first, each once; empty when it is verified.
+    #[schemars(with = "Vec<String>")]
     pub reasons: Vec<Reason>,
     /// The certificate authority of the configuration that it is verified under.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +40,7 @@ pub struct Explanation {
 }
 
 /// The verdict in a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Judgement {
     /// It is good.
@@ -49,7 +50,7 @@ pub enum Judgement {
 }
 
 /// A certificate as it is shown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct Shown {
     /// Its SHA-256.
     pub sha256: Fingerprint,
@@ -63,7 +64,7 @@ pub struct Shown {
 }
 
 /// What a certificate says of itself; names are escaped.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 #[expect(
     missing_docs,
     reason = "they are those of Facts, with the times as text"
@@ -78,8 +79,9 @@ pub struct ShownFacts {
 }
 
 /// How a certificate came to be in a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "HowItCame")]
 pub enum Origin {
     /// It was sent.
     Sent,
@@ -90,9 +92,10 @@ pub enum Origin {
 }
 
 /// One check and its outcome.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Checked {
     /// What was checked.
+    #[schemars(with = "String")]
     pub check: Check,
     /// What came of it.
     pub outcome: CheckOutcome,
@@ -124,7 +127,7 @@ pub enum Check {
 }
 
 /// What came of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckOutcome {
     /// Nothing is wrong.

@@ -14,6 +14,7 @@ pub(crate) use change::{Did, Edit};
 
 use super::kept::Kept;
 use super::{Failure, Out};
+use crate::certificate::Verifier;
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, Keys, StoreSettings, Webhook};
 use crate::store::{Acknowledged, Actor, Head, Origin, Refused, Store, StoreError};
@@ -41,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) masquerading: Vec<String>,
     /// The names of the authorities of clients' certificates.
     pub(crate) authorities: Vec<String>,
+    /// Who is trusted, at a gateway that runs.
+    pub(crate) verifier: Option<Arc<Verifier>>,
     /// Who is told what happens.
     pub(crate) webhooks: Vec<Webhook>,
 }
@@ -54,6 +57,7 @@ impl From<&Config> for Settings {
             masquerading: config.masquerading().map(str::to_owned).collect(),
             webhooks: config.webhooks.clone(),
             authorities: config.cas.iter().map(|ca| ca.name.clone()).collect(),
+            verifier: None,
         }
     }
 }
@@ -75,6 +79,7 @@ impl Settings {
             window: Duration::from_hours(24),
             masquerading: Vec::new(),
             authorities: Vec::new(),
+            verifier: None,
             webhooks: Vec::new(),
         }
     }

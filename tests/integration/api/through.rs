@@ -120,6 +120,8 @@ fn a_command_through_the_api_prints_and_ends_as_it_does_beside_the_store() {
             "two words, and more",
         ],
         &["client", "enable", "nobody"],
+        &["explain", file],
+        &["explain", file, "--at", "2020-01-01"],
         &["key", "list"],
         &["key", "list", "--client", client],
         &["key", "revoke", id, "--dry-run"],

@@ -2,18 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
+use clap::ValueHint;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::{Failure, Globals, Out};
+use super::{Failure, Operator, Out};
 use crate::certificate::{
     self, Ca, Chain, Explanation, Lineage, ListFile, NotUsable, Trust, TrustError, Verifier,
 };
 use crate::clock::{self, Timestamp};
-use crate::config::Lists;
+use crate::config::{Config, Lists, Problems};
 
 /// How many intermediates `--ca` lets through; the same as the configuration's default.
 const DEPTH: u32 = 4;
@@ -27,7 +27,7 @@ const LARGEST_LIST: u64 = 256 << 20;
 /// it would send along. Exit status: 0 verified, 1 rejected, 65 a file that cannot be read as what
 /// it should be.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Trust these authorities, without exceptions [default: those of the configuration, with
     /// theirs]
     #[arg(long, value_name = "BUNDLE")]
@@ -43,7 +43,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t)]
     purpose: Purpose,
     /// The files: the client's certificate first, then its intermediates
-    #[arg(required = true, value_name = "CERT")]
+    #[arg(required = true, value_name = "CERT", value_hint = ValueHint::FilePath)]
     certificates: Vec<PathBuf>,
 }
 
@@ -56,55 +56,86 @@ enum Purpose {
 }
 
 /// What `--output json` prints.
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Report<'a> {
     #[serde(flatten)]
     explanation: &'a Explanation,
     next_step: &'a str,
 }
 
-pub(super) fn run(args: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode, Failure> {
-    let Purpose::Client = args.purpose;
-    let mut sent = Vec::new();
-    for file in &args.certificates {
-        sent.extend(read(file, LARGEST, certificate::certificates)?);
-    }
-    let [leaf, others @ ..] = sent.as_slice() else {
-        return Err(Failure::Usage("name a file with a certificate".to_owned()));
+/// Explains it by what the gateway trusts that is asked.
+pub(super) fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<u8, Failure> {
+    let verifier = operator.settings.verifier.as_ref();
+    let verifier = verifier.ok_or_else(|| anyhow::anyhow!("nobody is trusted here"))?;
+    let read = |file: &Path| {
+        let contents = operator
+            .contents(file)
+            .map_err(|error| unreadable(file, &error))?;
+        certificate::certificates(&contents)
+            .map_err(|error| Failure::Data(format!("{}: {error}", operator.called(file))))
     };
-    let verifier = Verifier::new(trust(args, globals)?.with_list_files(lists(args)?));
-    let chain = Chain::from_der(leaf, others);
-    let now = args.at.unwrap_or_else(clock::now);
-    let explanation = verifier.explain(&chain, Lineage::Unknown, now);
-    let next_step = explanation.advice();
-    let report = Report {
-        explanation: &explanation,
-        next_step,
-    };
-    out.show(
-        &report,
-        format_args!("{explanation}\nnext step: {next_step}"),
-    )?;
-    Ok(ExitCode::from(u8::from(!explanation.is_verified())))
+    args.explain(verifier, read, out)
 }
 
-/// Whom to trust.
-fn trust(args: &Args, globals: &Globals) -> Result<Trust, Failure> {
-    let unusable = |error: TrustError| Failure::Data(error.to_string());
-    let Some(bundle) = &args.ca else {
-        let config = globals.load_config()?;
-        let lists = Lists::read(config.lists.iter().flatten())?;
-        return Trust::new(1, lists.fill(config.cas, &config.lists)).map_err(unusable);
-    };
-    let ca = Ca {
-        name: bundle.display().to_string(),
-        pem: contents(bundle, LARGEST)?,
-        allow_missing_client_auth: false,
-        allow_weak: false,
-        max_depth: DEPTH,
-        ..Ca::default()
-    };
-    Trust::new(1, vec![ca]).map_err(unusable)
+impl Args {
+    /// Explains it by files of this machine. The configuration is needed where no authority is named.
+    pub(crate) fn here(
+        &self,
+        config: impl FnOnce() -> Result<Config, Problems>,
+        out: &mut Out,
+    ) -> Result<u8, Failure> {
+        let trust = self.trust(config)?.with_list_files(lists(self)?);
+        let read = |file: &Path| read(file, LARGEST, certificate::certificates);
+        self.explain(&Verifier::new(trust), read, out)
+    }
+
+    fn explain(
+        &self,
+        verifier: &Verifier,
+        read: impl Fn(&Path) -> Result<Vec<Vec<u8>>, Failure>,
+        out: &mut Out,
+    ) -> Result<u8, Failure> {
+        let Purpose::Client = self.purpose;
+        let mut sent = Vec::new();
+        for file in &self.certificates {
+            sent.extend(read(file)?);
+        }
+        let [leaf, others @ ..] = sent.as_slice() else {
+            return Err(Failure::Usage("name a file with a certificate".to_owned()));
+        };
+        let chain = Chain::from_der(leaf, others);
+        let now = self.at.unwrap_or_else(clock::now);
+        let explanation = verifier.explain(&chain, Lineage::Unknown, now);
+        let next_step = explanation.advice();
+        let report = Report {
+            explanation: &explanation,
+            next_step,
+        };
+        out.show(
+            &report,
+            format_args!("{explanation}\nnext step: {next_step}"),
+        )?;
+        Ok(u8::from(!explanation.is_verified()))
+    }
+
+    /// Whom to trust.
+    fn trust(&self, config: impl FnOnce() -> Result<Config, Problems>) -> Result<Trust, Failure> {
+        let unusable = |error: TrustError| Failure::Data(error.to_string());
+        let Some(bundle) = &self.ca else {
+            let config = config()?;
+            let lists = Lists::read(config.lists.iter().flatten())?;
+            return Trust::new(1, lists.fill(config.cas, &config.lists)).map_err(unusable);
+        };
+        let ca = Ca {
+            name: bundle.display().to_string(),
+            pem: contents(bundle, LARGEST)?,
+            allow_missing_client_auth: false,
+            allow_weak: false,
+            max_depth: DEPTH,
+            ..Ca::default()
+        };
+        Trust::new(1, vec![ca]).map_err(unusable)
+    }
 }
 
 /// The revocation lists that were named; they are asked instead of those of the configuration.
@@ -126,9 +157,7 @@ fn read<T>(
 }
 
 fn contents(file: &Path, largest: u64) -> Result<Vec<u8>, Failure> {
-    let unreadable = |error: std::io::Error| {
-        Failure::Usage(format!("{} cannot be read: {error}", file.display()))
-    };
+    let unreadable = |error: std::io::Error| unreadable(file, &error);
     if fs::metadata(file).map_err(unreadable)?.len() > largest {
         return Err(Failure::Data(format!(
             "{} is larger than {} MiB; name a file with certificates or lists",
@@ -137,6 +166,10 @@ fn contents(file: &Path, largest: u64) -> Result<Vec<u8>, Failure> {
         )));
     }
     fs::read(file).map_err(unreadable)
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::Usage(format!("{} cannot be read: {error}", file.display()))
 }
 
 /// A moment as people write it.
