@@ -223,7 +223,7 @@ for (const javaScriptEnabled of [true, false]) {
     await page.click("text=Tag chosen");
     await page.goto("/clients?cohort=console");
     assert.ok((await page.locator("tbody tr").count()) >= 1);
-    const { changes } = await gateway.get("audit/list?most=20");
+    const { changes } = await gateway.get("audit/list?limit=20");
     const disabled = changes.find((change) => change.action === "client_disabled");
     assert.equal(disabled.actor.name, "operator");
     assert.equal(disabled.reason, "a test");

@@ -93,7 +93,7 @@ pub(super) async fn page(visitor: Visitor, Path(id): Path<String>) -> Page {
     let client = visitor
         .look::<Client>("client/show", json!({ "id": id }))
         .await;
-    let asked = json!({ "client": id, "most": 50 });
+    let asked = json!({ "client": id, "limit": 50 });
     let changes = visitor.look::<Changes>("audit/list", asked).await;
     match (client, changes) {
         (Ok(client), Ok(changes)) => {

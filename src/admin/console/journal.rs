@@ -72,7 +72,7 @@ impl Actor {
 
 pub(super) async fn page(visitor: Visitor, Query(wanted): Query<Wanted>) -> Page {
     let mut asked = Map::new();
-    asked.insert("most".to_owned(), json!(100));
+    asked.insert("limit".to_owned(), json!(100));
     for (name, value) in [("client", &wanted.client), ("since", &wanted.since)] {
         if !value.trim().is_empty() {
             asked.insert(name.to_owned(), json!(value.trim()));

@@ -11,6 +11,7 @@ use super::{Tokens, embedded, key_id};
 use crate::support::backend::Backend;
 use crate::support::gateway::{Gateway, Told};
 use crate::support::process::program;
+use crate::support::wait_for;
 use crate::support::world::World;
 
 /// A command for the gateway at `url`. No configuration is there.
@@ -89,6 +90,16 @@ fn a_command_through_the_api_prints_and_ends_as_it_does_beside_the_store() {
     gateway
         .cli(&["phase", "announce", "--all"])
         .expect_success();
+    // Gateways tell what they saw some seconds later, and what only looks by the API may be some older.
+    wait_for("what was seen of alice", || {
+        let listed = gateway.cli(&["client", "list", "--output", "json"]);
+        let listed = listed.expect_success().json();
+        let clients = listed["clients"].as_array().unwrap();
+        let mut seen = clients
+            .iter()
+            .map(|one| &one["last_seen"]["by_certificate"]);
+        seen.any(|at| !at.is_null()).then_some(())
+    });
     let client = &scene.json("viewer", &["client", "list"])["clients"][0]["client_id"];
     let (client, id) = (client.as_str().unwrap(), key_id(&key));
     let file = scene.world.client("carol").chain;
