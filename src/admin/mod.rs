@@ -1,7 +1,7 @@
 //! What operators ask the running gateway, on a listener of its own: what no store keeps, and what their
 //! commands do.
 //!
-//! Everybody shows a token ([`access`]). Three old questions are answered without one to whoever is on
+//! Everybody shows a token (`access`). Three old questions are answered without one to whoever is on
 //! this machine and means it: a web page that the operator looks at must not read the answers, so another
 //! origin is given no permission, and a name that somebody points at this machine is refused.
 

@@ -123,7 +123,9 @@ impl All {
                         return Ok(Some(self));
                     }
                     let records = Arc::make_mut(&mut self.records);
-                    events.into_iter().for_each(|event| apply(event, records));
+                    for event in events {
+                        apply(event, records);
+                    }
                     records.epoch = head.epoch;
                     self.head = head;
                 }

@@ -12,7 +12,8 @@ use crate::operation::Role;
 
 #[derive(Deserialize)]
 struct Client {
-    client_id: String,
+    #[serde(rename = "client_id")]
+    id: String,
     status: String,
     stage: String,
     flags: Vec<String>,
@@ -61,7 +62,8 @@ struct Certificate {
 
 #[derive(Deserialize)]
 struct Key {
-    key_id: String,
+    #[serde(rename = "key_id")]
+    id: String,
     status: String,
     scopes: Vec<String>,
     issued_at: Option<String>,
@@ -98,7 +100,7 @@ pub(super) async fn page(visitor: Visitor, Path(id): Path<String>) -> Page {
     match (client, changes) {
         (Ok(client), Ok(changes)) => {
             let content = content(&client, &changes, &visitor);
-            Ok(visitor.show(&client.client_id, "/clients", &content))
+            Ok(visitor.show(&client.id, "/clients", &content))
         }
         (Err(problem), _) | (_, Err(problem)) => Err(visitor.trouble(problem)),
     }
@@ -182,10 +184,7 @@ fn button(
 }
 
 fn actions(client: &Client, visitor: &Visitor) -> Markup {
-    let (id, back) = (
-        client.client_id.as_str(),
-        format!("/clients/{}", client.client_id),
-    );
+    let (id, back) = (client.id.as_str(), format!("/clients/{}", client.id));
     html! {
         h2 { "Actions" }
         div.actions {
@@ -215,7 +214,7 @@ fn actions(client: &Client, visitor: &Visitor) -> Markup {
 }
 
 fn certificates(client: &Client, visitor: &Visitor, may_change: bool) -> Markup {
-    let back = format!("/clients/{}", client.client_id);
+    let back = format!("/clients/{}", client.id);
     html! {
         h2 { "Certificates" }
         @if client.certificates.is_empty() { p.none { "None." } }
@@ -253,7 +252,7 @@ fn certificates(client: &Client, visitor: &Visitor, may_change: bool) -> Markup 
 }
 
 fn keys(client: &Client, visitor: &Visitor, may_change: bool) -> Markup {
-    let back = format!("/clients/{}", client.client_id);
+    let back = format!("/clients/{}", client.id);
     html! {
         h2 { "Keys" }
         @if client.keys.is_empty() { p.none { "None." } }
@@ -268,7 +267,7 @@ fn keys(client: &Client, visitor: &Visitor, may_change: bool) -> Markup {
                 tbody {
                     @for key in &client.keys {
                         tr {
-                            th.mono scope="row" { (key.key_id) }
+                            th.mono scope="row" { (key.id) }
                             td { span class={ "tag " (key.status) } { (key.status) } }
                             td { (time_or(key.issued_at.as_deref(), "never")) }
                             td { (time_or(key.expires_at.as_deref(), "for ever")) }
@@ -277,9 +276,9 @@ fn keys(client: &Client, visitor: &Visitor, may_change: bool) -> Markup {
                             @if may_change {
                                 td {
                                     @if key.status == "active" {
-                                        (button(visitor, &back, ("key/revoke", "Revoke", "danger"), &[("id", key.key_id.as_str())]))
+                                        (button(visitor, &back, ("key/revoke", "Revoke", "danger"), &[("id", key.id.as_str())]))
                                     } @else if key.status == "revoked" {
-                                        (button(visitor, &back, ("key/restore", "Restore", "plain"), &[("id", key.key_id.as_str())]))
+                                        (button(visitor, &back, ("key/restore", "Restore", "plain"), &[("id", key.id.as_str())]))
                                     }
                                 }
                             }
@@ -292,10 +291,9 @@ fn keys(client: &Client, visitor: &Visitor, may_change: bool) -> Markup {
 }
 
 fn used(used: Option<&Used>) -> Markup {
-    match used {
-        Some(used) => html! { (time_or(used.at.as_deref(), "unknown")) " from " (used.from) },
-        None => html! { span.none { "never" } },
-    }
+    let last =
+        used.map(|used| html! { (time_or(used.at.as_deref(), "unknown")) " from " (used.from) });
+    last.unwrap_or_else(|| html! { span.none { "never" } })
 }
 
 fn short(fingerprint: &str) -> &str {

@@ -63,11 +63,11 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
         .route("/logout", post(log_out))
         .route(
             "/console.css",
-            get(|| asset("text/css", include_str!("console.css"))),
+            get(async || asset("text/css", include_str!("console.css"))),
         )
         .route(
             "/console.js",
-            get(|| asset("text/javascript", include_str!("console.js"))),
+            get(async || asset("text/javascript", include_str!("console.js"))),
         )
 }
 
@@ -191,7 +191,7 @@ fn secure(headers: &mut HeaderMap) {
     }
 }
 
-async fn asset(kind: &'static str, content: &'static str) -> Response {
+fn asset(kind: &'static str, content: &'static str) -> Response {
     let mut answer = content.into_response();
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

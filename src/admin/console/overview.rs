@@ -144,6 +144,13 @@ fn content(status: &Status) -> Markup {
                 }
             }
         }
+        (now(status))
+    }
+}
+
+/// What wants attention, what happened today, and what is in force.
+fn now(status: &Status) -> Markup {
+    html! {
         div.two {
             section aria-labelledby="attention" {
                 h2 #attention { "Needs attention" }

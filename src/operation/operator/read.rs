@@ -49,12 +49,11 @@ impl Operator {
             let progress = Progress::read(self, records).await?;
             Ok::<_, Failure>((progress, self.damaged.take()))
         };
-        let (progress, damaged) = match &self.kept {
-            Some(kept) => kept.progress(self.head.get(), read).await?,
-            None => {
-                let (progress, damaged) = read().await?;
-                (Arc::new(progress), damaged)
-            }
+        let (progress, damaged) = if let Some(kept) = &self.kept {
+            kept.progress(self.head.get(), read).await?
+        } else {
+            let (progress, damaged) = read().await?;
+            (Arc::new(progress), damaged)
         };
         self.damaged.set(damaged);
         Ok(progress)
