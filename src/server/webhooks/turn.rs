@@ -227,9 +227,8 @@ impl<'a> Turn<'a> {
 /// Why it is not known how far a webhook was told, if it was told before: its mailbox has this version.
 const fn lost(version: u64, has_page: bool, is_known: bool) -> Option<&'static str> {
     match (version, has_page) {
-        (_, true) => None,
         (0, false) if is_known => Some("is no longer in the store"),
-        (0, false) => None,
+        (0, false) | (_, true) => None,
         _ => Some("is not believed"),
     }
 }
