@@ -55,11 +55,18 @@ pub struct Crossing {
 }
 
 impl Crossing {
-    /// Of what is crossed after `after`, until `until`.
+    /// Of what is crossed after `after`, until `until`. A place that is yet to come was noted by a clock that
+    /// was ahead: then it goes on from `until`, and what is crossed again comes by the same id. Else nothing
+    /// would be told for as long as that clock had jumped.
     #[must_use]
-    pub const fn new(after: Place, until: Timestamp, most: usize) -> Self {
+    pub fn new(after: Place, until: Timestamp, most: usize) -> Self {
+        let is_ahead = after.at > until;
+        let now = Place {
+            at: until,
+            client: None,
+        };
         Self {
-            after,
+            after: if is_ahead { now } else { after },
             until,
             most,
             found: BTreeSet::new(),
@@ -101,7 +108,7 @@ impl Crossing {
             // Not even the first has room.
             None if self.is_cut => self.after,
             _ => Place {
-                at: self.until.max(self.after.at),
+                at: self.until,
                 client: None,
             },
         };
@@ -175,6 +182,25 @@ mod tests {
         }
         let days: Vec<_> = all.iter().map(|(_, days)| *days).collect();
         assert_eq!(days, [90, 30, 7, 3]);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_silences_nothing_once_it_is_right() {
+        let place = Place {
+            at: NOW,
+            client: None,
+        };
+        let ends = after(100);
+        let look = |place, now| {
+            let mut crossing = Crossing::new(place, now, 10);
+            crossing.look(&client("a"), ends);
+            told(crossing)
+        };
+        let (messages, ahead) = look(place, after(3650));
+        assert_eq!(messages, [("a".to_owned(), 3)]);
+        let (messages, right) = look(ahead, after(1));
+        assert_eq!((messages.len(), right.at), (0, after(1)));
+        assert_eq!(look(right, after(11)).0, [("a".to_owned(), 90)]);
     }
 
     #[test]

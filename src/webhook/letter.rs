@@ -30,6 +30,9 @@ const PAUSES: [Duration; 12] = [
 ];
 /// A receiver is left alone for so long at most, whatever it asks for.
 const LONGEST_ASKED: Duration = Duration::from_hours(24);
+/// What is to be sent later than so was noted by a clock that was ahead. The hour more is for clocks that
+/// differ a little.
+const LATEST: Duration = Duration::from_hours(25);
 /// How much is kept of why it was not taken.
 const LONGEST_WHY: usize = 200;
 
@@ -93,6 +96,17 @@ impl Letter {
     #[must_use]
     pub const fn waits(&self) -> bool {
         self.dead.is_none()
+    }
+
+    /// When it is to be sent: at once, where no pause is as long as what was noted. Else one jump of the
+    /// clock would silence it for as long as that was.
+    #[must_use]
+    pub fn due(&self, now: Timestamp) -> Timestamp {
+        if self.next > now.plus(LATEST) {
+            now
+        } else {
+            self.next
+        }
     }
 
     /// It was sent, and not taken: it waits again, or is dead. `by_chance` shortens a pause.
@@ -170,6 +184,17 @@ mod tests {
         assert_eq!(paused(Duration::from_secs(90)), 90);
         assert_eq!(paused(Duration::ZERO), 5);
         assert_eq!(paused(Duration::MAX), 86_400);
+    }
+
+    #[test]
+    fn what_a_clock_noted_that_was_ahead_holds_nothing_up() {
+        let mut letter = letter();
+        letter.failed("no", Some(Duration::MAX), NOW, |pause| pause);
+        assert_eq!(letter.due(NOW), letter.next);
+        let ahead = NOW.plus(Duration::from_hours(24 * 365));
+        letter.failed("no", None, ahead, |pause| pause);
+        assert_eq!(letter.due(NOW), NOW);
+        assert_eq!(letter.due(ahead), letter.next);
     }
 
     #[test]

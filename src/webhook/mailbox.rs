@@ -96,18 +96,21 @@ pub struct Mailbox {
     pub page: Page,
     version: u64,
     letters: BTreeMap<u16, Letter>,
+    /// What a newer gateway put in, whose types are not known here: it is kept as it is.
+    unknown: BTreeMap<u16, String>,
     touched: BTreeSet<u16>,
 }
 
 impl Mailbox {
     /// A mailbox of which `page` was read as `version`, or that is new, then `letters`. Slots of what
-    /// cannot be read are emptied.
+    /// is not believed are emptied.
     #[must_use]
     pub fn new((version, page): (u64, Page), letters: store::Legible<store::Letter, u16>) -> Self {
         let mut mailbox = Self {
             page,
             version,
             letters: BTreeMap::new(),
+            unknown: BTreeMap::new(),
             touched: BTreeSet::new(),
         };
         mailbox.fill(letters);
@@ -118,18 +121,22 @@ impl Mailbox {
     pub fn fill(&mut self, letters: store::Legible<store::Letter, u16>) {
         self.touched.extend(letters.damaged.into_iter().flatten());
         for store::Letter { slot, text } in letters.entries {
-            match text.as_deref().map(serde_json::from_str) {
-                Some(Ok(letter)) => drop(self.letters.insert(slot, letter)),
-                _ => {
-                    self.touched.insert(slot);
-                }
+            let Some(text) = text else {
+                self.touched.insert(slot);
+                continue;
+            };
+            match serde_json::from_str(&text) {
+                Ok(letter) => drop(self.letters.insert(slot, letter)),
+                Err(_) => drop(self.unknown.insert(slot, text)),
             }
         }
     }
 
-    /// Writes every message again, whether or not it was changed.
-    pub fn write_all(&mut self) {
+    /// Writes every message again, whether or not it was changed; whether there is something to write.
+    pub fn write_all(&mut self) -> bool {
         self.touched.extend(self.letters.keys());
+        self.touched.extend(self.unknown.keys());
+        !self.touched.is_empty()
     }
 
     /// Of which version it is.
@@ -147,7 +154,9 @@ impl Mailbox {
     #[must_use]
     pub fn room(&self) -> usize {
         let waiting = self.letters().filter(|letter| letter.waits()).count();
-        MOST_WAITING.saturating_sub(waiting)
+        MOST_WAITING
+            .saturating_sub(waiting)
+            .saturating_sub(self.unknown.len())
     }
 
     /// Puts a message in, unless it is there.
@@ -156,7 +165,9 @@ impl Mailbox {
         if self.letters().any(is_there) {
             return;
         }
-        let free = (0..SLOTS).find(|slot| !self.letters.contains_key(slot));
+        let is_free =
+            |slot: &u16| !self.letters.contains_key(slot) && !self.unknown.contains_key(slot);
+        let free = (0..SLOTS).find(is_free);
         if let Some(slot) = free {
             self.letters.insert(slot, Letter::of(message, now));
             self.touched.insert(slot);
@@ -189,9 +200,13 @@ impl Mailbox {
         }
         self.page.dead = dead.len();
         self.page.waiting = self.letters.len().saturating_sub(dead.len());
+        let text = |slot: &u16| {
+            let known = self.letters.get(slot).map(json);
+            known.or_else(|| self.unknown.get(slot).cloned())
+        };
         let letter = |slot: &u16| store::Letter {
             slot: *slot,
-            text: self.letters.get(slot).map(json),
+            text: text(slot),
         };
         store::Posting {
             mailbox: name.to_owned(),
@@ -256,6 +271,30 @@ mod tests {
         read.is_posted();
         read.put(&message("c"), NOW);
         assert_eq!(read.posting("hook").letters[0].slot, 0);
+    }
+
+    #[test]
+    fn what_a_newer_gateway_put_in_is_left_alone() {
+        let text = r#"{"id":"msg_1","kind":"client.moved"}"#.to_owned();
+        let newer = store::Letter {
+            slot: 0,
+            text: Some(text),
+        };
+        let letters = store::Legible {
+            entries: vec![newer.clone()],
+            damaged: Vec::new(),
+        };
+        let page = Page::new(Head::default(), NOW);
+        let mut mailbox = Mailbox::new((1, page), letters);
+        assert_eq!(mailbox.room(), MOST_WAITING - 1);
+        mailbox.put(&message("a"), NOW);
+        let posting = mailbox.posting("hook");
+        let slots: Vec<_> = posting.letters.iter().map(|letter| letter.slot).collect();
+        assert_eq!(slots, [1]);
+        // Written again, it is what it was.
+        mailbox.is_posted();
+        assert!(mailbox.write_all());
+        assert_eq!(mailbox.posting("hook").letters[0], newer);
     }
 
     #[test]

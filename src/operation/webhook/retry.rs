@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{TRIES, mailbox, named};
+use crate::clock::Timestamp;
 use crate::operation::Operator;
 use crate::operation::{Failure, Out};
 use crate::webhook::{Letter, Mailbox};
@@ -34,6 +35,41 @@ struct Which {
     id: Option<String>,
 }
 
+/// What is done to messages.
+#[derive(Clone, Copy)]
+enum Change {
+    /// They are sent again, from then on.
+    Again(Timestamp),
+    /// They are forgotten, when they are dead.
+    Forget,
+}
+
+impl Change {
+    const fn is_of(self, letter: &Letter) -> bool {
+        match self {
+            Self::Again(_) => true,
+            Self::Forget => !letter.waits(),
+        }
+    }
+
+    /// Does it to the messages `ids`. Only who wants them sent again may overrule a receiver that wants
+    /// nothing any more.
+    fn apply(self, mailbox: &mut Mailbox, ids: &[String]) {
+        for id in ids {
+            mailbox.with(id, |letter| match self {
+                Self::Again(now) => {
+                    letter.revive(now);
+                    false
+                }
+                Self::Forget => true,
+            });
+        }
+        if matches!(self, Self::Again(_)) {
+            mailbox.page.gone = None;
+        }
+    }
+}
+
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Report<'a> {
     webhook: &'a str,
@@ -45,15 +81,7 @@ pub(super) async fn retry(
     operator: &Operator,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let messages = change(
-        which,
-        operator,
-        |_| true,
-        |letter| {
-            letter.revive(operator.now);
-            false
-        },
-    );
+    let messages = change(which, operator, Change::Again(operator.now));
     tell(which, messages.await?, "to be sent again", out)
 }
 
@@ -62,7 +90,7 @@ pub(super) async fn forget(
     operator: &Operator,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let messages = change(which, operator, |letter| !letter.waits(), |_| true);
+    let messages = change(which, operator, Change::Forget);
     tell(which, messages.await?, "forgotten", out)
 }
 
@@ -74,21 +102,15 @@ fn tell(which: &Which, messages: usize, done: &str, out: &mut Out) -> Result<(),
     out.show(&report, format!("{messages} message(s) {done}"))
 }
 
-/// Does `each` to the messages that are meant and of which `is_meant`; how many these are. It takes out
-/// those for which it says so.
-async fn change(
-    which: &Which,
-    operator: &Operator,
-    is_meant: impl Fn(&Letter) -> bool,
-    each: impl Fn(&mut Letter) -> bool,
-) -> Result<usize, Failure> {
+/// Does `change` to the messages that are meant; how many these are.
+async fn change(which: &Which, operator: &Operator, change: Change) -> Result<usize, Failure> {
     named(operator, &which.webhook)?;
     for _ in 0..TRIES {
         let mailbox = mailbox(operator, &which.webhook).await?;
         let is_it = |letter: &&Letter| which.id.as_ref().is_none_or(|id| *id == letter.id);
         let ids = |mailbox: &Mailbox| {
             let letters = mailbox.letters().filter(is_it);
-            let meant = letters.filter(|letter| is_meant(letter));
+            let meant = letters.filter(|letter| change.is_of(letter));
             meant.map(|letter| letter.id.clone()).collect::<Vec<_>>()
         };
         let ids = mailbox.as_ref().map(ids).unwrap_or_default();
@@ -97,10 +119,7 @@ async fn change(
             let why = format!("there is no such message to {}: {what}", which.webhook);
             return Err(Failure::Refused(why));
         };
-        for id in &ids {
-            mailbox.with(id, &each);
-        }
-        mailbox.page.gone = None;
+        change.apply(&mut mailbox, &ids);
         let posting = mailbox.posting(&which.webhook);
         let posted = operator.store.post(&posting).await;
         if posted.map_err(|error| operator.cannot_tell(&error))? {
@@ -110,4 +129,36 @@ async fn change(
     Err(Failure::Unavailable(anyhow::anyhow!(
         "gateways change the same all the time; try again in a moment"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::{Head, Legible};
+    use crate::webhook::{Kind, Message, Page};
+
+    #[test]
+    fn only_a_retry_overrules_a_receiver_that_wants_nothing_any_more() {
+        let now = Timestamp::from_unix(1_795_418_999);
+        let message = Message::new(Kind::Test, now, &["a"], json!({}));
+        let ids = [message.id.clone()];
+        let changed = |change: Change| {
+            let page = Page::new(Head::default(), now);
+            let mut mailbox = Mailbox::new((1, page), Legible::default());
+            mailbox.put(&message, now);
+            mailbox.with(&message.id, |letter| {
+                letter.die("gone", now);
+                false
+            });
+            mailbox.page.gone = Some(now);
+            assert!(mailbox.letters().all(|letter| change.is_of(letter)));
+            change.apply(&mut mailbox, &ids);
+            let waiting = mailbox.letters().map(Letter::waits).collect::<Vec<_>>();
+            (waiting, mailbox.page.gone)
+        };
+        assert_eq!(changed(Change::Forget), (vec![], Some(now)));
+        assert_eq!(changed(Change::Again(now)), (vec![true], None));
+    }
 }

@@ -80,7 +80,8 @@ impl Noted {
             at,
         } = conflict;
         let pair = (certificate.clone(), key.clone());
-        let is_recent = |told: &Timestamp| at.seconds_since(*told) < QUIET;
+        // Of one that is yet to come, the clock was ahead.
+        let is_recent = |told: &Timestamp| at.seconds_since(*told).abs() < QUIET;
         if self.told.get(&pair).is_some_and(is_recent) {
             return;
         }

@@ -1,12 +1,12 @@
 //! Keeps one webhook, while it is this gateway's turn: reads on, puts messages in, sends them, and notes
 //! what came of it.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::World;
@@ -16,7 +16,7 @@ use super::turn::{BEAT, Lost, Turn};
 use crate::clock::{self, Timestamp};
 use crate::config;
 use crate::upstream::BackendError;
-use crate::webhook::{Letter, Mailbox, Outcome};
+use crate::webhook::{Mailbox, Outcome};
 
 /// How many messages are under way to a receiver at a time.
 const AT_ONCE: usize = 8;
@@ -37,10 +37,36 @@ pub(super) struct Keeper {
 /// What is under way to the receiver.
 #[derive(Default)]
 struct UnderWay {
-    sending: JoinSet<(String, Outcome)>,
-    ids: BTreeSet<String>,
+    sending: JoinSet<Outcome>,
+    /// The message that each task sends.
+    ids: HashMap<Id, String>,
     /// Whether the receiver took what was last sent.
     is_unwell: bool,
+}
+
+impl UnderWay {
+    fn has(&self, id: &str) -> bool {
+        self.ids.values().any(|known| known == id)
+    }
+
+    fn send(&mut self, id: &str, sending: impl Future<Output = Outcome> + Send + 'static) {
+        let task = self.sending.spawn(sending).id();
+        self.ids.insert(task, id.to_owned());
+    }
+
+    /// The next message that is not under way any more, and what came of it; none when none is. One whose
+    /// task panicked was not taken, as far as anybody knows: it must not stay here and keep others out.
+    async fn done(&mut self) -> Option<(String, Outcome)> {
+        let (task, outcome) = match self.sending.join_next_with_id().await? {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(%error, "a message could not be sent: this is a defect of Keyferry");
+                let why = "this gateway failed while it sent it".to_owned();
+                (error.id(), Outcome::Failed { why, asked: None })
+            }
+        };
+        Some((self.ids.remove(&task)?, outcome))
+    }
 }
 
 impl Keeper {
@@ -54,9 +80,10 @@ impl Keeper {
 
     /// Keeps it whenever it is this gateway's turn, until `ended`.
     pub(super) async fn run(self, mut ended: watch::Receiver<bool>) {
+        let mut is_known = false;
         while !*ended.borrow() {
             let turn = tokio::select! {
-                turn = Turn::of(&self.world, &self.webhook.name) => turn,
+                turn = Turn::of(&self.world, &self.webhook.name, &mut is_known) => turn,
                 () = the_end(&mut ended) => return,
             };
             if matches!(self.keep(turn, &mut ended).await, Err(Lost)) {
@@ -99,19 +126,16 @@ impl Keeper {
                     let rest = begun.elapsed().saturating_mul(REST);
                     clock.reset_after(rest.max(LOOK_EVERY));
                 }
-                Some(done) = under_way.sending.join_next() => {
-                    if let Ok((id, outcome)) = done {
-                        self.note(&mut turn, &mut under_way, &id, &outcome).await?;
-                    }
+                Some((id, outcome)) = under_way.done() => {
+                    self.note(&mut turn, &mut under_way, &id, &outcome).await?;
                 }
                 () = sleep(next) => {}
                 () = the_end(ended) => break,
             }
         }
         let last = async {
-            while let Some(Ok((id, outcome))) = under_way.sending.join_next().await {
-                self.note(&mut turn, &mut UnderWay::default(), &id, &outcome)
-                    .await?;
+            while let Some((id, outcome)) = under_way.done().await {
+                self.note(&mut turn, &mut under_way, &id, &outcome).await?;
             }
             Ok::<(), Lost>(())
         };
@@ -123,26 +147,28 @@ impl Keeper {
     /// Begins to send what is due, the oldest first; gives how long until something else is.
     fn send_due(&self, mailbox: &Mailbox, under_way: &mut UnderWay) -> Duration {
         let now = clock::now();
-        let ids = &mut under_way.ids;
         let waiting = mailbox.letters().filter(|letter| letter.waits());
-        let mut waiting: Vec<_> = waiting.filter(|letter| !ids.contains(&letter.id)).collect();
-        waiting.sort_unstable_by_key(|letter| (letter.next, letter.at));
+        let mut waiting: Vec<_> = waiting
+            .filter(|letter| !under_way.has(&letter.id))
+            .collect();
+        waiting.sort_unstable_by_key(|letter| (letter.due(now), letter.at));
         let mut wait = BEAT;
         for letter in waiting {
-            if letter.next > now {
-                let until = letter.next.seconds_since(now).unsigned_abs();
+            let due = letter.due(now);
+            if due > now {
+                let until = due.seconds_since(now).unsigned_abs();
                 wait = wait.min(Duration::from_secs(until));
                 break;
             }
-            if mailbox.page.gone.is_some() || ids.len() >= AT_ONCE {
+            if mailbox.page.gone.is_some() || under_way.ids.len() >= AT_ONCE {
                 break;
             }
-            ids.insert(letter.id.clone());
-            let (sender, Letter { id, body, .. }) = (self.sender.clone(), letter.clone());
-            under_way.sending.spawn(async move {
-                let sent = sender.send(&id, &body).await;
-                (id, sent.outcome)
-            });
+            let sender = self.sender.clone();
+            let (id, body) = (letter.id.clone(), letter.body.clone());
+            under_way.send(
+                &letter.id,
+                async move { sender.send(&id, &body).await.outcome },
+            );
         }
         wait
     }
@@ -168,7 +194,6 @@ impl Keeper {
         self.tell(under_way, outcome);
         turn.update(|mailbox| noted(mailbox, id, outcome, now))
             .await?;
-        under_way.ids.remove(id);
         let dead = turn.mailbox().letters().find(|letter| letter.id == id);
         if let Some(letter) = dead.filter(|letter| !letter.waits()) {
             tracing::error!(
@@ -249,5 +274,28 @@ fn bury_for_the_gone(mailbox: &mut Mailbox) {
             letter.die("the receiver wants nothing any more (410)", since);
             false
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_message_whose_task_panics_is_not_under_way_any_more() {
+        let mut under_way = UnderWay::default();
+        under_way.send("a", async { panic!("as a defect does") });
+        under_way.send("b", async { Outcome::Taken });
+        assert!(under_way.has("a") && under_way.has("b"));
+        let mut done = Vec::new();
+        while let Some(one) = under_way.done().await {
+            done.push(one);
+        }
+        done.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        assert!(
+            matches!(&*done, [(a, Outcome::Failed { .. }), (b, Outcome::Taken)] if a == "a" && b == "b"),
+            "{done:?}"
+        );
+        assert!(under_way.ids.is_empty());
     }
 }

@@ -38,12 +38,13 @@ pub(super) struct Turn<'a> {
 pub(super) struct Lost;
 
 impl<'a> Turn<'a> {
-    /// Waits until this gateway is the keeper.
-    pub(super) async fn of(world: &'a World, webhook: &'a str) -> Self {
+    /// Waits until this gateway is the keeper. With `is_known` it knows from one time to the next whether
+    /// the store held a mailbox: one that is not there any more was lost, and did not begin.
+    pub(super) async fn of(world: &'a World, webhook: &'a str, is_known: &mut bool) -> Self {
         let me = clock::unique();
         let mut seen = None;
         loop {
-            match Self::take(world, webhook, me, &mut seen).await {
+            match Self::take(world, webhook, me, &mut seen, is_known).await {
                 Ok(Some(turn)) => return turn,
                 Ok(None) => {}
                 Err(error) => {
@@ -60,6 +61,7 @@ impl<'a> Turn<'a> {
         webhook: &'a str,
         me: Uuid,
         seen: &mut Option<((Uuid, u64), Instant)>,
+        is_known: &mut bool,
     ) -> Result<Option<Self>, StoreError> {
         let (version, page) = match world.store.mailbox(webhook).await? {
             None => (0, None),
@@ -68,11 +70,12 @@ impl<'a> Turn<'a> {
                 (found.version, page.and_then(Result::ok))
             }
         };
-        let is_lost = version > 0 && page.is_none();
+        let lost = lost(version, page.is_some(), *is_known);
+        *is_known |= version > 0;
         // What is not believed here may be of a keeper that knows another record key.
         let sign = match &page {
             Some(page) => page.keeper.map(|keeper| (keeper, page.beat)),
-            None => is_lost.then_some((Uuid::nil(), version)),
+            None => (version > 0).then_some((Uuid::nil(), version)),
         };
         let page = match page {
             Some(page) => page,
@@ -90,10 +93,10 @@ impl<'a> Turn<'a> {
                 return Ok(None);
             }
         }
-        if is_lost {
+        if let Some(why) = lost {
             tracing::error!(
                 webhook,
-                "what was noted of a webhook is not believed: it is told of what happens from now on, and something before may be missing"
+                "what was noted of a webhook {why}: it is told of what happens from now on, and something before may be missing"
             );
         }
         let read = page.read.epoch;
@@ -104,19 +107,17 @@ impl<'a> Turn<'a> {
             me,
             mailbox,
             is_stale: false,
-            missed: is_lost.then(|| Message::missed(None, read, clock::now())),
+            missed: lost.map(|_| Message::missed(None, read, clock::now())),
         };
         turn.mailbox.page.keeper = Some(me);
         if !turn.post().await? {
             return Ok(None);
         }
+        *is_known = true;
         turn.read_letters().await?;
         // With the record key of now, since the one that they were signed with may go.
-        if turn.mailbox.letters().next().is_some() {
-            turn.mailbox.write_all();
-            if !turn.post().await? {
-                return Ok(None);
-            }
+        if turn.mailbox.write_all() && !turn.post().await? {
+            return Ok(None);
         }
         tracing::info!(webhook, "this gateway tells the webhook now");
         Ok(Some(turn))
@@ -223,6 +224,15 @@ impl<'a> Turn<'a> {
     }
 }
 
+/// Why it is not known how far a webhook was told, if it was told before: its mailbox has this version.
+const fn lost(version: u64, has_page: bool, is_known: bool) -> Option<&'static str> {
+    match (version, has_page) {
+        (0, false) if is_known => Some("is no longer in the store"),
+        (0, false) | (_, true) => None,
+        _ => Some("is not believed"),
+    }
+}
+
 impl World {
     /// Shows what waits and what is dead.
     fn show(&self, webhook: &str, page: &Page) {
@@ -233,5 +243,19 @@ impl World {
         };
         gauge(&metrics.webhook_waiting, page.waiting);
         gauge(&metrics.webhook_dead, page.dead);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_that_was_there_is_lost_and_one_that_never_was_begins() {
+        let is_lost = |version, has_page, is_known| lost(version, has_page, is_known).is_some();
+        assert!(!is_lost(0, false, false));
+        assert!(is_lost(0, false, true));
+        assert!(is_lost(3, false, false) && is_lost(3, false, true));
+        assert!(!is_lost(3, true, false) && !is_lost(3, true, true));
     }
 }
