@@ -30,7 +30,7 @@ enum Value {
 /// Reads the documents of a file, and hands each to `each`.
 pub(super) fn read(
     input: &mut dyn BufRead,
-    each: fn(&Node, Sink<'_>),
+    each: &dyn Fn(&Node, Sink<'_>),
     sink: Sink<'_>,
 ) -> io::Result<u32> {
     let mut text = String::new();

@@ -4,7 +4,7 @@
 
 use super::document::Node;
 use super::{Entry, Found, Mark, Sink, Why};
-use crate::clock;
+use crate::clock::Timestamp;
 
 /// The lists of certificates in an API definition, or a session.
 const LISTS: [&str; 3] = ["client_certificates", BINDINGS, "allowlist"];
@@ -15,7 +15,7 @@ const DIGITS: usize = 64;
 const BINDINGS: &str = "mtls_static_certificate_bindings";
 
 /// Reads a document.
-pub(super) fn read(document: &Node, sink: Sink<'_>) {
+pub(super) fn read(document: &Node, now: Timestamp, sink: Sink<'_>) {
     document.each_map_while(&mut |map| {
         let has = |name: &str| map.get(name).is_some();
         let is_session = has("access_rights")
@@ -23,7 +23,7 @@ pub(super) fn read(document: &Node, sink: Sink<'_>) {
             || (has("alias") && has(BINDINGS))
             || (has("certificate") && has("org_id"));
         if is_session {
-            match is_denied(map) {
+            match is_denied(map, now) {
                 // Whoever is shut out there gets nothing here, by whatever else stands in the session.
                 Ok(true) => {
                     sink(map.line(), Found::Denied);
@@ -54,8 +54,8 @@ pub(super) fn read(document: &Node, sink: Sink<'_>) {
     });
 }
 
-/// Whether a session is inactive, or ended before now.
-fn is_denied(session: &Node) -> Result<bool, Why> {
+/// Whether a session is inactive, or ended before `now`.
+fn is_denied(session: &Node, now: Timestamp) -> Result<bool, Why> {
     if session.is_true("is_inactive") {
         return Ok(true);
     }
@@ -70,7 +70,7 @@ fn is_denied(session: &Node) -> Result<bool, Why> {
         "when a session expires is a whole number of seconds since 1970",
     ))?;
     // Tyk takes 0 and -1 for never.
-    Ok(expires > 0 && expires <= clock::now().as_unix())
+    Ok(expires > 0 && expires <= now.as_unix())
 }
 
 fn session(session: &Node) -> Result<Found, Why> {

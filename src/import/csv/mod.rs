@@ -72,7 +72,7 @@ pub(super) fn read(input: &mut dyn BufRead, sink: Sink<'_>) -> io::Result<u32> {
         };
         let Some(columns) = &columns else {
             let named: Vec<_> = fields.iter().map(|name| column(name)).collect();
-            let why = header(&named).or((within > 0).then_some(HEADER));
+            let why = header(&named).or_else(|| (within > 0).then_some(HEADER));
             if let Some(why) = why {
                 sink(line.max(1), Why::File(why).into());
                 return Ok(lines);
@@ -305,8 +305,9 @@ mod tests {
     fn c8_a_row_without_an_end_is_given_up() {
         let mut endless = std::io::BufReader::new(std::io::repeat(0));
         let mut count = 0;
+        let now = crate::clock::Timestamp::from_unix(0);
         let mut sink = |_, _| count += 1;
-        crate::import::read(Csv, "x.csv", &mut endless, &mut sink).unwrap();
+        crate::import::read(Csv, "x.csv", now, &mut endless, &mut sink).unwrap();
         assert_eq!(count, 1);
     }
 

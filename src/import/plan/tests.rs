@@ -26,7 +26,7 @@ fn plan_with(issued: Issued, files: &[(Format, &str)]) -> Plan {
     let mut plan = Plan::new(issued);
     for (file, (format, text)) in (0..).zip(files) {
         let mut sink = |line, found| plan.take(Place { file, line }, found);
-        let lines = read(*format, "x.pem", &mut text.as_bytes(), &mut sink).unwrap();
+        let lines = read(*format, "x.pem", NOW, &mut text.as_bytes(), &mut sink).unwrap();
         plan.count_lines(lines);
     }
     plan.close();
