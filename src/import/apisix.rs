@@ -13,9 +13,13 @@ pub(super) fn read(document: &Node, sink: Sink<'_>) {
     let one = document.get("value").is_some() || document.get("username").is_some();
     for consumer in consumers.chain(one.then_some(document)) {
         let consumer = consumer.get("value").unwrap_or(consumer);
-        let Some(username) = consumer.text_of("username").filter(|name| !name.is_empty()) else {
-            sink(consumer.line(), Why::Nameless.into());
-            continue;
+        let username = match consumer.name_of("username") {
+            Ok(Some(username)) => username,
+            not => {
+                let why = not.err().unwrap_or(Why::Nameless);
+                sink(consumer.line(), why.into());
+                continue;
+            }
         };
         let plugins = consumer.get("plugins");
         let has_key =

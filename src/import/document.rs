@@ -18,8 +18,10 @@ pub(super) struct Node(Spanned<Value>);
 
 #[derive(Debug)]
 enum Value {
-    /// Text, or what is written as a number or a truth value.
+    /// Text, or a number that is written in plain decimal digits.
     Scalar(Box<str>),
+    /// A truth value or a number, in one form for all in which it can be written.
+    Odd(Box<str>),
     List(Vec<Node>),
     Map(Vec<(Box<str>, Node)>),
     Nothing,
@@ -28,7 +30,7 @@ enum Value {
 /// Reads the documents of a file, and hands each to `each`.
 pub(super) fn read(
     input: &mut dyn BufRead,
-    each: fn(&Node, Sink<'_>),
+    each: &dyn Fn(&Node, Sink<'_>),
     sink: Sink<'_>,
 ) -> io::Result<u32> {
     let mut text = String::new();
@@ -43,6 +45,7 @@ pub(super) fn read(
         }
         Err(error) => return Err(error),
     }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
     if text.len() as u64 > LARGEST {
         sink(
@@ -51,9 +54,10 @@ pub(super) fn read(
         );
         return Ok(lines);
     }
-    match serde_saphyr::from_multiple_with_options::<Node>(&text, options()) {
-        Ok(documents) => {
-            for document in &documents {
+    match serde_saphyr::from_multiple_with_options::<Node>(text, options()) {
+        Ok(mut documents) => {
+            for document in &mut documents {
+                document.settle(text);
                 each(document, sink);
             }
         }
@@ -92,6 +96,31 @@ fn number(line: impl TryInto<u32>) -> u32 {
 }
 
 impl Node {
+    /// Makes text of the numbers that stand in `source` as they read.
+    fn settle(&mut self, source: &str) {
+        let span = self.0.defined.span();
+        match &mut self.0.value {
+            Value::List(items) => items.iter_mut().for_each(|item| item.settle(source)),
+            Value::Map(pairs) => {
+                for (_, node) in pairs {
+                    node.settle(source);
+                }
+            }
+            Value::Odd(value) => {
+                let place = |at: Option<u64>| usize::try_from(at?).ok();
+                let from = place(span.byte_offset());
+                let rest = from.and_then(|from| source.get(from..));
+                let length = place(span.byte_len());
+                let written = rest.and_then(|rest| rest.get(..length?));
+                let is_plain = value.bytes().all(|b| b.is_ascii_digit());
+                if is_plain && written == Some(&**value) {
+                    self.0.value = Value::Scalar(std::mem::take(value));
+                }
+            }
+            Value::Scalar(_) | Value::Nothing => {}
+        }
+    }
+
     /// The line in which it begins.
     pub(super) fn line(&self) -> u32 {
         number(self.0.referenced.line())
@@ -100,8 +129,28 @@ impl Node {
     /// The text, where it is one.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.0.value {
-            Value::Scalar(text) => Some(text),
+            Value::Scalar(text) | Value::Odd(text) => Some(text),
             _ => None,
+        }
+    }
+
+    /// Whether it is null, or left out.
+    pub(super) const fn is_nothing(&self) -> bool {
+        matches!(self.0.value, Value::Nothing)
+    }
+
+    /// What `name` calls somebody, where it is there and not empty.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no text: two who are called apart could become one (`0x1F` and `31`, `yes` and `on`).
+    pub(super) fn name_of(&self, name: &str) -> Result<Option<&str>, Why> {
+        match self.get(name).map(|node| &node.0.value) {
+            None | Some(Value::Nothing) => Ok(None),
+            Some(Value::Scalar(text)) => Ok((!text.is_empty()).then_some(text)),
+            Some(Value::Odd(_) | Value::List(_) | Value::Map(_)) => Err(Why::Syntax(
+                "a name is no text but a number or a truth value; write it in quotes",
+            )),
         }
     }
 
@@ -145,19 +194,28 @@ impl Node {
 
     /// Calls `each` with every map within, outer ones first.
     pub(super) fn each_map(&self, each: &mut dyn FnMut(&Self)) {
+        self.each_map_while(&mut |map| {
+            each(map);
+            true
+        });
+    }
+
+    /// The same, but passes over all that is within a map for which `each` gives false.
+    pub(super) fn each_map_while(&self, each: &mut dyn FnMut(&Self) -> bool) {
         match &self.0.value {
             Value::List(items) => {
                 for item in items {
-                    item.each_map(each);
+                    item.each_map_while(each);
                 }
             }
             Value::Map(pairs) => {
-                each(self);
-                for (_, node) in pairs {
-                    node.each_map(each);
+                if each(self) {
+                    for (_, node) in pairs {
+                        node.each_map_while(each);
+                    }
                 }
             }
-            Value::Scalar(_) | Value::Nothing => {}
+            Value::Scalar(_) | Value::Odd(_) | Value::Nothing => {}
         }
     }
 }
@@ -184,28 +242,27 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Scalar(if value { "true" } else { "false" }.into()))
+        Ok(Value::Odd(if value { "true" } else { "false" }.into()))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Scalar(value.to_string().into()))
+        Ok(Value::Odd(value.to_string().into()))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Scalar(value.to_string().into()))
+        Ok(Value::Odd(value.to_string().into()))
     }
 
     fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
-        Ok(Value::Scalar(value.to_string().into()))
+        Ok(Value::Odd(value.to_string().into()))
     }
 
     fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
-        Ok(Value::Scalar(value.to_string().into()))
+        Ok(Value::Odd(value.to_string().into()))
     }
 
-    // How it was written is lost, and nothing that is read here is one.
-    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-        Ok(Value::Nothing)
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Odd(value.to_string().into()))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {

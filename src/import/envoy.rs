@@ -13,11 +13,10 @@ pub(super) fn read(document: &Node, sink: Sink<'_>) {
             || kind.ends_with("api_key_auth.v3.ApiKeyAuthPerRoute")
         {
             for credential in map.list("credentials") {
-                let client = credential
-                    .text_of("client")
-                    .filter(|client| !client.is_empty());
+                let client = credential.name_of("client");
+                let client = client.and_then(|client| client.ok_or(Why::Nameless));
                 let entry = client.map(|client| Entry::new(Some(client), Mark::Key));
-                sink(credential.line(), entry.ok_or(Why::Nameless).into());
+                sink(credential.line(), entry.into());
             }
         }
     });

@@ -30,9 +30,13 @@ pub(super) fn read(document: &Node, sink: Sink<'_>) {
 
 fn read_consumer(consumer: &Node, sink: Sink<'_>) {
     let names = ["username", "custom_id"];
-    let names = names.into_iter().filter_map(|name| consumer.text_of(name));
-    let Some(called) = names.into_iter().find(|name| !name.is_empty()) else {
-        return sink(consumer.line(), Why::Nameless.into());
+    let mut names = names
+        .into_iter()
+        .filter_map(|name| consumer.name_of(name).transpose());
+    let called = match names.next() {
+        Some(Ok(called)) => called,
+        Some(Err(why)) => return sink(consumer.line(), why.into()),
+        None => return sink(consumer.line(), Why::Nameless.into()),
     };
     let tags = consumer.list("tags").iter().filter_map(Node::text);
     // Words that are no tags here do not hinder the client.
@@ -43,8 +47,9 @@ fn read_consumer(consumer: &Node, sink: Sink<'_>) {
     };
     let certificates = consumer.list("mtls_auth_credentials");
     for certificate in certificates {
-        let subject = certificate.text_of("subject_name").unwrap_or_default();
-        let mark = Mark::described(Told::CommonName, subject);
+        let subject = certificate.name_of("subject_name");
+        let mark = subject
+            .and_then(|subject| Mark::described(Told::CommonName, subject.unwrap_or_default()));
         sink(certificate.line(), mark.map(entry).into());
     }
     if certificates.is_empty() {
@@ -78,5 +83,29 @@ mod tests {
             "17 !authority",
         ];
         assert_eq!(found(Kong, text), expected);
+    }
+
+    #[test]
+    fn c11_names_that_are_no_text_do_not_become_one() {
+        for (name, expected) in [
+            ("31", "2 31: nothing"),
+            ("'0x1F'", "2 0x1F: nothing"),
+            ("\"yes\"", "2 yes: nothing"),
+            ("031", "2 031: nothing"),
+            ("0x1F", "2 !syntax"),
+            ("0o37", "2 !syntax"),
+            ("+31", "2 !syntax"),
+            ("-31", "2 !syntax"),
+            ("31.0", "2 !syntax"),
+            ("true", "2 !syntax"),
+            ("[a]", "2 !syntax"),
+            ("null", "2 b: nothing"),
+        ] {
+            // What stands before it counts in bytes.
+            let text = format!("\u{feff}consumers: # ä\n- {{username: {name}, custom_id: b}}\n");
+            assert_eq!(found(Kong, &text), [expected], "{name}");
+        }
+        let alias = "a: &a 31\nconsumers:\n- username: *a\n---\nconsumers: [{username: 32}]\n";
+        assert_eq!(found(Kong, alias), ["3 31: nothing", "5 32: nothing"]);
     }
 }

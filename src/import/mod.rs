@@ -35,6 +35,7 @@ pub use plan::{Counts, Known, Misread, Piece, Place, Plan};
 pub use why::{Kind, Why};
 
 use crate::client::Tags;
+use crate::clock::Timestamp;
 
 /// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +95,7 @@ impl<T: Into<Self>> From<Result<T, Why>> for Found {
 pub type Sink<'a> = &'a mut dyn FnMut(u32, Found);
 
 /// Reads what `input` holds in this format, and gives how many lines there were. `name` is the file's
-/// without its folder: certificates are called by it.
+/// without its folder: certificates are called by it. What ended before `now` lets nobody in.
 ///
 /// # Errors
 ///
@@ -102,6 +103,7 @@ pub type Sink<'a> = &'a mut dyn FnMut(u32, Found);
 pub fn read(
     format: Format,
     name: &str,
+    now: Timestamp,
     input: &mut dyn BufRead,
     sink: Sink<'_>,
 ) -> io::Result<u32> {
@@ -112,11 +114,11 @@ pub fn read(
         Format::Apache => apache::configuration(input, sink),
         Format::ApacheMap => apache::map(input, sink),
         Format::ApacheUsers => apache::users(input, sink),
-        Format::IngressNginx => document::read(input, ingress::read, sink),
-        Format::Envoy => document::read(input, envoy::read, sink),
-        Format::Tyk => document::read(input, tyk::read, sink),
-        Format::Kong => document::read(input, kong::read, sink),
-        Format::Apisix => document::read(input, apisix::read, sink),
+        Format::IngressNginx => document::read(input, &ingress::read, sink),
+        Format::Envoy => document::read(input, &envoy::read, sink),
+        Format::Tyk => document::read(input, &|node, sink| tyk::read(node, now, sink), sink),
+        Format::Kong => document::read(input, &kong::read, sink),
+        Format::Apisix => document::read(input, &apisix::read, sink),
         Format::Csv => csv::read(input, sink),
         Format::Pem => pem::read(name, input, sink),
     }

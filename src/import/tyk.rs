@@ -4,44 +4,77 @@
 
 use super::document::Node;
 use super::{Entry, Found, Mark, Sink, Why};
+use crate::clock::Timestamp;
 
-/// The lists of certificates in an API definition.
-const LISTS: [&str; 3] = [
-    "client_certificates",
-    "mtls_static_certificate_bindings",
-    "allowlist",
-];
+/// The lists of certificates in an API definition, or a session.
+const LISTS: [&str; 3] = ["client_certificates", BINDINGS, "allowlist"];
 /// The hex digits of a SHA-256.
 const DIGITS: usize = 64;
 
+/// Where a session lists the certificates that its key is bound to.
+const BINDINGS: &str = "mtls_static_certificate_bindings";
+
 /// Reads a document.
-pub(super) fn read(document: &Node, sink: Sink<'_>) {
-    document.each_map(&mut |map| {
-        let is_session = map.get("access_rights").is_some()
-            || (map.get("certificate").is_some() && map.get("org_id").is_some());
+pub(super) fn read(document: &Node, now: Timestamp, sink: Sink<'_>) {
+    document.each_map_while(&mut |map| {
+        let has = |name: &str| map.get(name).is_some();
+        let is_session = has("access_rights")
+            || has("is_inactive")
+            || (has("alias") && has(BINDINGS))
+            || (has("certificate") && has("org_id"));
         if is_session {
-            sink(map.line(), session(map).into());
+            match is_denied(map, now) {
+                // Whoever is shut out there gets nothing here, by whatever else stands in the session.
+                Ok(true) => {
+                    sink(map.line(), Found::Denied);
+                    return false;
+                }
+                Ok(false) => sink(map.line(), session(map).into()),
+                Err(why) => {
+                    sink(map.line(), why.into());
+                    return false;
+                }
+            }
         }
         // What a session lists is bound to the session's own client.
-        let called = map.text_of("alias").filter(|_| is_session);
+        let called = if is_session {
+            map.name_of("alias")
+        } else {
+            Ok(None)
+        };
         for certificate in LISTS.iter().flat_map(|list| map.list(list)) {
             let mark = certificate
                 .text()
                 .ok_or(Why::Syntax("it is no certificate's id"));
             let mark = mark.and_then(mark_of);
-            sink(
-                certificate.line(),
-                mark.map(|mark| Entry::new(called, mark)).into(),
-            );
+            let entry = mark.and_then(|mark| Ok(Entry::new(called.clone()?, mark)));
+            sink(certificate.line(), entry.into());
         }
+        true
     });
 }
 
-fn session(session: &Node) -> Result<Found, Why> {
+/// Whether a session is inactive, or ended before `now`.
+fn is_denied(session: &Node, now: Timestamp) -> Result<bool, Why> {
     if session.is_true("is_inactive") {
-        return Ok(Found::Denied);
+        return Ok(true);
     }
-    let called = session.text_of("alias").filter(|alias| !alias.is_empty());
+    let Some(expires) = session
+        .get("expires")
+        .filter(|expires| !expires.is_nothing())
+    else {
+        return Ok(false);
+    };
+    let expires = expires.text().and_then(|text| text.parse().ok());
+    let expires: i64 = expires.ok_or(Why::Syntax(
+        "when a session expires is a whole number of seconds since 1970",
+    ))?;
+    // Tyk takes 0 and -1 for never.
+    Ok(expires > 0 && expires <= now.as_unix())
+}
+
+fn session(session: &Node) -> Result<Found, Why> {
+    let called = session.name_of("alias")?;
     let certificate = session.text_of("certificate").filter(|id| !id.is_empty());
     let mark = certificate.map_or(Ok(Mark::Key), mark_of)?;
     Ok(Entry::new(called, mark).into())
@@ -79,5 +112,31 @@ mod tests {
             "5 !syntax",
         ];
         assert_eq!(found(Tyk, &text), expected);
+    }
+
+    #[test]
+    fn c11_nothing_of_a_session_that_is_shut_out_is_read() {
+        let id = format!("o{}", "ab".repeat(32));
+        let session = |more: &str| {
+            format!(
+                "{{\"alias\": \"a\", {more}, \"mtls_static_certificate_bindings\": [\"{id}\"],\n\
+                 \"within\": {{\"client_certificates\": [\"{id}\"]}}}}"
+            )
+        };
+        let all = vec!["1 a: key", "1 a: sha256", "2 ?: sha256"];
+        for (more, expected) in [
+            ("\"is_inactive\": true", vec!["1 -"]),
+            ("\"access_rights\": {}, \"is_inactive\": true", vec!["1 -"]),
+            ("\"expires\": 1000", vec!["1 -"]),
+            ("\"expires\": 1000.5", vec!["1 !syntax"]),
+            (
+                "\"expires\": 99999999999, \"is_inactive\": false",
+                all.clone(),
+            ),
+            ("\"expires\": 0", all.clone()),
+            ("\"expires\": -1", all),
+        ] {
+            assert_eq!(found(Tyk, &session(more)), expected, "{more}");
+        }
     }
 }

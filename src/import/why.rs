@@ -45,6 +45,12 @@ pub enum Why {
         "it lets in whoever shows nothing, as one consumer; every client needs something to show"
     )]
     Fallback,
+    /// Whom the other gateway does not let in.
+    #[error(
+        "it says whom the other gateway shuts out, not whom it lets in; leave it out, or write those who \
+         are let in into a table (csv)"
+    )]
+    ShutsOut,
     /// A pattern.
     #[error(
         "it is a pattern (wildcard or regular expression), which lets in whoever fits it; name each \
@@ -139,6 +145,7 @@ impl Why {
             Self::Authority => "authority",
             Self::Unverified => "unverified",
             Self::Fallback => "fallback",
+            Self::ShutsOut => "shuts_out",
             Self::Pattern => "pattern",
             Self::Include => "include",
             Self::Computed => "computed",
@@ -178,6 +185,7 @@ impl Why {
             | Self::Authority
             | Self::Unverified
             | Self::Fallback
+            | Self::ShutsOut
             | Self::Pattern
             | Self::Include
             | Self::Computed

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::certificate::Handed;
 use crate::cli::Failure;
 use crate::cli::bar::Bar;
+use crate::clock;
 use crate::import::{self, Format, Found, Issued, Place, Plan};
 use crate::operation::read_certificate;
 
@@ -56,7 +57,7 @@ impl Files {
                 let place = Place { file: number, line };
                 plan.take(place, found);
             };
-            let lines = import::read(format, name, &mut input, &mut sink);
+            let lines = import::read(format, name, clock::now(), &mut input, &mut sink);
             plan.count_lines(lines.map_err(|error| failed(&error))?);
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::import::{Mark, Told, Why};
 
-const UNKNOWN: Why = Why::Syntax(
+pub(super) const UNKNOWN: Why = Why::Syntax(
     "this condition says more than that a subject or common name is one of some; name the clients in a \
      table (csv)",
 );

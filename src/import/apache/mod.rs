@@ -1,12 +1,14 @@
 //! Apache: configurations, maps of `RewriteMap`, and the user files of `FakeBasicAuth`.
 
 mod condition;
+mod section;
 
 use std::io::{self, BufRead};
 
 use super::lines::{each_line, pair};
 use super::name::lets_in;
 use super::{Entry, Found, Mark, Sink, Told, Why};
+use section::Sections;
 
 /// Reads a map of `RewriteMap` (`txt:`): a key and a value to a line, and what follows a blank after
 /// that is a comment.
@@ -58,7 +60,7 @@ pub(super) fn users(input: &mut dyn BufRead, sink: Sink<'_>) -> io::Result<u32> 
 
 /// Reads a configuration: whom `SSLRequire` and `Require expr` let in.
 pub(super) fn configuration(input: &mut dyn BufRead, sink: Sink<'_>) -> io::Result<u32> {
-    let (mut whole, mut begun) = (String::new(), 0);
+    let (mut whole, mut begun, mut sections) = (String::new(), 0, Sections::default());
     let lines = each_line(input, |number, line| {
         let line = match line {
             Ok(line) => line.trim(),
@@ -74,44 +76,84 @@ pub(super) fn configuration(input: &mut dyn BufRead, sink: Sink<'_>) -> io::Resu
             return;
         }
         whole.push_str(line);
-        directive(&std::mem::take(&mut whole), begun, sink);
+        directive(&std::mem::take(&mut whole), begun, &mut sections, sink);
     })?;
     if !whole.is_empty() {
         sink(begun, Why::Syntax("the last line goes on nowhere").into());
     }
+    sections.close(sink);
     Ok(lines)
 }
 
-fn directive(line: &str, number: u32, sink: Sink<'_>) {
+fn directive(line: &str, number: u32, sections: &mut Sections, sink: Sink<'_>) {
+    if sections.line(line, number, sink) {
+        return;
+    }
     let (name, rest) = pair(line);
     let is = |directive: &str| name.eq_ignore_ascii_case(directive);
     let condition = if is("SSLRequire") {
         rest
     } else if is("Require") {
-        let (provider, rest) = pair(rest);
-        if provider.eq_ignore_ascii_case("ssl-verify-client") {
-            return sink(number, Why::Authority.into());
+        match required(rest) {
+            Required::Expression(condition) => condition,
+            Required::Certificate => return sink(number, Why::Authority.into()),
+            Required::Granted => return,
+            Required::Other => return sections.other(),
         }
-        if !provider.eq_ignore_ascii_case("expr") {
-            return;
-        }
-        rest.trim_matches('"')
     } else {
         if is("SSLVerifyClient") && rest.eq_ignore_ascii_case("optional_no_ca") {
             sink(number, Why::Unverified.into());
         }
+        // A section that counts for some clients only, or what stands on one line with its section.
+        if line.starts_with('<') && line.contains(OF_CLIENT) {
+            sink(number, condition::UNKNOWN.into());
+        }
         return;
     };
-    if !condition.contains("SSL_CLIENT_") {
-        return;
+    if !condition.contains(OF_CLIENT) {
+        return sections.other();
+    }
+    if sections.is_inverted() {
+        return sink(number, Why::ShutsOut.into());
     }
     match condition::marks(condition) {
-        Ok(marks) => {
-            for mark in marks {
-                sink(number, Entry::new(None, mark).into());
-            }
+        Ok(marks) => sections.condition(number, marks, sink),
+        Err(why) => {
+            sections.other();
+            sink(number, why.into());
         }
-        Err(why) => sink(number, why.into()),
+    }
+}
+
+/// What every variable of the client's certificate begins with.
+const OF_CLIENT: &str = "SSL_CLIENT_";
+
+/// What a `Require` asks for.
+enum Required<'a> {
+    /// That a condition is met.
+    Expression(&'a str),
+    /// Any certificate of the authority.
+    Certificate,
+    /// Nothing that whoever has a certificate does not have.
+    Granted,
+    /// Something else.
+    Other,
+}
+
+fn required(rest: &str) -> Required<'_> {
+    let (provider, rest) = pair(rest);
+    let is = |word: &str| provider.eq_ignore_ascii_case(word);
+    if is("expr") {
+        Required::Expression(rest.trim_matches('"'))
+    } else if is("not") && rest.contains(OF_CLIENT) {
+        // It is no condition that is read, and is refused as one.
+        Required::Expression(rest)
+    } else if is("ssl-verify-client") {
+        Required::Certificate
+    } else if is("ssl") || (is("all") && rest.eq_ignore_ascii_case("granted")) {
+        Required::Granted
+    } else {
+        Required::Other
     }
 }
 
@@ -141,6 +183,55 @@ mod tests {
         ];
         assert_eq!(found(Apache, text), expected);
         assert_eq!(found(Apache, "Require expr \\"), ["1 !syntax"]);
+    }
+
+    #[test]
+    fn c11_sections_are_heeded() {
+        let client = |name: &str| format!("Require expr \"%{{SSL_CLIENT_S_DN_CN}} == '{name}'\"\n");
+        let (a, b) = (client("a"), client("b"));
+        let not = "Require not expr \"%{SSL_CLIENT_S_DN_CN} == 'b'\"\n";
+        let within = |kind: &str, what: &[&str]| {
+            format!("<Require{kind}>\n{}</Require{kind}>\n", what.concat())
+        };
+        let ip = "Require ip 10.0.0.0/8\n";
+        let any = within("Any", &[&a, &b]);
+        let none = within("none", &[&a]);
+        for (text, expected) in [
+            (none.clone(), vec!["2 !shuts_out"]),
+            (
+                within("All", &[&b, &none]),
+                vec!["4 !shuts_out", "2 !syntax"],
+            ),
+            (
+                within("None", &[&any]),
+                vec!["3 !shuts_out", "4 !shuts_out"],
+            ),
+            (within("All", &[&a, ip]), vec!["2 !syntax"]),
+            (within("All", &[&a, &b]), vec!["2 !syntax", "3 !syntax"]),
+            (within("All", &[&a, not]), vec!["3 !syntax", "2 !syntax"]),
+            (within("All", &[ip, &any]), vec!["4 !syntax", "5 !syntax"]),
+            (
+                within("All", &[&a, "Require expr \"%{TIME_HOUR} > 8\"\n"]),
+                vec!["2 !syntax"],
+            ),
+            (
+                within("All", &["Require all granted\n", &any]),
+                vec!["4 ?: CommonName a", "5 ?: CommonName b"],
+            ),
+            (any.clone(), vec!["2 ?: CommonName a", "3 ?: CommonName b"]),
+            (format!("<RequireAll>\n{a}"), vec!["1 !syntax"]),
+            ("</RequireAll>\n".to_owned(), vec!["1 !syntax"]),
+            (
+                format!("<RequireNone>{a}</RequireNone>\n"),
+                vec!["1 !syntax", "2 !syntax"],
+            ),
+            (
+                format!("<If \"%{{SSL_CLIENT_S_DN_CN}} == 'a'\">\n{b}</If>\n"),
+                vec!["1 !syntax", "2 ?: CommonName b"],
+            ),
+        ] {
+            assert_eq!(found(Apache, &text), expected, "{text}");
+        }
     }
 
     #[test]

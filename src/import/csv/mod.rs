@@ -1,6 +1,7 @@
 //! A table with a header: what any inventory can be written as.
 
 mod lf;
+mod rows;
 
 use std::io::{self, BufRead};
 
@@ -28,25 +29,36 @@ enum Column {
 
 /// Reads a table, with commas, semicolons or tabs.
 pub(super) fn read(input: &mut dyn BufRead, sink: Sink<'_>) -> io::Result<u32> {
+    if input.fill_buf()?.starts_with(MARK) {
+        input.consume(MARK.len());
+    }
     let delimiter = delimiter(input.fill_buf()?);
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
+        .comment(Some(b'#'))
         .delimiter(delimiter)
-        .from_reader(Lf::new(input));
+        .from_reader(Lf::new(input, delimiter));
     let (mut row, mut columns) = (ByteRecord::new(), None::<Vec<Column>>);
+    // The last row counts only once it is known to be whole.
+    let mut last = None;
     loop {
         // Rows are bytes of any number: nothing but the input can fail.
         let is_row = reader.read_byte_record(&mut row).map_err(io::Error::from)?;
         let lines = number(reader.position().line()).saturating_sub(1);
+        let broken = reader.get_ref().broken().filter(|_| !is_row);
+        if let Some((line, why)) = broken {
+            sink(line, why.into());
+            return Ok(lines);
+        }
+        if let Some((line, found)) = last.take() {
+            sink(line, found);
+        }
         if !is_row {
             if columns.is_none() {
                 sink(1, Why::File(HEADER).into());
             }
             return Ok(lines);
-        }
-        if row.get(0).is_some_and(|first| first.starts_with(b"#")) {
-            continue;
         }
         let within = row.iter().flatten().filter(|byte| **byte == b'\n').count();
         let line = lines.saturating_sub(number(within));
@@ -55,21 +67,25 @@ pub(super) fn read(input: &mut dyn BufRead, sink: Sink<'_>) -> io::Result<u32> {
             .map(std::str::from_utf8)
             .collect::<Result<Vec<_>, _>>();
         let Ok(fields) = fields else {
-            sink(line, Why::Syntax("it is not UTF-8").into());
+            last = Some((line, Why::Syntax("it is not UTF-8").into()));
             continue;
         };
         let Some(columns) = &columns else {
             let named: Vec<_> = fields.iter().map(|name| column(name)).collect();
-            if let Some(why) = header(&named) {
-                sink(line, Why::File(why).into());
+            let why = header(&named).or_else(|| (within > 0).then_some(HEADER));
+            if let Some(why) = why {
+                sink(line.max(1), Why::File(why).into());
                 return Ok(lines);
             }
             columns = Some(named);
             continue;
         };
-        sink(line, entry(columns, &fields).into());
+        last = Some((line, entry(columns, &fields).into()));
     }
 }
+
+/// What some programs begin a text with.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 fn number(of: impl TryInto<u32>) -> u32 {
     of.try_into().unwrap_or(u32::MAX)
@@ -136,6 +152,12 @@ fn entry(columns: &[Column], row: &[&str]) -> Result<Found, Why> {
     }
     let (mut entry, mut best) = (Entry::new(None, Mark::Nothing), usize::MAX);
     for (column, text) in columns.iter().zip(row) {
+        // A quote that is closed in a later row takes the rows between for text.
+        if *column != Column::Certificate && text.contains(['\n', '\r']) {
+            return Err(Why::Syntax(
+                "a field goes on in the next line, as only a certificate may; is a quote not closed?",
+            ));
+        }
         let text = text.trim();
         if text.is_empty() {
             continue;
@@ -250,6 +272,43 @@ mod tests {
             line(4, "h: nothing"),
         ];
         assert_eq!(found(Csv, &text), expected);
+    }
+
+    #[test]
+    fn c11_a_quote_that_is_not_closed_swallows_nobody_in_silence() {
+        let (_, sha) = digests();
+        let head = format!("client,sha256,description\nfirst,{sha},\nacme,{sha},");
+        let rest = format!("bravo,{sha},x\ncharlie,{sha},x");
+        let closed = format!("{head}\"Foo\n{rest},\"\ndelta,{sha},\"x\"\n");
+        assert_eq!(
+            found(Csv, &closed),
+            ["2 first: sha256", "3 !syntax", "6 delta: sha256"]
+        );
+        let first = ["2 first: sha256", "3 !file"];
+        assert_eq!(found(Csv, &format!("{head}\"Foo\n{rest}\n")), first);
+        assert_eq!(found(Csv, &format!("{head}\"Foo\n{rest}")), first);
+        for long in ["x\n", "x"] {
+            let text = format!("{head}\"{}", long.repeat(70_000));
+            assert_eq!(found(Csv, &text), first);
+        }
+        let note = format!("{head}x\n# a note, \"on quotes\nbravo,{sha},\n");
+        let all = ["2 first: sha256", "3 acme: sha256", "5 bravo: sha256"];
+        assert_eq!(found(Csv, &note), all);
+        for header in ["client,sha256,\"x\na,b,c\"\n", "client,\"sha256\n"] {
+            let last = found(Csv, header).pop();
+            assert_eq!(last.as_deref(), Some("1 !file"), "{header}");
+        }
+    }
+
+    /// What never ends is not read to its end.
+    #[test]
+    fn c8_a_row_without_an_end_is_given_up() {
+        let mut endless = std::io::BufReader::new(std::io::repeat(0));
+        let mut count = 0;
+        let now = crate::clock::Timestamp::from_unix(0);
+        let mut sink = |_, _| count += 1;
+        crate::import::read(Csv, "x.csv", now, &mut endless, &mut sink).unwrap();
+        assert_eq!(count, 1);
     }
 
     #[test]

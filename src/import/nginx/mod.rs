@@ -32,6 +32,20 @@ const DIRECTIVES: [&str; 16] = [
     "working_directory",
 ];
 
+/// What the name of a variable has in it that says who is shut out.
+const SHUT_OUT: [&str; 7] = [
+    "block", "deny", "denied", "ban", "revoke", "reject", "forbid",
+];
+
+/// Files that come with nginx and name no clients: nearly every configuration includes one.
+const STOCK: [&str; 5] = [
+    "fastcgi.conf",
+    "fastcgi_params",
+    "mime.types",
+    "scgi_params",
+    "uwsgi_params",
+];
+
 /// What the keys of a block are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Keys {
@@ -45,6 +59,8 @@ enum Keys {
     Issuer,
     /// Nothing of the certificate's.
     Other,
+    /// Those of a block that is no map, but may hold some.
+    Outer,
 }
 
 /// Reads a file.
@@ -74,8 +90,15 @@ pub(super) fn read(input: &mut dyn BufRead, sink: Sink<'_>) -> io::Result<u32> {
 fn take(statement: &Statement, blocks: &mut Vec<Keys>, sink: Sink<'_>) {
     let words: Vec<_> = statement.words.iter().map(String::as_str).collect();
     match (statement.end, words.as_slice()) {
-        (End::Open, ["map", source, _]) => blocks.push(keys_of(source)),
-        (End::Open, _) => blocks.push(Keys::Other),
+        (End::Open, ["map", source, target]) => {
+            let keys = keys_of(source);
+            if keys != Keys::Other && shuts_out(target) {
+                sink(statement.line, Why::ShutsOut.into());
+                return blocks.push(Keys::Other);
+            }
+            blocks.push(keys);
+        }
+        (End::Open, _) => blocks.push(Keys::Outer),
         (End::Close, _) => {
             if blocks.pop().is_none() {
                 let why = Why::Syntax("a brace is closed that was not opened");
@@ -84,13 +107,25 @@ fn take(statement: &Statement, blocks: &mut Vec<Keys>, sink: Sink<'_>) {
         }
         (End::Semicolon, words) => {
             let keys = blocks.last().copied().unwrap_or(Keys::Shaped);
-            if keys != Keys::Other
+            if keys == Keys::Outer {
+                if let ["include", file] = words
+                    && !STOCK.contains(&file.rsplit('/').next().unwrap_or(file))
+                {
+                    sink(statement.line, Why::Include.into());
+                }
+            } else if keys != Keys::Other
                 && let Some(found) = parameter(words, keys, blocks.is_empty())
             {
                 sink(statement.line, found);
             }
         }
     }
+}
+
+/// Whether a map of this variable lists whom nginx shuts out, by its name.
+fn shuts_out(target: &str) -> bool {
+    let target = target.to_ascii_lowercase();
+    SHUT_OUT.iter().any(|word| target.contains(word))
 }
 
 fn keys_of(source: &str) -> Keys {
@@ -148,7 +183,9 @@ fn entry(key: &str, value: &str, keys: Keys) -> Result<Found, Why> {
             ));
         }
         Keys::Told(told) => Mark::described(told, key)?,
-        Keys::Shaped | Keys::Other => Mark::shaped(key, Told::Subject, Told::SubjectInOneLine)?,
+        Keys::Shaped | Keys::Other | Keys::Outer => {
+            Mark::shaped(key, Told::Subject, Told::SubjectInOneLine)?
+        }
     };
     let called = lets_in.is_none().then_some(value);
     Ok(Entry::new(called, mark).into())
@@ -223,6 +260,29 @@ mod tests {
             "15 !computed",
         ];
         assert_eq!(found(Nginx, text), expected);
+    }
+
+    #[test]
+    fn c11_a_list_of_those_who_are_shut_out_lets_nobody_in() {
+        let (sha1, _) = digests();
+        for (target, expected) in [
+            ("$blocked", "1 !shuts_out"),
+            ("$Client_Denied", "1 !shuts_out"),
+            ("$banned", "1 !shuts_out"),
+            ("$client", "2 ?: sha1"),
+        ] {
+            let text = format!("map $ssl_client_fingerprint {target} {{\n{sha1} 1;\n}}\n");
+            assert_eq!(found(Nginx, &text), [expected]);
+        }
+        assert_eq!(found(Nginx, "map $uri $blocked { /a 1; }\n"), [""; 0]);
+    }
+
+    #[test]
+    fn another_file_is_refused_wherever_it_is_included() {
+        let text = "http {\ninclude /etc/nginx/mime.types;\ninclude conf.d/*.conf;\n\
+                    map $uri $new { include redirects.map; }\nserver { location / {\n\
+                    include fastcgi_params; include clients.conf; } }\n}\n";
+        assert_eq!(found(Nginx, text), ["3 !include", "6 !include"]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub use row::Place;
 
 use super::name::id_of;
 use super::{Entry, Found, Issued, Mark, Why};
+use crate::certificate::Handed;
 use crate::client::{ClientId, MOST_TAGS, Tags};
 use crate::text::is_hostile;
 use row::{Row, Standing, What};
@@ -113,8 +114,7 @@ impl Plan {
 
     /// What `mark` comes to: certificates by their SHA-256 wherever that is known.
     fn whats(&self, mark: &Mark) -> Result<Vec<What>, Why> {
-        let certificate =
-            |handed: &crate::certificate::Handed| What::Certificate(Box::new(handed.clone()));
+        let certificate = |handed: &Handed| What::Certificate(Box::new(handed.clone()));
         Ok(match mark {
             Mark::Fingerprint(fingerprint) => vec![What::Fingerprint(*fingerprint)],
             Mark::Certificate(handed) => vec![certificate(handed)],
@@ -140,9 +140,12 @@ impl Plan {
         // Whoever is only let in is told apart by what identifies him.
         let origin = match (&entry.called, &entry.mark) {
             (None, Mark::Described(_, text)) => Some(short(text)),
+            (None, Mark::Certificate(handed)) => told_by(handed).as_deref().map(short),
             (None, _) => None,
             (Some(_), _) => derived.as_deref().map(short),
         };
+        let is_laden = |tags: &Tags| tags.len() > MOST_TAGS;
+        let laden = || Why::Syntax("a client has at most 32 tags").into();
         let wants_key = entry.mark == Mark::Key;
         if let Some(&at) = self.by_id.get(&id) {
             let client = self.clients.get_mut(at as usize).ok_or(Why::Nameless)?;
@@ -151,16 +154,18 @@ impl Plan {
             }
             client.wants_key |= wants_key;
             client.tags.extend(entry.tags);
-            if client.tags.len() > MOST_TAGS {
-                client.why_not = Some(Why::Syntax("a client has at most 32 tags").into());
+            if is_laden(&client.tags) {
+                client.why_not = Some(laden());
             }
             return Ok(at);
         }
         let at = u32::try_from(self.clients.len()).map_err(|_| Why::File("it is too large"))?;
         let told = match (entry.called, entry.mark) {
             (None, Mark::Described(_, text)) => Some(text),
+            (None, Mark::Certificate(handed)) => told_by(&handed).or(derived),
             _ => derived,
         };
+        let why_not = is_laden(&entry.tags).then(laden);
         let description = entry.description.or(told);
         let description = description.map(|text| shown(&text));
         self.by_id.insert(id.clone(), at);
@@ -172,7 +177,7 @@ impl Plan {
             place,
             is_there: false,
             wants_key,
-            why_not: None,
+            why_not,
         });
         Ok(at)
     }
@@ -267,6 +272,12 @@ impl Plan {
         let wanting = clients.filter(|client| client.wants_key && client.why_not.is_none());
         wanting.map(|client| &client.id)
     }
+}
+
+/// What tells a certificate's client from others of the same common name.
+fn told_by(handed: &Handed) -> Option<Box<str>> {
+    let facts = handed.facts.as_ref()?;
+    Some(format!("{}, issued by {}", facts.subject, facts.issuer).into())
 }
 
 /// A description that deceives nobody.

@@ -26,7 +26,7 @@ fn plan_with(issued: Issued, files: &[(Format, &str)]) -> Plan {
     let mut plan = Plan::new(issued);
     for (file, (format, text)) in (0..).zip(files) {
         let mut sink = |line, found| plan.take(Place { file, line }, found);
-        let lines = read(*format, "x.pem", &mut text.as_bytes(), &mut sink).unwrap();
+        let lines = read(*format, "x.pem", NOW, &mut text.as_bytes(), &mut sink).unwrap();
         plan.count_lines(lines);
     }
     plan.close();
@@ -153,6 +153,53 @@ fn two_of_one_name() -> Issued {
         issued.take(Handed::read(&one.self_signed().pem()).unwrap());
     }
     issued
+}
+
+/// Whoever a table does not name is told apart by subject and issuer, not by the common name alone.
+#[test]
+fn c11_certificates_of_one_common_name_are_not_taken_for_one_client() {
+    let of = |organisation: &str| {
+        let one = pki::leaf("acme").entry("2.5.4.10", 12, organisation.as_bytes());
+        String::from_utf8(one.self_signed().pem()).unwrap()
+    };
+    let (one, other) = (of("A"), of("B"));
+    let of_two = format!("client,certificate\n,\"{one}\"\n,\"{other}\"\n");
+    let mut plan = plan_with(Issued::new(NOW), &[(Format::Csv, &of_two)]);
+    plan.settle();
+    assert_eq!(plan.counts().ambiguous, 2);
+    let of_one = format!("client,certificate\n,\"{one}\"\n,\"{one}\"\n");
+    let mut plan = plan_with(Issued::new(NOW), &[(Format::Csv, &of_one)]);
+    plan.meet(&ClientRecord::new("acme".parse().unwrap(), None, NOW).into());
+    plan.settle();
+    assert!(left_out(&plan).iter().all(|(_, why)| *why == "namesake"));
+    assert_eq!(
+        (plan.counts().ambiguous, plan.counts().certificates),
+        (2, 0)
+    );
+    // What an import made itself goes on.
+    let mut plan = plan_with(Issued::new(NOW), &[(Format::Csv, &of_one)]);
+    let description = plan.planned(0).and_then(|it| it.description.as_deref());
+    let description = description.map(str::to_owned);
+    plan.meet(&ClientRecord::new("acme".parse().unwrap(), description, NOW).into());
+    plan.settle();
+    assert_eq!(left_out(&plan), []);
+}
+
+#[test]
+fn more_tags_than_a_client_may_have_are_refused() {
+    let kong = |tags: u32| {
+        let tags: Vec<_> = (0..tags).map(|n| format!("t{n}")).collect();
+        format!(
+            "consumers:\n- username: acme\n  tags: [{}]\n",
+            tags.join(", ")
+        )
+    };
+    for (tags, expected) in [(32, vec![]), (33, vec![(2, "syntax")])] {
+        let mut plan = plan_with(Issued::new(NOW), &[(Format::Kong, &kong(tags))]);
+        plan.settle();
+        assert_eq!(left_out(&plan), expected);
+        assert_eq!(written(&plan).len(), usize::from(expected.is_empty()));
+    }
 }
 
 #[test]

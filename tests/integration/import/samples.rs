@@ -128,7 +128,7 @@ pub(super) const SAMPLES: [Sample; 13] = [
             ("new_clients", 2),
             ("certificates", 1),
             ("keys_to_issue", 1),
-            ("denied", 1),
+            ("denied", 2),
         ],
         &[("tyk-acme", "tyk-acme")],
     ),
