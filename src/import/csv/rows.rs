@@ -47,9 +47,8 @@ impl Rows {
             self.line = self.line.saturating_add(1);
         }
         self.state = match (self.state, byte) {
-            (State::Row, b'#') => State::Comment,
             (State::Comment, b'\n') => State::Row,
-            (State::Comment, _) => State::Comment,
+            (State::Row, b'#') | (State::Comment, _) => State::Comment,
             (State::Quoted, b'"') => State::Quote,
             (State::Quoted, _) | (State::Row | State::Field | State::Quote, b'"') => State::Quoted,
             (_, b'\n' | b'\r') => State::Row,
