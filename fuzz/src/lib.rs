@@ -337,8 +337,7 @@ pub fn import(data: &[u8]) {
     issued.take(Handed::read(&GOOD.pem()).expect("a certificate"));
     let mut plan = Plan::new(issued);
     let mut sink = |line: u32, found: Found| plan.take(Place { file: 0, line }, found);
-    let lines =
-        import::read(*format, "client-1.pem", now, &mut file, &mut sink).expect("memory");
+    let lines = import::read(*format, "client-1.pem", now, &mut file, &mut sink).expect("memory");
     plan.count_lines(lines);
     plan.close();
     plan.settle();
