@@ -321,7 +321,8 @@ await test("no other site and no old form changes anything, and no form changes 
   assert.equal(await status(form, {}, "phase/announce"), 403);
   assert.equal(await status(form), 303);
   assert.equal(await status(form), 409);
-  const to = await send({ ...form, once: "another", back: "https://attacker.example/" });
+  assert.equal(await status({ ...form, once: "of another length" }), 409);
+  const to = await send({ ...form, once: "x".repeat(43), back: "https://attacker.example/" });
   assert.equal(to.headers.get("location"), "/");
   assert.equal((await fetch(`${gateway.url}/clients/acme`, { redirect: "manual" })).status, 303);
   const policy = (await fetch(`${gateway.url}/login`)).headers.get("content-security-policy");
