@@ -14,5 +14,5 @@ mod weak;
 
 pub use answer::{asks_for_websocket, fault};
 pub use backend::{Backend, BackendError, HealthCheck, Protocol, Settings, Tls};
-pub use post::{Answered, Receiver, Unanswered};
+pub use post::{Answered, Receiver};
 pub use rewrite::{CannotSend, Rules, end_once, is_for_us, is_unwanted, pass_on, rewrite, signed};

@@ -4,16 +4,15 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, HeaderValue};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora::connectors::http::Connector;
-use pingora::http::RequestHeader;
 use pingora::prelude::HttpPeer;
 use pingora::protocols::http::client::HttpSession;
-use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use super::backend::{BackendError, Settings, template};
+use super::exchange::{NoAnswer, Request, head, send};
 use crate::clock::{self, Timestamp};
 
 /// How long an idle connection is kept.
@@ -22,9 +21,8 @@ const IDLE: Duration = Duration::from_secs(50);
 const LONGEST_ANSWER: usize = 64 * 1024;
 /// For so long it is read on once the head has come.
 const REST: Duration = Duration::from_secs(1);
-
-/// The one status of 1xx after which no other head comes.
-const SWITCHING: u16 = 101;
+/// What we call ourselves.
+const AGENT: &str = concat!("keyferry/", env!("CARGO_PKG_VERSION"));
 
 /// Whom something is posted to.
 pub struct Receiver {
@@ -44,23 +42,6 @@ pub struct Answered {
     pub retry_after: Option<Duration>,
     /// The body, as much of it as came in time.
     pub body: Bytes,
-}
-
-/// Why there was no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Unanswered {
-    /// Its name leads nowhere.
-    #[error("its name cannot be resolved: {0}")]
-    Name(#[from] std::io::Error),
-    /// It has no address.
-    #[error("its name has no address")]
-    Nowhere,
-    /// Nobody answered, or what came is no answer.
-    #[error("{}", in_short(.0))]
-    Http(#[from] Box<pingora::Error>),
-    /// Not in time.
-    #[error("no answer in time")]
-    Late,
 }
 
 impl Receiver {
@@ -84,68 +65,46 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// [`Unanswered`]; it may have come all the same.
+    /// [`NoAnswer`]; it may have come all the same.
     pub async fn post(
         &self,
         content_type: &'static str,
         headers: &HeaderMap,
         body: Bytes,
-    ) -> Result<Answered, Unanswered> {
-        let content_type = HeaderValue::from_static(content_type);
+    ) -> Result<Answered, NoAnswer> {
+        let mut headers = headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let request = Request {
+            method: Method::POST,
+            target: &self.path,
+            headers,
+            body,
+        };
         let mut peer = self.template.clone();
+        let host = self.host(&peer).to_owned();
         let asked = async {
-            let asked = self.ask(&mut peer, content_type, headers, body);
-            let mut session = asked.await?;
+            let to = (&mut peer, self.address.as_str());
+            let mut session = send(&self.connector, to, &host, request).await?;
             let head = head(&mut session).await?;
-            Ok::<_, Unanswered>((session, head))
+            let after = head.headers.get(RETRY_AFTER);
+            let after = after.and_then(|after| pause(after.to_str().ok()?, clock::now()));
+            let head = (head.status, after);
+            Ok::<_, NoAnswer>((session, head))
         };
         let asked = timeout(self.within, asked).await;
-        let (session, (status, retry_after)) = asked.map_err(|_| Unanswered::Late)??;
+        let (session, (status, retry_after)) = asked.map_err(|_| NoAnswer::Late)??;
         // What follows 101 is no HTTP.
-        let body = if status == SWITCHING {
+        let body = if status == StatusCode::SWITCHING_PROTOCOLS {
             Bytes::new()
         } else {
             self.rest(session, &peer).await
         };
         Ok(Answered {
-            status,
+            status: status.as_u16(),
             retry_after,
             body,
         })
-    }
-
-    /// Sends the request to the first address that is there.
-    async fn ask(
-        &self,
-        peer: &mut HttpPeer,
-        content_type: HeaderValue,
-        headers: &HeaderMap,
-        body: Bytes,
-    ) -> Result<HttpSession, Unanswered> {
-        let mut request = RequestHeader::build("POST", self.path.as_bytes(), None)?;
-        request.insert_header(HOST, self.host(peer))?;
-        request.insert_header(USER_AGENT, concat!("keyferry/", env!("CARGO_PKG_VERSION")))?;
-        request.insert_header(CONTENT_TYPE, content_type)?;
-        request.insert_header(CONTENT_LENGTH, body.len())?;
-        for (name, value) in headers {
-            request.insert_header(name, value)?;
-        }
-        let mut found = Err(Unanswered::Nowhere);
-        for address in lookup_host(&self.address).await? {
-            peer._address = address.into();
-            found = match self.connector.get_http_session(peer).await {
-                Ok((session, _)) => Ok(session),
-                Err(error) => Err(error.into()),
-            };
-            if found.is_ok() {
-                break;
-            }
-        }
-        let mut session = found?;
-        session.write_request_header(Box::new(request)).await?;
-        session.write_request_body(body, true).await?;
-        session.finish_request_body().await?;
-        Ok(session)
     }
 
     /// What follows the head, as much of it as comes within [`REST`].
@@ -185,34 +144,6 @@ impl Receiver {
     }
 }
 
-/// Status and pause of the head that counts. Others may come before it (RFC 9110 section 15.2): Pingora
-/// leaves it to us to read on, and panics over HTTP/1 when the body of one of these is read. It drops them
-/// itself over HTTP/2, where it panics when a head is read twice.
-async fn head(session: &mut HttpSession) -> Result<(u16, Option<Duration>), Unanswered> {
-    loop {
-        session.read_response_header().await?;
-        let head = session.response_header().ok_or(Unanswered::Late)?;
-        let status = head.status.as_u16();
-        let is_last = !head.status.is_informational() || status == SWITCHING;
-        if is_last || !matches!(session, HttpSession::H1(_)) {
-            let after = head.headers.get(RETRY_AFTER);
-            let after = after.and_then(|after| pause(after.to_str().ok()?, clock::now()));
-            return Ok((status, after));
-        }
-    }
-}
-
-/// What went wrong, without where it did: that may be nobody else's business.
-fn in_short(error: &pingora::Error) -> String {
-    let what = error.root_etype().as_str();
-    let cause = error.root_cause();
-    if cause.is::<pingora::Error>() {
-        what.to_owned()
-    } else {
-        format!("{what}: {cause}")
-    }
-}
-
 /// The pause that a header `Retry-After` asks for (RFC 9110 section 10.2.3): seconds, or a date.
 fn pause(text: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
@@ -224,34 +155,12 @@ fn pause(text: &str, now: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
-
     use super::*;
-    use crate::upstream::Protocol;
+    use crate::upstream::exchange::tests::who_says;
 
     /// What a receiver is understood to say that answers `said`, and then nothing.
     async fn answered(said: &'static str) -> (Answered, Duration) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let settings = Settings {
-            name: "receiver".to_owned(),
-            addresses: vec![listener.local_addr().unwrap().to_string()],
-            protocol: Protocol::Http1,
-            tls: None,
-            connect_timeout: Duration::from_secs(5),
-            read_timeout: Duration::from_secs(10),
-            health_check: None,
-        };
-        let peer = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut asked = Vec::new();
-            while !asked.ends_with(b"{}") {
-                stream.read_buf(&mut asked).await.unwrap();
-            }
-            stream.write_all(said.as_bytes()).await.unwrap();
-            // Until the other side has had enough.
-            let _ = stream.read_buf(&mut asked).await;
-        });
+        let (settings, peer) = who_says(said).await;
         let receiver = Receiver::new(&settings, "/").unwrap();
         let begun = clock::monotonic();
         let (headers, body) = (HeaderMap::new(), Bytes::from_static(b"{}"));

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::backend::{BackendError, Settings, Tls, template};
+use super::exchange::head;
 use crate::tls::error::ErrorStack;
 use crate::tls::pkey::PKey;
 use crate::tls::ssl::{SslConnector, SslMethod};
@@ -140,17 +141,16 @@ pub async fn get(
         let (mut session, _) = Connector::new(None).get_http_session(&peer).await?;
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;
-        session.read_response_header().await?;
-        let head = session.response_header().map(|head| {
-            let date = head.headers.get(DATE).and_then(|date| date.to_str().ok());
-            Answer {
-                status: head.status.as_u16(),
-                date: date.map(str::to_owned),
-            }
-        });
+        let head = head(&mut session).await?;
+        let date = head.headers.get(DATE).and_then(|date| date.to_str().ok());
+        let answer = Answer {
+            status: head.status.as_u16(),
+            date: date.map(str::to_owned),
+        };
         session.shutdown().await;
-        Ok::<_, Box<pingora::Error>>(head)
+        Ok(answer)
     };
-    let answer = timeout(PATIENCE, asking).await;
-    answer.map_err(|_| NoAnswer::Late)??.ok_or(NoAnswer::Late)
+    timeout(PATIENCE, asking)
+        .await
+        .map_err(|_| NoAnswer::Late)?
 }
