@@ -193,15 +193,14 @@ impl Sent {
     fn read(body: &Bytes, offered: Offered) -> Result<Self, Problem> {
         let text = std::str::from_utf8(body);
         let text = text.map_err(|_| Problem::bad_request("The form is not text."))?;
-        // A box that is ticked says "on"; a field that was left empty says nothing.
+        // A field that was left empty says nothing.
         let (mut beside, mut parameters) =
             (Map::new(), form_urlencoded::Serializer::new(String::new()));
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
             if BESIDE.contains(&name.as_ref()) {
                 beside.insert(name.into_owned(), Value::String(value.into_owned()));
             } else if !value.trim().is_empty() {
-                let value = if value == "on" { "true" } else { value.trim() };
-                parameters.append_pair(&name, value);
+                parameters.append_pair(&name, value.trim());
             }
         }
         let known = offered.parameters();

@@ -113,7 +113,7 @@ fn pending(waiting: &Waiting, visitor: &Visitor) -> Markup {
                                 (hidden(&visitor.seat))
                                 input type="hidden" name="back" value="/failures";
                                 input type="hidden" name="fingerprints" value=(one.fingerprint);
-                                input type="hidden" name="new" value="on";
+                                input type="hidden" name="new" value="true";
                                 button.plain type="submit" { "A new client" }
                             }
                         } }

@@ -150,7 +150,7 @@ fn row(line: &Line, visitor: &Visitor, may_change: bool) -> Markup {
 fn aim(target: &str) -> (&str, &str) {
     match target.split_once(':') {
         Some((kind, name)) => (kind, name),
-        None => ("all", "on"),
+        None => ("all", "true"),
     }
 }
 
@@ -166,7 +166,7 @@ fn form(
                 (hidden(&visitor.seat))
                 input type="hidden" name="back" value="/phases";
                 div.actions {
-                    label.check { input type="checkbox" name="all"; " every client" }
+                    label.check { input type="checkbox" name="all" value="true"; " every client" }
                     div.field { label for=(id("cohort")) { "or those with tags" } input id=(id("cohort")) name="cohort" placeholder="mobile,!beta" size="14"; }
                     div.field { label for=(id("client")) { "or one client" } input id=(id("client")) name="client" size="14"; }
                 }
@@ -179,7 +179,7 @@ fn form(
                     }
                     div.field { label for=(id("reason")) { "reason" } input id=(id("reason")) name="reason" size="30"; }
                     @if matches!(operation, "phase/brownout" | "phase/retire") {
-                        label.check { input type="checkbox" name="force"; " whatever speaks against it (say why)" }
+                        label.check { input type="checkbox" name="force" value="true"; " whatever speaks against it (say why)" }
                     }
                     button type="submit" { "Show what would be done" }
                 }
