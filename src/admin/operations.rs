@@ -21,7 +21,7 @@ use crate::clock;
 use crate::operation::{
     Failure, Offered, Operation, Operator, Out, Output, Parameter, Takes, Told,
 };
-use crate::store::{Actor, Origin};
+use crate::store::{Actor, Origin, RecordId};
 
 /// By which a command says in what form it wants to be told everything that the operation prints.
 pub(crate) const OUTPUT: HeaderName = HeaderName::from_static("keyferry-output");
@@ -152,6 +152,9 @@ struct Asked {
 pub(crate) struct Done {
     pub(crate) status: u8,
     pub(crate) told: Vec<Told>,
+    /// The records that were changed.
+    #[serde(skip)]
+    pub(super) changed: Vec<RecordId>,
 }
 
 impl Asked {
@@ -211,6 +214,7 @@ impl Asked {
         Ok(Done {
             status,
             told: out.told(),
+            changed: operator.changed(),
         })
     }
 }

@@ -265,6 +265,26 @@ await test("a certificate that waits is given to a client by one click", async (
   assert.equal(await page.locator("tr", { hasText: "stranger-7" }).count(), 0);
 });
 
+await test("only what was done is taken back", async () => {
+  const page = await visit("operator");
+  await gateway.post("client/add", { ids: ["shut-before", "shut-now"] });
+  await gateway.post("client/disable", { ids: ["shut-before"], reason: "broke in" });
+  await page.goto("/clients?search=shut-");
+  for (const box of await page.locator("input[name=ids]").all()) await box.check();
+  await page.click("text=Disable chosen");
+  await confirm(page);
+  await page.click(".notice button:has-text('Undo')");
+  await page.goto("/clients?search=shut-");
+  assert.equal(await page.locator("tr", { hasText: "shut-before" }).locator(".tag.disabled").count(), 1);
+  assert.equal(await page.locator("tr", { hasText: "shut-now" }).locator(".tag.disabled").count(), 0);
+  // Nothing is done, so nothing is there to be undone.
+  await page.locator("tr", { hasText: "shut-before" }).locator("input[name=ids]").check();
+  await page.click("text=Disable chosen");
+  await confirm(page);
+  assert.match(await page.locator(".notice").innerText(), /already/);
+  assert.equal(await page.locator(".notice button").count(), 0);
+});
+
 await test("a client whose name is a word of forms is itself", async () => {
   await gateway.post("client/add", { ids: ["on", "true"] });
   const page = await visit("operator");

@@ -12,11 +12,12 @@ use maud::{Markup, html};
 use serde_json::{Map, Value};
 
 use super::layout::{hidden, lines, number};
-use super::session::Notice;
+use super::session::{Notice, Undo};
 use super::{Page, Visitor, document, is_own, layout, local};
 use crate::admin::answer::Problem;
 use crate::admin::operations::{Done, in_query};
 use crate::operation::{Offered, Output, Told};
+use crate::store::RecordId;
 
 /// What a form says beside the parameters of the operation.
 const BESIDE: [&str; 5] = ["csrf", "once", "back", "sure", "word"];
@@ -93,7 +94,7 @@ async fn act(
         let page = layout::page(("The key, once", ""), &visitor.seat, None, &content);
         return Ok(document(StatusCode::OK, &page));
     }
-    let undo = sent.undo(offered);
+    let undo = sent.undo(offered, &done.changed);
     let text = said(&done);
     visitor
         .admin
@@ -286,13 +287,23 @@ impl Sent {
         }
     }
 
-    /// The operation that takes this one back, where there is one.
-    fn undo(&self, offered: Offered) -> Option<(String, Vec<(String, String)>)> {
+    /// The operation that takes back what this one changed, where there is one.
+    fn undo(&self, offered: Offered, changed: &[RecordId]) -> Option<Undo> {
+        if changed.is_empty() {
+            return None;
+        }
+        let was_changed = |id: &str| {
+            changed
+                .iter()
+                .any(|one| matches!(one, RecordId::Client(own) if own.as_str() == id))
+        };
         let keep = |names: &[&str]| {
             let fields = self.fields().into_iter();
-            fields
-                .filter(|(name, _)| names.contains(&name.as_str()))
-                .collect::<Vec<_>>()
+            let fields = fields.filter(|(name, value)| {
+                // Who was so before stays so.
+                names.contains(&name.as_str()) && (name != "ids" || was_changed(value))
+            });
+            fields.collect::<Vec<_>>()
         };
         let (back, fields) = match offered.name {
             "client/disable" => ("client/enable", keep(&["ids"])),

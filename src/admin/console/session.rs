@@ -50,9 +50,12 @@ struct Session {
 #[derive(Clone, Debug)]
 pub(super) struct Notice {
     pub(super) text: String,
-    /// How it is taken back: an operation and its parameters.
-    pub(super) undo: Option<(String, Vec<(String, String)>)>,
+    /// How it is taken back.
+    pub(super) undo: Option<Undo>,
 }
+
+/// An operation and its parameters.
+pub(super) type Undo = (String, Vec<(String, String)>);
 
 /// Somebody at the console.
 #[derive(Clone, Debug)]

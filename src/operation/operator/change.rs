@@ -62,6 +62,8 @@ impl Operator {
                 Ok(Committed { epoch, replicas }) => {
                     (did.epoch, did.replicas) = (Some(epoch), replicas);
                     self.acknowledged.borrow_mut().extend(replicas);
+                    let changed = change.writes.iter().map(|write| write.record.id());
+                    self.changed.borrow_mut().extend(changed);
                     return Ok((did, outcome));
                 }
                 Err(CommitError::Conflict(_)) => {}

@@ -17,7 +17,7 @@ use super::{Failure, Out};
 use crate::certificate::Verifier;
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, Keys, StoreSettings, Webhook};
-use crate::store::{Acknowledged, Actor, Head, Origin, Refused, Store, StoreError};
+use crate::store::{Acknowledged, Actor, Head, Origin, RecordId, Refused, Store, StoreError};
 
 /// No certificate, with all of its chain, is larger.
 const LARGEST: u64 = 1 << 20;
@@ -97,6 +97,8 @@ pub(crate) struct Operator {
     damaged: Cell<usize>,
     /// How many replicas have the changes that take something away.
     acknowledged: RefCell<Vec<Acknowledged>>,
+    /// The records that were changed.
+    changed: RefCell<Vec<RecordId>>,
     /// Records of the last look through all of them that are not believed.
     refused: RefCell<Arc<Vec<Refused>>>,
     /// What the gateway keeps for whoever only looks.
@@ -121,6 +123,7 @@ impl Operator {
             store,
             damaged: Cell::default(),
             acknowledged: RefCell::default(),
+            changed: RefCell::default(),
             refused: RefCell::default(),
             kept: None,
             head: Cell::default(),
@@ -180,6 +183,11 @@ impl Operator {
             }
         }
         told
+    }
+
+    /// The records that were changed so far, by [`Self::change`].
+    pub(crate) fn changed(&self) -> Vec<RecordId> {
+        self.changed.take()
     }
 
     /// Notes who has a change that takes something away, and that [`Self::change`] did not make.
