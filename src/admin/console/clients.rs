@@ -2,21 +2,20 @@
 
 use axum::extract::{Query, RawQuery};
 use axum::response::IntoResponse;
+use http::StatusCode;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::layout::{clipped, hidden, number, time_or};
 use super::{Page, Visitor};
+use crate::admin::answer::Problem;
 use crate::client::{Flag, Stage};
 use crate::operation::Role;
 
 /// How many stand on a page.
 const A_PAGE: u64 = 100;
-/// How many an export holds.
-const EXPORT: u64 = 1_000_000;
-
 /// What is looked for.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -62,7 +61,7 @@ pub(super) async fn page(
     RawQuery(query): RawQuery,
     Query(wanted): Query<Wanted>,
 ) -> Page {
-    let asked = wanted.asked(A_PAGE, true);
+    let asked = wanted.asked(Some(A_PAGE), &wanted.after);
     match visitor.look::<Found>("client/list", asked).await {
         Ok(found) => {
             let here = format!("/clients?{}", query.unwrap_or_default());
@@ -74,29 +73,9 @@ pub(super) async fn page(
 }
 
 impl Wanted {
-    fn asked(&self, limit: u64, paged: bool) -> Value {
-        let mut asked = Map::new();
-        asked.insert("limit".to_owned(), json!(limit));
-        for (name, value) in [
-            ("search", &self.search),
-            ("stage", &self.stage),
-            ("flag", &self.flag),
-            ("refused", &self.refused),
-            ("cohort", &self.cohort),
-            ("sort", &self.sort),
-            ("after", &self.after),
-        ] {
-            if !value.trim().is_empty() && (paged || name != "after") {
-                asked.insert(name.to_owned(), json!(value.trim()));
-            }
-        }
-        Value::Object(asked)
-    }
-
-    /// The query of the page after `next`, or of the export.
-    fn query(&self, after: &str) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in [
+    /// What is looked for, by name, and after whom.
+    fn fields<'a>(&'a self, after: &'a str) -> impl Iterator<Item = (&'static str, &'a str)> {
+        let fields = [
             ("search", self.search.as_str()),
             ("stage", &self.stage),
             ("flag", &self.flag),
@@ -104,12 +83,24 @@ impl Wanted {
             ("cohort", &self.cohort),
             ("sort", &self.sort),
             ("after", after),
-        ] {
-            if !value.is_empty() {
-                query.append_pair(name, value);
-            }
-        }
-        query.finish()
+        ];
+        let fields = fields.map(|(name, value)| (name, value.trim()));
+        fields.into_iter().filter(|(_, value)| !value.is_empty())
+    }
+
+    /// What an operation is asked; without a limit, for all of them.
+    fn asked(&self, limit: Option<u64>, after: &str) -> Value {
+        let fields = self
+            .fields(after)
+            .map(|(name, value)| (name.to_owned(), json!(value)));
+        let limit = limit.map(|limit| ("limit".to_owned(), json!(limit)));
+        fields.chain(limit).collect()
+    }
+
+    /// The query of the page after `after`.
+    fn query(&self, after: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.fields(after)).finish()
     }
 }
 
@@ -214,11 +205,16 @@ fn row(line: &Line, may_change: bool) -> Markup {
 
 /// All that are looked for, for a spreadsheet (RFC 4180).
 pub(super) async fn csv(visitor: Visitor, Query(wanted): Query<Wanted>) -> Page {
-    let asked = wanted.asked(EXPORT, false);
+    let asked = wanted.asked(None, "");
     let found = match visitor.look::<Found>("client/list", asked).await {
         Ok(found) => found,
         Err(problem) => return Err(visitor.trouble(problem)),
     };
+    // A file has no place where that could be said.
+    if let [note, ..] = visitor.notes().as_slice() {
+        let detail = format!("The file would not have everybody: {note}");
+        return Err(visitor.trouble(Problem::new(StatusCode::CONFLICT, "refused", detail)));
+    }
     let mut text = "client,status,stage,flags,phase,tags,last_by_certificate,last_by_key,certificates,keys,description\r\n".to_owned();
     for line in &found.clients {
         let seen = &line.last_seen;

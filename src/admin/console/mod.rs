@@ -18,7 +18,7 @@ mod phases;
 pub(super) mod session;
 mod trying;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::{Extension, Form, FromRequestParts, State};
@@ -78,6 +78,8 @@ struct Visitor {
     peer: Peer,
     /// Whether a page is shown, on which a notice is read.
     is_shown: bool,
+    /// What there is to know beside the answers so far.
+    notes: Mutex<Vec<String>>,
 }
 
 /// A page, or why there is none.
@@ -106,6 +108,7 @@ impl FromRequestParts<Arc<Admin>> for Visitor {
         Ok(Self {
             admin: Arc::clone(admin),
             is_shown: parts.method == Method::GET,
+            notes: Mutex::default(),
             seat,
             peer: peer.unwrap_or(Peer(None)),
         })
@@ -124,8 +127,27 @@ impl Visitor {
         let admin = Arc::clone(&self.admin);
         let who = self.seat.who.clone();
         let done = admin.perform((offered, &given), who, self.peer, Output::Json);
-        let report = done.await?.report()?;
+        let mut report = done.await?.report()?;
+        let notes = report
+            .as_object_mut()
+            .and_then(|report| report.remove("notes"));
+        if let Some(Value::Array(notes)) = notes {
+            let notes = notes.iter().filter_map(Value::as_str).map(str::to_owned);
+            let mut known = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+            // Two answers of one page may say the same.
+            for note in notes {
+                if !known.contains(&note) {
+                    known.push(note);
+                }
+            }
+        }
         serde_json::from_value(report).map_err(|error| Failure::Internal(error.into()).into())
+    }
+
+    /// What there is to know beside the answers so far: that they are not of everything, for instance.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *notes)
     }
 
     /// A page called `title` at `path`.
@@ -134,10 +156,12 @@ impl Visitor {
             .is_shown
             .then(|| self.admin.sessions.notice(&self.seat));
         let notice = notice.flatten();
-        document(
-            StatusCode::OK,
-            &layout::page((title, path), &self.seat, notice.as_ref(), content),
-        )
+        let content = html! {
+            @for note in self.notes() { p.wrong role="alert" { (layout::lines(&note)) } }
+            (content)
+        };
+        let page = layout::page((title, path), &self.seat, notice.as_ref(), &content);
+        document(StatusCode::OK, &page)
     }
 
     /// Why there is no page, to this visitor.

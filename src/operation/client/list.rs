@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::operation::Operator;
 use crate::operation::page::tell_next;
 use crate::operation::progress::Progress;
-use crate::operation::records::Records;
+use crate::operation::records::{Records, no_client};
 use crate::operation::table::table;
 use crate::operation::view::{ClientView, moment, rfc_3339};
 use crate::operation::{Failure, Out};
@@ -91,7 +91,7 @@ struct Line {
 pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Result<(), Failure> {
     let records = operator.records().await?;
     let progress = operator.progress(&records).await?;
-    let (chosen, next) = args.page(args.chosen(&records, &progress), &progress);
+    let (chosen, next) = args.page(&records, &progress)?;
     let mut certificates = HashMap::<&ClientId, usize>::new();
     for (_, certificate) in records.certificates.values() {
         if let Mapping::Mapped { client, .. } = &certificate.mapping {
@@ -127,40 +127,41 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
 }
 
 impl Args {
-    /// The clients that are asked for, by id.
-    fn chosen<'a>(&self, records: &'a Records, progress: &Progress) -> Vec<&'a ClientRecord> {
-        let named = self.search.as_deref().map(|text| Named::of(text, records));
-        let today = progress.today();
-        let was_refused = |client: &ClientRecord, reason: &str| {
-            let sighting = progress.sighting(&client.id);
-            let last = sighting.and_then(|sighting| sighting.refused.as_ref());
-            last.is_some_and(|last| last.at.day() == today && last.code.as_str() == reason)
-        };
-        let is_asked_for = |client: &&ClientRecord| {
-            self.cohort
-                .as_ref()
-                .is_none_or(|cohort| cohort.matches(&client.tags))
-                && { self.refused.as_deref() }.is_none_or(|reason| was_refused(client, reason))
-                && named.as_ref().is_none_or(|named| named.has(client))
-                && { self.stage.as_deref() }
-                    .is_none_or(|stage| stage == progress.stage(client).as_str())
-                && { self.flag.as_deref() }.is_none_or(|flag| {
-                    progress
-                        .flags(client)
-                        .iter()
-                        .any(|own| own.as_str() == flag)
-                })
-        };
-        let clients = records.clients.values().map(|(_, client)| client);
-        clients.filter(is_asked_for).collect()
-    }
-
-    /// The part of them that is asked for, in their order, and after whom the rest comes.
+    /// The part of the clients that is asked for, in their order, and after whom the rest comes.
     fn page<'a>(
         &self,
-        mut clients: Vec<&'a ClientRecord>,
+        records: &'a Records,
         progress: &Progress,
-    ) -> (Vec<&'a ClientRecord>, Option<ClientId>) {
+    ) -> Result<(Vec<&'a ClientRecord>, Option<ClientId>), Failure> {
+        let mut all: Vec<_> = records.clients.values().map(|(_, client)| client).collect();
+        self.sort(&mut all, progress);
+        let from = match &self.after {
+            None => 0,
+            Some(after) => all
+                .iter()
+                .position(|client| client.id == *after)
+                .map(|at| at.saturating_add(1))
+                .ok_or_else(|| no_client(after))?,
+        };
+        // Only now: the last of a part may no longer be one of those who are asked for.
+        let is_asked_for = self.is_asked_for(records, progress);
+        let rest = all
+            .into_iter()
+            .skip(from)
+            .filter(|client| is_asked_for(client));
+        let Some(limit) = self.limit.and_then(|limit| usize::try_from(limit).ok()) else {
+            return Ok((rest.collect(), None));
+        };
+        let mut part: Vec<_> = rest.take(limit.saturating_add(1)).collect();
+        let is_cut = part.len() > limit;
+        part.truncate(limit);
+        let next = part.last().filter(|_| is_cut);
+        let next = next.map(|client| client.id.clone());
+        Ok((part, next))
+    }
+
+    /// Puts them, who are in the order of their ids, into the order that is asked for.
+    fn sort(&self, clients: &mut [&ClientRecord], progress: &Progress) {
         // Sorting keeps those by id that are equal.
         match self.sort {
             Order::Id => {}
@@ -174,21 +175,36 @@ impl Args {
             }),
             Order::Created => clients.sort_by_key(|client| Reverse(client.created_at)),
         }
-        if let Some(after) = &self.after {
-            let at = clients.iter().position(|client| client.id == *after);
-            // Who is gone meanwhile leaves his place in the order of the ids.
-            let gone = || clients.partition_point(|client| client.id <= *after);
-            clients.drain(
-                ..at.map_or_else(gone, |at| at.saturating_add(1))
-                    .min(clients.len()),
-            );
+    }
+
+    /// Who is asked for.
+    fn is_asked_for(
+        &self,
+        records: &Records,
+        progress: &Progress,
+    ) -> impl Fn(&ClientRecord) -> bool {
+        let named = self.search.as_deref().map(|text| Named::of(text, records));
+        let today = progress.today();
+        let was_refused = move |client: &ClientRecord, reason: &str| {
+            let sighting = progress.sighting(&client.id);
+            let last = sighting.and_then(|sighting| sighting.refused.as_ref());
+            last.is_some_and(|last| last.at.day() == today && last.code.as_str() == reason)
+        };
+        move |client| {
+            self.cohort
+                .as_ref()
+                .is_none_or(|cohort| cohort.matches(&client.tags))
+                && { self.refused.as_deref() }.is_none_or(|reason| was_refused(client, reason))
+                && named.as_ref().is_none_or(|named| named.has(client))
+                && { self.stage.as_deref() }
+                    .is_none_or(|stage| stage == progress.stage(client).as_str())
+                && { self.flag.as_deref() }.is_none_or(|flag| {
+                    progress
+                        .flags(client)
+                        .iter()
+                        .any(|own| own.as_str() == flag)
+                })
         }
-        let limit = self.limit.and_then(|limit| usize::try_from(limit).ok());
-        let is_cut = limit.is_some_and(|limit| clients.len() > limit);
-        clients.truncate(limit.unwrap_or(usize::MAX));
-        let next = clients.last().filter(|_| is_cut);
-        let next = next.map(|client| client.id.clone());
-        (clients, next)
     }
 }
 
@@ -260,4 +276,69 @@ fn text(report: &Report, operator: &Operator) -> String {
         ]
     });
     table(header, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::client::{ClientStatus, Tags};
+    use crate::operation::Settings;
+    use crate::store::embedded::{self, Embedded};
+    use crate::store::{Actor, Epoch, Legible, Origin, Record, Versioned};
+
+    fn client(id: &str, created: i64, tags: &[&str]) -> Versioned {
+        Versioned {
+            version: Epoch(1),
+            record: Record::Client(ClientRecord {
+                id: id.parse().unwrap(),
+                status: ClientStatus::Active,
+                created_at: Timestamp::from_unix(created),
+                description: None,
+                tags: tags
+                    .iter()
+                    .map(|tag| tag.parse().unwrap())
+                    .collect::<Tags>(),
+            }),
+        }
+    }
+
+    #[test]
+    fn nobody_is_left_out_when_the_last_of_a_part_is_no_longer_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = embedded::Settings::new(folder.path().join("keyferry.redb"));
+        let store = Arc::new(Embedded::open_with(&settings).unwrap());
+        let by = (Actor::Gateway, Origin::here());
+        let operator = Operator::new(Arc::new(Settings::for_tests(settings)), store, by);
+        let mut records = Records::default();
+        let all = [("d", 5), ("k", 4), ("c", 3), ("p", 2), ("m", 1)];
+        for (id, created) in all {
+            records.take(client(id, created, &["asked"]));
+        }
+        let part = |records: &Records, after: Option<&str>| {
+            let args = Args {
+                stage: None,
+                flag: None,
+                cohort: Some("asked".parse().unwrap()),
+                search: None,
+                refused: None,
+                sort: Order::Created,
+                limit: Some(2),
+                after: after.map(|id| id.parse().unwrap()),
+            };
+            let progress = Progress::of(records, Legible::default(), &[], &operator);
+            let part = args.page(records, &progress);
+            part.map(|(part, next)| {
+                let part: Vec<_> = part.into_iter().map(|one| one.id.to_string()).collect();
+                (part.join(" "), next.map(|id| id.to_string()))
+            })
+        };
+        let told = |part: &str, next: Option<&str>| (part.to_owned(), next.map(str::to_owned));
+        assert_eq!(part(&records, None).unwrap(), told("d k", Some("k")));
+        records.take(client("k", 4, &[]));
+        assert_eq!(part(&records, Some("k")).unwrap(), told("c p", Some("p")));
+        assert_eq!(part(&records, Some("p")).unwrap(), told("m", None));
+        assert!(part(&records, Some("nobody")).is_err());
+    }
 }
