@@ -29,7 +29,7 @@ pub(super) struct Problem {
 }
 
 /// The problems that there are, and when each is the answer.
-pub(super) const PROBLEMS: [(StatusCode, &str); 12] = [
+pub(super) const PROBLEMS: [(StatusCode, &str); 13] = [
     (StatusCode::BAD_REQUEST, "What was asked makes no sense"),
     (
         StatusCode::UNAUTHORIZED,
@@ -37,6 +37,7 @@ pub(super) const PROBLEMS: [(StatusCode, &str); 12] = [
     ),
     (StatusCode::FORBIDDEN, "It is not for the role of the token"),
     (StatusCode::METHOD_NOT_ALLOWED, "The other method does it"),
+    (StatusCode::REQUEST_TIMEOUT, "The body did not come in time"),
     (
         StatusCode::CONFLICT,
         "What there is does not allow it, or there is no such thing",

@@ -233,10 +233,7 @@ fn responses(answer: &Value, is_post: bool, is_page: bool) -> Value {
     let done = json!({ "description": "Done, or what was found", "content": body });
     responses.insert("200".to_owned(), done);
     for (status, _) in PROBLEMS {
-        let is_of_posts = matches!(
-            status,
-            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE
-        );
+        let is_of_posts = status == StatusCode::UNSUPPORTED_MEDIA_TYPE;
         let is_of_pages = status == StatusCode::MISDIRECTED_REQUEST;
         if (is_of_posts && !is_post) || (is_of_pages && !is_page) {
             continue;
