@@ -310,3 +310,39 @@ fn what_two_gateways_are_asked_at_once_is_done_by_both() {
         10
     );
 }
+
+#[test]
+fn the_console_says_where_it_does_not_know_of_everybody() {
+    let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+    let tokens = Tokens::new();
+    let gateway = tokens
+        .of(Gateway::builder(&world).redis(&store.url()).echo(&backend))
+        .start();
+    let add = json!({ "ids": ["acme", "globex"] });
+    let added = tokens.post(&gateway, "operator", "/v1/client/add", &add);
+    added.send().expect_status(200);
+    let token = tokens.text("viewer");
+    let login = gateway.admin("/login").method("POST");
+    let seated = login.body(format!("token={token}&next=/")).send();
+    let seated = seated.expect_status(303);
+    let cookie = seated.header("set-cookie").split(';').next().unwrap();
+    let page = |path: &str| {
+        gateway
+            .admin(path)
+            .header(&format!("Cookie: {cookie}"))
+            .send()
+    };
+    let mut redis = store.connection();
+    let mut damage = redis::cmd("HSET");
+    damage.arg("kf:{kf}:client").arg("acme").arg("garbage");
+    damage.query::<()>(&mut redis).unwrap();
+    for path in ["/", "/clients"] {
+        let told = page(path).expect_status(200).text();
+        assert!(
+            told.contains("left out, since the store cannot be believed"),
+            "{path}: {told}"
+        );
+    }
+    let refused = page("/clients.csv").expect_status(409).text();
+    assert!(refused.contains("would not have everybody"), "{refused}");
+}
