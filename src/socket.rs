@@ -1,13 +1,23 @@
-//! Unix domain sockets that nobody but their owner can use.
+//! Unix domain sockets that nobody but their owner can use, and what stays on this machine.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixStream;
+
+/// Whether nothing that is sent to `host`, an address (of IPv6 with or without brackets) or a name, leaves this
+/// machine (RFC 6761 section 6.3).
+#[must_use]
+pub(crate) fn is_this_machine(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback)
+}
 
 /// `path` with `ending` behind its name.
 #[must_use]

@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
-use super::layout::{hidden, lines, number};
+use super::layout::{hidden, lines, number_of};
 use super::session::{Notice, Undo};
 use super::{Page, Visitor, document, is_own, layout, local};
 use crate::admin::answer::Problem;
@@ -257,10 +257,7 @@ impl Sent {
                     .collect();
                 Some(match ids.as_slice() {
                     [one] => (*one).to_owned(),
-                    several => format!(
-                        "{} clients",
-                        number(several.len().try_into().unwrap_or(u64::MAX))
-                    ),
+                    several => format!("{} clients", number_of(several.len())),
                 })
             }
             "key/revoke" => one("id").map(last_digits),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::chart;
-use super::layout::{clipped, hidden, number, time, time_or};
+use super::layout::{clipped, hidden, number_of, time, time_or};
 use super::{Page, Visitor};
 use crate::operation::Role;
 
@@ -220,7 +220,7 @@ fn certificates(client: &Client, visitor: &Visitor, may_change: bool) -> Markup 
         @if client.certificates.is_empty() { p.none { "None." } }
         div.scroll tabindex="0" role="region" aria-label="Certificates" {
             table {
-                caption { (number(client.certificates.len().try_into().unwrap_or(0))) " certificates" }
+                caption { (number_of(client.certificates.len())) " certificates" }
                 thead { tr {
                     th scope="col" { "Fingerprint" } th scope="col" { "Subject" } th scope="col" { "Issuer" }
                     th scope="col" { "Valid until" } th scope="col" { "Last used" } th scope="col" { "Lineage" }
@@ -258,7 +258,7 @@ fn keys(client: &Client, visitor: &Visitor, may_change: bool) -> Markup {
         @if client.keys.is_empty() { p.none { "None." } }
         div.scroll tabindex="0" role="region" aria-label="Keys" {
             table {
-                caption { (number(client.keys.len().try_into().unwrap_or(0))) " keys" }
+                caption { (number_of(client.keys.len())) " keys" }
                 thead { tr {
                     th scope="col" { "Key id" } th scope="col" { "Status" } th scope="col" { "Issued" }
                     th scope="col" { "Good until" } th scope="col" { "Last used" } th scope="col" { "Scopes" }

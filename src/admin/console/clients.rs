@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::layout::{clipped, hidden, number, time_or};
+use super::layout::{clipped, hidden, number, number_of, time_or};
 use super::{Page, Visitor};
 use crate::admin::answer::Problem;
 use crate::client::{Flag, Stage};
@@ -125,7 +125,7 @@ fn content(wanted: &Wanted, found: &Found, here: &str, visitor: &Visitor) -> Mar
             }
             div.scroll tabindex="0" role="region" aria-label="Clients" {
                 table {
-                    caption { (number(found.clients.len().try_into().unwrap_or(0))) " clients on this page" }
+                    caption { (number_of(found.clients.len())) " clients on this page" }
                     thead {
                         tr {
                             @if may_change { th scope="col" { span.none { "choose" } } }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::layout::{number, time_or};
+use super::layout::{number, number_of, time_or};
 use super::{Page, Visitor, chart};
 use crate::clock::{self, Day};
 
@@ -78,7 +78,7 @@ fn content(cliff: &Cliff, clients: &[Line], today: Day) -> Markup {
         h2 { "Who, the first first" }
         div.scroll tabindex="0" role="region" aria-label="Who loses the last certificate" {
             table {
-                caption { (number(unmoved.len().try_into().unwrap_or(0))) " clients that have not moved" }
+                caption { (number_of(unmoved.len())) " clients that have not moved" }
                 thead { tr {
                     th scope="col" { "Client" } th scope="col" { "Last certificate ends" } th scope="col" { "Stage" }
                     th.number scope="col" { "Keys" }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::layout::{clipped, hidden, number, time};
+use super::layout::{clipped, hidden, number, number_of, time};
 use super::{Page, Visitor};
 use crate::admin::handshakes::{self, Line, Reason};
 use crate::admin::query::Query;
@@ -89,7 +89,7 @@ fn pending(waiting: &Waiting, visitor: &Visitor) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Certificates that wait" {
             table {
-                caption { (number(waiting.certificates.len().try_into().unwrap_or(0))) " certificates, verified and nobody's yet" }
+                caption { (number_of(waiting.certificates.len())) " certificates, verified and nobody's yet" }
                 thead { tr {
                     th scope="col" { "Fingerprint" } th scope="col" { "Subject" } th scope="col" { "Issuer" }
                     th scope="col" { "Valid until" } @if may_change { th scope="col" { "Register" } }

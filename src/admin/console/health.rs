@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::layout::number;
+use super::layout::{number, number_of};
 use super::{Page, Visitor};
 
 pub(super) async fn page(visitor: Visitor) -> Page {
@@ -39,7 +39,7 @@ fn content(visitor: &Visitor) -> Markup {
         ("Identities", number(directory.population()), None),
         (
             "Revocations upheld against the store",
-            number(directory.upheld().try_into().unwrap_or(u64::MAX)),
+            number_of(directory.upheld()),
             (directory.upheld() > 0)
                 .then_some("the store lost them, and they are being made again"),
         ),

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::layout::{clipped, lines, number, time};
+use super::layout::{clipped, lines, number, number_of, time};
 use super::{Page, Visitor};
 use crate::clock::Timestamp;
 
@@ -100,7 +100,7 @@ fn content(wanted: &Wanted, found: &Found) -> Markup {
         }
         div.scroll tabindex="0" role="region" aria-label="Changes" {
             table {
-                caption { "The latest " (number(found.changes.len().try_into().unwrap_or(0))) " changes, the last first" }
+                caption { "The latest " (number_of(found.changes.len())) " changes, the last first" }
                 thead { tr {
                     th scope="col" { "Change" } th scope="col" { "At" } th scope="col" { "What" } th scope="col" { "By" }
                     th scope="col" { "From" } th scope="col" { "Reason" } th scope="col" { "Records" }
@@ -129,7 +129,7 @@ fn row(change: &Change) -> Markup {
             td { (clipped(change.reason.as_deref().unwrap_or_default(), 120)) }
             td {
                 details {
-                    summary { (number(change.records.len().try_into().unwrap_or(0))) " records" }
+                    summary { (number_of(change.records.len())) " records" }
                     @for record in change.records.iter().take(SHOWN) {
                         p.mono { (clipped(&plain(&record.id), 120)) }
                         @if let Some(before) = &record.before { pre aria-label="before" { (pretty(before)) } }

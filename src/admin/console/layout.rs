@@ -4,6 +4,8 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::session::{Notice, Seat};
 use crate::operation::Role;
+pub(super) use crate::operation::table::count as number;
+pub(super) use crate::operation::table::number as number_of;
 use crate::operation::table::printable;
 
 /// The pages, in the order of the menu: path, name.
@@ -145,20 +147,6 @@ pub(super) fn time(at: &str) -> Markup {
 /// The same, or `otherwise`.
 pub(super) fn time_or(at: Option<&str>, otherwise: &str) -> Markup {
     at.map_or_else(|| html! { span.none { (otherwise) } }, time)
-}
-
-/// A number with separators.
-pub(super) fn number(count: u64) -> String {
-    let digits = count.to_string();
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        let left = digits.len().saturating_sub(place);
-        if place > 0 && left.is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 /// The lines of a text, as far as it is sane, with nothing in them that deceives.

@@ -6,7 +6,6 @@ mod operate;
 mod send;
 
 use std::fs;
-use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use super::Failure;
 pub(super) use operate::operate;
 
 use crate::secret::{Secret, TOO_OPEN};
+use crate::socket::is_this_machine;
 use crate::upstream::{Protocol, Settings, Tls};
 
 /// How long a connection may take to be there.
@@ -100,7 +100,7 @@ impl Args {
             return Err(wrong("has a path; write https://HOST:PORT and no more"));
         }
         let host = authority.host().trim_matches(['[', ']']);
-        if !is_https && !is_here(host) {
+        if !is_https && !is_this_machine(host) {
             return Err(wrong(
                 "would send the token in the clear; use https, or reach the gateway by a loopback address",
             ));
@@ -166,12 +166,6 @@ impl Args {
         let text = text.map_err(|_| Failure::Data(format!("{} is not text", file.display())))?;
         Ok(Some(Secret::new(text.expose().trim_end().to_owned())))
     }
-}
-
-/// Whether nothing of what is sent to `host` leaves this machine (RFC 6761 section 6.3).
-fn is_here(host: &str) -> bool {
-    let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback)
 }
 
 /// A variable of the environment that is not empty.

@@ -2,8 +2,6 @@
 //! prints is printed here.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -16,11 +14,8 @@ use super::Server;
 use crate::admin::{Done, OUTPUT};
 use crate::certificate::{Handed, certificates};
 use crate::cli::{Failure, Out};
-use crate::operation::{Offered, Takes, Typed, typed};
+use crate::operation::{Offered, Takes, Typed, read_certificate, typed};
 use crate::tls::x509::X509;
-
-/// No certificate, with all of its chain, is larger.
-const LARGEST: u64 = 1 << 20;
 
 /// Has `server` do what `matches`, of the whole command line, ask for.
 pub(in crate::cli) fn operate(
@@ -89,9 +84,8 @@ fn value(typed: &Typed<'_>) -> Result<Value, Failure> {
 /// What is in the file, in PEM. A private key leaves this machine under no circumstances.
 fn pem(path: &Path) -> Result<String, Failure> {
     let shown = path.display();
-    let mut contents = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut contents));
-    read.map_err(|error| Failure::Usage(format!("{shown} cannot be read ({error})")))?;
+    let contents = read_certificate(path)
+        .map_err(|error| Failure::Usage(format!("{shown} cannot be read ({error})")))?;
     let found = certificates(&contents);
     let found = found.map_err(|error| Failure::Usage(format!("{shown}: {error}")))?;
     let mut pem = Vec::new();

@@ -43,6 +43,11 @@ pub(super) fn likely_address(text: &str) -> Option<Address> {
         "http" => 80,
         _ => return address(authority).filter(|_| authority != text),
     };
+    address_or(authority, port)
+}
+
+/// The address `authority`, or the host of that name at `port`.
+pub(super) fn address_or(authority: &str, port: u16) -> Option<Address> {
     address(authority).or_else(|| address(&format!("{authority}:{port}")))
 }
 

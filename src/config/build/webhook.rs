@@ -8,6 +8,7 @@ use crate::config::Webhook;
 use crate::config::file;
 use crate::config::problem::KeyPath;
 use crate::config::settings::{Address, BackendTls};
+use crate::socket::is_this_machine;
 use crate::webhook::{Kind, Secret};
 
 /// Whom everybody trusts, where nobody else is named.
@@ -87,11 +88,9 @@ impl Builder<'_> {
             return Err(self.problem(&at, "it is no URL", EXAMPLE));
         };
         let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let with_port = |port| text::address(&format!("{host}:{port}"));
-        let address = |port| text::address(host).or_else(|| with_port(port));
         let (is_tls, address) = match scheme {
-            "https" => (true, address(443)),
-            "http" => (false, address(80)),
+            "https" => (true, text::address_or(host, 443)),
+            "http" => (false, text::address_or(host, 80)),
             _ => return Err(self.problem(&at, "it begins neither with https nor http", EXAMPLE)),
         };
         let path = if path.starts_with('/') {
@@ -104,7 +103,7 @@ impl Builder<'_> {
             let wrong = "its host, port or path is none, or there is a user or a fragment in it";
             return Err(self.problem(&at, wrong, EXAMPLE));
         };
-        if !is_tls && !plain_http && !is_here(&address) {
+        if !is_tls && !plain_http && !is_this_machine(address.host()) {
             let wrong = "whoever is on the way could read what it is told";
             let write = "write an https URL, or plain_http = true where nobody else is on the way";
             return Err(self.problem(&at, wrong, write));
@@ -144,13 +143,5 @@ impl Builder<'_> {
             );
             self.problem(at, error.to_string(), write)
         })
-    }
-}
-
-/// Whether it is on this machine.
-fn is_here(address: &Address) -> bool {
-    match address.host().parse::<IpAddr>() {
-        Ok(ip) => ip.is_loopback(),
-        Err(_) => address.host() == "localhost",
     }
 }
