@@ -59,6 +59,7 @@ use crate::door::Journal;
 use crate::observe::Observations;
 use crate::operation;
 use crate::sign::Names;
+use crate::socket::is_this_machine;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::tls::ssl::SslAcceptor;
@@ -66,9 +67,10 @@ use crate::tls::ssl::SslAcceptor;
 /// How many operations that only look are carried out at a time, and how many that change something.
 const LOOKS: usize = 3;
 const CHANGES: usize = 2;
-/// How long a body may take, and how long one may be of whom nobody knows.
+/// How long a body may take, and be: that of whom nobody knows, and of everybody else.
 const BODY: Duration = Duration::from_secs(10);
 const STRANGERS: usize = 8 << 10;
+const LONGEST: usize = 1 << 20;
 
 /// Answers the operator's questions.
 pub struct Admin {
@@ -245,26 +247,31 @@ async fn introduce(
 
 impl Admin {
     /// The request with its whole body, which comes in time or not at all. Whom nobody knows has less room.
-    async fn whole(&self, request: Request) -> Result<Request, Problem> {
-        let is_known = caller(&request).is_some() || {
-            let live = self.live.load();
-            let seat = self
-                .sessions
-                .seat(request.headers(), &live.tokens, clock::monotonic());
-            seat.is_some()
+    async fn whole(&self, mut request: Request) -> Result<Request, Problem> {
+        let seat = {
+            let (headers, live) = (request.headers(), self.live.load());
+            self.sessions
+                .seat(headers, &live.tokens, clock::monotonic())
         };
-        let (head, body) = request.into_parts();
-        let most = if is_known {
-            operations::LONGEST
-        } else {
-            STRANGERS
-        };
+        let is_known = caller(&request).is_some() || seat.is_some();
+        if let Some(seat) = seat {
+            request.extensions_mut().insert(seat);
+        }
+        let most = if is_known { LONGEST } else { STRANGERS };
+        let (mut head, body) = request.into_parts();
         let read = timeout(BODY, to_bytes(body, most)).await;
         let body = read.map_err(|_| {
             let detail = format!("the body did not come within {} s", BODY.as_secs());
             Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail)
         })?;
-        let body = body.map_err(|_| operations::too_long(most))?;
+        let body = body.map_err(|_| {
+            let (status, detail) = (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("send at most {most} bytes"),
+            );
+            Problem::new(status, "too_long", detail)
+        })?;
+        head.extensions.insert(body.clone());
         Ok(Request::from_parts(head, Body::from(body)))
     }
 }
@@ -380,14 +387,10 @@ fn given(found: Result<impl Serialize, String>) -> Result<Response, Problem> {
 }
 
 /// Whether whoever asks means this machine: the one host that is named, by `Host` and also by a URL
-/// in the request line, is a loopback address or `localhost` (RFC 6761 section 6.3). A page of
+/// in the request line, is this machine. A page of
 /// another site can make its own name lead here, but not make the browser send another one.
 fn is_for_this_machine(uri: &Uri, headers: &HeaderMap) -> bool {
-    let is_here = |authority: &Authority| {
-        let host = authority.host().trim_matches(['[', ']']);
-        let is_loopback = |address: IpAddr| address.is_loopback();
-        host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback)
-    };
+    let is_here = |authority: &Authority| is_this_machine(authority.host());
     let mut named = headers.get_all(HOST).iter();
     let host = named.next().and_then(|host| host.to_str().ok());
     let host = host.and_then(|host| host.parse::<Authority>().ok());

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::Bytes;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use http::header::CONTENT_TYPE;
@@ -25,8 +25,6 @@ use crate::store::{Actor, Origin, RecordId};
 
 /// By which a command says in what form it wants to be told everything that the operation prints.
 pub(crate) const OUTPUT: HeaderName = HeaderName::from_static("keyferry-output");
-/// No question is longer.
-pub(super) const LONGEST: usize = 1 << 20;
 
 impl Admin {
     /// The answer to a request for the operation `name` by `who`.
@@ -39,7 +37,7 @@ impl Admin {
         let offered = Offered::named(name).ok_or_else(|| {
             Problem::no_such_page("there is no such operation; see /openapi.json")
         })?;
-        let (head, body) = request.into_parts();
+        let (mut head, _) = request.into_parts();
         let method = if offered.changes {
             Method::POST
         } else {
@@ -57,8 +55,7 @@ impl Admin {
         }
         let output = output(&head.headers)?;
         let (given, known) = if offered.changes {
-            let body = to_bytes(body, LONGEST).await;
-            let body = body.map_err(|_| too_long(LONGEST))?;
+            let body: Bytes = head.extensions.remove().unwrap_or_default();
             let form = format!("{output:?}");
             let whole = [name.as_bytes(), form.as_bytes(), &body];
             let known = idempotency::named(&head.headers, &who.name, &whole)?;
@@ -305,11 +302,6 @@ pub(super) fn in_query(
 fn forbidden(offered: Offered) -> Problem {
     let detail = format!("{} is not for the role of this token", offered.name);
     Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
-}
-
-pub(super) fn too_long(most: usize) -> Problem {
-    let status = StatusCode::PAYLOAD_TOO_LARGE;
-    Problem::new(status, "too_long", format!("send at most {most} bytes"))
 }
 
 fn busy() -> Problem {

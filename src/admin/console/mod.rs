@@ -97,11 +97,7 @@ impl FromRequestParts<Arc<Admin>> for Visitor {
     type Rejection = Trouble;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, Trouble> {
-        let seat = {
-            let live = admin.live.load();
-            let sessions = &admin.sessions;
-            sessions.seat(&parts.headers, &live.tokens, clock::monotonic())
-        };
+        let seat = parts.extensions.remove::<Seat>();
         let back = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let seat = seat.ok_or_else(|| Trouble::Nobody(back.to_owned()))?;
         let peer = parts.extensions.get::<Peer>().copied();
