@@ -108,28 +108,27 @@ impl Recipe<'_> {
             .finalize();
         context.set_session_id_context(&binding)?;
         let verifier = Arc::clone(self.verifier);
-        let is_good = move |leaf: &X509Ref, sent| {
-            let (chain, now) = (Chain::resumed(leaf, sent), clock::now());
-            verifier.verify(&chain, now).at(now).is_ok()
+        let is_good = move |chain: &Chain| {
+            let now = clock::now();
+            verifier.verify(chain, now).at(now).is_ok()
         };
+        let is_good_now = is_good.clone();
+        let resumes = move |leaf: &X509Ref, sent| is_good_now(&Chain::resumed(leaf, sent));
         // One session is enough: each has the client's certificate, or its chain, which costs. Whoever opens
         // several connections at once begins them anew.
         match self.resuming {
             Resuming::Tickets(key) => {
                 // Nothing is kept here, and so nothing is resumed that was not opened.
                 context.set_session_cache_mode(SslSessionCacheMode::OFF);
-                tls::seal_tickets(context, key.keys(), is_good)?;
+                tls::seal_tickets(context, key.keys(), resumes)?;
             }
             Resuming::Memory(sessions) => {
-                let (verifier, keeping) = (Arc::clone(self.verifier), Arc::clone(sessions));
-                let finding = Arc::clone(sessions);
+                let (keeping, finding) = (Arc::clone(sessions), Arc::clone(sessions));
                 let keep = move |ssl: &SslRef, id: &[u8], session| {
-                    let now = clock::now();
                     let chain = Chain::from_ssl(ssl);
-                    let is_good = |chain: Chain| verifier.verify(&chain, now).at(now).is_ok();
-                    keeping.keep(id, session, chain.map(is_good));
+                    keeping.keep(id, session, chain.map(|chain| is_good(&chain)));
                 };
-                tls::keep_sessions(context, keep, move |id| finding.find(id), is_good)?;
+                tls::keep_sessions(context, keep, move |id| finding.find(id), resumes)?;
             }
         }
         Ok(())
@@ -217,6 +216,8 @@ fn own_certificate(
     certificate: &ServerCertificate,
 ) -> Result<(), AcceptorError> {
     let chain = X509::stack_from_pem(&certificate.chain_pem)?;
+    // The configuration refuses it before, with its place in the file. Whatever comes here otherwise is not
+    // shown either: BoringSSL would.
     if chain.iter().any(|x509| tls::is_weak(x509)) {
         return Err(AcceptorError::Weak);
     }

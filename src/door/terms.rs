@@ -216,3 +216,64 @@ fn end_of(certificate: &ServerCertificate) -> Result<Option<(String, i64)>, Acce
     let end = days.and_then(|days| days.checked_add(since.secs.into()));
     Ok(end.map(|end| (name, end)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door::{MinimumTls, Resumption};
+    use crate::pki::{root, server};
+    use crate::secret::Secret;
+    use crate::tls::KEEPS_SESSIONS;
+
+    const BYTES: u32 = 1 << 20;
+
+    fn settings(bytes: u32) -> Settings {
+        let own = server("localhost").signed_by(&root("Servers").self_signed());
+        Settings {
+            fronts: Arc::new(Fronts::new(Vec::new())),
+            names: ServerNames::new(ClientCertificates::Explain, std::iter::empty().collect()),
+            ca_names: true,
+            resumption: Resumption::Memory(bytes),
+            handshake_timeout: Duration::from_secs(1),
+            balancers: None,
+            minimum_tls: MinimumTls::Tls12,
+            http2: false,
+            certificates: vec![ServerCertificate {
+                chain_pem: own.chain_pem(),
+                key_pem: Secret::new(own.key_pem()),
+            }],
+        }
+    }
+
+    /// Connections that are open hold on to the terms that they began with: what those keep must go
+    /// when others take their place.
+    #[test]
+    fn r3_sessions_in_memory_go_with_the_terms_that_they_began_under() {
+        if !KEEPS_SESSIONS {
+            return;
+        }
+        let now = Timestamp::from_unix(0);
+        let later = Timestamp::from_unix(12 * 3600);
+        for (bytes, refreshed_at, is_gone) in [
+            (BYTES, later, true),
+            (BYTES * 2, now, true),
+            (BYTES, now, false),
+        ] {
+            let verifier = Arc::new(Verifier::new(Trust::new(1, Vec::new()).unwrap()));
+            let metrics = Metrics::new().unwrap();
+            let terms = Terms::new(settings(BYTES), verifier, metrics, now).unwrap();
+            let began = terms.current();
+            let Resuming::Memory(kept) = &*began.resuming else {
+                panic!("sessions in memory");
+            };
+            kept.keep(&[1; 32], vec![2], None);
+            assert!(kept.find(&[1; 32]).is_some());
+            terms.refresh(refreshed_at).unwrap();
+            terms.commit(terms.prepare(settings(bytes), refreshed_at).unwrap());
+            kept.keep(&[3; 32], vec![4], None);
+            for id in [[1; 32], [3; 32]] {
+                assert_eq!(kept.find(&id).is_none(), is_gone);
+            }
+        }
+    }
+}

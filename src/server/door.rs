@@ -11,7 +11,7 @@ use crate::clock;
 use crate::config::{self, Config};
 use crate::door::{self, Terms};
 
-/// How often it is looked whether the keys of tickets, or the names of who is trusted, have become
+/// How often it is looked whether a period of sessions is over, or the names of who is trusted, have become
 /// others.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -35,10 +35,10 @@ pub(super) fn settings(config: &Config) -> door::Settings {
     }
 }
 
-/// Goes by whom the verifier trusts now, and by the key of tickets of now.
+/// Goes by whom the verifier trusts now, and by the period of sessions that it is now.
 pub(super) fn refresh(terms: &Terms) {
     if let Err(error) = terms.refresh(clock::now()) {
-        tracing::error!(%error, "handshakes go on with the ticket key and the names of authorities that they had");
+        tracing::error!(%error, "handshakes go on with the sessions and the names of authorities that they had");
     }
 }
 

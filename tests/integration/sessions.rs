@@ -5,42 +5,26 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::thread::scope;
 
-use openssl::base64::{decode_block, encode_block};
-
 use crate::support::backend::Backend;
 use crate::support::gateway::Gateway;
 use crate::support::process::with_boringssl;
 use crate::support::proxy::{Mode, Proxy};
-use crate::support::s_client::SClient;
+use crate::support::s_client::{SClient, VERSIONS, altered, closing};
 use crate::support::wait_for;
 use crate::support::world::{HOST, World};
 
-const VERSIONS: [&str; 2] = ["1.2", "1.3"];
-
-fn request() -> Vec<u8> {
-    format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n").into_bytes()
-}
-
 /// The session with one bit changed of the name that the gateway knows it by.
 fn renamed(session: &Path, version: &str) -> String {
-    let pem = std::fs::read_to_string(session).unwrap();
-    let lines: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-    let mut der = decode_block(&lines).unwrap();
-    // OpenSSL's own form of a session (d2i_SSL_SESSION(3)): the name is the ticket, `[10] EXPLICIT OCTET
-    // STRING`, and before TLS 1.3 the session id, which comes first.
-    let before: &[u8] = match version {
-        "1.2" => &[0x04, 0x20],
-        _ => &[0xaa, 0x22, 0x04, 0x20],
-    };
-    let found = der.windows(before.len()).position(|part| part == before);
-    let at = found.expect("a name of 32 bytes") + before.len();
-    der[at + 7] ^= 1;
-    let mut pem = "-----BEGIN SSL SESSION PARAMETERS-----\n".to_owned();
-    for line in der.chunks(48) {
-        pem.push_str(&encode_block(line));
-        pem.push('\n');
-    }
-    pem + "-----END SSL SESSION PARAMETERS-----\n"
+    altered(session, |der| {
+        // OpenSSL's own form of a session (d2i_SSL_SESSION(3)): the name is the ticket, `[10] EXPLICIT OCTET
+        // STRING`, and before TLS 1.3 the session id, which comes first.
+        let before: &[u8] = match version {
+            "1.2" => &[0x04, 0x20],
+            _ => &[0xaa, 0x22, 0x04, 0x20],
+        };
+        let found = der.windows(before.len()).position(|part| part == before);
+        found.expect("a name of 32 bytes") + before.len() + 7
+    })
 }
 
 /// R8: a name is 32 random bytes, and good at the gateway that gave it.
@@ -58,16 +42,16 @@ fn r8_a_session_is_found_by_its_own_name_and_at_its_own_gateway_alone() {
     for version in VERSIONS {
         let session = world.path(version);
         let connect = |to: &Gateway| to.s_client().certificate(&client).tls(version);
-        let begun = connect(&gateway).keep_session(&session).send(&request());
+        let begun = connect(&gateway).keep_session(&session).send(&closing());
         assert_eq!(begun.status(), Some(200), "{begun:#?}");
-        let altered = world.path("altered");
-        std::fs::write(&altered, renamed(&session, version)).unwrap();
+        let renamed_session = world.path("renamed");
+        std::fs::write(&renamed_session, renamed(&session, version)).unwrap();
         for (to, session, is_resumed) in [
             (&gateway, &session, true),
-            (&gateway, &altered, false),
+            (&gateway, &renamed_session, false),
             (&other, &session, false),
         ] {
-            let again = connect(to).resume_session(session).send(&request());
+            let again = connect(to).resume_session(session).send(&closing());
             let state = (again.status(), again.was_resumed());
             assert_eq!(state, (Some(200), is_resumed), "{again:#?}");
         }
@@ -105,7 +89,7 @@ fn a_client_that_went_by_a_reset_resumes_its_session() {
             wait_for("its end", || (gateway.metric(open) < 0.5).then_some(()));
             proxy.set_new(Mode::Pass);
             let again = connect(gateway.address()).resume_session(&session);
-            let again = again.send(&request());
+            let again = again.send(&closing());
             let state = (again.status(), again.was_resumed());
             assert_eq!(state, (Some(200), true), "{sessions}: {again:#?}");
         }

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::world::Identity;
+use openssl::base64::{decode_block, encode_block};
+
+use super::world::{HOST, Identity};
 
 /// How long a server may keep a connection open before the test gives up on its end, in seconds.
 const LIMIT: &str = "20";
@@ -119,4 +121,25 @@ impl Transcript {
         let (_, rest) = self.output.split_once("HTTP/1.1 ")?;
         rest.get(..3)?.parse().ok()
     }
+}
+
+/// A session that was kept, with one bit changed in the byte that `place` finds in its DER, as
+/// [`SClient::resume_session`] takes it.
+pub(crate) fn altered(session: &Path, place: impl FnOnce(&[u8]) -> usize) -> String {
+    let pem = std::fs::read_to_string(session).expect("a session");
+    let lines: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let mut der = decode_block(&lines).expect("base64");
+    let at = place(&der);
+    der[at] ^= 1;
+    let lines = der.chunks(48).map(|line| encode_block(line) + "\n");
+    let body: String = lines.collect();
+    format!("-----BEGIN SSL SESSION PARAMETERS-----\n{body}-----END SSL SESSION PARAMETERS-----\n")
+}
+
+/// The versions of TLS whose sessions differ.
+pub(crate) const VERSIONS: [&str; 2] = ["1.2", "1.3"];
+
+/// A request after which the server closes.
+pub(crate) fn closing() -> Vec<u8> {
+    format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n").into_bytes()
 }

@@ -20,10 +20,16 @@ impl Builder<'_> {
     ) -> Built<Resumption> {
         let at_key = at.key("ticket_key_file");
         let secret = key.map(|path| self.secret(&at_key, path)).transpose();
-        if sessions == Sessions::Tickets {
-            return Ok(Resumption::Tickets(secret?));
-        }
+        // Also where it is not used, so that it does not come out on the day it is.
         let mut built = Ok(Resumption::Memory(bytes));
+        if !BYTES.contains(&bytes) {
+            let write = format!("use {} to {}", BYTES.start(), BYTES.end());
+            let wrong = format!("{bytes} cannot be used");
+            built = Err(self.problem(&at.key("session_bytes"), wrong, write));
+        }
+        if sessions == Sessions::Tickets {
+            return built.and_then(|_| Ok(Resumption::Tickets(secret?)));
+        }
         if !sessions.are_possible() {
             let wrong = "BoringSSL, which this program was built with, keeps no sessions";
             let write = r#"write sessions = "tickets", or take a program with OpenSSL"#;
@@ -33,11 +39,6 @@ impl Builder<'_> {
             let wrong = r#"with sessions = "memory" there are no tickets"#;
             let write = r#"take it away, or write sessions = "tickets""#;
             built = Err(self.problem(&at_key, wrong, write));
-        }
-        if !BYTES.contains(&bytes) {
-            let write = format!("use {} to {}", BYTES.start(), BYTES.end());
-            let wrong = format!("{bytes} cannot be used");
-            built = Err(self.problem(&at.key("session_bytes"), wrong, write));
         }
         built
     }

@@ -19,6 +19,11 @@ fn sessions_are_in_tickets_or_in_memory_and_never_both() {
     };
     assert!(matches!(of(""), Resumption::Tickets(None)));
     assert_eq!(said("ticket_key_file = \"ticket.key\""), "");
+    let told = said("session_bytes = 5");
+    assert!(
+        told.contains("listener.session_bytes: 5 cannot be used"),
+        "{told}"
+    );
     if !Sessions::Memory.are_possible() {
         return;
     }

@@ -42,10 +42,12 @@ pub fn keep_sessions(
         let _ = ErrorStack::get();
     });
     raw::find_sessions(context, move |id| {
-        let session = SslSession::from_der(find(id)?.expose()).ok()?;
-        let is_good = raw::peer(&session).is_none_or(|leaf| judge(leaf, Vec::new()));
+        let session = SslSession::from_der(find(id)?.expose()).ok();
+        let is_good =
+            |session: &SslSession| raw::peer(session).is_none_or(|leaf| judge(leaf, Vec::new()));
+        let session = session.filter(is_good);
         let _ = ErrorStack::get();
-        is_good.then_some(session)
+        session
     });
     Ok(())
 }

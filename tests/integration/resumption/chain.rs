@@ -1,13 +1,13 @@
 //! R3 where a client comes by an intermediate: its session is worth what the whole chain is worth, whose
 //! certificates a ticket of BoringSSL holds, and a gateway with OpenSSL remembers.
 
-use super::{VERSIONS, begin, resume, sharing, state};
+use super::{begin, resume, sharing, state};
 use crate::support::backend::Backend;
 use crate::support::gateway::{Builder, Gateway};
 use crate::support::list::list;
 use crate::support::pki::{Issued, intermediate, leaf};
-use crate::support::process::with_boringssl;
-use crate::support::s_client::Transcript;
+use crate::support::process::{in_memory, with_boringssl};
+use crate::support::s_client::{Transcript, VERSIONS};
 use crate::support::wait_for;
 use crate::support::world::{Identity, World};
 
@@ -40,7 +40,7 @@ impl Scene {
         list(&self.world.clients, revoked).der()
     }
 
-    /// A gateway that shares its tickets with the others, and has this list of the root's.
+    /// A gateway that has this list of the root's, and shares its tickets with the others where there are some.
     fn gateway(&self, roots: &[u8]) -> Builder<'_> {
         let ca = toml::toml! {
             name = "clients"
@@ -48,7 +48,11 @@ impl Scene {
             crl = { files = ["root.crl", "issuing.crl"] }
         };
         let below = list(&self.issuing, &[]).der();
-        let gateway = sharing(&self.world, &self.backend, super::KEY);
+        let gateway = if in_memory() {
+            Gateway::builder(&self.world).echo(&self.backend)
+        } else {
+            sharing(&self.world, &self.backend, super::KEY)
+        };
         let gateway = gateway.file("root.crl", roots).file("issuing.crl", below);
         gateway.without("ca").push("ca", ca)
     }

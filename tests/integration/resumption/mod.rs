@@ -10,7 +10,6 @@ use std::path::Path;
 use std::thread::scope;
 use std::time::Duration;
 
-use openssl::base64::{decode_block, encode_block};
 use openssl::ssl::{Ssl, SslAcceptor, SslMethod, SslStream};
 
 use crate::support::backend::Backend;
@@ -19,16 +18,11 @@ use crate::support::gateway::{Builder, Gateway};
 use crate::support::pki::{Kind, intermediate, leaf, root, server};
 use crate::support::process::{in_memory, with_boringssl};
 use crate::support::proxy::{Mode, Proxy};
-use crate::support::s_client::{SClient, Transcript};
+use crate::support::s_client::{SClient, Transcript, VERSIONS, altered, closing};
 use crate::support::wait_for;
 use crate::support::world::{HOST, Identity, World};
 
-const VERSIONS: [&str; 2] = ["1.2", "1.3"];
 const KEY: &str = "the secret of tickets, of at least thirty-two bytes";
-
-fn request() -> Vec<u8> {
-    format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n").into_bytes()
-}
 
 /// A gateway that shares this secret of tickets.
 fn sharing<'a>(world: &'a World, backend: &Backend, key: &str) -> Builder<'a> {
@@ -47,14 +41,14 @@ fn with_partners<'a>(builder: Builder<'a>, partners: &[u8]) -> Builder<'a> {
 #[track_caller]
 fn begin(gateway: &Gateway, client: &Identity, version: &str, session: &Path) -> Transcript {
     let connect = gateway.s_client().certificate(client).tls(version);
-    let begun = connect.keep_session(session).send(&request());
+    let begun = connect.keep_session(session).send(&closing());
     assert_eq!(state(&begun), (Some(200), false), "{begun:#?}");
     begun
 }
 
 fn resume(gateway: &Gateway, client: &Identity, version: &str, session: &Path) -> Transcript {
     let connect = gateway.s_client().certificate(client).tls(version);
-    connect.resume_session(session).send(&request())
+    connect.resume_session(session).send(&closing())
 }
 
 fn state(transcript: &Transcript) -> (Option<u16>, bool) {
@@ -104,7 +98,7 @@ fn r1_nothing_is_resumed_without_a_ticket() {
     let client = world.client("client");
     for (option, is_resumed) in [("-no_ticket", in_memory()), ("-no_comp", true)] {
         let connect = gateway.s_client().certificate(&client).tls("1.2");
-        let done = connect.option(option).option("-reconnect").send(&request());
+        let done = connect.option(option).option("-reconnect").send(&closing());
         let resumed = done.output.matches("\nReused, ").count();
         assert_eq!(resumed, if is_resumed { 5 } else { 0 }, "{done:#?}");
     }
@@ -259,19 +253,11 @@ fn r3_a_certificate_that_ended_is_proven_and_refused_anew() {
 
 /// The session with one bit of its ticket changed.
 fn damaged(session: &Path) -> String {
-    let pem = std::fs::read_to_string(session).unwrap();
-    let lines: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-    let mut der = decode_block(&lines).unwrap();
-    // `[10] EXPLICIT OCTET STRING`: OpenSSL's own form of a session (d2i_SSL_SESSION(3)).
-    let is_ticket = |four: &[u8]| matches!(four, [0xaa, 0x81, _, 0x04] | [0xaa, 0x82, _, _]);
-    let at = der.windows(4).position(is_ticket).expect("a ticket");
-    der[at + 60] ^= 1;
-    let mut pem = "-----BEGIN SSL SESSION PARAMETERS-----\n".to_owned();
-    for line in der.chunks(48) {
-        pem.push_str(&encode_block(line));
-        pem.push('\n');
-    }
-    pem + "-----END SSL SESSION PARAMETERS-----\n"
+    altered(session, |der| {
+        // `[10] EXPLICIT OCTET STRING`: OpenSSL's own form of a session (d2i_SSL_SESSION(3)).
+        let is_ticket = |four: &[u8]| matches!(four, [0xaa, 0x81, _, 0x04] | [0xaa, 0x82, _, _]);
+        der.windows(4).position(is_ticket).expect("a ticket") + 60
+    })
 }
 
 #[test]
@@ -367,11 +353,11 @@ fn r15_early_data_is_not_taken() {
         let early = resumed
             .option("-early_data")
             .option(early.to_str().unwrap());
-        early.send(&request())
+        early.send(&closing())
     };
     let [told, control] = scope(|scope| {
         scope.spawn(|| serve_eagerly(&world, &listener));
-        let told = to(address).keep_session(&session).send(&request());
+        let told = to(address).keep_session(&session).send(&closing());
         [told, send(address)]
     });
     assert!(told.output.contains("Max Early Data: 16384"), "{told:#?}");
@@ -394,7 +380,7 @@ fn r15_early_data_is_not_taken() {
     begin(&gateway, &client, "1.3", &session);
     let own = to(gateway.address())
         .resume_session(&session)
-        .send(&request());
+        .send(&closing());
     assert!(!own.output.contains("Max Early Data: 16384"), "{own:#?}");
 }
 
@@ -418,13 +404,13 @@ fn r17_a_huge_certificate_and_its_ticket_come_through_in_small_pieces() {
             let connect = SClient::to(address, HOST).certificate(&client).tls(version);
             connect.option("-max_send_frag").option("536")
         };
-        let first = connect().keep_session(&session).send(&request());
+        let first = connect().keep_session(&session).send(&closing());
         assert_eq!(state(&first), (Some(200), false), "{first:#?}");
         let size = std::fs::metadata(&session).unwrap().len();
         let is_long = size > 3000 || in_memory();
         assert!(is_long, "the ticket holds the certificate: {size}");
         for _ in 0..3 {
-            let again = connect().resume_session(&session).send(&request());
+            let again = connect().resume_session(&session).send(&closing());
             assert_eq!(state(&again), (Some(200), true), "{again:#?}");
         }
     }
