@@ -8,6 +8,7 @@ use super::{Failure, Globals, Out};
 use crate::certificate::{ListState, Trust};
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, Lists, Problem, Problems};
+use crate::operation::paint;
 use crate::policy::Observing;
 
 /// Check the configuration and every file that it names
@@ -54,7 +55,8 @@ pub(super) fn run(_: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode
         Ok((config, lists)) => {
             let summary = Summary::of(&config);
             let mut text = format!(
-                "{file}: ok — {}, {}, store: {}, enrolment: {}",
+                "{file}: {} — {}, {}, store: {}, enrolment: {}",
+                paint::good("ok"),
                 count(summary.listeners, "listener"),
                 count(summary.routes, "route"),
                 summary.store,
@@ -62,13 +64,17 @@ pub(super) fn run(_: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode
             );
             if let Some(from) = &summary.observed {
                 let warning = format!(
-                    "\n{file}: IT ONLY OBSERVES — what comes from {from} is passed on as it came, also \
-                     what would be refused; take [observe] away to enforce"
+                    "\n{file}: {} — what comes from {from} is passed on as it came, also \
+                     what would be refused; take [observe] away to enforce",
+                    paint::warning("IT ONLY OBSERVES")
                 );
                 text.push_str(&warning);
             }
             let warnings = lists.iter().filter_map(|list| list.warning(now));
-            text.extend(warnings.map(|warning| format!("\n{file}: WARNING — {warning}")));
+            text.extend(
+                warnings
+                    .map(|warning| format!("\n{file}: {} — {warning}", paint::warning("WARNING"))),
+            );
             let report = Report {
                 file,
                 ok: true,

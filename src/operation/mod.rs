@@ -15,6 +15,7 @@ mod offered;
 mod operator;
 mod out;
 mod page;
+pub(crate) mod paint;
 pub(crate) mod phase;
 pub(crate) mod progress;
 pub(crate) mod records;

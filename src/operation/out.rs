@@ -4,8 +4,10 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+use anstream::{stderr, stdout};
 use serde::{Deserialize, Serialize};
 
+use super::paint;
 use crate::config::Problems;
 use crate::secret::Secret;
 
@@ -110,7 +112,7 @@ impl Out {
             }),
             Piece::Note(text) => {
                 // There is nobody left to tell when this fails.
-                let _ = writeln!(io::stderr().lock(), "{text}");
+                let _ = writeln!(stderr().lock(), "{text}");
                 Ok(())
             }
         }
@@ -179,14 +181,14 @@ impl Out {
             }
             (Failure::Config(problems), false) => problems.to_string(),
             (failure, true) => serde_json::json!({ "error": failure.to_string() }).to_string(),
-            (failure, false) => format!("keyferry: {failure}"),
+            (failure, false) => format!("{} {failure}", paint::bad("keyferry:")),
         };
         self.note(text);
     }
 }
 
 fn print(text: &str) -> io::Result<()> {
-    let mut output = io::stdout().lock();
+    let mut output = stdout().lock();
     writeln!(output, "{text}")?;
     output.flush()
 }

@@ -1,6 +1,6 @@
 //! Text for people: tables that fit the terminal, times as one speaks of them.
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, presets};
 
 use crate::clock::Timestamp;
 use crate::text::is_hostile;
@@ -19,7 +19,7 @@ pub(crate) fn table<const N: usize>(
     table
         .load_preset(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header)
+        .set_header(header.map(|name| Cell::new(name).add_attribute(Attribute::Bold)))
         .add_rows(rows.into_iter().map(|row| row.map(|cell| printable(&cell))));
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));

@@ -307,7 +307,7 @@ impl Setup {
         command.spawn().expect("the program")
     }
 
-    fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("keyferry.toml")
     }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::scene::Scene;
 use super::stop::Stop;
 use crate::cli::Out;
+use crate::operation::paint::heading;
 
 /// How often something is asked again that takes a moment to come true.
 const ATTEMPTS: usize = 200;
@@ -35,8 +36,8 @@ impl<'a> Teller<'a> {
 
     pub(super) fn chapter(&mut self, title: &str) -> anyhow::Result<()> {
         self.chapter = self.chapter.saturating_add(1);
-        let line = format!("\n── {}. {title}\n", self.chapter);
-        self.say(&line)
+        let title = heading(format_args!("── {}. {title}", self.chapter));
+        self.say(&format!("\n{title}\n"))
     }
 
     pub(super) fn say(&mut self, text: &str) -> anyhow::Result<()> {
@@ -70,7 +71,7 @@ impl<'a> Teller<'a> {
         let authority: &[&str] = if own { &["--cacert", "ca.pem"] } else { &[] };
         let args = [&["-sS"], authority, options, &[&url]].concat();
         let shown: Vec<_> = args.iter().map(|arg| self.quoted(arg)).collect();
-        self.say(&format!("$ curl {}", shown.join(" ")))?;
+        self.say(&heading(format_args!("$ curl {}", shown.join(" "))))?;
         let mut answer = String::new();
         for _ in 0..ATTEMPTS {
             let mut command = Command::new("curl");
@@ -87,7 +88,7 @@ impl<'a> Teller<'a> {
     /// Runs this program; shows the command and what it prints. It must end with `status`.
     pub(super) fn keyferry(&mut self, args: &[&str], status: i32) -> anyhow::Result<String> {
         let shown: Vec<_> = args.iter().map(|arg| self.quoted(arg)).collect();
-        self.say(&format!("$ keyferry {}", shown.join(" ")))?;
+        self.say(&heading(format_args!("$ keyferry {}", shown.join(" "))))?;
         let output = self.run_keyferry(args)?;
         let printed = [output.stdout, output.stderr].concat();
         let printed = String::from_utf8_lossy(&printed);

@@ -4,6 +4,7 @@ use super::chart::bars;
 use super::report::{InForce, Report};
 use crate::clock::Timestamp;
 use crate::foresight::Forecast;
+use crate::operation::paint::heading;
 use crate::operation::table::{count, number, relative};
 use crate::operation::traffic::{Traffic, percent};
 
@@ -32,7 +33,9 @@ pub(super) fn of(report: &Report, now: Timestamp) -> String {
         ));
     }
     lines.push(String::new());
-    lines.push("clients that call by certificate and have not moved:".to_owned());
+    lines.push(heading(
+        "clients that call by certificate and have not moved:",
+    ));
     lines.extend(bars(&report.burndown));
     lines.push(forecast(&report.forecast));
     lines.push(String::new());
@@ -41,7 +44,8 @@ pub(super) fn of(report: &Report, now: Timestamp) -> String {
 }
 
 fn line(name: &str, number: &str, parts: &[String]) -> String {
-    format!("{name:<13}{number:>9}   {}", parts.join(" · "))
+    let name = heading(format_args!("{name:<13}"));
+    format!("{name}{number:>9}   {}", parts.join(" · "))
 }
 
 fn traffic(when: &str, traffic: &Traffic) -> String {
