@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Letter, Message, Place};
+use super::{Finished, Letter, Message, Place};
 use crate::clock::Timestamp;
 use crate::store::{self, Epoch, Head, SLOTS};
 
@@ -31,9 +31,9 @@ pub struct Page {
     /// The brownouts that refuse certificates, by whom they are for.
     #[serde(default)]
     pub brownouts: BTreeMap<String, UnderWay>,
-    /// Since when the migration is finished, if it is.
-    #[serde(default)]
-    pub finished: Option<Timestamp>,
+    /// Which migrations are finished.
+    #[serde(flatten)]
+    pub finished: Finished,
     /// Since when the receiver wants nothing any more, if it said so (410).
     #[serde(default)]
     pub gone: Option<Timestamp>,
@@ -68,7 +68,7 @@ pub struct UnderWay {
 impl Page {
     /// Of a webhook that is told of what happens from now on, when the store stands at `read`.
     #[must_use]
-    pub const fn new(read: Head, now: Timestamp) -> Self {
+    pub fn new(read: Head, now: Timestamp) -> Self {
         Self {
             keeper: None,
             beat: 0,
@@ -79,7 +79,7 @@ impl Page {
                 client: None,
             },
             brownouts: BTreeMap::new(),
-            finished: None,
+            finished: Finished::default(),
             gone: None,
             taken: None,
             failed: None,
@@ -333,7 +333,7 @@ mod tests {
             text: text.map(str::to_owned),
         };
         let mut page = Page::new(Head::default(), NOW);
-        page.finished = Some(NOW);
+        page.finished.all = Some(NOW);
         let text = json!(page).to_string();
         assert!(text.contains(r#""finished":1795418999"#), "{text}");
         assert_eq!(Page::read(&found(Some(&text))), Some(page));

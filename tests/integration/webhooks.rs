@@ -10,7 +10,7 @@ use crate::support::pki::leaf;
 use crate::support::python;
 use crate::support::wait_for;
 use crate::support::webhook::{Message, OTHER, Receiver, SECRET};
-use crate::support::world::World;
+use crate::support::world::{Identity, World};
 
 fn ids(messages: &[Message]) -> BTreeSet<String> {
     messages.iter().map(Message::id).collect()
@@ -218,6 +218,51 @@ fn a_certificate_that_ends_soon_and_the_end_of_the_migration_are_told_of() {
         1,
         "{:#?}",
         receiver.all()
+    );
+}
+
+#[test]
+fn the_end_of_a_cohort_is_told_of_once_and_again_after_somebody_was_left() {
+    let (world, backend, receiver) = (World::new(), Backend::start(), Receiver::start());
+    let only = toml::toml! { events = ["cohort.finished"] };
+    let mut gateway = Gateway::builder(&world)
+        .echo(&backend)
+        .telling_like("hook", receiver.address(), only)
+        .set("migration.window", "1s")
+        .start_telling();
+    let join = |gateway: &Gateway, who: &Identity, cohort: &str| {
+        gateway.curl("/").certificate(who).send().expect_status(200);
+        let id = backend.last().header("x-client-id").to_owned();
+        gateway
+            .cli(&["client", "tag", &id, "--add", cohort])
+            .expect_success();
+    };
+    let move_on = |gateway: &Gateway, who: &Identity| {
+        let key = gateway.claim_key(who);
+        gateway.curl("/").key(&key).send().expect_status(200);
+    };
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| world.client(name));
+    join(&gateway, &alice, "mobile");
+    join(&gateway, &bob, "servers");
+    move_on(&gateway, &alice);
+    receiver.taken("cohort.finished", 1);
+
+    // Whoever goes on knows that it was told, and sees that somebody is left when it tells of the others.
+    assert!(gateway.stop().success());
+    gateway.start_again();
+    join(&gateway, &carol, "mobile");
+    move_on(&gateway, &bob);
+    receiver.taken("cohort.finished", 2);
+    move_on(&gateway, &carol);
+    let told = receiver.taken("cohort.finished", 3);
+    expect_sound(&told);
+    let data: Vec<_> = told.iter().map(Message::data).collect();
+    let finished =
+        |cohort: &str, moved: u64| json!({ "cohort": cohort, "moved": moved, "disabled": 0 });
+    let expected = [("mobile", 1), ("servers", 1), ("mobile", 2)];
+    assert_eq!(
+        data,
+        expected.map(|(cohort, moved)| finished(cohort, moved))
     );
 }
 
