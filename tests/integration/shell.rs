@@ -5,6 +5,10 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::support::backend::Backend;
+use crate::support::gateway::Gateway;
+use crate::support::world::World;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_keyferry");
 
 /// What a shell would offer after these words, the last of which is being typed.
@@ -67,4 +71,46 @@ fn every_command_has_a_manual_page() {
     let told = told.unwrap();
     assert_eq!(told.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&told.stderr).contains("cannot be written into"));
+}
+
+/// Each command that takes long with many clients says at a terminal how far it is, and nowhere else.
+#[test]
+fn long_commands_show_a_bar_at_a_terminal_and_nowhere_else() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::builder(&world).echo(&backend).start();
+    gateway.cli(&["client", "add", "alice"]).expect_success();
+    let [one, other] = ["1", "2"].map(|end| {
+        let file = |name: &str| world.path(&format!("{name}{end}")).display().to_string();
+        let digest = |n: u8| format!("{n}{end}").repeat(32);
+        fs::write(file("clients"), format!("{} client{end}\n", digest(3))).unwrap();
+        let (backup, export, clients) = (file("backup"), file("export"), file("clients"));
+        let add = ["certificate", "add", "--client", "alice"].map(str::to_owned);
+        let add = [&add[..], &[digest(4), digest(5)]].concat();
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        [
+            (words("audit verify"), "reading changes"),
+            (
+                words(&format!("audit export --file {export}")),
+                "reading changes",
+            ),
+            (words(&format!("store backup {backup}")), "writing"),
+            (words(&format!("store restore {backup}")), "restoring"),
+            (words("store status"), "records"),
+            (words(&format!("import haproxy-map {clients}")), "reading"),
+            (add, "certificates"),
+        ]
+    });
+    for ((command, bar), (again, _)) in one.iter().zip(&other) {
+        let [command, again] =
+            [command, again].map(|words| words.iter().map(String::as_str).collect::<Vec<_>>());
+        let told = gateway.cli(&command).expect_success();
+        assert!(!told.errors.contains(bar), "{told:?}");
+        let seen = gateway.setup().cli_at_terminal(&again);
+        // It is drawn, and then the line is emptied.
+        let is_drawn = seen.starts_with(&format!("{bar} "));
+        assert!(
+            is_drawn && seen.contains("\r\u{1b}[2K"),
+            "{again:?}: {seen:?}"
+        );
+    }
 }
