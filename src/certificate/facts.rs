@@ -51,6 +51,12 @@ impl Facts {
     /// derive a name from, as [`crate::client::ClientId::suggest`] does, never to show.
     #[must_use]
     pub fn common_name(&self) -> Option<String> {
-        name::common_name(&self.subject)
+        Self::common_name_in(&self.subject)
+    }
+
+    /// The common name in a subject, after RFC 2253 or RFC 4514; of several, the most specific.
+    #[must_use]
+    pub fn common_name_in(subject: &str) -> Option<String> {
+        name::common_name(subject)
     }
 }

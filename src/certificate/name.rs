@@ -155,12 +155,15 @@ fn dotted(oid: &[u8], text: &mut String) -> Result<(), NotDer> {
     Ok(())
 }
 
-/// The plain value of the first `CN` of a text made by [`text`], and so the most specific one.
+/// The plain value of the first `CN` of a name after RFC 2253 or RFC 4514, as [`text`] makes it and as
+/// people write it, and so the most specific one.
 pub(super) fn common_name(text: &str) -> Option<String> {
     let mut rest = text;
     loop {
-        let (value, after) = attribute_end(rest);
-        if let Some(value) = value.strip_prefix("CN=") {
+        let (attribute, after) = attribute_end(rest);
+        if let Some((kind, value)) = attribute.split_once('=')
+            && kind.trim().eq_ignore_ascii_case("CN")
+        {
             return unescape(value);
         }
         rest = after?;

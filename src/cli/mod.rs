@@ -6,7 +6,6 @@
 //! needed does not answer, 70 internal, 78 the configuration is wrong.
 
 mod ask;
-mod bar;
 mod check;
 mod completions;
 mod demo;

@@ -32,30 +32,29 @@ impl ClientId {
         Self(text.into())
     }
 
-    /// An id for a client that enrols itself: what its certificate calls itself, made fit, and
-    /// the end of its new key id, since two clients may call themselves the same.
-    #[must_use]
-    pub fn suggest(name: Option<&str>, key: KeyId) -> Self {
+    /// The characters of `name` that an id may have, with one hyphen for each run of others between them.
+    pub(crate) fn plain(name: &str) -> String {
         let mut id = String::new();
-        for c in name
-            .unwrap_or_default()
-            .chars()
-            .map(|c| c.to_ascii_lowercase())
-        {
-            let fits = c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '_';
-            if fits {
+        for c in name.chars().map(|c| c.to_ascii_lowercase()) {
+            if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '_' {
                 id.push(c);
             } else if !id.is_empty() && !id.ends_with('-') {
                 id.push('-');
             }
-            if id.len() >= 48 {
-                break;
-            }
         }
-        let stem = if id.is_empty() {
-            "client"
-        } else {
-            id.trim_end_matches('-')
+        id.truncate(id.trim_end_matches('-').len());
+        id
+    }
+
+    /// An id for a client that enrols itself: what its certificate calls itself, made fit, and
+    /// the end of its new key id, since two clients may call themselves the same.
+    #[must_use]
+    pub fn suggest(name: Option<&str>, key: KeyId) -> Self {
+        let mut stem = Self::plain(name.unwrap_or("client"));
+        stem.truncate(48);
+        let stem = match stem.trim_end_matches('-') {
+            "" => "client",
+            stem => stem,
         };
         let key = key.to_string();
         let tail = key.get(24..).unwrap_or(&key);
@@ -112,6 +111,29 @@ mod tests {
         assert!("acme-payments".parse::<ClientId>().is_ok());
         for bad in ["", "Acme", "a b", "ä", "a/b", "a\n", &"a".repeat(65)] {
             assert_eq!(bad.parse::<ClientId>(), Err(NotAClientId), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_id_may_not_have_becomes_one_hyphen() {
+        for (name, plain) in [
+            ("Acme Corp (EU)", "acme-corp-eu"),
+            ("--a--b.c_d", "a-b.c_d"),
+            ("Müller", "m-ller"),
+            ("例え", ""),
+        ] {
+            assert_eq!(ClientId::plain(name), plain);
+        }
+        let key = KeyId::generate();
+        let tail = key.to_string().split_off(24);
+        for (name, stem) in [
+            (None, "client".to_owned()),
+            (Some("例え"), "client".to_owned()),
+            (Some("Acme!"), "acme".to_owned()),
+            (Some(&*format!("{} b", "a".repeat(47))), "a".repeat(47)),
+        ] {
+            let suggested = ClientId::suggest(name, key);
+            assert_eq!(suggested.as_str(), format!("{stem}-{tail}"));
         }
     }
 

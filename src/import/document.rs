@@ -187,6 +187,11 @@ impl Node {
         self.text_of(name) == Some("true")
     }
 
+    /// Whether `name` stands for anything else than true.
+    pub(super) fn is_other_than_true(&self, name: &str) -> bool {
+        self.get(name).is_some() && !self.is_true(name)
+    }
+
     /// What is listed under `name`.
     pub(super) fn list(&self, name: &str) -> &[Self] {
         self.get(name).map_or(&[], Self::items)

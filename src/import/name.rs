@@ -41,7 +41,7 @@ pub(super) fn id_of(
     if called.chars().any(is_hostile) || called.chars().count() > 200 {
         return Err(Why::Name);
     }
-    let id = plain(called).parse().map_err(|_| Why::Name)?;
+    let id = ClientId::plain(called).parse().map_err(|_| Why::Name)?;
     Ok((id, Some(called.into())))
 }
 
@@ -65,35 +65,19 @@ fn from_mark(mark: &Mark) -> Result<String, Why> {
     }
 }
 
-/// The common name in a subject, in whichever form.
+/// The common name in a subject, in whichever form: of several the most specific, with which RFC 2253
+/// begins, and with which one line ends. Only RFC 2253 escapes what stands between attributes.
 fn common_name(subject: &str) -> Option<String> {
-    let parts = subject.split([',', '/', '+']).map(str::trim);
-    let names = parts.filter_map(|part| {
-        let (kind, name) = part.split_once('=')?;
-        kind.trim().eq_ignore_ascii_case("cn").then_some(name)
-    });
-    let mut names = names.filter(|name| !name.is_empty());
-    // RFC 2253 begins with the most specific, one line ends with it.
-    let name = if subject.starts_with('/') {
-        names.next_back()
-    } else {
-        names.next()
-    };
-    name.map(str::to_owned)
-}
-
-/// The characters of an id, with one hyphen for each run of others.
-fn plain(name: &str) -> String {
-    let mut id = String::new();
-    for c in name.chars().map(|c| c.to_ascii_lowercase()) {
-        if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '_' {
-            id.push(c);
-        } else if !id.is_empty() && !id.ends_with('-') {
-            id.push('-');
+    let name = match subject.strip_prefix('/') {
+        None => Facts::common_name_in(subject)?,
+        Some(line) => {
+            let names = line.rsplit('/').filter_map(|part| part.split_once('='));
+            let mut names = names.filter(|(kind, _)| kind.trim().eq_ignore_ascii_case("cn"));
+            names.next()?.1.to_owned()
         }
-    }
-    id.truncate(id.trim_end_matches('-').len());
-    id
+    };
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -125,6 +109,10 @@ mod tests {
         for (subject, name) in [
             ("CN=Acme,OU=x,CN=below", "acme"),
             ("/C=DE/CN=above/CN=acme", "acme"),
+            // What stands between attributes may stand in a name as well.
+            (r"OU=x, cn=Acme\, Inc\2C EU,O=Acme", "acme-inc-eu"),
+            (r"OU=CN\=x+CN=a\+b,CN=below", "a-b"),
+            ("/O=Snake Oil, Ltd./CN=Acme, Inc+b", "acme-inc-b"),
         ] {
             let told = Mark::Described(Told::Subject, subject.into());
             assert_eq!(id(&told), Ok(name.into()));

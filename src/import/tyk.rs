@@ -17,6 +17,10 @@ const BINDINGS: &str = "mtls_static_certificate_bindings";
 /// Reads a document.
 pub(super) fn read(document: &Node, now: Timestamp, sink: Sink<'_>) {
     document.each_map_while(&mut |map| {
+        if is_off(map) {
+            sink(map.line(), Found::Denied);
+            return false;
+        }
         let has = |name: &str| map.get(name).is_some();
         let is_session = has("access_rights")
             || has("is_inactive")
@@ -52,6 +56,18 @@ pub(super) fn read(document: &Node, now: Timestamp, sink: Sink<'_>) {
         }
         true
     });
+}
+
+/// Whether it is an API definition, or a list of certificates, that is not in force: nobody is let in by what
+/// stands there.
+fn is_off(map: &Node) -> bool {
+    let lists = |name: &str| !map.list(name).is_empty();
+    let state = map.get("info").and_then(|info| info.get("state"));
+    let is_definition = map.get("api_id").is_some() || lists("client_certificates");
+    (is_definition && map.is_other_than_true("active"))
+        || state.is_some_and(|state| state.is_other_than_true("active"))
+        || (lists("client_certificates") && map.is_other_than_true("use_mutual_tls_auth"))
+        || (lists("allowlist") && map.is_other_than_true("enabled"))
 }
 
 /// Whether a session is inactive, or ended before `now`.
@@ -112,6 +128,44 @@ mod tests {
             "5 !syntax",
         ];
         assert_eq!(found(Tyk, &text), expected);
+    }
+
+    #[test]
+    fn c11_nothing_of_a_definition_that_is_not_in_force_is_read() {
+        let list = format!("[\"o{}\"]", "ab".repeat(32));
+        let classic = |more: &str| {
+            format!(
+                "{{\"api_id\": \"1\", {more}, \"client_certificates\": {list},\n\"within\": {{\"allowlist\": {list}}}}}"
+            )
+        };
+        let oas = |state: &str, enabled: &str| {
+            format!(
+                "{{\"x-tyk-api-gateway\": {{\"info\": {{\"state\": {state}}},\n\
+                 \"server\": {{\"clientCertificates\":\n{{\"enabled\": {enabled}, \"allowlist\": {list}}}}}}}}}"
+            )
+        };
+        for (text, expected) in [
+            (
+                classic("\"active\": true"),
+                vec!["1 ?: sha256", "2 ?: sha256"],
+            ),
+            (
+                classic("\"use_mutual_tls_auth\": true"),
+                vec!["1 ?: sha256", "2 ?: sha256"],
+            ),
+            (classic("\"active\": false"), vec!["1 -"]),
+            (classic("\"active\": null"), vec!["1 -"]),
+            (
+                classic("\"active\": true, \"use_mutual_tls_auth\": false"),
+                vec!["1 -"],
+            ),
+            (oas("{\"active\": true}", "true"), vec!["3 ?: sha256"]),
+            (oas("{}", "true"), vec!["3 ?: sha256"]),
+            (oas("{\"active\": false}", "true"), vec!["1 -"]),
+            (oas("{\"active\": true}", "false"), vec!["3 -"]),
+        ] {
+            assert_eq!(found(Tyk, &text), expected, "{text}");
+        }
     }
 
     #[test]

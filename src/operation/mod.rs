@@ -5,6 +5,7 @@
 
 mod answers;
 pub(crate) mod audit;
+mod bar;
 pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod explain;
@@ -28,6 +29,7 @@ pub(crate) mod what_if;
 mod words;
 
 pub(crate) use answers::{Answer, generator, join_lines, of};
+pub(crate) use bar::Bar;
 pub(crate) use kept::Kept;
 pub use offered::Role;
 pub(crate) use offered::{OFFERED, Offered};

@@ -82,7 +82,7 @@ pub(super) async fn expect_record_keys(
     if missing.is_empty() && !unsigned {
         return Ok(());
     }
-    let found = Resealed::all(store, Reseal::Count).await;
+    let found = Resealed::all(store, Reseal::Count, |_| {}).await;
     let found = found.map_err(|error| NotTaken::CannotTell(error.to_string()))?;
     let kept = next.versions();
     let lost = found.by_key.iter();

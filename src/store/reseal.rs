@@ -35,17 +35,32 @@ pub struct Resealed {
 }
 
 impl Resealed {
-    /// Goes through all records, step by step.
+    /// Goes through all records, step by step, and says how many more were looked at.
     ///
     /// # Errors
     ///
     /// When the store cannot tell, or does not take what is written.
-    pub async fn all(store: &dyn Store, reseal: Reseal) -> Result<Self, StoreError> {
+    pub async fn all(
+        store: &dyn Store,
+        reseal: Reseal,
+        looked_at: impl Fn(u64),
+    ) -> Result<Self, StoreError> {
         let mut found = store.reseal(reseal, None).await?;
+        looked_at(found.records());
         while let Some(next) = found.next.take() {
-            found = found.and(store.reseal(reseal, Some(&next)).await?);
+            let step = store.reseal(reseal, Some(&next)).await?;
+            looked_at(step.records());
+            found = found.and(step);
         }
         Ok(found)
+    }
+
+    /// How many records were looked at.
+    fn records(&self) -> u64 {
+        let signed = self.by_key.values().sum::<u64>();
+        signed
+            .saturating_add(self.unsigned)
+            .saturating_add(self.refused)
     }
 
     /// Counts a record; gives its new stored form when it is to have one.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::message::{moment, shown};
+use super::message::shown;
 use super::{Kind, Message};
 use crate::client::ClientId;
 use crate::store::{Action, Event, Record};
@@ -29,7 +29,7 @@ pub fn told_by(event: &Event) -> Vec<Message> {
             "key_id": id,
             "how": how,
             "by": shown(&event.actor.to_string()),
-            "expires": moment(key.expires_at),
+            "expires": key.expires_at.map(|at| at.to_string()),
             "change": event.epoch,
         });
         Message::new(Kind::KeyIssued, event.at, &[&epoch, &id], data)

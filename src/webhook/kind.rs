@@ -29,6 +29,9 @@ pub enum Kind {
     /// Every client has moved or is disabled.
     #[serde(rename = "migration.finished")]
     MigrationFinished,
+    /// Every client of a cohort has moved or is disabled.
+    #[serde(rename = "cohort.finished")]
+    CohortFinished,
     /// Changes could not be read any more, so messages about them may be missing.
     #[serde(rename = "history.missed")]
     HistoryMissed,
@@ -39,7 +42,7 @@ pub enum Kind {
 
 impl Kind {
     /// Those that happen.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::KeyIssued,
         Self::CertificateExpiring,
         Self::CredentialConflict,
@@ -47,6 +50,7 @@ impl Kind {
         Self::BrownoutEnded,
         Self::BrownoutStopped,
         Self::MigrationFinished,
+        Self::CohortFinished,
         Self::HistoryMissed,
     ];
 
@@ -61,6 +65,7 @@ impl Kind {
             Self::BrownoutEnded => "brownout.ended",
             Self::BrownoutStopped => "brownout.stopped",
             Self::MigrationFinished => "migration.finished",
+            Self::CohortFinished => "cohort.finished",
             Self::HistoryMissed => "history.missed",
             Self::Test => "webhook.test",
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Letter, Message, Place};
+use super::{Finished, Letter, Message, Place};
 use crate::clock::Timestamp;
 use crate::store::{self, Epoch, Head, SLOTS};
 
@@ -31,9 +31,9 @@ pub struct Page {
     /// The brownouts that refuse certificates, by whom they are for.
     #[serde(default)]
     pub brownouts: BTreeMap<String, UnderWay>,
-    /// Since when the migration is finished, if it is.
-    #[serde(default)]
-    pub finished: Option<Timestamp>,
+    /// Which migrations are finished.
+    #[serde(flatten)]
+    pub finished: Finished,
     /// Since when the receiver wants nothing any more, if it said so (410).
     #[serde(default)]
     pub gone: Option<Timestamp>,
@@ -68,7 +68,7 @@ pub struct UnderWay {
 impl Page {
     /// Of a webhook that is told of what happens from now on, when the store stands at `read`.
     #[must_use]
-    pub const fn new(read: Head, now: Timestamp) -> Self {
+    pub fn new(read: Head, now: Timestamp) -> Self {
         Self {
             keeper: None,
             beat: 0,
@@ -79,13 +79,19 @@ impl Page {
                 client: None,
             },
             brownouts: BTreeMap::new(),
-            finished: None,
+            finished: Finished::default(),
             gone: None,
             taken: None,
             failed: None,
             waiting: 0,
             dead: 0,
         }
+    }
+
+    /// What stands on a page of the store; nothing when that is not believed, or of a newer version.
+    #[must_use]
+    pub fn read(page: &store::Page) -> Option<Self> {
+        serde_json::from_str(page.text.as_deref()?).ok()
     }
 }
 
@@ -118,7 +124,7 @@ impl Mailbox {
     }
 
     /// Takes in what stands in the slots.
-    pub fn fill(&mut self, letters: store::Legible<store::Letter, u16>) {
+    fn fill(&mut self, letters: store::Legible<store::Letter, u16>) {
         self.touched.extend(letters.damaged.into_iter().flatten());
         for store::Letter { slot, text } in letters.entries {
             let Some(text) = text else {
@@ -132,11 +138,15 @@ impl Mailbox {
         }
     }
 
-    /// Writes every message again, whether or not it was changed; whether there is something to write.
-    pub fn write_all(&mut self) -> bool {
+    /// Is kept by `keeper` from now on, who tells in the same write what was `missed` before. Every
+    /// message is written again, since the record key that it was signed with may go.
+    pub fn take_over(&mut self, keeper: Uuid, missed: Option<&Message>, now: Timestamp) {
+        self.page.keeper = Some(keeper);
         self.touched.extend(self.letters.keys());
         self.touched.extend(self.unknown.keys());
-        !self.touched.is_empty()
+        if let Some(missed) = missed {
+            self.put(missed, now);
+        }
     }
 
     /// Of which version it is.
@@ -293,8 +303,42 @@ mod tests {
         assert_eq!(slots, [1]);
         // Written again, it is what it was.
         mailbox.is_posted();
-        assert!(mailbox.write_all());
+        mailbox.take_over(Uuid::nil(), None, NOW);
         assert_eq!(mailbox.posting("hook").letters[0], newer);
+    }
+
+    #[test]
+    fn who_takes_over_says_so_and_what_was_missed_in_one_write() {
+        let mut mailbox = mailbox();
+        mailbox.put(&message("a"), NOW);
+        assert_eq!(mailbox.posting("hook").letters.len(), 1);
+        mailbox.is_posted();
+        let missed = Message::missed(None, Epoch(7), NOW);
+        mailbox.take_over(Uuid::max(), Some(&missed), NOW);
+        let posting = mailbox.posting("hook");
+        let page: Page = serde_json::from_str(&posting.page).unwrap();
+        assert_eq!((page.keeper, page.waiting), (Some(Uuid::max()), 2));
+        let letters = posting.letters.iter();
+        let letters: Vec<Letter> = letters
+            .map(|letter| serde_json::from_str(letter.text.as_deref().unwrap()).unwrap())
+            .collect();
+        let ids = letters.iter().map(|letter| &letter.id);
+        assert!(ids.eq([&message("a").id, &missed.id]));
+    }
+
+    #[test]
+    fn a_page_of_the_version_before_is_read_and_one_that_is_not_believed_is_not() {
+        let found = |text: Option<&str>| store::Page {
+            version: 3,
+            text: text.map(str::to_owned),
+        };
+        let mut page = Page::new(Head::default(), NOW);
+        page.finished.all = Some(NOW);
+        let text = json!(page).to_string();
+        assert!(text.contains(r#""finished":1795418999"#), "{text}");
+        assert_eq!(Page::read(&found(Some(&text))), Some(page));
+        assert_eq!(Page::read(&found(None)), None);
+        assert_eq!(Page::read(&found(Some("{}"))), None);
     }
 
     #[test]

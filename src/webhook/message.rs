@@ -68,11 +68,6 @@ pub(super) fn shown(text: &str) -> String {
     text::escaped(text, LONGEST_TEXT)
 }
 
-/// A moment, or nothing.
-pub(super) fn moment(at: Option<Timestamp>) -> Value {
-    at.map_or(Value::Null, |at| at.to_string().into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,6 +23,7 @@
 
 mod because;
 mod clock;
+mod finished;
 mod kind;
 mod letter;
 mod mailbox;
@@ -31,6 +32,7 @@ mod secret;
 
 pub use because::{newly_certified, told_by};
 pub use clock::{Crossing, Place, threshold};
+pub use finished::{Finished, Tally};
 pub use kind::Kind;
 pub use letter::{Letter, Outcome};
 pub use mailbox::{MOST_DEAD, MOST_WAITING, Mailbox, Page, UnderWay};

@@ -59,7 +59,11 @@ async fn restored_with(
         revocations,
         ..order(&record_keys)
     };
-    restore(backup, store, order).await.unwrap()
+    let lines = std::cell::Cell::new(0);
+    let done = |more| lines.set(lines.get() + more);
+    let restored = restore(backup, store, order, done).await.unwrap();
+    assert!(is_dry || lines.get() == backup.number_of_lines());
+    restored
 }
 
 fn order(record_keys: &RecordKeys) -> Order<'_> {
@@ -574,7 +578,7 @@ async fn what_is_written_into_a_backup_after_it_was_checked_is_not_believed() {
 
     let target = Rig::start(Kind::Embedded).await;
     let other = target.handle().await;
-    let done = restore(&backup, other.as_ref(), order(&record_keys)).await;
+    let done = restore(&backup, other.as_ref(), order(&record_keys), |_| {}).await;
     assert!(other.get(&id("c")).await.unwrap().is_none());
     assert!(done.unwrap_err().to_string().contains("not authentic"));
 }

@@ -1,7 +1,6 @@
 //! Sessions that the gateway keeps in its memory: what is not the same with tickets. The tests of what is,
 //! in `resumption` and elsewhere, run with both settings (`make sessions`).
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::thread::scope;
 
@@ -71,7 +70,7 @@ fn a_client_that_went_by_a_reset_resumes_its_session() {
         let gateway = Gateway::builder(&world).echo(&backend);
         let gateway = gateway.set("listener.sessions", sessions).start();
         let proxy = Proxy::to(gateway.address().port());
-        let through = SocketAddr::from(([127, 0, 0, 1], proxy.port()));
+        let through = proxy.address();
         for version in VERSIONS {
             let session = world.path(&format!("{sessions}-{version}"));
             let connect = |to| SClient::to(to, HOST).certificate(&client).tls(version);

@@ -1,7 +1,6 @@
 //! What makes the commands at home in a shell: completions and manual pages.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -74,56 +73,90 @@ fn every_command_has_a_manual_page() {
     assert!(String::from_utf8_lossy(&told.stderr).contains("cannot be written into"));
 }
 
-/// What these words print on a terminal of util-linux's script(1), with `before` set in the shell.
-fn on_a_terminal(before: &str, config: &Path, words: &str) -> String {
-    let typed = format!("{before}; '{PROGRAM}' -c '{}' {words}", config.display());
-    let mut script = Command::new("script");
-    script.args(["--quiet", "--return", "--command", &typed, "/dev/null"]);
-    script.env_remove("NO_COLOR").env("TERM", "xterm-256color");
-    let printed = script.output().expect("script of bsdutils");
-    String::from_utf8(printed.stdout).unwrap()
-}
-
 #[test]
 fn colours_are_for_a_terminal_whose_user_wants_them() {
     const ESCAPE: char = '\u{1b}';
     let (world, backend) = (World::new(), Backend::start());
-    let setup = Gateway::builder(&world).echo(&backend).write();
-    let added = setup.cli(&["client", "add", "acme"]);
-    assert!(added.status.success(), "{added:#?}");
+    let with = |name, value| {
+        let setup = Gateway::builder(&world).echo(&backend);
+        let setup = setup.environment(name, value).write();
+        setup.cli(&["client", "add", "acme"]).expect_success();
+        setup
+    };
+    let coloured = with("TERM", "xterm-256color");
+    let (plain, dumb) = (with("NO_COLOR", "1"), with("TERM", "dumb"));
     for (words, part) in [
-        ("check", "\u{1b}[32mok"),
-        ("client list", "\u{1b}[1mclient"),
-        ("client show nobody", "\u{1b}[1m\u{1b}[31mkeyferry:"),
+        (["check"].as_slice(), "\u{1b}[32mok"),
+        (&["client", "list"], "\u{1b}[1mclient"),
     ] {
-        let coloured = on_a_terminal("true", &setup.config(), words);
-        assert!(coloured.contains(part), "{words}: {coloured:?}");
-        for before in ["export NO_COLOR=1", "export TERM=dumb"] {
-            let plain = on_a_terminal(before, &setup.config(), words);
-            assert!(!plain.contains(ESCAPE), "{before}, {words}: {plain:?}");
+        let seen = coloured.cli_at_terminal(words);
+        assert!(seen.contains(part), "{seen:?}");
+        for setup in [&plain, &dumb] {
+            let seen = setup.cli_at_terminal(words);
+            assert!(!seen.contains(ESCAPE), "{seen:?}");
         }
-        let piped = setup.cli(&words.split(' ').collect::<Vec<_>>());
-        let piped = piped.output + &piped.errors;
-        assert!(!piped.contains(ESCAPE), "{words}: {piped:?}");
+        let piped = coloured.cli(words);
+        assert!(!piped.output.contains(ESCAPE), "{piped:#?}");
     }
 }
 
 #[test]
 fn a_table_fits_the_terminal_and_is_whole_elsewhere() {
     let (world, backend) = (World::new(), Backend::start());
-    let setup = Gateway::builder(&world).echo(&backend).write();
+    let setup = Gateway::builder(&world)
+        .echo(&backend)
+        .environment("NO_COLOR", "1")
+        .write();
     let words = "of the team that has its office behind the canteen, third floor, on the left";
-    let added = setup.cli(&["client", "add", "acme", "--description", words]);
-    assert!(added.status.success(), "{added:#?}");
-    let columns = |text: &str| {
-        text.lines()
-            .map(|line| line.trim_end().chars().count())
-            .max()
-    };
-    let before = "export NO_COLOR=1; stty cols 100";
-    let narrow = on_a_terminal(before, &setup.config(), "client list");
-    assert!(columns(&narrow) <= Some(100), "{narrow}");
+    setup
+        .cli(&["client", "add", "acme", "--description", words])
+        .expect_success();
+    let narrow = setup.cli_at_terminal(&["client", "list"]);
+    let columns = narrow.lines().map(|line| line.trim_end().chars().count());
+    assert!(columns.max() <= Some(100), "{narrow}");
     assert!(narrow.contains("canteen"), "{narrow}");
     let whole = setup.cli(&["client", "list"]).output;
     assert!(whole.contains(words), "{whole}");
+}
+
+/// Each command that takes long with many clients says at a terminal how far it is, and nowhere else.
+#[test]
+fn long_commands_show_a_bar_at_a_terminal_and_nowhere_else() {
+    let (world, backend) = (World::new(), Backend::start());
+    let gateway = Gateway::builder(&world).echo(&backend).start();
+    gateway.cli(&["client", "add", "alice"]).expect_success();
+    let [one, other] = ["1", "2"].map(|end| {
+        let file = |name: &str| world.path(&format!("{name}{end}")).display().to_string();
+        let digest = |n: u8| format!("{n}{end}").repeat(32);
+        fs::write(file("clients"), format!("{} client{end}\n", digest(3))).unwrap();
+        let (backup, export, clients) = (file("backup"), file("export"), file("clients"));
+        let add = ["certificate", "add", "--client", "alice"].map(str::to_owned);
+        let add = [&add[..], &[digest(4), digest(5)]].concat();
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        [
+            (words("audit verify"), "reading changes"),
+            (
+                words(&format!("audit export --file {export}")),
+                "reading changes",
+            ),
+            (words(&format!("store backup {backup}")), "writing"),
+            (words(&format!("store restore {backup}")), "restoring"),
+            (words("store status"), "records"),
+            (words(&format!("import haproxy-map {clients}")), "reading"),
+            (add, "certificates"),
+        ]
+    });
+    for ((command, bar), (again, _)) in one.iter().zip(&other) {
+        let [command, again] =
+            [command, again].map(|words| words.iter().map(String::as_str).collect::<Vec<_>>());
+        let told = gateway.cli(&command).expect_success();
+        assert!(!told.errors.contains(bar), "{told:?}");
+        let seen = gateway.setup().cli_at_terminal(&again);
+        // It is drawn, and then the line is emptied.
+        let is_drawn = seen.starts_with(&format!("{bar} "));
+        assert!(
+            is_drawn && seen.contains("\r\u{1b}[2K"),
+            "{again:?}: {seen:?}"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use crate::support::pki::leaf;
 use crate::support::python;
 use crate::support::wait_for;
 use crate::support::webhook::{Message, OTHER, Receiver, SECRET};
-use crate::support::world::World;
+use crate::support::world::{Identity, World};
 
 fn ids(messages: &[Message]) -> BTreeSet<String> {
     messages.iter().map(Message::id).collect()
@@ -34,8 +34,7 @@ fn every_key_that_is_issued_is_told_of_once_and_never_the_key() {
     let gateway = Gateway::builder(&world)
         .echo(&backend)
         .telling_like("hook", receiver.address(), only)
-        .start();
-    gateway.wait_until_it_tells();
+        .start_telling();
     let claimed = gateway.claim_key(&world.client("alice"));
     gateway.cli(&["client", "add", "bob"]).expect_success();
     let issued = gateway
@@ -103,8 +102,7 @@ fn a_conflict_is_told_of_once_an_hour_for_each_pair() {
     let gateway = Gateway::builder(&world)
         .echo(&backend)
         .telling(receiver.address())
-        .start();
-    gateway.wait_until_it_tells();
+        .start_telling();
     let (alice, bob) = (world.client("alice"), world.client("bob"));
     let keys = [gateway.claim_key(&alice), gateway.claim_key(&bob)];
     let conflict = |client, key: &str| {
@@ -132,8 +130,7 @@ fn a_brownout_is_told_of_when_it_begins_ends_and_stops_itself() {
     let gateway = Gateway::builder(&world)
         .echo(&backend)
         .telling(receiver.address())
-        .start();
-    gateway.wait_until_it_tells();
+        .start_telling();
     let (alice, bob) = (world.client("alice"), world.client("bob"));
     for client in [&alice, &bob] {
         gateway
@@ -192,8 +189,7 @@ fn a_certificate_that_ends_soon_and_the_end_of_the_migration_are_told_of() {
         .echo(&backend)
         .telling(receiver.address())
         .set("migration.window", "1s")
-        .start();
-    gateway.wait_until_it_tells();
+        .start_telling();
     let (soon, late) = (
         world.client_like(leaf("soon").dates(-3600, 5 * 86_400)),
         world.client_like(leaf("late").dates(-3600, 200 * 86_400)),
@@ -216,25 +212,57 @@ fn a_certificate_that_ends_soon_and_the_end_of_the_migration_are_told_of() {
     }
     let finished = receiver.taken("migration.finished", 1);
     assert_eq!(finished[0].data(), json!({ "moved": 2, "disabled": 0 }));
-    // Somebody is left again, and moves.
-    let new = world.client_like(leaf("new").dates(-3600, 200 * 86_400));
-    gateway
-        .curl("/")
-        .certificate(&new)
-        .send()
-        .expect_status(200);
-    wait_for("somebody who is left", || {
-        let left = gateway.metric("keyferry_clients{stage=\"cert-only\"}");
-        (left > 0.5).then_some(())
-    });
-    let key = gateway.claim_key(&new);
-    gateway.curl("/").key(&key).send().expect_status(200);
     expect_sound(&receiver.all());
     assert_eq!(
         receiver.of("certificate.expiring").len(),
         1,
         "{:#?}",
         receiver.all()
+    );
+}
+
+#[test]
+fn the_end_of_a_cohort_is_told_of_once_and_again_after_somebody_was_left() {
+    let (world, backend, receiver) = (World::new(), Backend::start(), Receiver::start());
+    let only = toml::toml! { events = ["cohort.finished"] };
+    let mut gateway = Gateway::builder(&world)
+        .echo(&backend)
+        .telling_like("hook", receiver.address(), only)
+        .set("migration.window", "1s")
+        .start_telling();
+    let join = |gateway: &Gateway, who: &Identity, cohort: &str| {
+        gateway.curl("/").certificate(who).send().expect_status(200);
+        let id = backend.last().header("x-client-id").to_owned();
+        gateway
+            .cli(&["client", "tag", &id, "--add", cohort])
+            .expect_success();
+    };
+    let move_on = |gateway: &Gateway, who: &Identity| {
+        let key = gateway.claim_key(who);
+        gateway.curl("/").key(&key).send().expect_status(200);
+    };
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| world.client(name));
+    join(&gateway, &alice, "mobile");
+    join(&gateway, &bob, "servers");
+    move_on(&gateway, &alice);
+    receiver.taken("cohort.finished", 1);
+
+    // Whoever goes on knows that it was told, and sees that somebody is left when it tells of the others.
+    assert!(gateway.stop().success());
+    gateway.start_again();
+    join(&gateway, &carol, "mobile");
+    move_on(&gateway, &bob);
+    receiver.taken("cohort.finished", 2);
+    move_on(&gateway, &carol);
+    let told = receiver.taken("cohort.finished", 3);
+    expect_sound(&told);
+    let data: Vec<_> = told.iter().map(Message::data).collect();
+    let finished =
+        |cohort: &str, moved: u64| json!({ "cohort": cohort, "moved": moved, "disabled": 0 });
+    let expected = [("mobile", 1), ("servers", 1), ("mobile", 2)];
+    assert_eq!(
+        data,
+        expected.map(|(cohort, moved)| finished(cohort, moved))
     );
 }
 
@@ -250,8 +278,7 @@ fn a_webhook_is_told_what_it_wants_and_signed_with_both_secrets_of_a_rotation() 
         .echo(&backend)
         .file("former.whsec", OTHER)
         .telling_like("hook", receiver.address(), wants)
-        .start();
-    gateway.wait_until_it_tells();
+        .start_telling();
     let (alice, bob) = (world.client("alice"), world.client("bob"));
     gateway.claim_key(&alice);
     let key = gateway.claim_key(&bob);

@@ -15,14 +15,13 @@ use crate::support::world::World;
 #[test]
 fn o4_a_message_that_somebody_put_into_the_store_is_not_sent() {
     let (world, backend, receiver) = (World::new(), Backend::start(), Receiver::start());
-    let way = Proxy::to(receiver.address().port());
     let store = SharedStore::start();
     let begin = |believing: &str| {
         Gateway::builder(&world)
             .echo(&backend)
             .redis(&store.url())
             .set("store.unsigned_records", believing)
-            .telling(([127, 0, 0, 1], way.port()).into())
+            .telling(receiver.address())
             .start()
     };
     let forged = |id: &str| {
@@ -89,7 +88,7 @@ fn what_waits_outlasts_a_change_of_record_keys() {
             .redis(&store.url())
             .file("second.key", "the second record key, of 32 bytes or more")
             .set("store.record_keys", keys)
-            .telling_like("hook", ([127, 0, 0, 1], way.port()).into(), only)
+            .telling_like("hook", way.address(), only)
             .start()
     };
     let (first, second) = ((1, "record.key"), (2, "second.key"));

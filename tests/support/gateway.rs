@@ -299,6 +299,27 @@ impl Setup {
         }
     }
 
+    /// Runs such a command at a terminal; gives all that is seen there.
+    pub(crate) fn cli_at_terminal(&self, arguments: &[&str]) -> String {
+        let command = self.command();
+        let program = command.get_program().to_str().expect("a path of text");
+        let config = self.config().display().to_string();
+        let words = [&[program], arguments, &["-c", &config]].concat();
+        let line = format!("stty cols 100 rows 30; {}", words.join(" "));
+        let mut terminal = Command::new("script");
+        terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        terminal
+            .current_dir(self.folder.path())
+            .env("TERM", "xterm")
+            .env_remove("NO_COLOR")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null());
+        let output = terminal.output().expect("script of util-linux");
+        let seen = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{line}: {seen}");
+        seen
+    }
+
     /// Starts such a command, for a test that does not wait for its end.
     pub(crate) fn start_cli(&self, arguments: &[&str]) -> Child {
         let mut command = self.command();
@@ -307,7 +328,7 @@ impl Setup {
         command.spawn().expect("the program")
     }
 
-    pub(crate) fn config(&self) -> PathBuf {
+    fn config(&self) -> PathBuf {
         self.folder.path().join("keyferry.toml")
     }
 

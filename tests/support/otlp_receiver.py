@@ -3,15 +3,10 @@
 POST /v1/traces   spans; answered as `mode` says
 GET  /spans       all spans so far, as JSON
 GET  /requests    how many times spans came
-PUT  /mode        {"answer": STATUS, "times": N}: so many posts are answered thus, and then 200;
-                  {"reject": N}: each answer says that N spans were not taken; {}: all is well again
-Writes `port N`. Speaks TLS when given a certificate chain and its key, in PEM files.
+PUT  /mode        as receiver.py has it; {"reject": N}: each answer says that N spans were not taken
 """
 
-import json
-import ssl
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -19,8 +14,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from receiver import Handler, mode, serve
 
-spans, raw, mode = [], [], {}
+spans, raw = [], []
 
 
 def values(attributes):
@@ -50,17 +46,14 @@ def told(span, resource, scope):
     }
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class Spans(Handler):
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.body()
         answer = ExportTraceServiceResponse()
         status = 200
         if self.path != "/v1/traces" or self.headers["Content-Type"] != "application/x-protobuf":
             status = 404
-        elif mode.get("times", 0) > 0:
-            mode["times"] -= 1
+        elif self.is_planned():
             status = mode["answer"]
         else:
             request = ExportTraceServiceRequest()
@@ -76,32 +69,11 @@ class Handler(BaseHTTPRequestHandler):
                 answer.partial_success.rejected_spans = mode["reject"]
                 answer.partial_success.error_message = "too many for me"
         raw.append(body)
-        self.answer(status, answer.SerializeToString(), "application/x-protobuf")
-
-    def do_PUT(self):
-        mode.clear()
-        mode.update(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.answer(200, b"{}", "application/json")
+        self.answer(status, answer.SerializeToString(), {"Content-Type": "application/x-protobuf"})
 
     def do_GET(self):
         what = {"/spans": spans, "/requests": len(raw), "/raw": b"".join(raw).hex()}
-        self.answer(200, json.dumps(what[self.path]).encode(), "application/json")
-
-    def answer(self, status, body, content_type):
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.answer_json(what[self.path])
 
 
-server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-if len(sys.argv) > 1:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*sys.argv[1:])
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-print(f"port {server.server_port}", flush=True)
-server.serve_forever()
+serve(Spans, sys.argv[1:])

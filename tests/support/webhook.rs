@@ -153,20 +153,36 @@ impl Builder<'_> {
         self.file("hook.whsec", format!("{SECRET}\n"))
             .push("webhook", further)
     }
+
+    /// Starts it, and waits until it tells every webhook.
+    #[track_caller]
+    pub(crate) fn start_telling(self) -> Gateway {
+        let gateway = self.start();
+        gateway.wait_until_it_tells();
+        gateway
+    }
 }
 
 impl Gateway {
-    /// What `keyferry webhook list` says of the first.
-    pub(crate) fn webhook(&self) -> Value {
+    /// What `keyferry webhook list` says of each.
+    fn webhooks(&self) -> Vec<Value> {
         let told = self.cli(&["webhook", "list", "--output", "json"]);
-        told.expect_success().json()["webhooks"][0].clone()
+        let told = told.expect_success().json();
+        told["webhooks"].as_array().unwrap().clone()
     }
 
-    /// Waits until it tells webhooks.
+    /// What it says of the first.
+    pub(crate) fn webhook(&self) -> Value {
+        self.webhooks().remove(0)
+    }
+
+    /// Waits until it tells every webhook.
     #[track_caller]
     pub(crate) fn wait_until_it_tells(&self) {
         wait_for("a gateway that tells", || {
-            (self.webhook()["is_told"] == json!(true)).then_some(())
+            let webhooks = self.webhooks();
+            let are_told = webhooks.iter().all(|one| one["is_told"] == json!(true));
+            are_told.then_some(())
         });
     }
 }

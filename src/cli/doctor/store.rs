@@ -54,7 +54,7 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
 fn told(found: Result<Option<Page>, StoreError>) -> Finding {
     let check = Check::StoreWebhooks;
     let page = match found {
-        Ok(Some(page)) => page.text,
+        Ok(Some(page)) => webhook::Page::read(&page),
         Ok(None) => {
             let advice = "a gateway of this configuration begins to tell it within seconds";
             return check.note("no gateway has told it anything yet", advice);
@@ -64,8 +64,7 @@ fn told(found: Result<Option<Page>, StoreError>) -> Finding {
             return check.error(format!("cannot be read: {error}"), advice);
         }
     };
-    let read = page.as_deref().map(serde_json::from_str::<webhook::Page>);
-    let Some(Ok(page)) = read else {
+    let Some(page) = page else {
         let advice =
             "find out who wrote it (docs/STORE.md, \"Who is believed\"); a gateway begins anew";
         return check.error("what was noted of it is not believed", advice);

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use super::Args;
 use crate::cli::Failure;
-use crate::cli::bar::Bar;
 use crate::import::{Known, Piece, Plan};
-use crate::operation::Operator;
 use crate::operation::records::Records;
+use crate::operation::{Bar, Operator};
 use crate::store::{Action, Change, CommitError, Origin, RecordId, Write};
 
 /// How many records one change takes in, or a few more. Whoever is behind asks for a hundred changes at
@@ -30,7 +29,6 @@ pub(super) async fn apply(plan: &Plan, args: &Args, operator: &Operator) -> Resu
         like: change_like(args, operator),
         keeps_whole: !operator.settings.masquerading.is_empty(),
         pieces: Vec::new(),
-        action: Action::ClientAdded,
         bar: Bar::new("writing", all as u64),
     };
     // One action is one kind of change.
@@ -39,7 +37,7 @@ pub(super) async fn apply(plan: &Plan, args: &Args, operator: &Operator) -> Resu
         Action::CertificateAnnounced,
         Action::ClientAdded,
     ] {
-        batch.action = action;
+        batch.like.action = action;
         for piece in plan.pieces().filter(|piece| piece.action() == action) {
             batch.take(piece).await?;
         }
@@ -64,11 +62,10 @@ fn change_like(args: &Args, operator: &Operator) -> Change {
 /// What one change will write.
 struct Batch<'a> {
     operator: &'a Operator,
-    /// What every change says, without writes.
+    /// What the next change says, without writes.
     like: Change,
     keeps_whole: bool,
     pieces: Vec<Piece<'a>>,
-    action: Action,
     bar: Bar,
 }
 
@@ -112,7 +109,6 @@ impl<'a> Batch<'a> {
     /// Whether it was written; not when somebody else was quicker.
     async fn attempt(&self, anew: bool) -> Result<bool, Failure> {
         let change = Change {
-            action: self.action,
             writes: self.writes(anew).await?,
             ..self.like.clone()
         };
@@ -127,7 +123,8 @@ impl<'a> Batch<'a> {
     }
 
     fn done(&mut self) {
-        self.bar.advance(self.pieces.iter().map(weight).sum());
+        let weighs = self.pieces.iter().map(weight).sum::<usize>();
+        self.bar.advance(weighs as u64);
         self.pieces.clear();
     }
 

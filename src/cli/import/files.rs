@@ -2,15 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use crate::certificate::Handed;
 use crate::cli::Failure;
-use crate::cli::bar::Bar;
 use crate::clock;
 use crate::import::{self, Format, Found, Issued, Place, Plan};
-use crate::operation::read_certificate;
+use crate::operation::{Bar, read_certificate};
 
 /// How much is read at a time.
 const CHUNK: usize = 256 * 1024;
@@ -51,7 +50,7 @@ impl Files {
         for (number, path) in (0_u32..).zip(&self.0) {
             let failed = |error: &io::Error| cannot_read(path, error);
             let file = File::open(path).map_err(|error| failed(&error))?;
-            let mut input = BufReader::with_capacity(CHUNK, Told { file, bar: &bar });
+            let mut input = BufReader::with_capacity(CHUNK, bar.reading(file));
             let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
             let mut sink = |line: u32, found: Found| {
                 let place = Place { file: number, line };
@@ -61,20 +60,6 @@ impl Files {
             plan.count_lines(lines.map_err(|error| failed(&error))?);
         }
         Ok(())
-    }
-}
-
-/// A file that tells how much of it was read.
-struct Told<'a> {
-    file: File,
-    bar: &'a Bar,
-}
-
-impl Read for Told<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
-        self.bar.advance(read);
-        Ok(read)
     }
 }
 

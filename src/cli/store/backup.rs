@@ -11,8 +11,8 @@ use tempfile::NamedTempFile;
 
 use super::secrets;
 use crate::cli::{Failure, Out};
-use crate::operation::Operator;
 use crate::operation::audit::verify::MOST_TOLD;
+use crate::operation::{Bar, Operator};
 use crate::store::Epoch;
 use crate::store::backup::{Contents, Made, NotMade, make};
 
@@ -73,7 +73,7 @@ pub(super) async fn run(
 /// Writes everything that the store holds.
 pub(super) async fn write<W: Write + Send>(
     operator: &Operator,
-    to: W,
+    mut to: W,
 ) -> Result<(W, Made), Failure> {
     let config = &operator.settings;
     let (store, name) = (operator.store.as_ref(), config.store.to_string());
@@ -82,11 +82,14 @@ pub(super) async fn write<W: Write + Send>(
     if head.epoch == Epoch::NONE {
         return Err(Failure::Refused(nothing_in(&name)));
     }
-    let made = make(store, &name, &secrets(config), operator.now, to).await;
-    made.map_err(|error| match error {
+    let bar = operator.bar(|| Bar::of_bytes("writing"));
+    let written = bar.writing(&mut to);
+    let made = make(store, &name, &secrets(config), operator.now, written).await;
+    let (_, made) = made.map_err(|error| match error {
         NotMade::Store(error) => operator.cannot_tell(&error),
         NotMade::Io(_) => Failure::Internal(error.into()),
-    })
+    })?;
+    Ok((to, made))
 }
 
 /// What to say of a store that nobody ever wrote to: most likely it is not the one that is meant.

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use super::open::operate;
 use super::{Failure, Globals, Out};
-use crate::operation::{Operator, Settings};
+use crate::operation::{Bar, Operator, Settings};
 use crate::store::backup::{BackupError, Secrets};
 use crate::store::{Reseal, Resealed};
 
@@ -74,6 +74,8 @@ fn secrets(settings: &Settings) -> Secrets<'_> {
 }
 
 async fn through(operator: &Operator, reseal: Reseal) -> Result<Resealed, Failure> {
-    let found = Resealed::all(operator.store.as_ref(), reseal).await;
+    let bar = operator.bar(|| Bar::without_total("records"));
+    let looked_at = |records| bar.advance(records);
+    let found = Resealed::all(operator.store.as_ref(), reseal, looked_at).await;
     found.map_err(|error| operator.cannot_tell(&error))
 }

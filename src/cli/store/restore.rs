@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::secrets;
 use crate::cli::{Failure, Out};
-use crate::operation::{Edit, Operator};
+use crate::operation::{Bar, Edit, Operator};
 use crate::store::backup::{self, Backup, NotRestored, Order, Restored, Revocations};
 use crate::store::{Action, Change, Event, Head, Origin, RecordKeys, StoreError};
 
@@ -107,7 +107,9 @@ pub(super) async fn restore(
         record_keys: operator.settings.store.record_keys(),
         revocations,
     };
-    let restored = backup::restore(backup, operator.store.as_ref(), order).await;
+    let bar = operator.bar(|| Bar::new("restoring", backup.number_of_lines()));
+    let done = |lines| bar.advance(lines);
+    let restored = backup::restore(backup, operator.store.as_ref(), order, done).await;
     let restored = restored.map_err(|error| match error {
         NotRestored::Backup(error) => error.into(),
         NotRestored::Store(StoreError::Unavailable(why)) => Failure::Unavailable(anyhow::anyhow!(

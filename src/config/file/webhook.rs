@@ -31,8 +31,8 @@ pub struct Webhook {
     #[schemars(extend("x-type" = "secret file"))]
     pub former_secret_file: Option<PathBuf>,
     /// What it is told: "key.issued", "certificate.expiring", "credential.conflict", "brownout.begun",
-    /// "brownout.ended", "brownout.stopped", "migration.finished" or "history.missed". Empty:
-    /// everything.
+    /// "brownout.ended", "brownout.stopped", "migration.finished", "cohort.finished" or
+    /// "history.missed". Empty: everything.
     #[serde(default)]
     #[schemars(extend("x-type" = "list of words"))]
     pub events: Vec<Kind>,

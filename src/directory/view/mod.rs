@@ -199,6 +199,13 @@ impl View {
         self.with_tags(client, |tags| self.phases.of(client, tags))
     }
 
+    /// What `client` is tagged with; nothing where it has no tag.
+    #[must_use]
+    pub fn tags(&self, client: &ClientId) -> Option<Arc<Tags>> {
+        let place = self.of_client(client, |row| row.tags)??;
+        self.tags.read(place, Arc::clone)
+    }
+
     /// Calls `each` with every setting.
     pub fn phases(&self, each: impl FnMut(&Arc<InForce>)) {
         self.phases.each(each);
@@ -267,9 +274,8 @@ impl View {
 
     /// What `read` makes of the client's tags.
     fn with_tags<T>(&self, client: &ClientId, read: impl Fn(&Tags) -> T) -> T {
-        let place = self.of_client(client, |row| row.tags).flatten();
-        let found = place.and_then(|place| self.tags.read(place, |tags| read(tags)));
-        found.unwrap_or_else(|| read(UNTAGGED))
+        let tags = self.tags(client);
+        read(tags.as_deref().unwrap_or(UNTAGGED))
     }
 
     fn name(&self, number: Number) -> Option<ClientId> {

@@ -8,7 +8,7 @@ use std::io::{self, BufRead};
 use super::lines::{each_line, pair};
 use super::name::lets_in;
 use super::{Entry, Found, Mark, Sink, Told, Why};
-use section::Sections;
+use section::{Asks, Sections};
 
 /// Reads a map of `RewriteMap` (`txt:`): a key and a value to a line, and what follows a blank after
 /// that is a comment.
@@ -86,40 +86,40 @@ pub(super) fn configuration(input: &mut dyn BufRead, sink: Sink<'_>) -> io::Resu
 }
 
 fn directive(line: &str, number: u32, sections: &mut Sections, sink: Sink<'_>) {
+    // A section that counts for some clients only, or what stands on one line with its section.
+    if line.starts_with('<') && line.contains(OF_CLIENT) {
+        sink(number, condition::UNKNOWN.into());
+    }
     if sections.line(line, number, sink) {
         return;
     }
     let (name, rest) = pair(line);
     let is = |directive: &str| name.eq_ignore_ascii_case(directive);
-    let condition = if is("SSLRequire") {
-        rest
+    let (asks, condition) = if is("SSLRequire") {
+        (Asks::SslRequire, rest)
     } else if is("Require") {
         match required(rest) {
-            Required::Expression(condition) => condition,
+            Required::Expression(condition) => (Asks::Require, condition),
             Required::Certificate => return sink(number, Why::Authority.into()),
             Required::Granted => return,
-            Required::Other => return sections.other(),
+            Required::Other => return sections.other(Asks::Require),
         }
     } else {
         if is("SSLVerifyClient") && rest.eq_ignore_ascii_case("optional_no_ca") {
             sink(number, Why::Unverified.into());
         }
-        // A section that counts for some clients only, or what stands on one line with its section.
-        if line.starts_with('<') && line.contains(OF_CLIENT) {
-            sink(number, condition::UNKNOWN.into());
-        }
         return;
     };
     if !condition.contains(OF_CLIENT) {
-        return sections.other();
+        return sections.other(asks);
     }
     if sections.is_inverted() {
         return sink(number, Why::ShutsOut.into());
     }
     match condition::marks(condition) {
-        Ok(marks) => sections.condition(number, marks, sink),
+        Ok(marks) => sections.condition(asks, number, marks),
         Err(why) => {
-            sections.other();
+            sections.other(asks);
             sink(number, why.into());
         }
     }
@@ -166,20 +166,22 @@ mod tests {
     fn a_configuration_names_clients_in_its_conditions() {
         let text = "# clients\n<Location /api>\n  SSLVerifyClient require\n\
                     SSLRequire %{SSL_CLIENT_S_DN_CN} in {\"acme\", \\\n   \"bravo\"}\n\
+                    </Location>\n<Location /c>\n\
                     Require expr \"%{SSL_CLIENT_S_DN} == 'CN=c,O=C'\"\n\
                     Require expr \"%{REQUEST_URI} =~ m#^/open#\"\n\
+                    </Location>\n<Location /d>\n\
                     SSLRequire %{SSL_CLIENT_S_DN_CN} =~ m/^d/\n\
                     SSLRequire ( %{SSL_CLIENT_S_DN_CN} eq \"e\" and %{TIME_HOUR} > 8 )\n\
                     Require ssl-verify-client\nSSLVerifyClient optional_no_ca\nRequire all granted\n\
                     </Location>\n";
         let expected = [
+            "12 !pattern",
+            "13 !syntax",
+            "14 !authority",
+            "15 !unverified",
             "4 ?: CommonName acme",
             "4 ?: CommonName bravo",
-            "6 ?: SubjectOfApache CN=c,O=C",
-            "8 !pattern",
-            "9 !syntax",
-            "10 !authority",
-            "11 !unverified",
+            "8 ?: SubjectOfApache CN=c,O=C",
         ];
         assert_eq!(found(Apache, text), expected);
         assert_eq!(found(Apache, "Require expr \\"), ["1 !syntax"]);
@@ -228,6 +230,63 @@ mod tests {
             (
                 format!("<If \"%{{SSL_CLIENT_S_DN_CN}} == 'a'\">\n{b}</If>\n"),
                 vec!["1 !syntax", "2 ?: CommonName b"],
+            ),
+        ] {
+            assert_eq!(found(Apache, &text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn c11_what_must_hold_beside_something_else_names_nobody() {
+        let ssl = |name: &str| format!("SSLRequire %{{SSL_CLIENT_S_DN_CN}} eq \"{name}\"\n");
+        let require =
+            |name: &str| format!("Require expr \"%{{SSL_CLIENT_S_DN_CN}} == '{name}'\"\n");
+        let within = |section: &str, what: &[&str]| {
+            let name = section.split(' ').next().unwrap();
+            format!("<{section}>\n{}</{name}>\n", what.concat())
+        };
+        let at = |what: &[&str]| within("Location /a", what);
+        let (a, b, c) = (ssl("a"), ssl("b"), require("c"));
+        let cipher = "SSLRequire %{SSL_CIPHER_USEKEYSIZE} >= 128\n";
+        let granted = "Require all granted\n";
+        for (text, expected) in [
+            (at(&[&a, &c]), vec!["3 !syntax", "2 !syntax"]),
+            (at(&[&c, &a]), vec!["2 !syntax", "3 !syntax"]),
+            (a.clone() + &c, vec!["2 !syntax", "1 !syntax"]),
+            (at(&[&a, &b]), vec!["2 !syntax", "3 !syntax"]),
+            (at(&[&a, cipher]), vec!["2 !syntax"]),
+            (at(&[cipher, &c]), vec!["3 !syntax"]),
+            (at(&[&a, "Require valid-user\n"]), vec!["2 !syntax"]),
+            (
+                at(&[&a, &within("RequireAny", &[&c])]),
+                vec!["4 !syntax", "2 !syntax"],
+            ),
+            (
+                at(&[&a, &within("IfModule mod_ssl.c", &[&c])]),
+                vec!["4 !syntax", "2 !syntax"],
+            ),
+            (
+                at(&[&a, &within("If \"true\"", &[&c])]),
+                vec!["2 !syntax", "4 !syntax"],
+            ),
+            (
+                at(&[&c, &within("If \"true\"", &[&a])]),
+                vec!["2 !syntax", "4 !syntax"],
+            ),
+            // Each by itself, or beside what everybody may, names its clients.
+            (at(&[&a, granted]), vec!["2 ?: CommonName a"]),
+            (
+                within("VirtualHost *:443", &[&at(&[&a]), &at(&[&b]), &at(&[&c])]),
+                vec![
+                    "3 ?: CommonName a",
+                    "6 ?: CommonName b",
+                    "9 ?: CommonName c",
+                ],
+            ),
+            (format!("<Location /a>\n{a}"), vec!["1 !syntax"]),
+            (
+                format!("{a}</Location>\n"),
+                vec!["2 !syntax", "1 ?: CommonName a"],
             ),
         ] {
             assert_eq!(found(Apache, &text), expected, "{text}");

@@ -101,10 +101,7 @@ fn delimiter(begin: &[u8]) -> u8 {
 }
 
 fn column(name: &str) -> Column {
-    let name = name
-        .trim_start_matches('\u{feff}')
-        .trim()
-        .to_ascii_lowercase();
+    let name = name.trim().to_ascii_lowercase();
     let name = name.replace([' ', '-'], "_");
     match name.as_str() {
         "client" | "client_id" | "id" | "name" => Column::Client,

@@ -4,7 +4,7 @@ mod export;
 pub(crate) mod list;
 pub(crate) mod verify;
 
-use super::{Failure, Operator, Out};
+use super::{Bar, Failure, Operator, Out};
 use crate::store::{Epoch, StoredEvent};
 
 /// The changes: list them, export them, and check that none is missing or altered
@@ -35,6 +35,8 @@ async fn each_event(
     operator: &Operator,
     mut each: impl FnMut(StoredEvent) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    let head = operator.head().await?;
+    let bar = operator.bar(|| Bar::new("reading changes", head.epoch.0));
     let mut after = Epoch::NONE;
     loop {
         let events = operator.trail(after).await?;
@@ -42,6 +44,7 @@ async fn each_event(
             return Ok(());
         };
         after = last.epoch;
+        bar.reach(after.0);
         events.into_iter().try_for_each(&mut each)?;
     }
 }

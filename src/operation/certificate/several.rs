@@ -4,8 +4,7 @@ use serde::Serialize;
 
 use super::{Report, show_given};
 use crate::operation::view::CertificateView;
-use crate::operation::{Did, Operator};
-use crate::operation::{Failure, Out};
+use crate::operation::{Bar, Did, Failure, Operator, Out};
 
 /// What `--output json` prints of several.
 #[derive(Serialize, schemars::JsonSchema)]
@@ -35,6 +34,7 @@ pub(super) async fn give_each(
         return show_given(did, &certificate, operator, out);
     }
     let (mut given, mut refused, mut failure) = (Vec::new(), Vec::new(), None);
+    let bar = operator.bar(|| Bar::new("certificates", named.len() as u64));
     for named in named {
         match give(named).await {
             Ok(one) => given.push(one),
@@ -46,7 +46,9 @@ pub(super) async fn give_each(
                 break;
             }
         }
+        bar.advance(1);
     }
+    drop(bar);
     let (count, not) = (given.len(), refused.len());
     show(&given, refused, operator, out)?;
     match failure {

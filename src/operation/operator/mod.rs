@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(crate) use change::{Did, Edit};
 
 use super::kept::Kept;
-use super::{Failure, Out};
+use super::{Bar, Failure, Out};
 use crate::certificate::Verifier;
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, Keys, StoreSettings, Webhook};
@@ -139,6 +139,11 @@ impl Operator {
     /// Whether whoever asks is at this machine, and may have files of it read.
     const fn is_here(&self) -> bool {
         matches!(self.origin, Origin::Host { .. })
+    }
+
+    /// Shows how far a long work is to whoever is at this machine, and to nobody else.
+    pub(crate) fn bar(&self, bar: impl FnOnce() -> Bar) -> Bar {
+        if self.is_here() { bar() } else { Bar::hidden() }
     }
 
     /// What is in the file at `path`; or, of whoever asks from elsewhere, what stands in its place.

@@ -59,8 +59,7 @@ async fn page(operator: &Operator, name: &str) -> Result<Option<(u64, Page)>, Fa
     let Some(found) = found.map_err(|error| operator.cannot_tell(&error))? else {
         return Ok(None);
     };
-    let page = found.text.as_deref().map(serde_json::from_str);
-    let Some(Ok(page)) = page else {
+    let Some(page) = Page::read(&found) else {
         let why = format!(
             "what gateways noted of the webhook {name} is not believed, or of a newer version; a gateway begins anew within seconds"
         );

@@ -3,7 +3,7 @@
 //! Until then they are in memory, as everything that is seen and not changed: so many of them, and lost with
 //! the gateway. Of the same two clients one is told an hour.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
@@ -25,7 +25,7 @@ const QUIET: i64 = 3600;
 const MOST: usize = 1000;
 /// The pause until the store is asked again.
 const PAUSE: Duration = Duration::from_secs(3);
-/// How often it is tried to put a message in that others get ahead of.
+/// How often it is tried to put messages in that others get ahead of.
 const TRIES: usize = 20;
 
 /// The conflicts that were noted.
@@ -33,8 +33,8 @@ const TRIES: usize = 20;
 pub(super) struct Noted {
     /// When the pair was last told of.
     told: BTreeMap<(ClientId, ClientId), Timestamp>,
-    /// What is still to be put into the mailbox of this webhook.
-    waiting: VecDeque<(String, Message)>,
+    /// What is still to be put into the mailbox of each webhook.
+    waiting: BTreeMap<String, Vec<Message>>,
 }
 
 impl Noted {
@@ -46,31 +46,39 @@ impl Noted {
         world: &World,
     ) {
         let is_told = |name: &str| webhooks.iter().any(|webhook| webhook.name == name);
-        self.waiting.retain(|(name, _)| is_told(name));
+        self.waiting.retain(|name, _| is_told(name));
+        let mut new = Vec::new();
         loop {
             let is_tried_again = !self.waiting.is_empty();
             tokio::select! {
-                conflict = conflicts.recv() => match conflict {
-                    Some(conflict) => self.note(conflict, webhooks),
-                    None => return,
-                },
+                noticed = conflicts.recv_many(&mut new, MOST) => {
+                    if noticed == 0 {
+                        return;
+                    }
+                    for conflict in new.drain(..) {
+                        self.note(conflict, webhooks);
+                    }
+                }
                 () = sleep(PAUSE), if is_tried_again => {}
             }
-            while let Some((webhook, message)) = self.waiting.front() {
-                match put(world, webhook, message).await {
-                    Ok(true) => drop(self.waiting.pop_front()),
-                    // Nobody has kept it yet.
-                    Ok(false) => {
-                        self.waiting.rotate_left(1);
-                        break;
-                    }
-                    Err(error) => {
-                        tracing::debug!(webhook, %error, "a conflict cannot be told now");
-                        break;
-                    }
+            self.put_waiting(world).await;
+        }
+    }
+
+    /// Puts all that waits for a webhook in at once. What cannot be put in now waits on.
+    async fn put_waiting(&mut self, world: &World) {
+        for (webhook, messages) in &mut self.waiting {
+            match put(world, webhook, messages).await {
+                Ok(true) => messages.clear(),
+                // Nobody has kept it yet.
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::debug!(webhook, %error, "conflicts cannot be told now");
+                    break;
                 }
             }
         }
+        self.waiting.retain(|_, messages| !messages.is_empty());
     }
 
     fn note(&mut self, conflict: Conflict, webhooks: &[config::Webhook]) {
@@ -95,33 +103,37 @@ impl Noted {
         let about = [certificate.as_str(), key.as_str(), &hour];
         let data = json!({ "certificate_of": certificate, "key_of": key });
         let message = Message::new(Kind::CredentialConflict, at, &about, data);
+        let mut room = MOST.saturating_sub(self.waiting.values().map(Vec::len).sum());
         let wanting = webhooks.iter();
         for webhook in wanting.filter(|webhook| webhook.events.contains(&message.kind)) {
-            if self.waiting.len() < MOST {
-                self.waiting
-                    .push_back((webhook.name.clone(), message.clone()));
+            if room > 0 {
+                let messages = self.waiting.entry(webhook.name.clone()).or_default();
+                messages.push(message.clone());
+                room = room.saturating_sub(1);
             }
         }
     }
 }
 
-/// Puts `message` into the mailbox of `webhook`; whether there is one. It is left out where too much waits.
-async fn put(world: &World, webhook: &str, message: &Message) -> Result<bool, StoreError> {
+/// Puts `messages` into the mailbox of `webhook`; whether there is one. Left out is what has no room.
+async fn put(world: &World, webhook: &str, messages: &[Message]) -> Result<bool, StoreError> {
     let store = &world.store;
     for _ in 0..TRIES {
         let Some(found) = store.mailbox(webhook).await? else {
             return Ok(false);
         };
-        let page = found.text.as_deref().map(serde_json::from_str::<Page>);
-        let Some(Ok(page)) = page else {
+        let Some(page) = Page::read(&found) else {
             return Ok(false);
         };
         let letters = store.letters(webhook).await?;
         let mut mailbox = Mailbox::new((found.version, page), letters);
-        if mailbox.room() == 0 {
+        let (room, now) = (mailbox.room(), clock::now());
+        if room == 0 {
             return Ok(true);
         }
-        mailbox.put(message, clock::now());
+        for message in messages.iter().take(room) {
+            mailbox.put(message, now);
+        }
         if store.post(&mailbox.posting(webhook)).await? {
             return Ok(true);
         }

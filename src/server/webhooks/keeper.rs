@@ -40,7 +40,7 @@ struct UnderWay {
     sending: JoinSet<Outcome>,
     /// The message that each task sends.
     ids: HashMap<Id, String>,
-    /// Whether the receiver took what was last sent.
+    /// Whether the receiver did not take what was last sent.
     is_unwell: bool,
 }
 
@@ -83,7 +83,7 @@ impl Keeper {
         let mut is_known = false;
         while !*ended.borrow() {
             let turn = tokio::select! {
-                turn = Turn::of(&self.world, &self.webhook.name, &mut is_known) => turn,
+                turn = Turn::of(&self.world, &self.webhook, &mut is_known) => turn,
                 () = the_end(&mut ended) => return,
             };
             if matches!(self.keep(turn, &mut ended).await, Err(Lost)) {
@@ -101,9 +101,6 @@ impl Keeper {
         ended: &mut watch::Receiver<bool>,
     ) -> Result<(), Lost> {
         let look = Look::new(&self.world, &self.webhook);
-        if let Some(missed) = turn.take_missed() {
-            look.put(&mut turn, vec![missed], |_| {}).await?;
-        }
         let mut under_way = UnderWay::default();
         let mut history = self.world.directory.watch();
         history.mark_changed();
@@ -116,8 +113,8 @@ impl Keeper {
                 _ = beat.tick() => {
                     look.read_on(&mut turn).await?;
                     look.brownouts(&mut turn).await?;
-                    let is_gone = turn.mailbox().page.gone.is_some();
-                    turn.beat(is_gone, bury_for_the_gone).await?;
+                    let is_needed = waits_for_the_gone(turn.mailbox());
+                    turn.beat(is_needed, bury_for_the_gone).await?;
                 }
                 Ok(()) = history.changed() => look.read_on(&mut turn).await?,
                 _ = clock.tick() => {
@@ -263,6 +260,11 @@ fn noted(mailbox: &mut Mailbox, id: &str, outcome: &Outcome, now: Timestamp) {
     }
 }
 
+/// Whether something waits for a receiver that wants nothing any more.
+const fn waits_for_the_gone(mailbox: &Mailbox) -> bool {
+    mailbox.page.gone.is_some() && mailbox.page.waiting > 0
+}
+
 /// What waits is dead when the receiver wants nothing any more.
 fn bury_for_the_gone(mailbox: &mut Mailbox) {
     let Some(since) = mailbox.page.gone else {
@@ -279,7 +281,27 @@ fn bury_for_the_gone(mailbox: &mut Mailbox) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::store::{Head, Legible};
+    use crate::webhook::{Kind, Message, Page};
+
+    #[test]
+    fn for_a_receiver_that_wants_nothing_something_is_to_be_done_only_while_something_waits() {
+        let now = Timestamp::from_unix(1_795_418_999);
+        let page = Page::new(Head::default(), now);
+        let mut mailbox = Mailbox::new((1, page), Legible::default());
+        mailbox.put(&Message::new(Kind::Test, now, &["a"], json!({})), now);
+        assert_eq!(mailbox.posting("hook").letters.len(), 1);
+        assert!(!waits_for_the_gone(&mailbox));
+        mailbox.page.gone = Some(now);
+        assert!(waits_for_the_gone(&mailbox));
+        bury_for_the_gone(&mut mailbox);
+        assert_eq!(mailbox.posting("hook").letters.len(), 1);
+        assert!(!waits_for_the_gone(&mailbox));
+        assert_eq!((mailbox.page.dead, mailbox.page.waiting), (1, 0));
+    }
 
     #[tokio::test]
     async fn a_message_whose_task_panics_is_not_under_way_any_more() {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::World;
 use super::turn::{Lost, Turn};
 use crate::client::{ClientId, Stage};
@@ -11,7 +9,7 @@ use crate::clock::{self, Timestamp};
 use crate::config;
 use crate::directory::Ends;
 use crate::store::{Event, Head, ReadOn, StoreError, read_on};
-use crate::webhook::{self, Crossing, Kind, Mailbox, Message, Page, Place};
+use crate::webhook::{self, Crossing, Kind, Mailbox, Message, Page, Place, Tally};
 
 /// After how many seconds it is noted that the clock brought about nothing.
 const NOTE_EVERY: u64 = 60;
@@ -26,10 +24,7 @@ pub(super) struct Look<'a> {
 struct Found {
     messages: Vec<Message>,
     place: Place,
-    /// How many clients have moved, how many are disabled, and how many neither.
-    moved: u64,
-    retired: u64,
-    left: u64,
+    tally: Tally,
 }
 
 impl<'a> Look<'a> {
@@ -152,10 +147,14 @@ impl<'a> Look<'a> {
         Stage::of(active, issued, self.world.sightings.of(client), window, now)
     }
 
-    /// Tells what the clock has brought about, and whether the migration is finished.
+    /// Tells what the clock has brought about, and which migrations are finished.
     pub(super) async fn clock(&self, turn: &mut Turn<'_>) -> Result<(), Lost> {
         let now = clock::now();
-        let kinds = [Kind::CertificateExpiring, Kind::MigrationFinished];
+        let kinds = [
+            Kind::CertificateExpiring,
+            Kind::MigrationFinished,
+            Kind::CohortFinished,
+        ];
         if !kinds.iter().any(|kind| self.wants(*kind)) {
             if is_long_ago(turn, now) {
                 let place = Place {
@@ -182,48 +181,41 @@ impl<'a> Look<'a> {
         let Ok(mut found) = found else {
             return Ok(());
         };
-        let page = &turn.mailbox().page;
-        let is_finished = found.left == 0 && found.moved > 0;
-        let finished = is_finished.then(|| page.finished.unwrap_or(now));
-        if page.finished.is_none() && is_finished {
-            found.messages.push(found.finished(now));
-        }
-        let is_same = found.messages.is_empty() && page.finished == finished;
+        let (noted, room) = (&turn.mailbox().page.finished, turn.mailbox().room());
+        let room = room.saturating_sub(found.messages.len());
+        let (messages, finished) = found.tally.finished(noted, room, now);
+        found.messages.extend(messages);
+        let is_same = found.messages.is_empty() && *noted == finished;
         if is_same && !is_long_ago(turn, now) {
             return Ok(());
         }
         let place = found.place;
-        let note = |page: &mut Page| (page.clock, page.finished) = (place.clone(), finished);
+        let note = |page: &mut Page| {
+            page.clock = place.clone();
+            page.finished = finished.clone();
+        };
         self.put(turn, found.messages, note).await
     }
 
     fn look(&self, after: Place, now: Timestamp, room: usize) -> Found {
-        let mut crossing = Crossing::new(after, now, room);
-        let (mut moved, mut retired, mut left) = (0u64, 0u64, 0u64);
-        self.world
-            .directory
-            .view()
-            .clients(now, |client, active, issued, ends| {
-                let stage = self.stage(client, active, issued, now);
-                let number = match stage {
-                    Stage::KeyOnly => &mut moved,
-                    Stage::Retired => &mut retired,
-                    Stage::Registered | Stage::CertOnly | Stage::KeyIssued | Stage::Dual => {
-                        &mut left
-                    }
-                };
-                *number = number.saturating_add(1);
-                if let Some(ends) = depends_until(stage, ends) {
-                    crossing.look(client, ends);
-                }
-            });
+        let (mut crossing, mut tally) = (Crossing::new(after, now, room), Tally::default());
+        let wants_crossing = self.wants(Kind::CertificateExpiring);
+        let wants_cohorts = self.wants(Kind::CohortFinished);
+        let view = self.world.directory.view();
+        view.clients(now, |client, active, issued, ends| {
+            let stage = self.stage(client, active, issued, now);
+            let tags = wants_cohorts.then(|| view.tags(client)).flatten();
+            tally.count(stage, tags.as_deref());
+            let ends = depends_until(stage, ends).filter(|_| wants_crossing);
+            if let Some(ends) = ends {
+                crossing.look(client, ends);
+            }
+        });
         let (messages, place) = crossing.told();
         Found {
             messages,
             place,
-            moved,
-            retired,
-            left,
+            tally,
         }
     }
 
@@ -246,11 +238,4 @@ fn is_long_ago(turn: &Turn<'_>, now: Timestamp) -> bool {
     now.seconds_since(turn.mailbox().page.clock.at)
         .unsigned_abs()
         > NOTE_EVERY
-}
-
-impl Found {
-    fn finished(&self, now: Timestamp) -> Message {
-        let data = json!({ "moved": self.moved, "disabled": self.retired });
-        Message::new(Kind::MigrationFinished, now, &[&now.to_string()], data)
-    }
 }

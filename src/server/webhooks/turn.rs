@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::World;
 use crate::clock;
-use crate::store::{Legible, Posting, StoreError};
-use crate::webhook::{Mailbox, Message, Page};
+use crate::config;
+use crate::store::{Legible, Letter, Posting, StoreError};
+use crate::webhook::{Kind, Mailbox, Message, Page};
 
 /// How often a keeper shows that it lives, at least.
 pub(super) const BEAT: Duration = Duration::from_secs(3);
@@ -30,7 +31,6 @@ pub(super) struct Turn<'a> {
     mailbox: Mailbox,
     /// Whether the store may hold something else.
     is_stale: bool,
-    missed: Option<Message>,
 }
 
 /// Another gateway keeps the webhook now.
@@ -40,7 +40,11 @@ pub(super) struct Lost;
 impl<'a> Turn<'a> {
     /// Waits until this gateway is the keeper. With `is_known` it knows from one time to the next whether
     /// the store held a mailbox: one that is not there any more was lost, and did not begin.
-    pub(super) async fn of(world: &'a World, webhook: &'a str, is_known: &mut bool) -> Self {
+    pub(super) async fn of(
+        world: &'a World,
+        webhook: &'a config::Webhook,
+        is_known: &mut bool,
+    ) -> Self {
         let me = clock::unique();
         let mut seen = None;
         loop {
@@ -48,6 +52,7 @@ impl<'a> Turn<'a> {
                 Ok(Some(turn)) => return turn,
                 Ok(None) => {}
                 Err(error) => {
+                    let webhook = webhook.name.as_str();
                     tracing::debug!(webhook, %error, "whose turn it is to tell cannot be read");
                 }
             }
@@ -58,17 +63,14 @@ impl<'a> Turn<'a> {
     /// Becomes the keeper where nobody is. What was `seen` is the last sign of the one that is, and when.
     async fn take(
         world: &'a World,
-        webhook: &'a str,
+        config::Webhook { name, events, .. }: &'a config::Webhook,
         me: Uuid,
         seen: &mut Option<((Uuid, u64), Instant)>,
         is_known: &mut bool,
     ) -> Result<Option<Self>, StoreError> {
-        let (version, page) = match world.store.mailbox(webhook).await? {
+        let (version, page) = match world.store.mailbox(name).await? {
             None => (0, None),
-            Some(found) => {
-                let page = found.text.as_deref().map(serde_json::from_str::<Page>);
-                (found.version, page.and_then(Result::ok))
-            }
+            Some(found) => (found.version, Page::read(&found)),
         };
         let lost = lost(version, page.is_some(), *is_known);
         *is_known |= version > 0;
@@ -81,7 +83,7 @@ impl<'a> Turn<'a> {
             Some(page) => page,
             None => Page::new(world.store.head().await?, clock::now()),
         };
-        world.show(webhook, &page);
+        world.show(name, &page);
         // Of the store in a file this is the only gateway: the keeper before is gone.
         if let Some(sign) = sign.filter(|_| world.is_shared) {
             let now = clock::monotonic();
@@ -95,42 +97,33 @@ impl<'a> Turn<'a> {
         }
         if let Some(why) = lost {
             tracing::error!(
-                webhook,
+                webhook = name,
                 "what was noted of a webhook {why}: it is told of what happens from now on, and something before may be missing"
             );
         }
-        let read = page.read.epoch;
-        let mailbox = Mailbox::new((version, page), Legible::default());
+        let now = clock::now();
+        let missed = lost.filter(|_| events.contains(&Kind::HistoryMissed));
+        let missed = missed.map(|_| Message::missed(None, page.read.epoch, now));
+        let mut mailbox = Mailbox::new((version, page), letters(world, name).await?);
+        mailbox.take_over(me, missed.as_ref(), now);
         let mut turn = Self {
             world,
-            webhook,
+            webhook: name,
             me,
             mailbox,
             is_stale: false,
-            missed: lost.map(|_| Message::missed(None, read, clock::now())),
         };
-        turn.mailbox.page.keeper = Some(me);
         if !turn.post().await? {
             return Ok(None);
         }
         *is_known = true;
-        turn.read_letters().await?;
-        // With the record key of now, since the one that they were signed with may go.
-        if turn.mailbox.write_all() && !turn.post().await? {
-            return Ok(None);
-        }
-        tracing::info!(webhook, "this gateway tells the webhook now");
+        tracing::info!(webhook = name, "this gateway tells the webhook now");
         Ok(Some(turn))
     }
 
     /// What the keeper knows.
     pub(super) const fn mailbox(&self) -> &Mailbox {
         &self.mailbox
-    }
-
-    /// What the history of before cannot be told of, once.
-    pub(super) fn take_missed(&mut self) -> Option<Message> {
-        self.missed.take()
     }
 
     /// Shows that the keeper lives, and does `change` to the mailbox. Where nobody else could take its
@@ -186,31 +179,13 @@ impl<'a> Turn<'a> {
         let Some(found) = self.world.store.mailbox(self.webhook).await? else {
             return Ok(false);
         };
-        let page = found.text.as_deref().map(serde_json::from_str::<Page>);
-        let Some(Ok(page)) = page else {
+        let Some(page) = Page::read(&found).filter(|page| page.keeper == Some(self.me)) else {
             return Ok(false);
         };
-        if page.keeper != Some(self.me) {
-            return Ok(false);
-        }
-        self.mailbox = Mailbox::new((found.version, page), Legible::default());
-        self.read_letters().await?;
+        let letters = letters(self.world, self.webhook).await?;
+        self.mailbox = Mailbox::new((found.version, page), letters);
         self.is_stale = false;
         Ok(true)
-    }
-
-    async fn read_letters(&mut self) -> Result<(), StoreError> {
-        let letters = self.world.store.letters(self.webhook).await?;
-        if !letters.damaged.is_empty() {
-            let damaged = letters.damaged.len();
-            tracing::error!(
-                webhook = self.webhook,
-                damaged,
-                "messages in the store are not believed, and are not sent"
-            );
-        }
-        self.mailbox.fill(letters);
-        Ok(())
     }
 
     async fn post(&mut self) -> Result<bool, StoreError> {
@@ -222,6 +197,21 @@ impl<'a> Turn<'a> {
         }
         Ok(is_posted)
     }
+}
+
+/// What waits and what is dead. It is read after the page: should it be newer, nothing is written by it,
+/// since the page has another version then.
+async fn letters(world: &World, webhook: &str) -> Result<Legible<Letter, u16>, StoreError> {
+    let letters = world.store.letters(webhook).await?;
+    let damaged = letters.damaged.len();
+    if damaged > 0 {
+        tracing::error!(
+            webhook,
+            damaged,
+            "messages in the store are not believed, and are not sent"
+        );
+    }
+    Ok(letters)
 }
 
 /// Why it is not known how far a webhook was told, if it was told before: its mailbox has this version.

@@ -163,6 +163,12 @@ impl Backup {
         &self.contents
     }
 
+    /// How many lines there are between the first and the last.
+    #[must_use]
+    pub const fn number_of_lines(&self) -> u64 {
+        self.digests.len() as u64
+    }
+
     /// Every line from the beginning, each time.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use keyferry::import::Format;
 use serde_json::{Value as Json, json};
 
 use crate::support::backend::Backend;
-use crate::support::gateway::{Gateway, Setup, Told};
+use crate::support::gateway::{Builder, Gateway, Setup, Told};
 use crate::support::store::SharedStore;
 use crate::support::wait_for;
 use crate::support::world::{Identity, World};
@@ -19,6 +19,13 @@ use samples::{DESCRIBED, MALFORMED, SAMPLES};
 
 /// Stands in files, and nowhere else.
 const SECRET: &str = "s3cr3t";
+
+/// A gateway that knows whom the operator registered, and nobody else.
+fn registered<'a>(world: &'a World, backend: &Backend) -> Builder<'a> {
+    Gateway::builder(world)
+        .echo(backend)
+        .set("enrolment.mode", "registered")
+}
 
 fn import(gateway: &Gateway, arguments: &[&str]) -> Told {
     gateway.cli(&[&["import"], arguments, &["--output", "json"]].concat())
@@ -37,6 +44,14 @@ fn counts(report: &Json) -> BTreeMap<&str, u64> {
 fn seen(gateway: &Gateway, backend: &Backend, who: &Identity) -> String {
     gateway.curl("/").certificate(who).send().expect_status(200);
     backend.last().header("x-client-id").to_owned()
+}
+
+/// What `keyferry client list` lists.
+fn clients(gateway: &Gateway, further: &[&str]) -> Vec<Json> {
+    let command = ["client", "list", "--output", "json"];
+    let told = gateway.cli(&[&command[..], further].concat());
+    let told = told.expect_success().json();
+    told["clients"].as_array().unwrap().clone()
 }
 
 /// Takes every sample over, and lets its clients call.
@@ -79,11 +94,7 @@ fn take_over(gateway: &Gateway, backend: &Backend, world: &World) {
 #[test]
 fn every_format_is_taken_over_and_its_clients_call_with_redis() {
     let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
-    let gateway = Gateway::builder(&world)
-        .redis(&store.url())
-        .echo(&backend)
-        .set("enrolment.mode", "registered")
-        .start();
+    let gateway = registered(&world, &backend).redis(&store.url()).start();
     take_over(&gateway, &backend, &world);
     // A client whose key stayed behind gets one of its own.
     let issued = gateway.cli(&["key", "issue", "--client", "envoy-acme", "--output", "json"]);
@@ -92,13 +103,8 @@ fn every_format_is_taken_over_and_its_clients_call_with_redis() {
         .unwrap()
         .to_owned();
     gateway.curl("/").key(&key).send().expect_status(200);
-    let listed = gateway.cli(&["client", "list", "--cohort", "mobile", "--output", "json"]);
-    let listed = listed.expect_success().json();
-    let ids = listed["clients"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|client| &client["client_id"]);
+    let listed = clients(&gateway, &["--cohort", "mobile"]);
+    let ids = listed.iter().map(|client| &client["client_id"]);
     assert!(ids.eq(["csv-acme", "kong-acme"]));
     let audit = gateway
         .cli(&["audit", "list", "--output", "json"])
@@ -109,20 +115,14 @@ fn every_format_is_taken_over_and_its_clients_call_with_redis() {
 #[test]
 fn every_format_is_taken_over_and_its_clients_call_with_the_embedded_store() {
     let (world, backend) = (World::new(), Backend::start());
-    let gateway = Gateway::builder(&world)
-        .echo(&backend)
-        .set("enrolment.mode", "registered")
-        .start();
+    let gateway = registered(&world, &backend).start();
     take_over(&gateway, &backend, &world);
 }
 
 #[test]
 fn a_folder_of_certificates_is_taken_over_by_the_names_of_its_files() {
     let (world, backend) = (World::new(), Backend::start());
-    let gateway = Gateway::builder(&world)
-        .echo(&backend)
-        .set("enrolment.mode", "registered")
-        .start();
+    let gateway = registered(&world, &backend).start();
     let mut files = Files::new(&world);
     let folder = files.folder("clients", &["acme", "bravo"]);
     fs::write(
@@ -186,11 +186,7 @@ fn who_waits_for_approval_is_approved_by_the_list_of_the_old_gateway() {
 #[test]
 fn c11_nothing_of_a_file_that_lets_in_too_many_is_applied_unless_it_is_left_out() {
     let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
-    let gateway = Gateway::builder(&world)
-        .redis(&store.url())
-        .echo(&backend)
-        .set("enrolment.mode", "registered")
-        .start();
+    let gateway = registered(&world, &backend).redis(&store.url()).start();
     let formats = Format::ALL.iter().map(|format| format.as_str());
     assert!(
         formats
@@ -232,13 +228,7 @@ fn c11_nothing_of_a_file_that_lets_in_too_many_is_applied_unless_it_is_left_out(
             );
         }
     }
-    let clients = || {
-        let listed = gateway
-            .cli(&["client", "list", "--output", "json"])
-            .expect_success();
-        let listed = listed.json();
-        listed["clients"].as_array().unwrap().len()
-    };
+    let clients = || clients(&gateway, &[]).len();
     assert_eq!(clients(), 0);
 
     // One good line beside all those, and the operator's word.
@@ -303,6 +293,8 @@ fn an_import_goes_on_when_redis_was_away_for_a_moment() {
     let mut child = setup.start_cli(&["import", "haproxy-map", &path]);
     wait_for_some(&store);
     store.stop();
+    let is_under_way = child.try_wait().unwrap().is_none();
+    assert!(is_under_way, "it was done before Redis went");
     store.start_again();
     assert!(child.wait().unwrap().success());
     assert_eq!(whose(&setup).len(), LINES);

@@ -5,7 +5,7 @@
 mod chain;
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
 use std::thread::scope;
 use std::time::Duration;
@@ -400,7 +400,7 @@ fn r17_a_huge_certificate_and_its_ticket_come_through_in_small_pieces() {
     for version in VERSIONS {
         let session = world.path(version);
         let connect = || {
-            let address = SocketAddr::from(([127, 0, 0, 1], proxy.port()));
+            let address = proxy.address();
             let connect = SClient::to(address, HOST).certificate(&client).tls(version);
             connect.option("-max_send_frag").option("536")
         };

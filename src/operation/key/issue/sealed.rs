@@ -12,10 +12,10 @@ use crate::certificate::Fingerprint;
 use crate::client::ClientId;
 use crate::clock::Timestamp;
 use crate::key::{KeyId, Wish};
-use crate::operation::Operator;
 use crate::operation::records::Records;
 use crate::operation::table::table;
 use crate::operation::view::{moment, rfc_3339};
+use crate::operation::{Bar, Operator};
 use crate::operation::{Failure, Out};
 use crate::secret::Secret;
 use crate::store::Action;
@@ -93,6 +93,7 @@ pub(super) async fn run(
         refused,
     };
     let mut failure = None;
+    let bar = operator.bar(|| Bar::new("issuing keys", deliveries.len() as u64));
     for delivery in deliveries {
         match deliver(&delivery, records.as_deref(), wish, args, operator).await {
             Ok(Delivered::Sealed(one)) => report.sealed.push(one),
@@ -107,7 +108,9 @@ pub(super) async fn run(
                 break;
             }
         }
+        bar.advance(1);
     }
+    drop(bar);
     show(&report, whom, operator.now, out)?;
     failure.map_or_else(|| report.outcome(whom), Err)
 }
