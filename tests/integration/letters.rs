@@ -113,8 +113,8 @@ fn letters_go_to_the_addresses_in_certificates_and_to_no_other_text() {
     );
     let letters = scene.json(&[]);
     let alice = [
-        "ops@alice.example",
         "it@alice.example",
+        "ops@alice.example",
         "boss@alice.example",
     ];
     assert_eq!(of(&letters, "alice")["to"], json!(alice));
@@ -124,7 +124,7 @@ fn letters_go_to_the_addresses_in_certificates_and_to_no_other_text() {
 
     let (alice, mallory) = (id(&letters, "alice"), id(&letters, "mallory"));
     let shown = scene.gateway.cli(&["client", "show", &alice]);
-    let contacts = "ops@alice.example, it@alice.example, boss@alice.example";
+    let contacts = "it@alice.example, ops@alice.example, boss@alice.example";
     let shown = shown.expect_success().output;
     assert!(shown.contains(contacts), "{shown}");
     for (text, found) in [

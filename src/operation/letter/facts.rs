@@ -39,7 +39,7 @@ pub(super) struct Facts {
     #[schemars(schema_with = "moment")]
     pub(super) certificates_end: Option<String>,
     /// The keys that were issued to it and are good.
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: Vec<GoodKey>,
     /// Whether it can fetch a key by a certificate that has not ended.
     pub(super) can_claim: bool,
     #[serde(flatten)]
@@ -104,7 +104,7 @@ pub(super) struct Certificate {
 /// A key, without its secret.
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[schemars(rename = "LetterKey")]
-pub(super) struct Key {
+pub(super) struct GoodKey {
     pub(super) key_id: KeyId,
     #[schemars(schema_with = "moment")]
     pub(super) issued_at: Option<String>,
@@ -210,7 +210,7 @@ impl<'a> Writer<'a> {
             certificates: of.iter().map(|record| self.certificate(record)).collect(),
             certificates_end: end.map(text),
             keys: { keys.unwrap_or_default().iter() }
-                .map(|key| Key::of(key))
+                .map(|key| GoodKey::of(key))
                 .collect(),
             can_claim: client.is_active() && of.iter().any(|record| self.can_claim(record)),
             decided: Decided::of(self.progress.setting(client), client, self.now),
@@ -275,7 +275,7 @@ impl Decided {
     }
 }
 
-impl Key {
+impl GoodKey {
     fn of(key: &KeyRecord) -> Self {
         Self {
             key_id: key.id,

@@ -107,7 +107,7 @@ fn whoever_has_no_key_is_told_how_to_get_one() {
                 "this client has no API key yet",
                 "How to get the key",
                 CLAIM,
-                "- CN=acme,O=Acme serial number 2a, good until 24 December 2026",
+                "- CN=acme,O=Acme, serial number 2a: good until 24 December 2026",
             ],
         );
         does_not_say(&text, &["switched off", "none", "Its API keys"]);
