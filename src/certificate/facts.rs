@@ -59,4 +59,13 @@ impl Facts {
     pub fn common_name_in(subject: &str) -> Option<String> {
         name::common_name(subject)
     }
+
+    /// The e-mail addresses that it names, as they stand in it: those among its alternative names
+    /// first, then those of its subject. Nobody has looked whether they are addresses.
+    pub fn emails(&self) -> impl Iterator<Item = String> {
+        let alternative = self.alternative_names.iter();
+        alternative
+            .filter_map(|name| name.strip_prefix("email:").map(str::to_owned))
+            .chain(name::emails(&self.subject))
+    }
 }

@@ -158,16 +158,26 @@ fn dotted(oid: &[u8], text: &mut String) -> Result<(), NotDer> {
 /// The plain value of the first `CN` of a name after RFC 2253 or RFC 4514, as [`text`] makes it and as
 /// people write it, and so the most specific one.
 pub(super) fn common_name(text: &str) -> Option<String> {
-    let mut rest = text;
-    loop {
-        let (attribute, after) = attribute_end(rest);
-        if let Some((kind, value)) = attribute.split_once('=')
-            && kind.trim().eq_ignore_ascii_case("CN")
-        {
-            return unescape(value);
-        }
-        rest = after?;
-    }
+    unescape(values(text, "CN").next()?)
+}
+
+/// The plain values of every `emailAddress` of a text made by [`text`], the most specific first.
+pub(super) fn emails(text: &str) -> impl Iterator<Item = String> {
+    values(text, "emailAddress").filter_map(unescape)
+}
+
+/// The values, still escaped, of the attributes of such a name that are of `kind`.
+fn values<'a>(text: &'a str, kind: &'static str) -> impl Iterator<Item = &'a str> {
+    let mut rest = Some(text);
+    let attributes = std::iter::from_fn(move || {
+        let (attribute, after) = attribute_end(rest?);
+        rest = after;
+        Some(attribute)
+    });
+    attributes.filter_map(move |attribute| {
+        let (own, value) = attribute.split_once('=')?;
+        own.trim().eq_ignore_ascii_case(kind).then_some(value)
+    })
 }
 
 /// What is before the first separator that is not escaped, and what is after it.
@@ -213,15 +223,7 @@ fn unescape(value: &str) -> Option<String> {
 /// A name that is short enough for a sentence: the common name where there is one, still escaped,
 /// otherwise the whole name, otherwise that there is none.
 pub(super) fn short(text: &str) -> String {
-    let mut rest = text;
-    let found = loop {
-        let (value, after) = attribute_end(rest);
-        match (value.strip_prefix("CN="), after) {
-            (Some(value), _) => break value,
-            (None, Some(after)) => rest = after,
-            (None, None) => break text,
-        }
-    };
+    let found = values(text, "CN=").next().unwrap_or(text);
     match found.char_indices().nth(100) {
         _ if found.is_empty() => "(no name)".to_owned(),
         Some((cut, _)) => format!("{}…", found.get(..cut).unwrap_or_default()),

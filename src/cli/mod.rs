@@ -189,7 +189,10 @@ fn operate(
     out: &mut Out,
 ) -> Result<ExitCode, Failure> {
     if let Some(server) = globals.server()? {
-        return remote::operate(&server, matches, out);
+        return match &operation {
+            Operation::Letter(args) => remote::letters(&server, matches, args, out),
+            _ => remote::operate(&server, matches, out),
+        };
     }
     if let Operation::Audit(audit::Command::Verify(args)) = &operation {
         let config = globals.load_config()?;

@@ -2,6 +2,7 @@
 
 mod activity;
 mod change;
+mod contact;
 mod counts;
 mod enrol;
 mod flags;
@@ -17,6 +18,7 @@ pub use activity::{
     used_apart,
 };
 pub use change::{TooManyTags, add, disable, enable, tag};
+pub use contact::{Contact, NotAContact};
 pub use counts::{Counted, Counts, History};
 pub use enrol::{Enrolment, at_first_sight, learned};
 pub use flags::{Evidence, Flag};

@@ -8,10 +8,13 @@ pub(crate) mod audit;
 mod bar;
 pub(crate) mod certificate;
 pub(crate) mod client;
+pub(crate) mod csv;
 pub(crate) mod explain;
+mod folder;
 mod history;
 mod kept;
 pub(crate) mod key;
+pub(crate) mod letter;
 mod offered;
 mod operator;
 mod out;
@@ -50,6 +53,7 @@ pub(crate) enum Operation {
     Explain(explain::Args),
     #[command(subcommand)]
     Key(key::Command),
+    Letter(letter::Args),
     #[command(subcommand)]
     Phase(phase::Command),
     Status(status::Args),
@@ -71,6 +75,7 @@ impl Operation {
             Self::Client(command) => command.run(operator, out).await?,
             Self::Explain(args) => return explain::run(&args, operator, out),
             Self::Key(command) => command.run(operator, out).await?,
+            Self::Letter(args) => letter::run(&args, operator, out).await?,
             Self::Phase(command) => command.run(operator, out).await?,
             Self::Status(args) => status::run(&args, operator, out).await?,
             Self::Webhook(command) => return command.run(operator, out).await,

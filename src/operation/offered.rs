@@ -4,7 +4,9 @@
 
 use super::answers::{Answer, Or, of};
 use super::words::{self, Parameter, Wrong};
-use super::{Operation, audit, certificate, client, explain, key, phase, status, webhook, what_if};
+use super::{
+    Operation, audit, certificate, client, explain, key, letter, phase, status, webhook, what_if,
+};
 
 /// How much somebody may do. Each may do all that those before it may.
 #[derive(
@@ -117,6 +119,7 @@ pub(crate) const OFFERED: &[Offered] = &[
     ),
     change("key/revoke", Role::Operator, of::<key::revoke::Report<'_>>),
     change("key/rotate", Role::Operator, of::<key::rotate::Report<'_>>),
+    look("letter", of::<letter::Report>),
     change("phase/accept", Role::Admin, of::<Set>),
     change("phase/announce", Role::Admin, of::<Set>),
     change("phase/brownout", Role::Admin, of::<Set>),

@@ -12,7 +12,7 @@ use crate::client::{
     ClientId, ClientRecord, CredentialId, Evidence, Flag, Seen, Sighting, Stage, Use, used_apart,
 };
 use crate::clock::{Day, Timestamp};
-use crate::phase::Phase;
+use crate::phase::{InForce, Phase};
 use crate::store::Legible;
 
 /// What was seen of every client, and what each has.
@@ -116,8 +116,13 @@ impl Progress {
 
     /// The phase that `client` is in.
     pub(crate) fn phase(&self, client: &ClientRecord) -> Phase {
-        let holds = self.outlook.holds(client);
-        holds.map_or(Phase::Accept, |held| held.phase())
+        self.setting(client)
+            .map_or(Phase::Accept, |held| held.phase())
+    }
+
+    /// What was set for `client`, alone or with others, as it holds.
+    pub(crate) fn setting(&self, client: &ClientRecord) -> Option<&InForce> {
+        self.outlook.holds(client).map(AsRef::as_ref)
     }
 
     /// What about `client` wants attention.

@@ -1,5 +1,7 @@
 //! Refusing certificates at times, so that whoever still depends on them notices in time.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -57,6 +59,18 @@ pub enum Schedule {
     Windows(Windows),
     /// At any time some, each for a whole hour.
     Share(Share),
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Windows(windows) => {
+                let list: Vec<_> = windows.windows().iter().map(ToString::to_string).collect();
+                write!(f, "{} ({})", list.join(", "), windows.zone())
+            }
+            Self::Share(share) => write!(f, "{} % of the clients an hour", share.percent()),
+        }
+    }
 }
 
 /// How many of a hundred clients are refused in any hour: 1 to 100.

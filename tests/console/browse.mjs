@@ -156,6 +156,19 @@ await test("clients are found, filtered, sorted, paged and exported", async () =
   const csv = readFileSync(await download.path(), "utf8");
   assert.match(csv, /^client,status,/);
   assert.ok(csv.includes(`"${HOSTILE.replaceAll('"', '""')}"`), csv);
+  await page.fill("#url", "https://api.example.com");
+  const [letters] = await Promise.all([page.waitForEvent("download"), page.click("text=Letters to all of these as CSV")]);
+  const table = readFileSync(await letters.path(), "utf8");
+  assert.match(table, /^client_id,to,/);
+  assert.equal(table.split("Hello,").length - 1, await page.locator("tbody tr").count());
+  assert.ok(table.includes(`"${HOSTILE.replaceAll('"', '""')}"`), table);
+  await page.goto("/clients/acme");
+  await page.fill("#url", "https://api.example.com");
+  await page.click("text=Its letter");
+  await page.waitForURL(/\/clients\/acme\/letter\?url=/);
+  assert.ok((await page.locator("body").innerText()).includes(HOSTILE));
+  assert.equal(await page.evaluate("window.harmed"), undefined);
+  await page.goto("/clients?cohort=mobile");
   // Whoever may only look is offered nothing else.
   assert.equal(await page.locator("main button:has-text('Disable')").count(), 0);
 });

@@ -88,6 +88,8 @@ mod labels;
 #[cfg(test)]
 mod learning;
 #[cfg(test)]
+mod letters;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod listener;

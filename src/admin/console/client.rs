@@ -1,14 +1,17 @@
 //! One client: what it has, what it did, what was done to it, and what can be done.
 
-use axum::extract::Path;
+use axum::extract::{Path, Query};
+use axum::response::IntoResponse as _;
+use http::header::CONTENT_TYPE;
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::chart;
+use super::clients::Called;
 use super::layout::{clipped, hidden, number_of, time, time_or};
 use super::{Page, Visitor};
-use crate::operation::Role;
+use crate::operation::{Role, letter};
 
 #[derive(Deserialize)]
 struct Client {
@@ -20,6 +23,7 @@ struct Client {
     phase: String,
     tags: Vec<String>,
     description: Option<String>,
+    contacts: Vec<String>,
     created_at: Option<String>,
     last_seen: Seen,
     last_refusal: Option<Refusal>,
@@ -106,6 +110,26 @@ pub(super) async fn page(visitor: Visitor, Path(id): Path<String>) -> Page {
     }
 }
 
+/// What the client is told by mail.
+pub(super) async fn letter(
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(called): Query<Called>,
+) -> Page {
+    let id = ("ids".to_owned(), json!([id]));
+    let asked = std::iter::once(id).chain(called.asked()).collect();
+    match visitor.look::<letter::Report>("letter", asked).await {
+        Ok(letters) => {
+            let kind = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+            let text = letters.one().unwrap_or_default().to_owned();
+            let mut answer = (kind, text).into_response();
+            super::private(answer.headers_mut());
+            Ok(answer)
+        }
+        Err(problem) => Err(visitor.trouble(problem)),
+    }
+}
+
 fn content(client: &Client, changes: &Changes, visitor: &Visitor) -> Markup {
     let may_change = visitor.seat.who.role >= Role::Operator;
     html! {
@@ -116,6 +140,7 @@ fn content(client: &Client, changes: &Changes, visitor: &Visitor) -> Markup {
             @for tag in &client.tags { span.tag { (tag) } }
         }
         p { (clipped(client.description.as_deref().unwrap_or_default(), 200)) }
+        (correspondence(client))
         dl.tiles {
             (tile("Last by certificate", &time_or(client.last_seen.by_certificate.as_deref(), "never")))
             (tile("Last by key", &time_or(client.last_seen.by_key.as_deref(), "never")))
@@ -153,6 +178,20 @@ fn content(client: &Client, changes: &Changes, visitor: &Visitor) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Whom to write to, and what.
+fn correspondence(client: &Client) -> Markup {
+    html! {
+        p {
+            @if client.contacts.is_empty() { span.none { "No e-mail address in its certificates." } }
+            @for contact in &client.contacts { a href={ "mailto:" (contact) } { (contact) } " " }
+        }
+        form.actions method="get" action={ "/clients/" (client.id) "/letter" } {
+            (super::clients::api())
+            button.plain type="submit" { "Its letter" }
         }
     }
 }

@@ -12,7 +12,7 @@ use super::layout::{clipped, hidden, number, number_of, time_or};
 use super::{Page, Visitor};
 use crate::admin::answer::Problem;
 use crate::client::{Flag, Stage};
-use crate::operation::Role;
+use crate::operation::{Role, csv, letter};
 
 /// How many stand on a page.
 const A_PAGE: u64 = 100;
@@ -88,6 +88,12 @@ impl Wanted {
         fields.into_iter().filter(|(_, value)| !value.is_empty())
     }
 
+    /// The same, but for the order and the page.
+    fn chosen(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let fields = self.fields("");
+        fields.filter(|(name, _)| *name != "sort")
+    }
+
     /// What an operation is asked; without a limit, for all of them.
     fn asked(&self, limit: Option<u64>, after: &str) -> Value {
         let fields = self
@@ -144,6 +150,21 @@ fn content(wanted: &Wanted, found: &Found, here: &str, visitor: &Visitor) -> Mar
             @if !wanted.after.is_empty() { a.button.plain href={ "/clients?" (wanted.query("")) } { "First page" } }
             @if let Some(next) = &found.next { a.button.plain rel="next" href={ "/clients?" (wanted.query(next)) } { "Next page" } }
             a.button.plain href={ "/clients.csv?" (wanted.query("")) } { "All of these as CSV" }
+        }
+        form.actions method="get" action="/letters.csv" {
+            @for (name, value) in wanted.chosen() { input type="hidden" name=(name) value=(value); }
+            (api())
+            button.plain type="submit" { "Letters to all of these as CSV" }
+        }
+    }
+}
+
+/// Where clients call the API, as letters say.
+pub(super) fn api() -> Markup {
+    html! {
+        div.field {
+            label for="url" { "URL of the API" }
+            input #url type="url" name="url" placeholder="https://api.example.com" title="nothing: that of the routes, where they name one host" size="28";
         }
     }
 }
@@ -210,54 +231,83 @@ pub(super) async fn csv(visitor: Visitor, Query(wanted): Query<Wanted>) -> Page 
         Ok(found) => found,
         Err(problem) => return Err(visitor.trouble(problem)),
     };
+    let mut text = csv::header([
+        "client",
+        "status",
+        "stage",
+        "flags",
+        "phase",
+        "tags",
+        "last_by_certificate",
+        "last_by_key",
+        "certificates",
+        "keys",
+        "description",
+    ]);
+    for line in &found.clients {
+        let seen = &line.last_seen;
+        text.push_str(&csv::row([
+            &line.client_id,
+            &line.status,
+            &line.stage,
+            &line.flags.join(" "),
+            &line.phase,
+            &line.tags.join(" "),
+            seen.by_certificate.as_deref().unwrap_or_default(),
+            seen.by_key.as_deref().unwrap_or_default(),
+            &line.certificates.to_string(),
+            &line.keys.to_string(),
+            line.description.as_deref().unwrap_or_default(),
+        ]));
+    }
+    attachment(visitor, "clients.csv", text)
+}
+
+/// Where clients call the API; nothing for what the routes say.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Called {
+    url: String,
+}
+
+impl Called {
+    /// What `letter` is asked besides.
+    pub(super) fn asked(&self) -> Option<(String, Value)> {
+        let url = self.url.trim();
+        (!url.is_empty()).then(|| ("url".to_owned(), json!(url)))
+    }
+}
+
+/// The letters to all that are looked for, for mail merge.
+pub(super) async fn letters(
+    visitor: Visitor,
+    Query(wanted): Query<Wanted>,
+    Query(called): Query<Called>,
+) -> Page {
+    let chosen = wanted.chosen();
+    let chosen = chosen.map(|(name, value)| (name.to_owned(), json!(value)));
+    let asked = chosen.chain(called.asked()).collect();
+    match visitor.look::<letter::Report>("letter", asked).await {
+        Ok(letters) => attachment(visitor, "letters.csv", letters.csv()),
+        Err(problem) => Err(visitor.trouble(problem)),
+    }
+}
+
+/// A table to be saved; none when it would not be whole.
+fn attachment(visitor: Visitor, name: &str, text: String) -> Page {
     // A file has no place where that could be said.
     if let [note, ..] = visitor.notes().as_slice() {
         let detail = format!("The file would not have everybody: {note}");
         return Err(visitor.trouble(Problem::new(StatusCode::CONFLICT, "refused", detail)));
     }
-    let mut text = "client,status,stage,flags,phase,tags,last_by_certificate,last_by_key,certificates,keys,description\r\n".to_owned();
-    for line in &found.clients {
-        let seen = &line.last_seen;
-        let cells = [
-            line.client_id.clone(),
-            line.status.clone(),
-            line.stage.clone(),
-            line.flags.join(" "),
-            line.phase.clone(),
-            line.tags.join(" "),
-            seen.by_certificate.clone().unwrap_or_default(),
-            seen.by_key.clone().unwrap_or_default(),
-            line.certificates.to_string(),
-            line.keys.to_string(),
-            line.description.clone().unwrap_or_default(),
-        ];
-        text.push_str(&cells.map(|cell| quoted(&cell)).join(","));
-        text.push_str("\r\n");
-    }
     let headers = [
-        (CONTENT_TYPE, "text/csv; charset=utf-8"),
-        (CONTENT_DISPOSITION, "attachment; filename=\"clients.csv\""),
+        (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (
+            CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{name}\""),
+        ),
     ];
     let mut answer = (headers, text).into_response();
     super::private(answer.headers_mut());
     Ok(answer)
-}
-
-/// A cell that a spreadsheet takes for text, whatever it begins with.
-fn quoted(cell: &str) -> String {
-    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let apostrophe = if is_formula { "'" } else { "" };
-    format!("\"{apostrophe}{}\"", cell.replace('"', "\"\""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_is_a_formula_or_ends_its_row() {
-        assert_eq!(quoted("acme"), "\"acme\"");
-        assert_eq!(quoted("=cmd|' /C calc'!A0"), "\"'=cmd|' /C calc'!A0\"");
-        assert_eq!(quoted("a\",\"b\r\n"), "\"a\"\",\"\"b\r\n\"");
-    }
 }

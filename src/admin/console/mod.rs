@@ -52,6 +52,8 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
         .route("/clients", get(clients::page))
         .route("/clients.csv", get(clients::csv))
         .route("/clients/{id}", get(client::page))
+        .route("/clients/{id}/letter", get(client::letter))
+        .route("/letters.csv", get(clients::letters))
         .route("/failures", get(failures::page))
         .route("/expiring", get(expiring::page))
         .route("/phases", get(phases::page))

@@ -14,7 +14,7 @@ use http::Uri;
 use http::uri::Authority;
 
 use super::Failure;
-pub(super) use operate::operate;
+pub(super) use operate::{letters, operate};
 
 use crate::secret::{Secret, TOO_OPEN};
 use crate::socket::is_this_machine;

@@ -14,7 +14,7 @@ use super::Server;
 use crate::admin::{Done, OUTPUT};
 use crate::certificate::{Handed, certificates};
 use crate::cli::{Failure, Out};
-use crate::operation::{Offered, Takes, Typed, read_certificate, typed};
+use crate::operation::{Offered, Takes, Typed, letter, read_certificate, typed};
 use crate::tls::x509::X509;
 
 /// Has `server` do what `matches`, of the whole command line, ask for.
@@ -23,11 +23,7 @@ pub(in crate::cli) fn operate(
     matches: &ArgMatches,
     out: &mut Out,
 ) -> Result<ExitCode, Failure> {
-    let (mut words, mut deepest) = (Vec::new(), matches);
-    while let Some((word, of)) = deepest.subcommand() {
-        words.push(word);
-        deepest = of;
-    }
+    let (words, deepest) = words(matches);
     let here = "run it where the gateway's configuration is, without --server";
     let name = words.join("/");
     let Some(offered) = Offered::named(&name) else {
@@ -60,6 +56,46 @@ pub(in crate::cli) fn operate(
     };
     out.tell(done.told)?;
     Ok(ExitCode::from(done.status))
+}
+
+/// Has `server` tell what letters say, and delivers them here: templates and folders are of this machine.
+pub(in crate::cli) fn letters(
+    server: &Server,
+    matches: &ArgMatches,
+    args: &letter::Args,
+    out: &mut Out,
+) -> Result<ExitCode, Failure> {
+    #[derive(serde::Deserialize)]
+    struct Told {
+        #[serde(flatten)]
+        report: letter::Report,
+        #[serde(default)]
+        notes: Vec<String>,
+    }
+    let (words, deepest) = words(matches);
+    let mut given = Map::new();
+    for one in typed(&words, deepest) {
+        if !one.is_of_this_machine {
+            let name = one.name.clone();
+            given.insert(name, value(&one)?);
+        }
+    }
+    let told: Told = server.get(&format!("/v1/letter?{}", query(&given)))?;
+    args.deliver_told(told.report, out)?;
+    for note in told.notes {
+        out.note(note);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The words of the command, and what was typed after them.
+fn words(matches: &ArgMatches) -> (Vec<&str>, &ArgMatches) {
+    let (mut words, mut deepest) = (Vec::new(), matches);
+    while let Some((word, of)) = deepest.subcommand() {
+        words.push(word);
+        deepest = of;
+    }
+    (words, deepest)
 }
 
 /// A parameter as it is sent.

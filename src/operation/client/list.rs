@@ -1,13 +1,13 @@
 //! `keyferry client list`.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 
+use super::filter::Filter;
 use crate::certificate::Mapping;
-use crate::client::{ClientId, ClientRecord, Flag, Stage};
+use crate::client::{ClientId, ClientRecord};
 use crate::clock::Timestamp;
 use crate::operation::Operator;
 use crate::operation::page::tell_next;
@@ -16,28 +16,11 @@ use crate::operation::records::{Records, no_client};
 use crate::operation::table::table;
 use crate::operation::view::{ClientView, moment, rfc_3339};
 use crate::operation::{Failure, Out};
-use crate::phase::Selector;
-
-/// The fewest digits by which a credential is looked for.
-const FEWEST_DIGITS: usize = 6;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only clients at this stage
-    #[arg(long, value_parser = PossibleValuesParser::new(Stage::ALL.map(Stage::as_str)))]
-    stage: Option<String>,
-    /// Only clients with this flag
-    #[arg(long, value_parser = PossibleValuesParser::new(Flag::ALL.map(Flag::as_str)))]
-    flag: Option<String>,
-    /// Only clients with these tags: mobile, or mobile,!beta
-    #[arg(long, value_name = "SELECTOR")]
-    cohort: Option<Selector>,
-    /// Only clients whose id or description has this in it, or whose certificate or key is called so
-    #[arg(long, value_name = "TEXT")]
-    search: Option<String>,
-    /// Only clients whose last refusal is of today, and for this reason
-    #[arg(long, value_name = "REASON")]
-    refused: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
     /// In which order
     #[arg(long, value_enum, default_value_t)]
     sort: Order,
@@ -144,7 +127,7 @@ impl Args {
                 .ok_or_else(|| no_client(after))?,
         };
         // Only now: the last of a part may no longer be one of those who are asked for.
-        let is_asked_for = self.is_asked_for(records, progress);
+        let is_asked_for = self.filter.is_asked_for(records, progress);
         let rest = all
             .into_iter()
             .skip(from)
@@ -175,72 +158,6 @@ impl Args {
             }),
             Order::Created => clients.sort_by_key(|client| Reverse(client.created_at)),
         }
-    }
-
-    /// Who is asked for.
-    fn is_asked_for(
-        &self,
-        records: &Records,
-        progress: &Progress,
-    ) -> impl Fn(&ClientRecord) -> bool {
-        let named = self.search.as_deref().map(|text| Named::of(text, records));
-        let today = progress.today();
-        let was_refused = move |client: &ClientRecord, reason: &str| {
-            let sighting = progress.sighting(&client.id);
-            let last = sighting.and_then(|sighting| sighting.refused.as_ref());
-            last.is_some_and(|last| last.at.day() == today && last.code.as_str() == reason)
-        };
-        move |client| {
-            self.cohort
-                .as_ref()
-                .is_none_or(|cohort| cohort.matches(&client.tags))
-                && { self.refused.as_deref() }.is_none_or(|reason| was_refused(client, reason))
-                && named.as_ref().is_none_or(|named| named.has(client))
-                && { self.stage.as_deref() }
-                    .is_none_or(|stage| stage == progress.stage(client).as_str())
-                && { self.flag.as_deref() }.is_none_or(|flag| {
-                    progress
-                        .flags(client)
-                        .iter()
-                        .any(|own| own.as_str() == flag)
-                })
-        }
-    }
-}
-
-/// What is looked for: a part of a name, or the beginning of that of a credential.
-struct Named<'a> {
-    text: String,
-    owners: HashSet<&'a ClientId>,
-}
-
-impl<'a> Named<'a> {
-    fn of(text: &str, records: &'a Records) -> Self {
-        let text = text.trim().to_lowercase();
-        let digits = text.replace(':', "");
-        let mut owners = HashSet::new();
-        if digits.len() >= FEWEST_DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            for (_, certificate) in records.certificates.values() {
-                if let Mapping::Mapped { client, .. } = &certificate.mapping
-                    && certificate.fingerprint.to_string().starts_with(&digits)
-                {
-                    owners.insert(client);
-                }
-            }
-            for (_, key) in records.keys.values() {
-                if key.id.to_string().starts_with(&digits) {
-                    owners.insert(&key.client);
-                }
-            }
-        }
-        Self { text, owners }
-    }
-
-    fn has(&self, client: &ClientRecord) -> bool {
-        let description = client.description.as_deref().unwrap_or_default();
-        client.id.as_str().contains(&self.text)
-            || description.to_lowercase().contains(&self.text)
-            || self.owners.contains(&client.id)
     }
 }
 
@@ -318,11 +235,7 @@ mod tests {
         }
         let part = |records: &Records, after: Option<&str>| {
             let args = Args {
-                stage: None,
-                flag: None,
-                cohort: Some("asked".parse().unwrap()),
-                search: None,
-                refused: None,
+                filter: Filter::of_cohort("asked".parse().unwrap()),
                 sort: Order::Created,
                 limit: Some(2),
                 after: after.map(|id| id.parse().unwrap()),

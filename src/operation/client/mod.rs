@@ -2,11 +2,14 @@
 
 mod activity;
 pub(crate) mod add;
+mod filter;
 pub(crate) mod list;
 pub(crate) mod several;
 pub(crate) mod show;
 pub(crate) mod switch;
 pub(crate) mod tag;
+
+pub(crate) use filter::Filter;
 
 use super::{Failure, Operator, Out};
 

@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use super::activity::{Activity, Used, Uses, history};
 use crate::certificate::{Age, Fingerprint};
-use crate::client::{ClientId, CredentialId};
+use crate::client::{ClientId, Contact, CredentialId};
 use crate::clock::Timestamp;
 use crate::operation::Operator;
+use crate::operation::letter::{LastUses, contacts};
 use crate::operation::progress::Progress;
 use crate::operation::table::{fields, relative};
 use crate::operation::view::{CertificateView, ClientView, KeyView};
@@ -26,6 +27,8 @@ pub(crate) struct Args {
 pub(crate) struct Report {
     #[serde(flatten)]
     client: ClientView,
+    /// The e-mail addresses in its certificates, of the one in use first.
+    contacts: Vec<Contact>,
     #[serde(flatten)]
     activity: Activity,
     /// What backends are told of it as by an old proxy; none where no backend is told anything.
@@ -52,6 +55,9 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     let uses = operator.uses_of(&holdings.credentials()).await?;
     let progress = Progress::of(&records, sighting, &uses, operator);
     let activity = Activity::of(history, progress.sighting(&args.id), operator.now);
+    let mut own: Vec<_> = holdings.certificates.iter().map(|(_, own)| own).collect();
+    LastUses::of(&uses).sort(&mut own);
+    let contacts = contacts(&own);
     let uses = Uses::from(uses);
     let certificates = holdings.certificates.iter().map(|(_, record)| {
         let credential = CredentialId::Certificate(record.fingerprint);
@@ -71,6 +77,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     });
     let report = Report {
         masquerade,
+        contacts,
         client: progress.view(&holdings.client.1),
         activity,
         certificates: certificates.collect(),
@@ -83,12 +90,14 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
 fn text(report: &Report, now: Timestamp) -> String {
     let client = &report.client;
     let seen = client.last_seen;
+    let contacts: Vec<_> = report.contacts.iter().map(Contact::as_str).collect();
     let mut parts = vec![fields([
         ("client", client.client_id.to_string()),
         (
             "description",
             client.description.clone().unwrap_or_default(),
         ),
+        ("contacts", contacts.join(", ")),
         ("status", since(client.status, client.disabled_at, now)),
         ("stage", client.stage.as_str().to_owned()),
         ("flags", client.flags()),

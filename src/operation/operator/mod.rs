@@ -13,6 +13,7 @@ use std::time::Duration;
 pub(crate) use change::{Did, Edit};
 
 use super::kept::Kept;
+use super::letter::Api;
 use super::{Bar, Failure, Out};
 use crate::certificate::Verifier;
 use crate::clock::{self, Timestamp};
@@ -40,6 +41,10 @@ pub(crate) struct Settings {
     pub(crate) window: Duration,
     /// The backends that still get the headers of an old proxy.
     pub(crate) masquerading: Vec<String>,
+    /// Where clients call the API, when the routes name one host.
+    pub(crate) api: Option<Api>,
+    /// The path of the endpoints by which clients help themselves.
+    pub(crate) self_service: String,
     /// The names of the authorities of clients' certificates.
     pub(crate) authorities: Vec<String>,
     /// Who is trusted, at a gateway that runs.
@@ -56,6 +61,8 @@ impl From<&Config> for Settings {
             window: config.migration.window,
             masquerading: config.masquerading().map(str::to_owned).collect(),
             webhooks: config.webhooks.clone(),
+            api: Api::of(&config.routes),
+            self_service: config.self_service.path.clone(),
             authorities: config.cas.iter().map(|ca| ca.name.clone()).collect(),
             verifier: None,
         }
@@ -78,6 +85,8 @@ impl Settings {
             store: StoreSettings::Embedded(store),
             window: Duration::from_hours(24),
             masquerading: Vec::new(),
+            api: None,
+            self_service: "/.well-known/keyferry/".to_owned(),
             authorities: Vec::new(),
             verifier: None,
             webhooks: Vec::new(),

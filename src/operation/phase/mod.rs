@@ -11,6 +11,7 @@ mod undo;
 
 pub(super) use moment::Moment;
 pub(super) use outlook::Outlook;
+pub(super) use show::listed;
 
 use super::{Failure, Operator, Out};
 

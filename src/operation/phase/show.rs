@@ -97,13 +97,7 @@ impl SettingView {
     pub(super) fn details(&self) -> String {
         let mut parts = Vec::new();
         if let Some(brownout) = &self.brownout {
-            parts.push(match &brownout.schedule {
-                Schedule::Share(share) => format!("{} % of the clients an hour", share.percent()),
-                Schedule::Windows(windows) => {
-                    let list: Vec<_> = windows.windows().iter().map(ToString::to_string).collect();
-                    format!("{} ({})", list.join(", "), windows.zone())
-                }
-            });
+            parts.push(brownout.schedule.to_string());
             parts.push(match (brownout.next_refusal, brownout.begins) {
                 (None, _) => "over".to_owned(),
                 (Some(next), begins) if begins.is_some_and(|begins| next <= begins) => {
@@ -156,7 +150,7 @@ impl Report<'_> {
 }
 
 /// As many names as a line holds, after `begin` when there are any.
-pub(super) fn listed(begin: &str, clients: &[ClientId]) -> String {
+pub(in crate::operation) fn listed(begin: &str, clients: &[ClientId]) -> String {
     if clients.is_empty() {
         return String::new();
     }

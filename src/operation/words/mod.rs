@@ -25,6 +25,9 @@ struct Asked {
     operation: Operation,
 }
 
+/// The heading of options that mean something on the machine that they are typed on, and nowhere else.
+pub(super) const HERE: &str = "On this machine";
+
 /// What whole numbers are read as.
 const NUMBERS: [TypeId; 5] = [
     TypeId::of::<u8>(),
@@ -154,8 +157,8 @@ pub(super) fn about<'a>(words: impl IntoIterator<Item = &'a str>) -> (String, St
     (short, rest.to_owned())
 }
 
-/// What the operation of these words is asked, but for what names folders and files to write on the
-/// machine that it runs on.
+/// What the operation of these words is asked, but for what means something on the machine that it is
+/// typed on alone, as folders do.
 pub(super) fn parameters<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<Parameter> {
     let command = command(words);
     { command.get_arguments() }
@@ -165,10 +168,8 @@ pub(super) fn parameters<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<Pa
 }
 
 fn is_for_others(arg: &Arg) -> bool {
-    !matches!(
-        arg.get_value_hint(),
-        ValueHint::DirPath | ValueHint::AnyPath
-    )
+    let hint = arg.get_value_hint();
+    !matches!(hint, ValueHint::DirPath | ValueHint::AnyPath) && arg.get_help_heading() != Some(HERE)
 }
 
 impl Parameter {

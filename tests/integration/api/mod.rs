@@ -1,5 +1,6 @@
 //! The admin API of the real program: who may do what, what it does, and that it is done once.
 
+mod letters;
 mod through;
 mod tls;
 
@@ -66,6 +67,15 @@ impl Tokens {
         let ask = self.get(gateway, role, path).header(json);
         ask.body(body.to_string())
     }
+}
+
+/// The cookie of a session at the console.
+fn log_in(gateway: &Gateway, token: &str) -> String {
+    let login = gateway.admin("/login").method("POST");
+    let seated = login.body(format!("token={token}&next=/")).send();
+    let seated = seated.expect_status(303);
+    let cookie = seated.header("set-cookie").split(';').next().unwrap();
+    cookie.to_owned()
 }
 
 fn key_id(key: &str) -> &str {
@@ -321,11 +331,7 @@ fn the_console_says_where_it_does_not_know_of_everybody() {
     let add = json!({ "ids": ["acme", "globex"] });
     let added = tokens.post(&gateway, "operator", "/v1/client/add", &add);
     added.send().expect_status(200);
-    let token = tokens.text("viewer");
-    let login = gateway.admin("/login").method("POST");
-    let seated = login.body(format!("token={token}&next=/")).send();
-    let seated = seated.expect_status(303);
-    let cookie = seated.header("set-cookie").split(';').next().unwrap();
+    let cookie = log_in(&gateway, &tokens.text("viewer"));
     let page = |path: &str| {
         gateway
             .admin(path)

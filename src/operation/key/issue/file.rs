@@ -1,15 +1,14 @@
 //! The folder that sealed keys are written into: never over a file, and never half a file.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use tempfile::NamedTempFile;
 
 use crate::client::ClientId;
 use crate::operation::Failure;
+use crate::operation::folder::write_beside;
 
 /// Where a client's sealed key goes.
 pub(super) fn path(folder: &Path, client: &ClientId) -> PathBuf {
@@ -27,13 +26,6 @@ pub(super) fn expect_free(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Makes the folder, for the owner alone, unless it is there.
-pub(super) fn make(folder: &Path) -> Result<(), Failure> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.with_context(|| format!("cannot make {}", folder.display()))?;
-    Ok(())
-}
-
 /// A sealed key that is on the disk under a name that nobody reads, until its change is made. When
 /// it is dropped, it is deleted.
 pub(super) struct Waiting {
@@ -44,16 +36,9 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Writes `sealed`, for the owner alone, beside the `path` where it shall go.
     pub(super) fn write(sealed: &str, path: PathBuf) -> Result<Self, Failure> {
-        let failed = || format!("cannot write beside {}", path.display());
-        let written = || -> io::Result<NamedTempFile> {
-            let folder = path.parent().unwrap_or_else(|| Path::new("."));
-            let mut name = tempfile::Builder::new();
-            let mut file = name.prefix(".").suffix(".cms").tempfile_in(folder)?;
-            file.write_all(sealed.as_bytes())?;
-            file.as_file().sync_all()?;
-            Ok(file)
-        };
-        let file = written().with_context(failed)?;
+        let file = write_beside(&path, sealed)?;
+        // It cannot be made again.
+        file.as_file().sync_all()?;
         Ok(Self { file, path })
     }
 
@@ -96,7 +81,7 @@ mod tests {
     fn a_file_appears_whole_and_for_its_owner_alone_or_not_at_all() {
         let scene = tempfile::tempdir().unwrap();
         let folder = scene.path().join("new/sealed");
-        make(&folder).unwrap();
+        crate::operation::folder::make(&folder).unwrap();
         let path = path(&folder, &"acme".parse().unwrap());
         drop(Waiting::write("forgotten", path.clone()).unwrap());
         assert_eq!(names(&folder), [""; 0]);

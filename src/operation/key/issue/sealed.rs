@@ -12,6 +12,7 @@ use crate::certificate::Fingerprint;
 use crate::client::ClientId;
 use crate::clock::Timestamp;
 use crate::key::{KeyId, Wish};
+use crate::operation::folder;
 use crate::operation::records::Records;
 use crate::operation::table::table;
 use crate::operation::view::{moment, rfc_3339};
@@ -84,7 +85,7 @@ pub(super) async fn run(
         refused,
     } = plan;
     if let Some(folder) = args.out.as_deref().filter(|_| !args.edit.dry_run) {
-        file::make(folder)?;
+        folder::make(folder)?;
     }
     let mut report = Report {
         dry_run: args.edit.dry_run,

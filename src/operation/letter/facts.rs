@@ -1,0 +1,290 @@
+//! What a letter may say of a client.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Api;
+use crate::certificate::{self, CertificateRecord, Fingerprint, Mapping};
+use crate::client::{ClientId, ClientRecord, Contact, CredentialId, Stage, Tags, Use};
+use crate::clock::Timestamp;
+use crate::key::{KeyId, KeyRecord};
+use crate::operation::progress::Progress;
+use crate::operation::records::Records;
+use crate::operation::table::printable;
+use crate::operation::view::moment;
+use crate::phase::{InForce, Phase};
+
+/// What is known of a client: the names that templates use (docs/LETTERS.md). Moments are as
+/// `2026-11-23T14:44:00Z`, so that the earlier one is the lesser text.
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "LetterFacts")]
+pub(super) struct Facts {
+    pub(super) client_id: ClientId,
+    /// The e-mail addresses in its certificates, of the certificate in use first.
+    pub(super) to: Vec<Contact>,
+    pub(super) description: Option<String>,
+    pub(super) tags: Tags,
+    pub(super) is_disabled: bool,
+    pub(super) stage: Stage,
+    /// When it last called by certificate.
+    #[schemars(schema_with = "moment")]
+    pub(super) by_certificate: Option<String>,
+    /// When it last called by key.
+    #[schemars(schema_with = "moment")]
+    pub(super) by_key: Option<String>,
+    /// What identifies it; the one in use comes first.
+    pub(super) certificates: Vec<Certificate>,
+    /// When the last of them ends, when that is known of all.
+    #[schemars(schema_with = "moment")]
+    pub(super) certificates_end: Option<String>,
+    /// The keys that were issued to it and are good.
+    pub(super) keys: Vec<GoodKey>,
+    /// Whether it can fetch a key by a certificate that has not ended.
+    pub(super) can_claim: bool,
+    #[serde(flatten)]
+    pub(super) decided: Decided,
+    /// Where it calls the API.
+    pub(super) url: String,
+    /// Where it helps itself: `whoami` and `key` are below.
+    pub(super) self_service: String,
+    /// When the letter is written.
+    #[schemars(schema_with = "moment")]
+    pub(super) now: Option<String>,
+}
+
+/// What was decided about the client's certificates.
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+pub(super) struct Decided {
+    pub(super) phase: Phase,
+    /// Since when it is in this phase, when one was set.
+    #[schemars(schema_with = "moment")]
+    pub(super) phase_since: Option<String>,
+    #[schemars(schema_with = "moment")]
+    pub(super) announced_at: Option<String>,
+    /// When certificates end.
+    #[schemars(schema_with = "moment")]
+    pub(super) sunset: Option<String>,
+    /// The page about the move.
+    pub(super) guide: Option<String>,
+    /// When certificates are refused for a while, in that phase and until that is over.
+    pub(super) brownout: Option<Brownout>,
+}
+
+/// When certificates are refused for a while.
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "LetterBrownout")]
+pub(super) struct Brownout {
+    /// When the client may be refused next; now, when it may be refused now.
+    #[schemars(schema_with = "moment")]
+    pub(super) next: Option<String>,
+    #[schemars(schema_with = "moment")]
+    pub(super) ends: Option<String>,
+    /// When, in words.
+    pub(super) schedule: String,
+}
+
+/// A certificate. What it says of itself is unknown while only its fingerprint is.
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "LetterCertificate")]
+pub(super) struct Certificate {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) subject: Option<String>,
+    pub(super) issuer: Option<String>,
+    pub(super) serial: Option<String>,
+    #[schemars(schema_with = "moment")]
+    pub(super) not_before: Option<String>,
+    #[schemars(schema_with = "moment")]
+    pub(super) not_after: Option<String>,
+    pub(super) has_ended: bool,
+    #[schemars(schema_with = "moment")]
+    pub(super) last_used: Option<String>,
+}
+
+/// A key, without its secret.
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "LetterKey")]
+pub(super) struct GoodKey {
+    pub(super) key_id: KeyId,
+    #[schemars(schema_with = "moment")]
+    pub(super) issued_at: Option<String>,
+    #[schemars(schema_with = "moment")]
+    pub(super) expires_at: Option<String>,
+}
+
+/// When each credential was last used.
+pub(crate) struct LastUses(HashMap<CredentialId, Timestamp>);
+
+impl LastUses {
+    pub(crate) fn of(uses: &[Use]) -> Self {
+        let uses = uses.iter();
+        Self(uses.map(|used| (used.credential, used.last.at)).collect())
+    }
+
+    fn certificate(&self, record: &CertificateRecord) -> Option<Timestamp> {
+        let credential = CredentialId::Certificate(record.fingerprint);
+        self.0.get(&credential).copied()
+    }
+
+    /// Puts certificates into the order in which they matter: what was used last comes first, and of
+    /// what was never used the newest.
+    pub(crate) fn sort(&self, certificates: &mut [&CertificateRecord]) {
+        certificates.sort_by_key(|record| {
+            let begin = record.facts.as_ref().map(|facts| facts.not_before);
+            let newest = (self.certificate(record), begin, record.created_at);
+            (std::cmp::Reverse(newest), record.fingerprint)
+        });
+    }
+}
+
+/// Whom to write to about a client with these certificates, which are in their order.
+pub(crate) fn contacts(certificates: &[&CertificateRecord]) -> Vec<Contact> {
+    let facts = certificates.iter();
+    Contact::of(facts.filter_map(|record| record.facts.as_ref()))
+}
+
+/// Records by client, of whom there may be many.
+pub(super) struct Writer<'a> {
+    records: &'a Records,
+    progress: &'a Progress,
+    uses: LastUses,
+    certificates: HashMap<&'a ClientId, Vec<&'a CertificateRecord>>,
+    keys: HashMap<&'a ClientId, Vec<&'a KeyRecord>>,
+    api: Api,
+    self_service: &'a str,
+    now: Timestamp,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(
+        records: &'a Records,
+        progress: &'a Progress,
+        uses: &[Use],
+        (api, self_service): (Api, &'a str),
+        now: Timestamp,
+    ) -> Self {
+        let uses = LastUses::of(uses);
+        let mut certificates = HashMap::<_, Vec<_>>::new();
+        for (_, record) in records.certificates.values() {
+            if let Mapping::Mapped { client, .. } = &record.mapping {
+                certificates.entry(client).or_default().push(record);
+            }
+        }
+        for own in certificates.values_mut() {
+            uses.sort(own);
+        }
+        let mut keys = HashMap::<_, Vec<_>>::new();
+        for (_, key) in records.keys.values() {
+            if key.is_issued() && key.usable(now).is_ok() {
+                keys.entry(&key.client).or_default().push(key);
+            }
+        }
+        Self {
+            records,
+            progress,
+            uses,
+            certificates,
+            keys,
+            api,
+            self_service,
+            now,
+        }
+    }
+
+    /// What a letter may say of `client`.
+    pub(super) fn facts(&self, client: &ClientRecord) -> Facts {
+        let of = self.certificates.get(&client.id).map(Vec::as_slice);
+        let of = of.unwrap_or_default();
+        let keys = self.keys.get(&client.id).map(Vec::as_slice);
+        let seen = self.progress.seen(&client.id);
+        let end = self.progress.certificates_end(&client.id);
+        Facts {
+            client_id: client.id.clone(),
+            to: contacts(of),
+            description: client.description.as_deref().map(printable),
+            tags: client.tags.clone(),
+            is_disabled: !client.is_active(),
+            stage: self.progress.stage(client),
+            by_certificate: seen.by_certificate.map(text),
+            by_key: seen.by_key.map(text),
+            certificates: of.iter().map(|record| self.certificate(record)).collect(),
+            certificates_end: end.map(text),
+            keys: { keys.unwrap_or_default().iter() }
+                .map(|key| GoodKey::of(key))
+                .collect(),
+            can_claim: client.is_active() && of.iter().any(|record| self.can_claim(record)),
+            decided: Decided::of(self.progress.setting(client), client, self.now),
+            url: self.api.to_string(),
+            self_service: format!("{}{}", self.api, self.self_service),
+            now: Some(text(self.now)),
+        }
+    }
+
+    fn certificate(&self, record: &CertificateRecord) -> Certificate {
+        let facts = record.facts.as_ref();
+        Certificate {
+            fingerprint: record.fingerprint,
+            subject: facts.map(|facts| printable(&facts.subject)),
+            issuer: facts.map(|facts| printable(&facts.issuer)),
+            serial: facts.map(|facts| facts.serial.clone()),
+            not_before: facts.map(|facts| text(facts.not_before)),
+            not_after: facts.map(|facts| text(facts.not_after)),
+            has_ended: facts.is_some_and(|facts| self.has_ended(facts)),
+            last_used: self.uses.certificate(record).map(text),
+        }
+    }
+
+    fn has_ended(&self, facts: &certificate::Facts) -> bool {
+        facts.not_after <= self.now
+    }
+
+    /// Whether whoever has this certificate can fetch a key by it now.
+    fn can_claim(&self, record: &CertificateRecord) -> bool {
+        let Mapping::Mapped { key, .. } = &record.mapping else {
+            return false;
+        };
+        let key = self.records.keys.get(key);
+        let has_ended = record
+            .facts
+            .as_ref()
+            .is_some_and(|facts| self.has_ended(facts));
+        !has_ended && key.is_some_and(|(_, key)| key.is_claimable())
+    }
+}
+
+impl Decided {
+    fn of(setting: Option<&InForce>, client: &ClientRecord, now: Timestamp) -> Self {
+        let brownout = setting.and_then(|setting| setting.brownout());
+        let guide = setting.and_then(|setting| setting.guide.as_ref());
+        Self {
+            phase: setting.map_or(Phase::Accept, |setting| setting.phase()),
+            phase_since: setting.map(|setting| text(setting.since)),
+            announced_at: setting.and_then(|setting| setting.announced).map(text),
+            sunset: setting.and_then(|setting| setting.sunset).map(text),
+            guide: guide.map(|guide| guide.as_str().to_owned()),
+            brownout: brownout.and_then(|brownout| {
+                let plan = &brownout.plan;
+                let refused_now = plan.refuses(&client.id, now).map(|_| now);
+                Some(Brownout {
+                    next: Some(text(refused_now.or_else(|| plan.next(now))?)),
+                    ends: plan.ends.map(text),
+                    schedule: plan.schedule.to_string(),
+                })
+            }),
+        }
+    }
+}
+
+impl GoodKey {
+    fn of(key: &KeyRecord) -> Self {
+        Self {
+            key_id: key.id,
+            issued_at: key.issued_at.map(text),
+            expires_at: key.expires_at.map(text),
+        }
+    }
+}
+
+fn text(at: Timestamp) -> String {
+    at.to_string()
+}

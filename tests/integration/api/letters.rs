@@ -1,0 +1,165 @@
+//! Letters by the admin API and in the console: the same as by the command.
+
+use std::fs;
+
+use serde_json::Value as Json;
+
+use super::through::{command, told};
+use super::{Tokens, embedded};
+use crate::support::backend::Backend;
+use crate::support::gateway::{Gateway, Told};
+use crate::support::world::World;
+
+const URL: [&str; 2] = ["--url", "https://api.example.com"];
+
+struct Scene {
+    gateway: Gateway,
+    tokens: Tokens,
+    world: World,
+    _backend: Backend,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (world, backend, tokens) = (World::new(), Backend::start(), Tokens::new());
+        let gateway = embedded(&world, &backend, &tokens);
+        let add = ["client", "add", "acme", "globex", "--tag", "mobile"];
+        gateway.cli(&add).expect_success();
+        gateway
+            .cli(&["client", "disable", "globex"])
+            .expect_success();
+        Self {
+            gateway,
+            tokens,
+            world,
+            _backend: backend,
+        }
+    }
+
+    fn here(&self, arguments: &[&str]) -> Told {
+        self.gateway.cli(arguments)
+    }
+
+    fn there(&self, arguments: &[&str]) -> Told {
+        let url = format!("http://{}", self.gateway.admin_address());
+        let token = self.tokens.file("viewer");
+        told(command(self.gateway.folder(), &url, &token, arguments))
+    }
+}
+
+/// `text` without the moment at which it was written.
+fn timeless(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.contains("\"now\": "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_gateway_elsewhere_tells_what_letters_say_and_they_are_made_here() {
+    let scene = Scene::new();
+    let (good, wrong) = (scene.world.path("good.txt"), scene.world.path("wrong.txt"));
+    fs::write(&good, "Dear {{ client_id }}, of {{ url }}\n").unwrap();
+    fs::write(&wrong, "{{ nobody }}").unwrap();
+    let [good, wrong] = [&good, &wrong].map(|path| path.to_str().unwrap());
+    for arguments in [
+        &[][..],
+        &["acme"],
+        &["acme", "globex"],
+        &["nobody"],
+        &["--stage", "retired"],
+        &["--cohort", "nothing"],
+        &["--csv"],
+        &["--template", good],
+        &["--csv", "--template", good],
+        &["--template", wrong],
+    ] {
+        for output in ["text", "json"] {
+            let words = [&["letter"], &URL[..], arguments, &["--output", output]].concat();
+            let (here, there) = (scene.here(&words), scene.there(&words));
+            assert_eq!(here.status, there.status, "{words:?}: {here:#?} {there:#?}");
+            assert_eq!(timeless(&here.output), timeless(&there.output), "{words:?}");
+            assert_eq!(here.errors, there.errors, "{words:?}");
+        }
+    }
+    let folders = ["here", "there"].map(|name| scene.world.path(name));
+    let [here, there] = folders.each_ref().map(|path| path.to_str().unwrap());
+    let write = |folder| [&["letter"], &URL[..], &["--directory", folder]].concat();
+    scene.here(&write(here)).expect_success();
+    scene.there(&write(there)).expect_success();
+    for name in ["acme.txt", "globex.txt"] {
+        let [here, there] = folders
+            .each_ref()
+            .map(|folder| fs::read_to_string(folder.join(name)));
+        assert_eq!(here.unwrap(), there.unwrap());
+    }
+    // The gateway's routes name no host.
+    let told = scene.there(&["letter"]);
+    assert_eq!(told.status.code(), Some(64), "{told:#?}");
+    assert!(told.errors.contains("name it with --url"), "{told:#?}");
+}
+
+#[test]
+fn whoever_may_look_may_read_letters_and_nobody_has_templates_run_at_the_gateway() {
+    let scene = Scene::new();
+    let path = "/v1/letter?ids=acme&url=https://api.example.com";
+    let get = |path: &str| scene.tokens.get(&scene.gateway, "viewer", path).send();
+    let told = get(path).expect_status(200).json();
+    assert_eq!(told["letters"][0]["client_id"], "acme");
+    assert_eq!(told["without_contact"][0], "acme");
+    let text = told["letters"][0]["text"].as_str().unwrap();
+    assert!(text.starts_with("Hello,\n"), "{text}");
+    for beyond in ["template=x", "directory=/tmp/x", "csv=true", "replace=true"] {
+        let refused = get(&format!("{path}&{beyond}")).expect_status(400).json();
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(
+            detail.contains("there is no parameter"),
+            "{beyond}: {detail}"
+        );
+    }
+    scene.gateway.admin(path).send().expect_status(401);
+    // Many ids are one request.
+    let ids: Vec<_> = (0..500).map(|number| format!("{number:0>64}")).collect();
+    for some in ids.chunks(100) {
+        let add: Vec<_> = ["client", "add"]
+            .into_iter()
+            .chain(some.iter().map(String::as_str))
+            .collect();
+        scene.here(&add).expect_success();
+    }
+    let words: Vec<_> = { ["letter"].into_iter() }
+        .chain(ids.iter().map(String::as_str))
+        .chain(URL)
+        .chain(["--output", "json"])
+        .collect();
+    let told: Json = scene.there(&words).expect_success().json();
+    assert_eq!(told["letters"].as_array().unwrap().len(), 500);
+}
+
+#[test]
+fn the_console_has_letters_for_what_is_filtered_and_for_a_client() {
+    let scene = Scene::new();
+    let cookie = super::log_in(&scene.gateway, &scene.tokens.text("viewer"));
+    let page = |path: &str| {
+        scene
+            .gateway
+            .admin(path)
+            .header(&format!("Cookie: {cookie}"))
+            .send()
+    };
+    let url = "url=https%3A%2F%2Fapi.example.com";
+    let table = page(&format!("/letters.csv?stage=retired&sort=expiry&{url}")).expect_status(200);
+    assert_eq!(table.header("content-type"), "text/csv; charset=utf-8");
+    let here = ["letter", "--stage", "retired", "--csv", URL[0], URL[1]];
+    assert_eq!(table.text(), scene.here(&here).expect_success().output);
+    let letter = page(&format!("/clients/acme/letter?{url}")).expect_status(200);
+    assert_eq!(letter.header("content-type"), "text/plain; charset=utf-8");
+    assert_eq!(letter.header("cache-control"), "no-store");
+    let here = ["letter", "acme", URL[0], URL[1]];
+    assert_eq!(letter.text(), scene.here(&here).expect_success().output);
+    let without = page("/clients/acme/letter?url=").expect_status(400);
+    assert!(without.text().contains("--url https://api.example.com"));
+    let shown = page("/clients/acme").expect_status(200).text();
+    assert!(
+        shown.contains("No e-mail address in its certificates."),
+        "{shown}"
+    );
+}
