@@ -60,17 +60,22 @@ impl Source {
     /// Reads them, and every file that they name.
     #[must_use]
     pub fn read(&self) -> Reading {
-        let metadata = fs::metadata(&self.path);
-        if metadata.is_ok_and(|metadata| !metadata.is_file()) {
-            // A pipe, perhaps: it cannot be seen to change.
+        if !self.can_be_read_again() {
+            // It cannot be seen to change.
             let text = fs::read_to_string(&self.path);
             return self.reading(text, Seen::default());
         }
         self.read_again()
     }
 
-    /// The same once more. What is no file, such as a pipe, can only be read once: whoever opens it
+    /// Whether it can be read more than once. What is no file, such as a pipe, cannot: whoever opens it
     /// again may wait for ever.
+    #[must_use]
+    pub fn can_be_read_again(&self) -> bool {
+        fs::metadata(&self.path).map_or(true, |metadata| metadata.is_file())
+    }
+
+    /// The same once more, where it can be.
     #[must_use]
     pub fn read_again(&self) -> Reading {
         let (read, mut seen) = (read(&self.path), Seen::default());

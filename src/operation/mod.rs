@@ -7,6 +7,7 @@ mod answers;
 pub(crate) mod audit;
 pub(crate) mod certificate;
 pub(crate) mod client;
+pub(crate) mod doctor;
 pub(crate) mod explain;
 mod history;
 mod kept;
@@ -30,7 +31,7 @@ pub(crate) use answers::{Answer, generator, join_lines, of};
 pub(crate) use kept::Kept;
 pub use offered::Role;
 pub(crate) use offered::{OFFERED, Offered};
-pub(crate) use operator::{Did, Edit, Operator, Settings, read_certificate};
+pub(crate) use operator::{Did, Edit, Operator, Settings, open_store, read_certificate};
 pub(crate) use out::Told;
 pub use out::{Failure, Out, Output};
 pub(crate) use words::{Parameter, Takes, Typed, typed};
@@ -44,6 +45,7 @@ pub(crate) enum Operation {
     Certificate(certificate::Command),
     #[command(subcommand)]
     Client(client::Command),
+    Doctor(doctor::Args),
     Explain(explain::Args),
     #[command(subcommand)]
     Key(key::Command),
@@ -66,6 +68,7 @@ impl Operation {
             Self::Audit(command) => return command.run(operator, out).await,
             Self::Certificate(command) => command.run(operator, out).await?,
             Self::Client(command) => command.run(operator, out).await?,
+            Self::Doctor(args) => return doctor::run(&args, operator, out).await,
             Self::Explain(args) => return explain::run(&args, operator, out),
             Self::Key(command) => command.run(operator, out).await?,
             Self::Phase(command) => command.run(operator, out).await?,

@@ -76,6 +76,7 @@ pub(super) fn open(
     (source, seen, asked): (Source, Seen, mpsc::Receiver<Asked>),
     levels: Levels,
 ) -> Result<Opened, StartError> {
+    let (config, source) = (Arc::new(config), Arc::new(source));
     let metrics = Metrics::new()?;
     let (store, listener) = store(&config.store)?;
     let directory = Arc::new(Directory::new(Arc::clone(&store)));
@@ -83,7 +84,7 @@ pub(super) fn open(
         listener.map(|listener| Commands::new(listener.acknowledging(directory.watch())));
     let authorities = Arc::new(Authorities::new(&config, &metrics)?);
     let live = Live::new(
-        &config,
+        (&config, &source),
         &authorities,
         (&store, &directory),
         (levels, &metrics),
@@ -126,7 +127,7 @@ pub(super) fn open(
             max_stale,
         )),
         terms,
-        limits: (config.limits.door, config.lifetimes),
+        limits: (config.limits.door.clone(), config.lifetimes),
         http,
         parts: Parts {
             directory,
@@ -135,10 +136,10 @@ pub(super) fn open(
             conflicts,
             lessons,
             verifier: Arc::clone(authorities.verifier()),
-            format: config.keys.format,
+            format: config.keys.format.clone(),
             head: http.head,
             max_stale,
-            bounds: config.limits.gateway,
+            bounds: config.limits.gateway.clone(),
             budgets,
             spans,
             metrics,

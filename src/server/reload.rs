@@ -73,13 +73,13 @@ impl Reload {
     /// The gateway runs with what `source` said when `started_with` was seen of it. It is read again
     /// for everybody who has `asked`.
     pub(super) fn new(
-        (source, started_with): (Source, Seen),
+        (source, started_with): (Arc<Source>, Seen),
         live: Live,
         asked: mpsc::Receiver<Asked>,
         metrics: &Metrics,
     ) -> Self {
         let reload = Self {
-            source: Arc::new(source),
+            source,
             started_with: Arc::new(started_with),
             live,
             asked: Mutex::new(asked),

@@ -57,7 +57,7 @@ fn content(visitor: &Visitor) -> Markup {
         }
         p {
             "Other gateways tell the same on theirs; Prometheus sees them all (docs/MONITORING.md). "
-            "Files, certificates, backends and Redis are checked by " code { "keyferry doctor" } " on the gateway's machine."
+            "Files, certificates, backends and Redis are checked by the " a href="/doctor" { "doctor" } "."
         }
     }
 }

@@ -17,7 +17,9 @@ use super::{Failure, Out};
 use crate::certificate::Verifier;
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, Keys, StoreSettings, Webhook};
-use crate::store::{Acknowledged, Actor, Head, Origin, RecordId, Refused, Store, StoreError};
+use crate::doctor::Running;
+use crate::store::redis::Redis;
+use crate::store::{self, Acknowledged, Actor, Head, Origin, RecordId, Refused, Store, StoreError};
 
 /// No certificate, with all of its chain, is larger.
 const LARGEST: u64 = 1 << 20;
@@ -27,6 +29,14 @@ pub(crate) fn read_certificate(path: &Path) -> io::Result<Vec<u8>> {
     let mut contents = Vec::new();
     File::open(path)?.take(LARGEST).read_to_end(&mut contents)?;
     Ok(contents)
+}
+
+/// The store of the configuration; the embedded one through the gateway that has it, if one runs.
+pub(crate) async fn open_store(settings: &StoreSettings) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(match settings {
+        StoreSettings::Embedded(settings) => store::open_embedded(settings).await?,
+        StoreSettings::Redis(settings) => Arc::new(Redis::new(settings)),
+    })
 }
 
 /// What operations need of the configuration.
@@ -46,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) verifier: Option<Arc<Verifier>>,
     /// Who is told what happens.
     pub(crate) webhooks: Vec<Webhook>,
+    /// The gateway itself, at a gateway that runs.
+    pub(crate) running: Option<Arc<Running>>,
 }
 
 impl From<&Config> for Settings {
@@ -58,6 +70,7 @@ impl From<&Config> for Settings {
             webhooks: config.webhooks.clone(),
             authorities: config.cas.iter().map(|ca| ca.name.clone()).collect(),
             verifier: None,
+            running: None,
         }
     }
 }
@@ -81,6 +94,7 @@ impl Settings {
             authorities: Vec::new(),
             verifier: None,
             webhooks: Vec::new(),
+            running: None,
         }
     }
 }
@@ -102,7 +116,7 @@ pub(crate) struct Operator {
     /// Records of the last look through all of them that are not believed.
     refused: RefCell<Arc<Vec<Refused>>>,
     /// What the gateway keeps for whoever only looks.
-    kept: Option<Arc<Kept>>,
+    pub(super) kept: Option<Arc<Kept>>,
     /// As of where that is.
     head: Cell<Head>,
 }

@@ -25,6 +25,9 @@ struct Asked {
     operation: Operation,
 }
 
+/// Above the options, in the help, that are for the machine that the gateway runs on.
+pub(super) const HERE: &str = "On the gateway's machine only";
+
 /// What whole numbers are read as.
 const NUMBERS: [TypeId; 5] = [
     TypeId::of::<u8>(),
@@ -154,8 +157,8 @@ pub(super) fn about<'a>(words: impl IntoIterator<Item = &'a str>) -> (String, St
     (short, rest.to_owned())
 }
 
-/// What the operation of these words is asked, but for what names folders and files to write on the
-/// machine that it runs on.
+/// What the operation of these words is asked, but for what is for the machine that it runs on: folders and
+/// files that are written there, and what stands under [`HERE`].
 pub(super) fn parameters<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<Parameter> {
     let command = command(words);
     { command.get_arguments() }
@@ -165,10 +168,11 @@ pub(super) fn parameters<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<Pa
 }
 
 fn is_for_others(arg: &Arg) -> bool {
-    !matches!(
+    let is_of_files = matches!(
         arg.get_value_hint(),
         ValueHint::DirPath | ValueHint::AnyPath
-    )
+    );
+    !is_of_files && arg.get_help_heading() != Some(HERE)
 }
 
 impl Parameter {

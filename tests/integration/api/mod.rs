@@ -1,5 +1,6 @@
 //! The admin API of the real program: who may do what, what it does, and that it is done once.
 
+mod doctor;
 mod through;
 mod tls;
 
