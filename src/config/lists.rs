@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Config, ListFiles};
 use super::problem::{KeyPath, Place, Problem, Problems};
 use super::source::read_up_to;
+use super::{Config, ListFiles};
 use crate::certificate::{Ca, ListFile, ListState, Revocation, Trust};
 use crate::clock::Timestamp;
 

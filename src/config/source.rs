@@ -42,6 +42,17 @@ pub struct Seen {
 
 type Stamp = [u8; 32];
 
+/// How many bytes tell one configuration from another where nobody makes them alike.
+const SHORT: usize = 6;
+/// Where a gateway listens, and what it keeps on its machine.
+const OWN: [&str; 5] = [
+    "admin.address",
+    "listener.address",
+    "shutdown.upgrade_socket",
+    "store.snapshot",
+    "telemetry.address",
+];
+
 impl Source {
     /// The file at `path` and the `KEYFERRY__…` variables of `environment`.
     pub fn new(path: PathBuf, environment: impl Iterator<Item = (String, String)>) -> Self {
@@ -176,6 +187,22 @@ impl Seen {
             }
         }
         changes
+    }
+
+    /// A short digest of every setting and of what its file holds, but for what is each gateway's own. It is the
+    /// same at gateways that are told the same. It gives no secret away, since the pepper is one of them, which
+    /// nobody can guess.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut whole = Sha256::new();
+        let names = self.settings.iter();
+        let names = names.map(|(setting, stamp)| (setting.to_string(), stamp));
+        for (name, stamp) in names.filter(|(name, _)| !OWN.contains(&name.as_str())) {
+            whole.update(name);
+            whole.update(stamp);
+        }
+        let digest = whole.finalize();
+        hex::encode(digest.get(..SHORT).unwrap_or_default())
     }
 
     /// Whether there is anything of the table `element` of a list.

@@ -7,16 +7,16 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{Probe, certificates};
 use super::finding::{Check, Finding};
+use super::{Probe, certificates};
 use crate::certificate::Facts;
 use crate::clock::{self, Timestamp};
 use crate::config::{Backend, Config};
 use crate::policy::{Accept, HostPattern, Route};
 use crate::sign::{self, Algorithm, Message, Names};
 use crate::tls::x509::X509;
-use crate::upstream::{Settings, Verdict};
 use crate::upstream::probe::{self, Answer};
+use crate::upstream::{Settings, Verdict};
 
 /// How many addresses of one name are looked at.
 const MOST: usize = 8;

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 /// How something is, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "FindingOutcome")]
 pub(crate) enum Outcome {
     /// As it should be.
     Ok,

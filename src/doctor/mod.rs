@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::config::{Config, Problems, StoreSettings};
@@ -64,6 +65,11 @@ pub(crate) async fn look(
     certificates.extend(lists::look(config));
     let for_snapshot = Arc::clone(config);
     let snapshot = aside(Check::FileSnapshot, move || files::snapshot(&for_snapshot));
+    // What asks it reads the authorities of the system first, and holds up everything else meanwhile.
+    let (here, for_gateway) = (Handle::current(), Arc::clone(config));
+    let gateway = aside(Check::GatewayRuns, move || {
+        here.block_on(gateway::look(&for_gateway))
+    });
     let redis = async {
         match &config.store {
             StoreSettings::Redis(settings) => redis_server::look(settings, administrator).await,
@@ -75,7 +81,7 @@ pub(crate) async fn look(
         within(Check::RedisPrimary, redis),
         within(Check::StoreReads, store::look(config, open)),
         within(Check::BackendConnects, backends::look(config, probe)),
-        within(Check::GatewayRuns, gateway::look(config)),
+        gateway,
         within(Check::GatewayCertificate, gateway::shows(&config.listener)),
     );
     let groups = [

@@ -6,11 +6,14 @@ use serde::Serialize;
 use super::finding::{Check, Finding, Outcome};
 use crate::clock::{self, Timestamp};
 use crate::operation::table::{how_many, printable};
+use crate::operation::view::in_rfc_3339;
 
 /// What `--output json` prints.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Report {
     /// When it was looked.
+    #[serde(serialize_with = "in_rfc_3339")]
+    #[schemars(with = "String")]
     pub(crate) at: Timestamp,
     pub(crate) findings: Vec<Finding>,
     pub(crate) ok: usize,

@@ -31,7 +31,8 @@ impl Running {
     /// told first.
     pub(crate) async fn look(&self, probe: &Probe, store: &Arc<dyn Store>) -> Report {
         let open = async || Ok(Arc::clone(store));
-        let looking = look(probe, (self.file(), &self.config), None, open);
+        // It is large, and few ever have it run.
+        let looking = Box::pin(look(probe, (self.file(), &self.config), None, open));
         let (wrong, report) = tokio::join!(self.wrong(), looking);
         report.but_for(wrong)
     }

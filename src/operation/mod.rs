@@ -19,6 +19,7 @@ mod page;
 pub(crate) mod phase;
 pub(crate) mod progress;
 pub(crate) mod records;
+pub(crate) mod replica;
 pub(crate) mod status;
 pub(crate) mod table;
 mod traffic;
@@ -51,6 +52,8 @@ pub(crate) enum Operation {
     Key(key::Command),
     #[command(subcommand)]
     Phase(phase::Command),
+    #[command(subcommand)]
+    Replica(replica::Command),
     Status(status::Args),
     #[command(subcommand)]
     Webhook(webhook::Command),
@@ -72,6 +75,7 @@ impl Operation {
             Self::Explain(args) => return explain::run(&args, operator, out),
             Self::Key(command) => command.run(operator, out).await?,
             Self::Phase(command) => command.run(operator, out).await?,
+            Self::Replica(command) => command.run(operator, out).await?,
             Self::Status(args) => status::run(&args, operator, out).await?,
             Self::Webhook(command) => return command.run(operator, out).await,
             Self::WhatIf(args) => what_if::run(&args, operator, out).await?,

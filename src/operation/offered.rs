@@ -4,7 +4,9 @@
 
 use super::answers::{Answer, Or, of};
 use super::words::{self, Parameter, Wrong};
-use super::{Operation, audit, certificate, client, explain, key, phase, status, webhook, what_if};
+use super::{
+    Operation, audit, certificate, client, explain, key, phase, replica, status, webhook, what_if,
+};
 use crate::doctor;
 
 /// How much somebody may do. Each may do all that those before it may.
@@ -133,6 +135,7 @@ pub(crate) const OFFERED: &[Offered] = &[
     look("phase/list", of::<phase::list::Report>),
     change("phase/retire", Role::Admin, of::<Set>),
     change("phase/undo", Role::Admin, of::<Set>),
+    look("replica/list", of::<replica::list::Report>),
     look("status", of::<status::report::Report>),
     look("webhook/dead", of::<webhook::dead::Report>),
     change(

@@ -343,7 +343,8 @@ await test("the doctor looks when it is told to, and whoever may look sees what 
     const row = page.locator("#errors tr", { hasText: "backend_connects" });
     assert.match(await row.innerText(), /clients get 502/);
     assert.match(await said(page), /Looked \d+ s ago/);
-    assert.deepEqual(await unusable(page), []);
+    // axe is a script itself.
+    if (javaScriptEnabled) assert.deepEqual(await unusable(page), []);
     await page.check("input[name=no_backends]");
     await page.click("button:has-text('Run again')");
     await page.waitForURL("**/doctor");
@@ -353,7 +354,7 @@ await test("the doctor looks when it is told to, and whoever may look sees what 
   }
   await viewer.goto("/doctor");
   await viewer.screenshot({ path: join(PICTURES, "doctor.png"), fullPage: true });
-  assert.match(await said(viewer), /certificate_dates/);
+  assert.match(await said(viewer), /certificate_chain/);
   const csrf = await viewer.locator("form.out input[name=csrf]").getAttribute("value");
   const cookie = (await viewer.context().cookies()).map((one) => `${one.name}=${one.value}`).join("; ");
   const run = (fields) => fetch(`${gateway.url}/doctor`, {

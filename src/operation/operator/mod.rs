@@ -78,7 +78,7 @@ impl From<&Config> for Settings {
 #[cfg(test)]
 impl Settings {
     /// Those of a store of the test's own.
-    pub(crate) fn for_tests(store: crate::store::embedded::Settings) -> Self {
+    pub(crate) fn for_tests(store: store::embedded::Settings) -> Self {
         use crate::key::{Format, Pepper, Peppers};
         let pepper = Pepper::new(1, &crate::secret::Secret::new(vec![9; 32]));
         Self {

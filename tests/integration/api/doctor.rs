@@ -37,7 +37,10 @@ fn of<'a>(report: &'a Json, check: &str) -> &'a Json {
 
 #[test]
 fn the_doctor_of_a_gateway_finds_what_the_command_finds() {
-    let (world, backend) = (World::new(), Backend::believing(Belief::SignedWith(secret("echo"))));
+    let (world, backend) = (
+        World::new(),
+        Backend::believing(Belief::SignedWith(secret("echo"))),
+    );
     let (scene, tokens) = (Scene::new(), Tokens::new());
     let shared = tokens.of(scene.builder()).start();
     for gateway in [embedded(&world, &backend, &tokens), shared] {
@@ -117,7 +120,12 @@ fn a_file_that_is_broken_by_now_hides_nothing_from_the_gateway() {
     let reads = of(&after, "configuration_reads");
     assert_eq!(reads["outcome"], "error", "{after:#}");
     assert!(reads["subject"].as_str().unwrap().contains("keyferry.toml"));
-    for check in ["certificate_dates", "store_records", "backend_connects", "gateway_runs"] {
+    for check in [
+        "certificate_dates",
+        "store_records",
+        "backend_connects",
+        "gateway_runs",
+    ] {
         assert_eq!(of(&after, check)["check"], check);
     }
     assert_eq!(of(&after, "store_records")["outcome"], "ok", "{after:#}");

@@ -1,6 +1,7 @@
 //! The admin API of the real program: who may do what, what it does, and that it is done once.
 
 mod doctor;
+mod replicas;
 mod through;
 mod tls;
 
