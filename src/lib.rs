@@ -21,6 +21,7 @@ pub mod client;
 pub mod config;
 pub mod credential;
 pub mod directory;
+pub(crate) mod doctor;
 pub mod door;
 pub mod foresight;
 pub mod framing;

@@ -164,13 +164,14 @@ fn the_databases_are_named_only_in_their_adapters() {
 }
 
 #[test]
-fn only_the_server_and_the_commands_read_the_configuration() {
+fn only_the_server_the_doctor_and_the_commands_read_the_configuration() {
     let imports = |text: &str| code(text).any(|line| line.contains("crate::config"));
     assert!(imports("use crate::config::Config;") && !imports("use crate::policy::Settings;"));
     for file in sources().filter(|file| {
         !file.is_under(&[
             "src/config/",
             "src/cli/",
+            "src/doctor/",
             "src/operation/",
             "src/server/",
             "src/main.rs",

@@ -74,6 +74,8 @@ pub struct Admin {
     kept: Arc<operation::Kept>,
     looks: Arc<Semaphore>,
     changes: Arc<Semaphore>,
+    /// One of those that ask others than the store.
+    examinations: Arc<Semaphore>,
     lockout: Lockout,
     metrics: Metrics,
     remembered: Arc<Remembered>,
@@ -123,6 +125,7 @@ impl Admin {
             kept: Arc::default(),
             looks: Arc::new(Semaphore::new(LOOKS)),
             changes: Arc::new(Semaphore::new(CHANGES)),
+            examinations: Arc::new(Semaphore::new(1)),
             lockout: Lockout::new(),
             metrics: metrics.clone(),
             remembered: Arc::default(),

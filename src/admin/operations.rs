@@ -116,10 +116,10 @@ impl Admin {
     /// Does what was asked. It may take its time, so it is not done where others are answered.
     async fn in_turn(self: Arc<Self>, asked: Asked) -> Result<Done, Problem> {
         // Whoever looks at much keeps nobody from revoking.
-        let turns = if asked.changes {
-            &self.changes
-        } else {
-            &self.looks
+        let turns = match (asked.changes, asked.asks_others) {
+            (true, _) => &self.changes,
+            (false, true) => &self.examinations,
+            (false, false) => &self.looks,
         };
         let turn = Arc::clone(turns).acquire_owned().await;
         let turn = turn.map_err(|_| busy())?;
@@ -137,6 +137,7 @@ impl Admin {
 struct Asked {
     operation: Operation,
     changes: bool,
+    asks_others: bool,
     output: Output,
     /// Whether what is told is printed by a command, with all that there is.
     is_of_a_command: bool,
@@ -170,6 +171,7 @@ impl Asked {
         Ok(Self {
             operation,
             changes: offered.changes,
+            asks_others: offered.asks_others,
             output,
             is_of_a_command: false,
             actor: Actor::Operator { name: who.name },

@@ -1,7 +1,7 @@
 //! Questions to the running gateway, by its admin listener.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -83,17 +83,6 @@ fn answered(address: SocketAddr, answer: anyhow::Result<(u16, String)>) -> Resul
             error().unwrap_or("without a reason")
         ))),
     }
-}
-
-/// Where to reach what listens everywhere.
-pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
 
 /// Status and body of the answer to `GET target`, which may take so long altogether.

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{Failure, Globals, Out};
-use crate::certificate::{ListState, Trust};
-use crate::clock::{self, Timestamp};
-use crate::config::{Config, Lists, Problem, Problems};
+use crate::certificate::ListState;
+use crate::clock;
+use crate::config::{Config, Problem};
 use crate::operation::paint;
+use crate::operation::table::how_many;
 use crate::policy::Observing;
 
 /// Check the configuration and every file that it names
@@ -48,7 +49,7 @@ pub(super) fn run(_: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode
     let file = globals.config_file().display().to_string();
     let now = clock::now();
     let loaded = globals.load_config().and_then(|config| {
-        let lists = revocation_lists(&config, now)?;
+        let lists = config.revocation_lists(now)?;
         Ok((config, lists))
     });
     match loaded {
@@ -57,8 +58,8 @@ pub(super) fn run(_: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode
             let mut text = format!(
                 "{file}: {} — {}, {}, store: {}, enrolment: {}",
                 paint::good("ok"),
-                count(summary.listeners, "listener"),
-                count(summary.routes, "route"),
+                how_many(summary.listeners, "listener"),
+                how_many(summary.routes, "route"),
                 summary.store,
                 summary.enrolment
             );
@@ -100,21 +101,6 @@ pub(super) fn run(_: &Args, globals: &Globals, out: &mut Out) -> Result<ExitCode
     }
 }
 
-/// The revocation lists that a configuration names.
-///
-/// # Errors
-///
-/// Those that cannot be read.
-pub(super) fn revocation_lists(
-    config: &Config,
-    now: Timestamp,
-) -> Result<Vec<ListState>, Problems> {
-    let lists = Lists::read(config.lists.iter().flatten())?;
-    let cas = lists.fill(config.cas.clone(), &config.lists);
-    // The authorities are those of the configuration, which is right.
-    Ok(Trust::new(1, cas).map_or_else(|_| Vec::new(), |trust| trust.lists(now)))
-}
-
 impl Summary {
     fn of(config: &Config) -> Self {
         Self {
@@ -128,9 +114,4 @@ impl Summary {
             observed: config.observe.as_ref().map(Observing::addresses),
         }
     }
-}
-
-pub(super) fn count(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
 }

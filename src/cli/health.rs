@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::anyhow;
 use serde::Serialize;
 
-use super::ask::{get, reachable};
+use super::ask::get;
 use super::{Failure, Globals, Out, source};
+use crate::socket::reachable;
 
 /// How long it may take to answer.
 const WITHIN: Duration = Duration::from_secs(5);

@@ -10,7 +10,6 @@ mod check;
 mod completions;
 mod demo;
 pub mod development;
-mod doctor;
 mod failures;
 mod health;
 mod import;
@@ -104,7 +103,6 @@ enum Command {
     Check(check::Args),
     Completions(completions::Args),
     Demo(demo::Args),
-    Doctor(doctor::Args),
     Failures(failures::Args),
     Health(health::Args),
     Import(import::Args),
@@ -150,7 +148,6 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(args) => check::run(&args, globals, out_ref),
         Command::Completions(args) => completions::run(&args, globals, out_ref),
         Command::Demo(args) => demo::run(&args, globals, out_ref),
-        Command::Doctor(args) => doctor::run(&args, globals, out_ref),
         Command::Failures(args) => failures::run(&args, globals, out_ref),
         Command::Health(args) => health::run(&args, globals, out_ref),
         Command::Import(args) => import::run(&args, globals, out_ref),
@@ -199,6 +196,10 @@ fn operate(
         if let Some(done) = args.without_store(config.store.record_keys(), out) {
             return done.map(ExitCode::from);
         }
+    }
+    if let Operation::Doctor(args) = &operation {
+        let done = args.here(&source(globals.config_file()), out);
+        return done.map(ExitCode::from);
     }
     if let Operation::Explain(args) = &operation {
         let done = args.here(|| globals.load_config(), out);

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::login::login_name;
 use super::{Failure, Globals, Out};
-use crate::config::{Config, StoreSettings};
-use crate::operation::{Operator, Settings};
-use crate::store::redis::Redis;
-use crate::store::{self, Actor, Origin, Store};
+use crate::config::Config;
+use crate::operation::{Operator, Settings, open_store};
+use crate::store::{Actor, Origin};
 
 /// Opens the store that the configuration names, and does `work` with it. What `work` prints is
 /// printed when the store is closed again: whoever reads it slowly must not keep others out.
@@ -31,14 +30,6 @@ pub(crate) fn operate<T>(
     let printed = out.release();
     let (done, told) = done?;
     printed.and(told).map(|()| done)
-}
-
-/// The store of the configuration; the embedded one through the gateway that has it, if one runs.
-pub(crate) async fn open_store(settings: &StoreSettings) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(match settings {
-        StoreSettings::Embedded(settings) => store::open_embedded(settings).await?,
-        StoreSettings::Redis(settings) => Arc::new(Redis::new(settings)),
-    })
 }
 
 /// Whoever runs the command, with the store of the configuration.

@@ -12,10 +12,11 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::ListFiles;
 use super::problem::{KeyPath, Place, Problem, Problems};
 use super::source::read_up_to;
-use crate::certificate::{Ca, ListFile, Revocation};
+use super::{Config, ListFiles};
+use crate::certificate::{Ca, ListFile, ListState, Revocation, Trust};
+use crate::clock::Timestamp;
 
 /// The largest file of lists. (A million entries take 40 to 70 MiB.)
 const LARGEST: u64 = 256 << 20;
@@ -70,6 +71,20 @@ impl Look {
             }
         }
         look
+    }
+}
+
+impl Config {
+    /// How it stands with each of the revocation lists that it names, by their files.
+    ///
+    /// # Errors
+    ///
+    /// Those that cannot be read.
+    pub fn revocation_lists(&self, now: Timestamp) -> Result<Vec<ListState>, Problems> {
+        let lists = Lists::read(self.lists.iter().flatten())?;
+        let cas = lists.fill(self.cas.clone(), &self.lists);
+        // The authorities are those of a configuration that is right.
+        Ok(Trust::new(1, cas).map_or_else(|_| Vec::new(), |trust| trust.lists(now)))
     }
 }
 

@@ -42,6 +42,17 @@ pub struct Seen {
 
 type Stamp = [u8; 32];
 
+/// How many bytes tell one configuration from another where nobody makes them alike.
+const SHORT: usize = 6;
+/// Where a gateway listens, and what it keeps on its machine.
+const OWN: [&str; 5] = [
+    "admin.address",
+    "listener.address",
+    "shutdown.upgrade_socket",
+    "store.snapshot",
+    "telemetry.address",
+];
+
 impl Source {
     /// The file at `path` and the `KEYFERRY__…` variables of `environment`.
     pub fn new(path: PathBuf, environment: impl Iterator<Item = (String, String)>) -> Self {
@@ -60,17 +71,22 @@ impl Source {
     /// Reads them, and every file that they name.
     #[must_use]
     pub fn read(&self) -> Reading {
-        let metadata = fs::metadata(&self.path);
-        if metadata.is_ok_and(|metadata| !metadata.is_file()) {
-            // A pipe, perhaps: it cannot be seen to change.
+        if !self.can_be_read_again() {
+            // It cannot be seen to change.
             let text = fs::read_to_string(&self.path);
             return self.reading(text, Seen::default());
         }
         self.read_again()
     }
 
-    /// The same once more. What is no file, such as a pipe, can only be read once: whoever opens it
+    /// Whether it can be read more than once. What is no file, such as a pipe, cannot: whoever opens it
     /// again may wait for ever.
+    #[must_use]
+    pub fn can_be_read_again(&self) -> bool {
+        fs::metadata(&self.path).map_or(true, |metadata| metadata.is_file())
+    }
+
+    /// The same once more, where it can be.
     #[must_use]
     pub fn read_again(&self) -> Reading {
         let (read, mut seen) = (read(&self.path), Seen::default());
@@ -171,6 +187,22 @@ impl Seen {
             }
         }
         changes
+    }
+
+    /// A short digest of every setting and of what its file holds, but for what is each gateway's own. It is the
+    /// same at gateways that are told the same. It gives no secret away, since the pepper is one of them, which
+    /// nobody can guess.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut whole = Sha256::new();
+        let names = self.settings.iter();
+        let names = names.map(|(setting, stamp)| (setting.to_string(), stamp));
+        for (name, stamp) in names.filter(|(name, _)| !OWN.contains(&name.as_str())) {
+            whole.update(name);
+            whole.update(stamp);
+        }
+        let digest = whole.finalize();
+        hex::encode(digest.get(..SHORT).unwrap_or_default())
     }
 
     /// Whether there is anything of the table `element` of a list.

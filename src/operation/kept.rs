@@ -1,4 +1,4 @@
-//! What a running gateway keeps of the store between operations that only look, so that a page about a hundred
+//! What a running gateway keeps between operations that only look, so that a page about a hundred
 //! thousand clients does not read all of them again.
 //!
 //! Records are brought up to date by the store's events before each look, so they are as of now; what changes
@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use super::progress::Progress;
 use super::records::Records;
 use crate::clock;
+use crate::doctor::Last;
 use crate::store::{Event, Follow, Head, Loaded, Refused, Store, StoreError, Versioned};
 
 /// How old may be what was seen of clients.
@@ -21,11 +22,13 @@ const FRESH: Duration = Duration::from_secs(5);
 /// After what time everything is read again.
 const WHOLE: Duration = Duration::from_mins(5);
 
-/// What is kept.
+/// What is kept, of the store and of the doctor's last look.
 #[derive(Default)]
 pub(crate) struct Kept {
     all: Mutex<Option<All>>,
     progress: Mutex<Option<Seen>>,
+    /// What the doctor found last.
+    pub(crate) doctor: Last,
 }
 
 /// How far the clients were, by the records as of a place in the history.

@@ -9,6 +9,7 @@ mod bar;
 pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod csv;
+pub(crate) mod doctor;
 pub(crate) mod explain;
 mod folder;
 mod history;
@@ -23,6 +24,7 @@ pub(crate) mod paint;
 pub(crate) mod phase;
 pub(crate) mod progress;
 pub(crate) mod records;
+pub(crate) mod replica;
 pub(crate) mod status;
 pub(crate) mod table;
 mod traffic;
@@ -36,7 +38,7 @@ pub(crate) use bar::Bar;
 pub(crate) use kept::Kept;
 pub use offered::Role;
 pub(crate) use offered::{OFFERED, Offered};
-pub(crate) use operator::{Did, Edit, Operator, Settings, read_certificate};
+pub(crate) use operator::{Did, Edit, Operator, Settings, open_store, read_certificate};
 pub(crate) use out::Told;
 pub use out::{Failure, Out, Output};
 pub(crate) use words::{Parameter, Takes, Typed, typed};
@@ -50,12 +52,15 @@ pub(crate) enum Operation {
     Certificate(certificate::Command),
     #[command(subcommand)]
     Client(client::Command),
+    Doctor(doctor::Args),
     Explain(explain::Args),
     #[command(subcommand)]
     Key(key::Command),
     Letter(letter::Args),
     #[command(subcommand)]
     Phase(phase::Command),
+    #[command(subcommand)]
+    Replica(replica::Command),
     Status(status::Args),
     #[command(subcommand)]
     Webhook(webhook::Command),
@@ -73,10 +78,12 @@ impl Operation {
             Self::Audit(command) => return command.run(operator, out).await,
             Self::Certificate(command) => command.run(operator, out).await?,
             Self::Client(command) => command.run(operator, out).await?,
+            Self::Doctor(args) => return doctor::run(&args, operator, out).await,
             Self::Explain(args) => return explain::run(&args, operator, out),
             Self::Key(command) => command.run(operator, out).await?,
             Self::Letter(args) => letter::run(&args, operator, out).await?,
             Self::Phase(command) => command.run(operator, out).await?,
+            Self::Replica(command) => command.run(operator, out).await?,
             Self::Status(args) => status::run(&args, operator, out).await?,
             Self::Webhook(command) => return command.run(operator, out).await,
             Self::WhatIf(args) => what_if::run(&args, operator, out).await?,

@@ -5,8 +5,10 @@
 use super::answers::{Answer, Or, of};
 use super::words::{self, Parameter, Wrong};
 use super::{
-    Operation, audit, certificate, client, explain, key, letter, phase, status, webhook, what_if,
+    Operation, audit, certificate, client, explain, key, letter, phase, replica, status, webhook,
+    what_if,
 };
+use crate::doctor;
 
 /// How much somebody may do. Each may do all that those before it may.
 #[derive(
@@ -52,6 +54,8 @@ pub(crate) struct Offered {
     pub(crate) role: Role,
     /// Whether it may change something.
     pub(crate) changes: bool,
+    /// Whether it asks others than the store, and so is done once at a time.
+    pub(crate) asks_others: bool,
     /// What it answers.
     pub(crate) answer: Answer,
 }
@@ -109,6 +113,13 @@ pub(crate) const OFFERED: &[Offered] = &[
         Role::Operator,
         of::<Each<client::tag::Tagged<'_>>>,
     ),
+    // Backends and Redis are sent requests, and backends may note that somebody tries them: whoever has that
+    // done answers for it.
+    Offered {
+        role: Role::Operator,
+        asks_others: true,
+        ..look("doctor", of::<doctor::Report>)
+    },
     look("explain", of::<explain::Report<'_>>),
     change("key/issue", Role::Operator, of::<Issued>),
     look("key/list", of::<key::list::Report>),
@@ -126,6 +137,7 @@ pub(crate) const OFFERED: &[Offered] = &[
     look("phase/list", of::<phase::list::Report>),
     change("phase/retire", Role::Admin, of::<Set>),
     change("phase/undo", Role::Admin, of::<Set>),
+    look("replica/list", of::<replica::list::Report>),
     look("status", of::<status::report::Report>),
     look("webhook/dead", of::<webhook::dead::Report>),
     change(
@@ -152,6 +164,7 @@ const fn look(name: &'static str, answer: Answer) -> Offered {
         name,
         role: Role::Viewer,
         changes: false,
+        asks_others: false,
         answer,
     }
 }
@@ -161,6 +174,7 @@ const fn change(name: &'static str, role: Role, answer: Answer) -> Offered {
         name,
         role,
         changes: true,
+        asks_others: false,
         answer,
     }
 }
@@ -228,7 +242,7 @@ mod tests {
             assert!(offered.changes || !has("dry_run"), "{}", offered.name);
             assert_eq!(
                 offered.role > Role::Viewer,
-                offered.changes,
+                offered.changes || offered.asks_others,
                 "{}",
                 offered.name
             );

@@ -78,6 +78,12 @@ pub(crate) fn number(number: usize) -> String {
     text
 }
 
+/// How many there are of what: `1 route`, `2 routes`.
+pub(crate) fn how_many(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
 /// Counts one more.
 pub(crate) fn add_one(counter: &mut usize) {
     *counter = counter.saturating_add(1);

@@ -130,6 +130,14 @@ pub(crate) fn rfc_3339<S: serde::Serializer>(
     at.map(|at| at.to_string()).serialize(serializer)
 }
 
+/// The same of a moment that there is.
+pub(crate) fn in_rfc_3339<S: serde::Serializer>(
+    at: &Timestamp,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
+}
+
 impl Progress {
     /// `client` as it is shown.
     pub(crate) fn view(&self, client: &ClientRecord) -> ClientView {

@@ -16,8 +16,9 @@ use super::snapshots::Snapshots;
 use crate::admin;
 use crate::certificate::Verifier;
 use crate::clock;
-use crate::config::{Collector, Config, Webhook};
+use crate::config::{Collector, Config, Source, Webhook};
 use crate::directory::Directory;
+use crate::doctor::Running;
 use crate::door::{self, Terms};
 use crate::gateway;
 use crate::operation;
@@ -29,6 +30,8 @@ use crate::upstream::Backend;
 
 /// What is replaced, and where it is used.
 pub(super) struct Live {
+    /// Where the configuration is read.
+    source: Arc<Source>,
     /// What requests begin with.
     gateway: Arc<ArcSwap<gateway::Live>>,
     /// What the operator's questions begin with.
@@ -66,7 +69,12 @@ pub(super) struct Prepared<'a> {
 }
 
 /// What the operator's questions begin with, as `config` says.
-fn admin_live(config: &Config, verifier: &Arc<Verifier>) -> Result<admin::Live, admin::TlsError> {
+fn admin_live(
+    config: &Arc<Config>,
+    source: &Arc<Source>,
+    verifier: &Arc<Verifier>,
+) -> Result<admin::Live, admin::TlsError> {
+    let running = Running::new(Arc::clone(source), Arc::clone(config));
     let settings = config.admin.as_ref();
     let tls = settings.and_then(|admin| admin.tls.as_ref());
     Ok(admin::Live {
@@ -76,7 +84,8 @@ fn admin_live(config: &Config, verifier: &Arc<Verifier>) -> Result<admin::Live, 
             .unwrap_or_default(),
         operations: Arc::new(operation::Settings {
             verifier: Some(Arc::clone(verifier)),
-            ..operation::Settings::from(config)
+            running: Some(Arc::new(running)),
+            ..operation::Settings::from(config.as_ref())
         }),
         names: config.headers.names.clone(),
     })
@@ -88,7 +97,7 @@ type Known = (&'static str, String, bool);
 impl Live {
     /// The parts of `config`, with which the gateway starts. `store` has its record keys.
     pub(super) fn new(
-        config: &Config,
+        (config, source): (&Arc<Config>, &Arc<Source>),
         authorities: &Arc<Authorities>,
         (store, directory): (&Arc<dyn Store>, &Arc<Directory>),
         (levels, metrics): (Levels, &Metrics),
@@ -98,12 +107,14 @@ impl Live {
         let (settings, judge) = (settings(config), authorities.verifier());
         let terms = Terms::new(settings, Arc::clone(judge), metrics.clone(), clock::now())?;
         let live = Self {
+            source: Arc::clone(source),
             asking: Arc::new(ArcSwap::new(Arc::clone(&parts.asking))),
             terms: Arc::new(terms),
             backends: watch::Sender::new(parts.backends.clone()),
             gateway: Arc::new(ArcSwap::from_pointee(parts)),
             admin: Arc::new(ArcSwap::from_pointee(admin_live(
                 config,
+                source,
                 authorities.verifier(),
             )?)),
             authorities: Arc::clone(authorities),
@@ -189,6 +200,7 @@ impl Live {
         expect_peppers(&running.peppers, &config.keys.peppers, &self.directory).await?;
         // Until it is done, nobody reads revocation lists: what may take its time comes before.
         let authorities = self.authorities.next(&mut config).await?;
+        let config = Arc::new(config);
         let gateway = next::parts(&config, Some(&running), &self.directory, &self.metrics)?;
         next::resolve(&gateway, &running).await;
         // Else everybody is asked for a while.
@@ -198,12 +210,12 @@ impl Live {
         Ok(Prepared {
             authorities,
             gateway,
-            admin: admin_live(&config, self.authorities.verifier())?,
+            admin: admin_live(&config, &self.source, self.authorities.verifier())?,
             terms,
             record_keys,
             filter,
-            collector: config.telemetry.tracing.collector,
-            webhooks: config.webhooks,
+            collector: config.telemetry.tracing.collector.clone(),
+            webhooks: config.webhooks.clone(),
         })
     }
 

@@ -17,6 +17,7 @@ mod next;
 mod oversee;
 mod parts;
 mod reload;
+mod replicas;
 mod revocation;
 mod secrets;
 mod services;

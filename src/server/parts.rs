@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::StartError;
 use super::authorities::{Authorities, KeepLists};
@@ -14,6 +14,7 @@ use super::export::Export;
 use super::health::{Health, OfGateway};
 use super::live::Live;
 use super::reload::Reload;
+use super::replicas::TellReplicas;
 use super::secrets::CountSecrets;
 use super::share::ShareBudgets;
 use super::sightings::KeepSightings;
@@ -68,6 +69,7 @@ pub(super) struct Beside {
     pub(super) lists: KeepLists,
     pub(super) export: Option<Export>,
     pub(super) webhooks: TellWebhooks,
+    pub(super) replicas: TellReplicas,
 }
 
 /// Opens the store and makes every part of `config`, which `source` gave when `seen` was seen of it.
@@ -76,32 +78,28 @@ pub(super) fn open(
     (source, seen, asked): (Source, Seen, mpsc::Receiver<Asked>),
     levels: Levels,
 ) -> Result<Opened, StartError> {
+    let (config, source) = (Arc::new(config), Arc::new(source));
     let metrics = Metrics::new()?;
     let (store, listener) = store(&config.store)?;
     let directory = Arc::new(Directory::new(Arc::clone(&store)));
     let commands =
         listener.map(|listener| Commands::new(listener.acknowledging(directory.watch())));
     let authorities = Arc::new(Authorities::new(&config, &metrics)?);
-    let live = Live::new(
-        &config,
-        &authorities,
-        (&store, &directory),
-        (levels, &metrics),
-    )?;
+    let shared = (&store, &directory);
+    let live = Live::new((&config, &source), &authorities, shared, (levels, &metrics))?;
     let max_stale = config.offline.max_stale;
     let snapshot = live.snapshots().map(|snapshots| {
         begin_with(snapshots, &config.keys.peppers, &directory);
         KeepSnapshot::new(snapshots.watch(), &directory, max_stale)
     });
-    let sightings = Arc::new(Sightings::default());
-    let lessons = Arc::new(Lessons::default());
+    let (sightings, lessons) = (Arc::<Sightings>::default(), Arc::<Lessons>::default());
     let (gateway, terms) = (Arc::clone(live.gateway()), Arc::clone(live.terms()));
-    let budgets = config.limits.gateway.budgets();
-    let http = config.http.limits;
+    let (budgets, http) = (config.limits.gateway.budgets(), config.http.limits);
     let (spans, export) = Export::of(live.collector(), &metrics);
     let (conflicts, noted) = Conflicts::channel();
     let world = (&store, &directory, &sightings, &metrics);
     let webhooks = TellWebhooks::new(live.webhooks(), noted, told(&config.store, &gateway, world));
+    let digest = watch::Sender::new(seen.digest());
     Ok(Opened {
         admin: Arc::clone(live.admin()),
         beside: Beside {
@@ -118,7 +116,8 @@ pub(super) fn open(
             lists: KeepLists(Arc::clone(&authorities)),
             export,
             webhooks,
-            reload: Reload::new((source, seen), live, asked, &metrics),
+            replicas: TellReplicas::new(digest.subscribe(), shared, &metrics, max_stale),
+            reload: Reload::new((source, seen, digest), live, asked, &metrics),
         },
         health: Health(OfGateway::new(
             metrics.clone(),
@@ -126,7 +125,7 @@ pub(super) fn open(
             max_stale,
         )),
         terms,
-        limits: (config.limits.door, config.lifetimes),
+        limits: (config.limits.door.clone(), config.lifetimes),
         http,
         parts: Parts {
             directory,
@@ -135,10 +134,10 @@ pub(super) fn open(
             conflicts,
             lessons,
             verifier: Arc::clone(authorities.verifier()),
-            format: config.keys.format,
+            format: config.keys.format.clone(),
             head: http.head,
             max_stale,
-            bounds: config.limits.gateway,
+            bounds: config.limits.gateway.clone(),
             budgets,
             spans,
             metrics,

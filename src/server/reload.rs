@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::spawn_blocking;
 
 use super::live::Live;
@@ -50,6 +50,8 @@ pub fn survive_hangups() -> io::Result<()> {
 pub(super) struct Reload {
     source: Arc<Source>,
     started_with: Arc<Seen>,
+    /// The digest of the configuration that the gateway runs with.
+    digest: watch::Sender<String>,
     live: Live,
     /// Who wants it done now.
     asked: Mutex<mpsc::Receiver<Asked>>,
@@ -70,16 +72,17 @@ struct State {
 }
 
 impl Reload {
-    /// The gateway runs with what `source` said when `started_with` was seen of it. It is read again
-    /// for everybody who has `asked`.
+    /// The gateway runs with what `source` said when `started_with` was seen of it, whose `digest` is told to
+    /// others. It is read again for everybody who has `asked`.
     pub(super) fn new(
-        (source, started_with): (Source, Seen),
+        (source, started_with, digest): (Arc<Source>, Seen, watch::Sender<String>),
         live: Live,
         asked: mpsc::Receiver<Asked>,
         metrics: &Metrics,
     ) -> Self {
         let reload = Self {
-            source: Arc::new(source),
+            source,
+            digest,
             started_with: Arc::new(started_with),
             live,
             asked: Mutex::new(asked),
@@ -160,6 +163,7 @@ impl Reload {
                 let changed = state.seen.changes_since(&state.taken).live;
                 let secrets = self.live.commit(prepared);
                 state.taken = Arc::clone(&state.seen);
+                self.digest.send_replace(state.taken.digest());
                 let settings = listed(&changed);
                 tracing::info!(changed = settings, secrets, "took the configuration over");
                 self.succeeded();

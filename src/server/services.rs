@@ -75,6 +75,7 @@ impl Services<'_> {
             self.last("spans", export);
         }
         self.last("webhooks", beside.webhooks);
+        self.last("replicas", beside.replicas);
         if let Some(snapshot) = beside.snapshot {
             self.last("snapshot", snapshot);
         }

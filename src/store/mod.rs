@@ -17,6 +17,7 @@ mod mailbox;
 mod origin;
 mod record;
 pub mod redis;
+mod replica;
 mod reseal;
 mod stored;
 
@@ -31,8 +32,9 @@ pub use change::{Action, Actor, Change, Event, NotAReason, Reason, Write};
 pub use history::{EventHash, Follow, Head, ReadOn, StoredEvent, read_on};
 pub use local::open_embedded;
 pub use mailbox::{Letter, Page, Posting, SLOTS};
-pub use origin::Origin;
+pub use origin::{Origin, host};
 pub use record::{Record, RecordId, Selection, Unreadable, Versioned};
+pub use replica::{Heard, REPLICAS_KEPT, Replica, ReplicaState};
 pub use reseal::{Reseal, Resealed};
 pub use stored::Loaded;
 
@@ -196,6 +198,8 @@ impl<T, Of> Default for Legible<T, Of> {
 /// 12. **A mailbox changes whole.** [`Store::post`] does all that it is given, when the mailbox still
 ///     has the version that is expected, or nothing; it makes no event and no epoch. What is not
 ///     authentic in a mailbox is not given.
+/// 13. **Gateways hear of each other.** [`Store::replicas`] gives each gateway that told of itself within
+///     [`REPLICAS_KEPT`] once, with what it told last; how long ago that was, one clock says for all.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Carries out a change.
@@ -344,6 +348,20 @@ pub trait Store: Send + Sync {
     ///
     /// When the store cannot tell.
     async fn spent(&self, phase: Epoch) -> Result<u64, StoreError>;
+
+    /// Keeps what a gateway tells of itself, in the place of what it told before.
+    ///
+    /// # Errors
+    ///
+    /// When the store did not take it: tell it again.
+    async fn announce(&self, replica: &Replica) -> Result<(), StoreError>;
+
+    /// The gateways that told of themselves lately, and the names of those that told what cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    async fn replicas(&self) -> Result<Legible<Heard, String>, StoreError>;
 
     /// The page of a mailbox; none when there is no such mailbox. Cheap enough to be asked every few
     /// seconds.

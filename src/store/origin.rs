@@ -29,13 +29,20 @@ impl Origin {
     /// This machine.
     #[must_use]
     pub fn here() -> Self {
-        static NAME: OnceLock<String> = OnceLock::new();
-        let name = NAME.get_or_init(|| {
-            let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-            named(name.trim())
-        });
-        Self::Host { name: name.clone() }
+        Self::Host {
+            name: host().to_owned(),
+        }
     }
+}
+
+/// The name of this machine.
+#[must_use]
+pub fn host() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        named(name.trim())
+    })
 }
 
 impl fmt::Display for Origin {

@@ -9,6 +9,7 @@ mod post;
 pub mod probe;
 mod rewrite;
 mod upgrade;
+mod verdict;
 #[cfg(test)]
 mod weak;
 
@@ -16,3 +17,4 @@ pub use answer::{asks_for_websocket, fault};
 pub use backend::{Backend, BackendError, HealthCheck, Protocol, Settings, Tls};
 pub use post::{Answered, Receiver};
 pub use rewrite::{CannotSend, Rules, end_once, is_for_us, is_unwanted, pass_on, rewrite, signed};
+pub(crate) use verdict::Verdict;

@@ -10,7 +10,7 @@ const require = createRequire(`${process.cwd()}/${process.env.CONSOLE_NODE ?? "t
 const { chromium } = require("playwright-core");
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const PICTURES = process.argv[2] ?? "target/console";
-const PAGES = ["/", "/clients", "/clients/acme", "/failures", "/expiring", "/phases", "/audit", "/health", "/try"];
+const PAGES = ["/", "/clients", "/clients/acme", "/failures", "/expiring", "/phases", "/audit", "/health", "/doctor", "/try"];
 const HOSTILE = "<script>window.harmed=1</script>\"'><img src=x onerror=window.harmed=1>";
 
 mkdirSync(PICTURES, { recursive: true });
@@ -341,6 +341,44 @@ await test("whoever a certificate or a key is, is told", async () => {
   }
 });
 
+await test("the doctor looks when it is told to, and whoever may look sees what it found", async () => {
+  const viewer = await visit("viewer");
+  await viewer.goto("/doctor");
+  assert.match(await said(viewer), /Nobody has had it look/);
+  assert.equal(await viewer.locator("main button").count(), 0);
+  for (const javaScriptEnabled of [true, false]) {
+    const page = await visit("operator", { javaScriptEnabled });
+    await page.goto("/doctor");
+    await page.click(javaScriptEnabled ? "button:has-text('Run')" : "button:has-text('Run again')");
+    await page.waitForURL("**/doctor");
+    await page.locator("summary:has-text('Errors')").waitFor();
+    // Nobody listens where the backend should be.
+    const row = page.locator("#errors tr", { hasText: "backend_connects" });
+    assert.match(await row.innerText(), /clients get 502/);
+    assert.match(await said(page), /Looked \d+ s ago/);
+    // axe is a script itself.
+    if (javaScriptEnabled) assert.deepEqual(await unusable(page), []);
+    await page.check("input[name=no_backends]");
+    await page.click("button:has-text('Run again')");
+    await page.waitForURL("**/doctor");
+    await page.locator("summary:has-text('In order')").waitFor();
+    assert.equal(await page.locator("main tr", { hasText: "backend_connects" }).count(), 0);
+    assert.deepEqual(page.complaints, []);
+  }
+  await viewer.goto("/doctor");
+  await viewer.screenshot({ path: join(PICTURES, "doctor.png"), fullPage: true });
+  assert.match(await said(viewer), /certificate_chain/);
+  const csrf = await viewer.locator("form.out input[name=csrf]").getAttribute("value");
+  const cookie = (await viewer.context().cookies()).map((one) => `${one.name}=${one.value}`).join("; ");
+  const run = (fields) => fetch(`${gateway.url}/doctor`, {
+    method: "POST",
+    redirect: "manual",
+    headers: { cookie, "content-type": "application/x-www-form-urlencoded" },
+    body: new URLSearchParams(fields),
+  });
+  for (const fields of [{ csrf }, { csrf: "x" }]) assert.equal((await run(fields)).status, 403);
+});
+
 await test("no other site and no old form changes anything, and no form changes it twice", async () => {
   const page = await visit("operator");
   await page.goto("/clients/acme");
@@ -377,7 +415,7 @@ await test("who may only look, may only look", async () => {
   const page = await visit("viewer");
   for (const path of PAGES) {
     await page.goto(path);
-    const actions = await page.locator("main form[action^='/do/'] button[type=submit]").count();
+    const actions = await page.locator("main form:is([action^='/do/'], [action='/doctor']) button[type=submit]").count();
     assert.equal(actions, 0, path);
   }
   assert.deepEqual(page.complaints, []);

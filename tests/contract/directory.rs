@@ -13,9 +13,9 @@ use keyferry::clock::Day;
 use keyferry::directory::Directory;
 use keyferry::key::{KeyId, KeyRecord};
 use keyferry::store::{
-    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Letter, Loaded, Page,
-    Posting, RecordId, Reseal, Resealed, Selection, Store, StoreError, StoredEvent, Versioned,
-    Write,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Heard, Legible, Letter, Loaded,
+    Page, Posting, RecordId, Replica as Gateway, Reseal, Resealed, Selection, Store, StoreError,
+    StoredEvent, Versioned, Write,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -230,6 +230,14 @@ impl Store for Held {
 
     async fn spent(&self, phase: Epoch) -> Result<u64, StoreError> {
         self.store.spent(phase).await
+    }
+
+    async fn announce(&self, replica: &Gateway) -> Result<(), StoreError> {
+        self.store.announce(replica).await
+    }
+
+    async fn replicas(&self) -> Result<Legible<Heard, String>, StoreError> {
+        self.store.replicas().await
     }
 
     async fn mailbox(&self, name: &str) -> Result<Option<Page>, StoreError> {

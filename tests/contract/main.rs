@@ -32,6 +32,7 @@ mod records;
 #[path = "../support/redis/mod.rs"]
 mod redis_server;
 mod replaced;
+mod replicas;
 mod reseal;
 mod select;
 mod socket;
@@ -110,6 +111,8 @@ contract! {
     mailbox:
         a_mailbox_changes_whole_or_not_at_all
         of_many_who_change_a_mailbox_one_does;
+    replicas:
+        each_gateway_is_heard_of_with_what_it_told_last;
     damage:
         what_is_damaged_of_what_was_seen_holds_up_nothing_else
         damage_that_names_nobody_is_told_of;

@@ -9,7 +9,7 @@ pub(super) use crate::operation::table::number as number_of;
 use crate::operation::table::printable;
 
 /// The pages, in the order of the menu: path, name.
-const MENU: [(&str, &str); 8] = [
+const MENU: [(&str, &str); 9] = [
     ("/", "Overview"),
     ("/clients", "Clients"),
     ("/failures", "Failures"),
@@ -17,6 +17,7 @@ const MENU: [(&str, &str); 8] = [
     ("/phases", "Phases"),
     ("/audit", "Audit"),
     ("/health", "Health"),
+    ("/doctor", "Doctor"),
     ("/try", "Try it"),
 ];
 

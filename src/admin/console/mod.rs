@@ -8,6 +8,7 @@ mod act;
 mod chart;
 mod client;
 mod clients;
+mod doctor;
 mod expiring;
 mod failures;
 mod health;
@@ -59,6 +60,7 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
         .route("/phases", get(phases::page))
         .route("/audit", get(journal::page))
         .route("/health", get(health::page))
+        .route("/doctor", get(doctor::page).post(doctor::run))
         .route("/try", get(trying::page).post(trying::tried))
         .route("/do/{*name}", post(act::page))
         .route("/login", get(login).post(log_in))
@@ -160,6 +162,15 @@ impl Visitor {
         };
         let page = layout::page((title, path), &self.seat, notice.as_ref(), &content);
         document(StatusCode::OK, &page)
+    }
+
+    /// Whether a form with this secret is one of this session, sent by a page of this console.
+    fn is_own(&self, headers: &HeaderMap, csrf: &str) -> Result<(), Problem> {
+        if is_own(headers) && self.seat.sent(csrf) {
+            return Ok(());
+        }
+        let detail = "This form is not one of this session. Load the page again.";
+        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
     }
 
     /// Why there is no page, to this visitor.

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::layout::hidden;
-use super::{Page, Visitor, is_own};
+use super::{Page, Visitor};
 use crate::admin::Admin;
 use crate::admin::answer::Problem;
 use crate::certificate::{self, Chain, Fingerprint, Lineage, Mapping};
@@ -37,9 +37,7 @@ pub(super) async fn page(visitor: Visitor) -> Page {
 }
 
 pub(super) async fn tried(visitor: Visitor, headers: HeaderMap, Form(sent): Form<Tried>) -> Page {
-    if !is_own(&headers) || !visitor.seat.sent(&sent.csrf) {
-        let detail = "This form is not one of this session. Load the page again.";
-        let problem = Problem::new(StatusCode::FORBIDDEN, "forbidden", detail);
+    if let Err(problem) = visitor.is_own(&headers, &sent.csrf) {
         return Err(visitor.trouble(problem));
     }
     match look(&visitor.admin, sent.shown.trim()).await {

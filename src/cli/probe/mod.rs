@@ -1,7 +1,6 @@
 //! `keyferry probe`: what does a backend believe that did not come through the gateway?
 
 mod attack;
-mod verdict;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,9 +17,8 @@ use super::{Failure, Out};
 use crate::server::verify::{signing_key, verifying_key};
 use crate::sign::{Algorithm, Confused, SigningKey, VerifyingKey};
 use crate::upstream::probe::{self, Question};
-use crate::upstream::{Protocol, Settings, Tls};
+use crate::upstream::{Protocol, Settings, Tls, Verdict};
 use attack::{Attack, Target};
-pub(super) use verdict::Verdict;
 
 /// How long a name may take to resolve, and a connection to be there.
 const CONNECTING: Duration = Duration::from_secs(5);

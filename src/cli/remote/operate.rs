@@ -36,8 +36,7 @@ pub(in crate::cli) fn operate(
     for one in typed(&words, deepest) {
         if one.is_of_this_machine {
             return Err(Failure::Usage(format!(
-                "{} names a file or folder of this machine, which the gateway at {} cannot reach; leave it \
-                 out, or {here}",
+                "{} is for files of this machine, which the gateway at {} cannot reach; leave it out, or {here}",
                 one.shown, server.url
             )));
         }

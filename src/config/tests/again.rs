@@ -109,3 +109,15 @@ fn the_same_contents_in_another_folder_are_something_else() {
     assert_eq!(named(&now, &seen), [[""; 0]; 2], "nothing that people set");
     assert_eq!(now.files_changed_since(&seen), [folder.path("pepper.key")]);
 }
+
+#[test]
+fn what_is_each_gateways_own_makes_no_other_digest() {
+    let folder = Folder::new();
+    let before = folder.seen(MINIMAL).digest();
+    let elsewhere = format!("{MINIMAL}\n[admin]\naddress = \"127.0.0.1:1\"\n");
+    assert_eq!(folder.seen(&elsewhere).digest(), before);
+    let other = with(MINIMAL, "orders-1", "orders-2");
+    assert_ne!(folder.seen(&other).digest(), before);
+    folder.secret("pepper.key", b"0123456789abcdef0123456789another");
+    assert_ne!(folder.seen(MINIMAL).digest(), before);
+}

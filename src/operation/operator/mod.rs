@@ -18,7 +18,9 @@ use super::{Bar, Failure, Out};
 use crate::certificate::Verifier;
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, Keys, StoreSettings, Webhook};
-use crate::store::{Acknowledged, Actor, Head, Origin, RecordId, Refused, Store, StoreError};
+use crate::doctor::Running;
+use crate::store::redis::Redis;
+use crate::store::{self, Acknowledged, Actor, Head, Origin, RecordId, Refused, Store, StoreError};
 
 /// No certificate, with all of its chain, is larger.
 const LARGEST: u64 = 1 << 20;
@@ -28,6 +30,14 @@ pub(crate) fn read_certificate(path: &Path) -> io::Result<Vec<u8>> {
     let mut contents = Vec::new();
     File::open(path)?.take(LARGEST).read_to_end(&mut contents)?;
     Ok(contents)
+}
+
+/// The store of the configuration; the embedded one through the gateway that has it, if one runs.
+pub(crate) async fn open_store(settings: &StoreSettings) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(match settings {
+        StoreSettings::Embedded(settings) => store::open_embedded(settings).await?,
+        StoreSettings::Redis(settings) => Arc::new(Redis::new(settings)),
+    })
 }
 
 /// What operations need of the configuration.
@@ -51,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) verifier: Option<Arc<Verifier>>,
     /// Who is told what happens.
     pub(crate) webhooks: Vec<Webhook>,
+    /// The gateway itself, at a gateway that runs.
+    pub(crate) running: Option<Arc<Running>>,
 }
 
 impl From<&Config> for Settings {
@@ -65,6 +77,7 @@ impl From<&Config> for Settings {
             self_service: config.self_service.path.clone(),
             authorities: config.cas.iter().map(|ca| ca.name.clone()).collect(),
             verifier: None,
+            running: None,
         }
     }
 }
@@ -72,7 +85,7 @@ impl From<&Config> for Settings {
 #[cfg(test)]
 impl Settings {
     /// Those of a store of the test's own.
-    pub(crate) fn for_tests(store: crate::store::embedded::Settings) -> Self {
+    pub(crate) fn for_tests(store: store::embedded::Settings) -> Self {
         use crate::key::{Format, Pepper, Peppers};
         let pepper = Pepper::new(1, &crate::secret::Secret::new(vec![9; 32]));
         Self {
@@ -90,6 +103,7 @@ impl Settings {
             authorities: Vec::new(),
             verifier: None,
             webhooks: Vec::new(),
+            running: None,
         }
     }
 }
@@ -111,7 +125,7 @@ pub(crate) struct Operator {
     /// Records of the last look through all of them that are not believed.
     refused: RefCell<Arc<Vec<Refused>>>,
     /// What the gateway keeps for whoever only looks.
-    kept: Option<Arc<Kept>>,
+    pub(super) kept: Option<Arc<Kept>>,
     /// As of where that is.
     head: Cell<Head>,
 }

@@ -26,7 +26,7 @@ struct Asked {
 }
 
 /// The heading of options that mean something on the machine that they are typed on, and nowhere else.
-pub(super) const HERE: &str = "On this machine";
+pub(super) const HERE: &str = "On this machine only";
 
 /// What whole numbers are read as.
 const NUMBERS: [TypeId; 5] = [

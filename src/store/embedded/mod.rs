@@ -11,6 +11,7 @@
 mod activity;
 mod mailbox;
 mod open;
+mod replicas;
 mod tables;
 mod upkeep;
 
@@ -25,12 +26,13 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::spawn_blocking;
 
 pub use open::OpenError;
+use replicas::Replicas;
 pub use upkeep::{check, compact};
 
 use super::{
-    Batch, Change, CommitError, Committed, EVENTS_KEPT, Epoch, Follow, Head, Legible, Letter,
-    Loaded, Page, Posting, RecordId, RecordKeys, Reseal, Resealed, Selection, Store, StoreError,
-    StoredEvent, Versioned,
+    Batch, Change, CommitError, Committed, EVENTS_KEPT, Epoch, Follow, Head, Heard, Legible,
+    Letter, Loaded, Page, Posting, RecordId, RecordKeys, Replica, Reseal, Resealed, Selection,
+    Store, StoreError, StoredEvent, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -67,6 +69,7 @@ pub struct Embedded {
     /// The file takes one change at a time; waiting for it must not hold a thread.
     writing: Arc<Mutex<()>>,
     path: PathBuf,
+    replicas: Replicas,
 }
 
 struct OpenFile {
@@ -121,6 +124,7 @@ impl Embedded {
             }),
             writing: Arc::default(),
             path: path.clone(),
+            replicas: Replicas::default(),
         })
     }
 
@@ -277,6 +281,15 @@ impl Store for Embedded {
     async fn spent(&self, phase: Epoch) -> Result<u64, StoreError> {
         self.read(move |file| activity::spent(&file.database, phase))
             .await
+    }
+
+    async fn announce(&self, replica: &Replica) -> Result<(), StoreError> {
+        self.replicas.announce(replica);
+        Ok(())
+    }
+
+    async fn replicas(&self) -> Result<Legible<Heard, String>, StoreError> {
+        Ok(self.replicas.all())
     }
 
     async fn mailbox(&self, name: &str) -> Result<Option<Page>, StoreError> {

@@ -15,9 +15,9 @@ use super::wire::{self, Answer, OfMailbox, PROTOCOL, Question, Request};
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Letter, Loaded, Page,
-    Posting, RecordId, Reseal, Resealed, Selection, Store, StoreError, StoredEvent, Unreadable,
-    Versioned,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Heard, Legible, Letter, Loaded,
+    Page, Posting, RecordId, Replica, Reseal, Resealed, Selection, Store, StoreError, StoredEvent,
+    Unreadable, Versioned,
 };
 
 /// How long the gateway may take to accept a connection.
@@ -295,6 +295,22 @@ impl Store for Client {
             Answer::Spent { refusals } => Ok(refusals),
             _ => Err(unexpected()),
         }
+    }
+
+    async fn announce(&self, replica: &Replica) -> Result<(), StoreError> {
+        let replica = replica.clone();
+        match self.ask_for_one(&Question::Announce { replica }).await? {
+            Answer::Done => Ok(()),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn replicas(&self) -> Result<Legible<Heard, String>, StoreError> {
+        let heard = |line| match line {
+            Answer::Replica { heard } => Some(heard),
+            _ => None,
+        };
+        self.ask_for_list(&Question::Replicas, heard).await
     }
 
     async fn mailbox(&self, name: &str) -> Result<Option<Page>, StoreError> {

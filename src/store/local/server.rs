@@ -21,7 +21,7 @@ use crate::clock::Day;
 use crate::socket;
 use crate::store::embedded::Embedded;
 use crate::store::{
-    Change, CommitError, Committed, Epoch, Follow, Head, Legible, Store, StoreError,
+    Change, CommitError, Committed, Epoch, Follow, Head, Legible, Selection, Store, StoreError,
 };
 
 /// The most questions that are answered at a time.
@@ -198,15 +198,7 @@ async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<
             Ok(None) => Answer::Done,
             Err(error) => error.into(),
         },
-        Question::Select { which } => match store.select(&which).await {
-            Ok(records) => {
-                for record in records {
-                    say(to, &Ok(record).into()).await?;
-                }
-                Answer::Done
-            }
-            Err(error) => error.into(),
-        },
+        Question::Select { which } => select(store, &which, to).await?,
         Question::Load => return load(store, to).await,
         Question::Follow { after, wait } => {
             match store.follow(after, wait.min(LONGEST_FOLLOW)).await {
@@ -256,8 +248,25 @@ async fn answer(asked: Asked, question: Question, to: &mut Lines) -> io::Result<
             refusals,
         }),
         Question::Mailbox { of } => mailbox(store, of, to).await?,
+        Question::Announce { replica } => one(store.announce(&replica).await, |()| Answer::Done),
+        Question::Replicas => match store.replicas().await {
+            Ok(read) => list(to, read, |heard| Answer::Replica { heard }).await?,
+            Err(error) => error.into(),
+        },
     };
     say(to, &end).await
+}
+
+async fn select(store: &dyn Store, which: &Selection, to: &mut Lines) -> io::Result<Answer> {
+    match store.select(which).await {
+        Ok(records) => {
+            for record in records {
+                say(to, &Ok(record).into()).await?;
+            }
+            Ok(Answer::Done)
+        }
+        Err(error) => Ok(error.into()),
+    }
 }
 
 async fn mailbox(store: &dyn Store, of: OfMailbox, to: &mut Lines) -> io::Result<Answer> {

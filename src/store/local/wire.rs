@@ -12,8 +12,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWr
 use crate::client::{ClientId, CredentialId, History, Sighting, Use};
 use crate::clock::Day;
 use crate::store::{
-    Batch, Change, Epoch, Event, Head, Letter, Loaded, Page, Posting, RecordId, Refused, Reseal,
-    Resealed, Selection, StoreError, StoredEvent, Unreadable, Versioned,
+    Batch, Change, Epoch, Event, Head, Heard, Letter, Loaded, Page, Posting, RecordId, Refused,
+    Replica, Reseal, Resealed, Selection, StoreError, StoredEvent, Unreadable, Versioned,
 };
 
 /// The version of what is said. The two programs may be of different versions.
@@ -83,6 +83,10 @@ pub(super) enum Question {
     Mailbox {
         of: OfMailbox,
     },
+    Announce {
+        replica: Replica,
+    },
+    Replicas,
 }
 
 /// What it can be asked of a mailbox.
@@ -156,6 +160,9 @@ pub(super) enum Answer {
     },
     Posted {
         done: bool,
+    },
+    Replica {
+        heard: Heard,
     },
     Taken {
         damaged: u64,

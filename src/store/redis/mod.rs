@@ -12,7 +12,8 @@
 //! | `kf:{kf}:alias` | hash | alias to the stored form of its record |
 //! | `kf:{kf}:owned` | sorted set | `<client id> <id>` of each record that is or was a client's own, all with score 0 |
 //!
-//! and what `activity` says of what was seen, `demands` of what is asked for, and `mailbox` of what is to be told. `kf:{kf}:nobodys` is never there: what is asked of it shows
+//! and what `activity` says of what was seen, `demands` of what is asked for, `mailbox` of what is to be told, and
+//! `replicas` of the gateways themselves. `kf:{kf}:nobodys` is never there: what is asked of it shows
 //! what a server allows.
 //!
 //! The part in braces is the hash tag: all keys share one slot of a cluster, so that a change,
@@ -29,6 +30,7 @@ mod link;
 mod mailbox;
 mod primary;
 mod read;
+mod replicas;
 mod reseal;
 mod rights;
 mod sentinel;
@@ -50,9 +52,9 @@ use super::authentic::damaged;
 use super::days::TOTAL;
 use super::history::follow;
 use super::{
-    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Legible, Letter, Loaded, Page,
-    Posting, RecordId, RecordKeys, Reseal, Resealed, Selection, Store, StoreError, StoredEvent,
-    Unreadable, Versioned,
+    Batch, Change, CommitError, Committed, Epoch, Follow, Head, Heard, Legible, Letter, Loaded,
+    Page, Posting, RecordId, RecordKeys, Replica, Reseal, Resealed, Selection, Store, StoreError,
+    StoredEvent, Unreadable, Versioned,
 };
 use crate::client::{ClientId, CredentialId, History, LastUse, Sighting, Use};
 use crate::clock::Day;
@@ -82,6 +84,7 @@ pub struct Redis {
     demands: Script,
     reseal: Script,
     post: Script,
+    announce: Script,
     record_keys: RecordKeys,
 }
 
@@ -97,6 +100,7 @@ impl Redis {
             demands: Script::new(include_str!("demands.lua")),
             reseal: Script::new(include_str!("reseal.lua")),
             post: Script::new(include_str!("mailbox.lua")),
+            announce: Script::new(include_str!("replicas.lua")),
             record_keys: settings.record_keys.clone(),
         }
     }
@@ -255,6 +259,14 @@ impl Store for Redis {
 
     async fn spent(&self, phase: Epoch) -> Result<u64, StoreError> {
         activity::spent(&self.link, phase).await
+    }
+
+    async fn announce(&self, replica: &Replica) -> Result<(), StoreError> {
+        replicas::announce(&self.link, &self.announce, replica).await
+    }
+
+    async fn replicas(&self) -> Result<Legible<Heard, String>, StoreError> {
+        replicas::all(&self.link).await
     }
 
     async fn mailbox(&self, name: &str) -> Result<Option<Page>, StoreError> {

@@ -1,6 +1,8 @@
 //! The admin API of the real program: who may do what, what it does, and that it is done once.
 
+mod doctor;
 mod letters;
+mod replicas;
 mod through;
 mod tls;
 

@@ -1,28 +1,36 @@
 //! All findings together, for programs and for people.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::super::check::count;
-use super::finding::{Finding, Outcome};
-use crate::operation::table::printable;
+use super::finding::{Check, Finding, Outcome};
+use crate::clock::{self, Timestamp};
+use crate::operation::table::{how_many, printable};
+use crate::operation::view::in_rfc_3339;
 
 /// What `--output json` prints.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
-    findings: Vec<Finding>,
-    ok: usize,
-    notes: usize,
-    warnings: usize,
-    errors: usize,
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Report {
+    /// When it was looked.
+    #[serde(serialize_with = "in_rfc_3339")]
+    #[schemars(with = "String")]
+    pub(crate) at: Timestamp,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) ok: usize,
+    pub(crate) notes: usize,
+    pub(crate) warnings: usize,
+    pub(crate) errors: usize,
 }
 
 impl Report {
+    /// What was found now.
     pub(super) fn of(findings: Vec<Finding>) -> Self {
         let number = |outcome| {
             let with = findings.iter().filter(|finding| finding.outcome == outcome);
             with.count()
         };
         Self {
+            at: clock::now(),
             ok: number(Outcome::Ok),
             notes: number(Outcome::Note),
             warnings: number(Outcome::Warning),
@@ -31,13 +39,27 @@ impl Report {
         }
     }
 
+    /// The same of a gateway whose file is `wrong` by now: that stands in the place of the word that it reads.
+    pub(super) fn but_for(self, wrong: Vec<Finding>) -> Self {
+        if wrong.is_empty() {
+            return self;
+        }
+        let others = self.findings.into_iter();
+        let others = others.filter(|finding| finding.check != Check::ConfigurationReads);
+        let findings = wrong.into_iter().chain(others).collect();
+        Self {
+            at: self.at,
+            ..Self::of(findings)
+        }
+    }
+
     /// Whether somebody has to do something.
-    pub(super) const fn is_bad(&self, strict: bool) -> bool {
+    pub(crate) const fn is_bad(&self, strict: bool) -> bool {
         self.errors > 0 || (strict && self.warnings > 0)
     }
 
     /// A heading for each group, a line for each finding, and below it what to do.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut lines = Vec::new();
         let mut last_group = "";
         for (index, finding) in self.findings.iter().enumerate() {
@@ -65,7 +87,7 @@ impl Report {
             (self.warnings, "warning"),
             (self.notes, "note"),
         ];
-        let counts = counts.map(|(number, what)| count(number, what));
+        let counts = counts.map(|(number, what)| how_many(number, what));
         lines.push(format!("\n{}, {} ok", counts.join(", "), self.ok));
         lines.join("\n")
     }
@@ -73,7 +95,6 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Check;
     use super::*;
 
     #[test]
@@ -91,6 +112,16 @@ mod tests {
              → ask as another user [docs/STORE.md]\n\n0 errors, 0 warnings, 2 notes, 1 ok"
         );
         assert!(!report.is_bad(true));
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_by_now_is_not_told_to_be_right() {
+        let right = Check::ConfigurationReads.ok("keyferry.toml");
+        let report = Report::of(vec![right, Check::RedisMemory.ok("10 %")]);
+        let wrong = Check::ConfigurationReads.error("is no address", "write one");
+        let report = report.but_for(vec![wrong]);
+        assert_eq!((report.errors, report.ok), (1, 1));
+        assert_eq!(report.findings.len(), 2, "{report:?}");
     }
 
     #[test]

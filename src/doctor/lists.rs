@@ -1,10 +1,10 @@
 //! Revocation lists: whether they can be used, and for how long yet.
 
-use super::super::check::{count, revocation_lists};
 use super::finding::{Check, Finding};
 use crate::certificate::ListState;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
+use crate::operation::table::how_many;
 
 /// A list that has less than this part of its time left should have been followed by the next.
 const LATE: i64 = 10;
@@ -12,7 +12,7 @@ const LATE: i64 = 10;
 pub(super) fn look(config: &Config) -> Vec<Finding> {
     let check = Check::CertificateLists;
     let now = clock::now();
-    let states = match revocation_lists(config, now) {
+    let states = match config.revocation_lists(now) {
         Ok(states) => states,
         Err(problems) => {
             let finding = |problem: &crate::config::Problem| {
@@ -23,7 +23,8 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
         }
     };
     let mut findings: Vec<_> = states.iter().map(|list| judge(list, now)).collect();
-    for (ca, files) in config.cas.iter().zip(&config.lists) {
+    let authorities = config.cas.iter().zip(&config.lists);
+    for (ca, files) in authorities.filter(|(ca, _)| !ca.is_gone) {
         let mut own = states.iter().filter(|list| list.ca == ca.name);
         let finding = match files {
             None => check.ok("nobody asks: it has no table crl"),
@@ -43,7 +44,7 @@ fn judge(list: &ListState, now: Timestamp) -> Finding {
     let found = format!(
         "the list of '{}', {} on it",
         list.issuer,
-        count(list.entries, "certificate")
+        how_many(list.entries, "certificate")
     );
     let finding = match (list.fault(now), list.until) {
         _ if list.is_replaced => check.note(

@@ -1,12 +1,14 @@
 //! What was looked at, how it is, and what to do.
 
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 /// How something is, the best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Outcome {
+#[schemars(rename = "FindingOutcome")]
+pub(crate) enum Outcome {
     /// As it should be.
     Ok,
     /// Nothing is wrong, and there is something to know.
@@ -18,9 +20,10 @@ pub(super) enum Outcome {
 }
 
 /// What is looked at. docs/DOCTOR.md has a row for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, JsonSchema)]
 #[value(rename_all = "snake_case")]
-pub(super) enum Check {
+#[schemars(rename_all = "snake_case")]
+pub(crate) enum Check {
     /// configuration
     ConfigurationReads,
     /// unsigned records
@@ -121,20 +124,20 @@ pub(super) enum Check {
 
 impl Check {
     /// What programs call it.
-    pub(super) fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         let value = self.to_possible_value();
         value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
     /// What people call it.
-    fn title(self) -> String {
+    pub(crate) fn title(self) -> String {
         let value = self.to_possible_value();
         let help = value.as_ref().and_then(|value| value.get_help());
         help.map(ToString::to_string).unwrap_or_default()
     }
 
     /// The part of the report that it stands in, and the page that tells more.
-    pub(super) fn group(self) -> (&'static str, &'static str) {
+    pub(crate) fn group(self) -> (&'static str, &'static str) {
         let name = self.name();
         match name.split('_').next().unwrap_or_default() {
             "configuration" => ("configuration", "docs/DOCTOR.md"),
@@ -185,19 +188,19 @@ impl Serialize for Check {
 }
 
 /// What came of a look.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Finding {
-    pub(super) check: Check,
-    pub(super) outcome: Outcome,
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Finding {
+    pub(crate) check: Check,
+    pub(crate) outcome: Outcome,
     /// Of which file, address and so on, where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) subject: Option<String>,
-    pub(super) found: String,
+    pub(crate) subject: Option<String>,
+    pub(crate) found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) expected: Option<String>,
+    pub(crate) expected: Option<String>,
     /// What to do. Only what is as it should be has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) advice: Option<String>,
+    pub(crate) advice: Option<String>,
 }
 
 impl Finding {
@@ -254,7 +257,7 @@ mod tests {
     /// docs/DOCTOR.md says of each check what it means and what to do.
     #[test]
     fn the_page_has_a_row_for_each_check_and_no_others() {
-        let page = include_str!("../../../docs/DOCTOR.md");
+        let page = include_str!("../../docs/DOCTOR.md");
         let cells = page.lines().filter_map(|line| line.strip_prefix("| `"));
         let rows: Vec<_> = cells.filter_map(|cells| cells.split('`').next()).collect();
         let checks: Vec<_> = Check::value_variants()

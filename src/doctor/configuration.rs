@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::check::count;
 use super::finding::{Check, Finding};
 use crate::config::{Config, Problems, StoreSettings};
 use crate::door::Resumption;
+use crate::operation::table::how_many;
 
 /// From here on a revocation that nobody could tell of is accepted for longer than most would think.
 const LONG_STALE: Duration = Duration::from_hours(1);
@@ -28,8 +28,8 @@ pub(super) fn problems(problems: &Problems) -> Vec<Finding> {
 pub(super) fn look(file: &str, config: &Config) -> Vec<Finding> {
     let summary = format!(
         "{file}: {}, {}, store: {}",
-        count(config.routes.len(), "route"),
-        count(config.backends.len(), "backend"),
+        how_many(config.routes.len(), "route"),
+        how_many(config.backends.len(), "backend"),
         config.store
     );
     let mut findings = vec![

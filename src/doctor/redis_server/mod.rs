@@ -6,10 +6,10 @@ mod rights;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::super::check::count;
 use super::certificates;
 use super::finding::{Check, Finding};
 use crate::clock;
+use crate::operation::table::how_many;
 use crate::store::redis::{
     Address, Inspection, Login, Role, Server, Settings, Shape, Told, Untold, Voter, inspect,
 };
@@ -122,7 +122,7 @@ fn primary(settings: &Settings, server: &Server) -> Finding {
     let at = &server.address;
     match &server.role {
         Role::Primary { behind } => {
-            let replicas = count(behind.len(), "replica");
+            let replicas = how_many(behind.len(), "replica");
             check.ok(format!("{at} is the primary, with {replicas}"))
         }
         Role::Replica { of, link } => {

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// What came of a request that must not be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::cli) enum Verdict {
+pub(crate) enum Verdict {
     /// It was refused for who sent it.
     Refused,
     /// The backend went on to look for what was asked for.
@@ -15,7 +15,8 @@ pub(in crate::cli) enum Verdict {
 }
 
 impl Verdict {
-    pub(in crate::cli) const fn of(status: u16) -> Self {
+    /// What an answer of this status tells.
+    pub(crate) const fn of(status: u16) -> Self {
         match status {
             401 | 403 => Self::Refused,
             200..=399 | 404..=406 | 410 | 415 | 422 => Self::Believed,
@@ -23,7 +24,8 @@ impl Verdict {
         }
     }
 
-    pub(super) const fn as_str(self) -> &'static str {
+    /// In a word.
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",
             Self::Believed => "BELIEVED",

@@ -1,11 +1,11 @@
 //! The store itself: whether it can be read, and whether what is in it is believed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::super::open::open_store;
 use super::finding::{Check, Finding};
 use crate::config::{Config, StoreSettings};
 use crate::store::{Page, RecordKeyVersion, Reseal, Resealed, Store, StoreError};
@@ -14,7 +14,10 @@ use crate::webhook;
 /// How long counting the records may take.
 const COUNTING: Duration = Duration::from_secs(20);
 
-pub(super) async fn look(config: &Config) -> Vec<Finding> {
+pub(super) async fn look(
+    config: &Config,
+    open: impl AsyncFnOnce() -> anyhow::Result<Arc<dyn Store>>,
+) -> Vec<Finding> {
     let check = Check::StoreReads;
     if let StoreSettings::Embedded(settings) = &config.store
         && !settings.path.exists()
@@ -23,12 +26,11 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
         let found = format!("there is none yet at {}", settings.path.display());
         return vec![check.note(found, advice)];
     }
-    let opened = open_store(&config.store).await;
     let failed = |why: String| {
         let advice = "see that it runs and may be opened by this user; then look again";
         vec![check.error(why, advice).of(config.store.to_string())]
     };
-    let store = match opened {
+    let store = match open().await {
         Ok(store) => store,
         Err(error) => return failed(format!("{error:#}")),
     };

@@ -7,17 +7,16 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::super::probe::Verdict;
-use super::certificates;
 use super::finding::{Check, Finding};
+use super::{Probe, certificates};
 use crate::certificate::Facts;
 use crate::clock::{self, Timestamp};
 use crate::config::{Backend, Config};
 use crate::policy::{Accept, HostPattern, Route};
 use crate::sign::{self, Algorithm, Message, Names};
 use crate::tls::x509::X509;
-use crate::upstream::Settings;
 use crate::upstream::probe::{self, Answer};
+use crate::upstream::{Settings, Verdict};
 
 /// How many addresses of one name are looked at.
 const MOST: usize = 8;
@@ -47,7 +46,12 @@ struct Question {
     names: Names,
 }
 
-pub(super) async fn look(config: &Config, path: Option<&str>) -> Vec<Finding> {
+pub(super) async fn look(config: &Config, probe: &Probe) -> Vec<Finding> {
+    let path = match probe {
+        Probe::Nothing => return Vec::new(),
+        Probe::Route => None,
+        Probe::Path(path) => Some(path.as_str()),
+    };
     let mut findings = Vec::new();
     let mut resolving = JoinSet::new();
     for (index, backend) in config.backends.iter().enumerate() {

@@ -128,7 +128,7 @@ fn mounted(files: &[NamedFile], mounts: &str) -> Vec<Finding> {
 }
 
 /// The password in a file that only its owner and its group may read.
-pub(super) fn password(path: &Path) -> Result<Secret<String>, String> {
+pub(crate) fn password(path: &Path) -> Result<Secret<String>, String> {
     let shown = path.display();
     let mode = mode(path).unwrap_or_default();
     if mode & TOO_OPEN != 0 {

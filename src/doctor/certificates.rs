@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::finding::{Check, Finding, Outcome};
-use crate::certificate::{Facts, Limits};
+use crate::certificate::{Ca, Facts, Limits};
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, NamedFile};
 use crate::policy::{HostPattern, Route};
@@ -34,11 +34,8 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
         Some(dns_names(leaf))
     });
     findings.extend(hosts(&config.routes, &names.collect::<Vec<_>>()));
-    for (index, ca) in config.cas.iter().enumerate() {
-        let key = format!("ca[{index}].file");
-        let bundle = bundles.iter().find(|bundle| bundle.key == key);
-        findings.extend(bundle.map(|bundle| strength(&ca.name, ca.allow_weak, bundle)));
-    }
+    let authorities = config.cas.iter().filter(|ca| !ca.is_gone);
+    findings.extend(authorities.map(strength));
     findings
 }
 
@@ -250,16 +247,16 @@ fn hosts(routes: &[Route], certificates: &[Vec<String>]) -> Vec<Finding> {
     findings
 }
 
-fn strength(name: &str, allow_weak: bool, bundle: &Bundle) -> Finding {
+fn strength(ca: &Ca) -> Finding {
     let check = Check::CertificateStrength;
     let mut worst = check.ok("strong keys and signatures");
-    if allow_weak {
+    if ca.allow_weak {
         worst = check.note(
             "weak certificates are accepted from it",
             "take \"weak\" out of allow when no client has one any more: keyferry certificate list",
         );
     }
-    for x509 in &bundle.certificates {
+    for x509 in &X509::stack_from_pem(&ca.pem).unwrap_or_default() {
         let (Ok(limits), Ok(facts)) = (Limits::of(x509), Facts::of(x509)) else {
             continue;
         };
@@ -268,7 +265,7 @@ fn strength(name: &str, allow_weak: bool, bundle: &Bundle) -> Finding {
             worst = found;
         }
     }
-    worst.of(format!("ca {name}"))
+    worst.of(format!("ca {}", ca.name))
 }
 
 fn judge_limits(subject: &str, limits: &Limits) -> Option<Finding> {

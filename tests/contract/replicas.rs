@@ -1,0 +1,64 @@
+//! Gateways that share a store: each tells of itself, and hears of all.
+
+use std::time::Duration;
+
+use keyferry::clock::Timestamp;
+use keyferry::store::{Epoch, Heard, Replica, ReplicaState, Store};
+
+use super::adapter::{Kind, Rig};
+
+fn replica(id: &str, state: ReplicaState) -> Replica {
+    Replica {
+        id: id.to_owned(),
+        host: "gw 1 \"é\"".to_owned(),
+        version: "0.1.0".to_owned(),
+        since: Timestamp::from_unix(5),
+        state,
+        epoch: Epoch(7),
+        store_age: 1,
+        configuration: "00ff".to_owned(),
+        is_taken_over: true,
+    }
+}
+
+async fn heard(store: &dyn Store) -> Vec<Heard> {
+    let mut heard = store.replicas().await.unwrap();
+    assert_eq!(heard.damaged, []);
+    let name = |heard: &Heard| heard.replica.id.clone();
+    heard.entries.sort_by_key(name);
+    heard.entries
+}
+
+pub(crate) async fn each_gateway_is_heard_of_with_what_it_told_last(kind: Kind) {
+    let rig = Rig::start(kind).await;
+    let (store, other) = (rig.handle().await, rig.handle().await);
+    assert_eq!(heard(store.as_ref()).await, []);
+    let (ready, starting) = (ReplicaState::Ready, ReplicaState::Starting);
+    for (id, state) in [("a", starting), ("b", ready), ("a", ready)] {
+        store.announce(&replica(id, state)).await.unwrap();
+    }
+    let told = heard(other.as_ref()).await;
+    let replicas: Vec<_> = told.iter().map(|heard| heard.replica.clone()).collect();
+    assert_eq!(replicas, [replica("a", ready), replica("b", ready)]);
+    assert!(told.iter().all(|heard| heard.ago < 60), "{told:?}");
+    // It gets older until it tells again.
+    let is_older = async || {
+        heard(other.as_ref())
+            .await
+            .iter()
+            .all(|heard| heard.ago > 0)
+    };
+    let begun = std::time::Instant::now();
+    while !is_older().await {
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "it gets no older"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    store.announce(&replica("a", ready)).await.unwrap();
+    let told = heard(other.as_ref()).await;
+    assert!(told[0].ago < told[1].ago, "{told:?}");
+    let head = store.head().await.unwrap();
+    assert_eq!(head.epoch, Epoch::NONE, "it is no change");
+}
