@@ -223,7 +223,7 @@ fn unescape(value: &str) -> Option<String> {
 /// A name that is short enough for a sentence: the common name where there is one, still escaped,
 /// otherwise the whole name, otherwise that there is none.
 pub(super) fn short(text: &str) -> String {
-    let found = values(text, "CN=").next().unwrap_or(text);
+    let found = values(text, "CN").next().unwrap_or(text);
     match found.char_indices().nth(100) {
         _ if found.is_empty() => "(no name)".to_owned(),
         Some((cut, _)) => format!("{}…", found.get(..cut).unwrap_or_default()),

@@ -4,6 +4,9 @@ use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
+use crate::operation::paint;
+use crate::operation::table::printable;
+
 /// How something is, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -230,12 +233,16 @@ impl Finding {
     /// The line for people, without its advice.
     pub(super) fn line(&self) -> String {
         let mark = match self.outcome {
-            Outcome::Ok => "ok",
-            Outcome::Note => "note",
-            Outcome::Warning => "warning",
-            Outcome::Error => "ERROR",
+            Outcome::Ok => paint::good("ok      "),
+            Outcome::Note => "note    ".to_owned(),
+            Outcome::Warning => paint::warning("warning "),
+            Outcome::Error => paint::bad("ERROR   "),
         };
-        let mut line = format!("  {mark:<8}{}: ", self.check.title());
+        format!("  {mark}{}", printable(&self.told()))
+    }
+
+    fn told(&self) -> String {
+        let mut line = format!("{}: ", self.check.title());
         if let Some(subject) = &self.subject {
             line.push_str(subject);
             line.push_str(": ");
@@ -272,8 +279,8 @@ mod tests {
         let policy = Check::RedisEvictionPolicy.error("allkeys-lru", "set it");
         let policy = policy.of("10.0.0.1:6379").expecting("noeviction");
         assert_eq!(
-            policy.line(),
-            "  ERROR   eviction policy: 10.0.0.1:6379: allkeys-lru (expected: noeviction)"
+            policy.told(),
+            "eviction policy: 10.0.0.1:6379: allkeys-lru (expected: noeviction)"
         );
         let json = serde_json::to_value(&policy).unwrap();
         assert_eq!(json["check"], "redis_eviction_policy");

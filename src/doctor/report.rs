@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::finding::{Check, Finding, Outcome};
 use crate::clock::{self, Timestamp};
+use crate::operation::paint::heading;
 use crate::operation::table::{how_many, printable};
 use crate::operation::view::in_rfc_3339;
 
@@ -68,10 +69,10 @@ impl Report {
                 if !last_group.is_empty() {
                     lines.push(String::new());
                 }
-                lines.push(group.to_owned());
+                lines.push(heading(group));
                 last_group = group;
             }
-            lines.push(printable(&finding.line()));
+            lines.push(finding.line());
             // What is the same for several is told behind the last of them.
             let next = index.saturating_add(1);
             let is_repeated = self
@@ -106,7 +107,7 @@ mod tests {
             hidden(Check::RedisClock),
         ]);
         assert_eq!(
-            report.text(),
+            anstream::adapter::strip_str(&report.text()).to_string(),
             "configuration\n  ok      configuration: keyferry.toml\n\nstore\n  \
              note    memory: \u{fffd}[2J\n  note    clock: \u{fffd}[2J\n          \
              → ask as another user [docs/STORE.md]\n\n0 errors, 0 warnings, 2 notes, 1 ok"

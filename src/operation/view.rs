@@ -131,6 +131,7 @@ pub(crate) fn rfc_3339<S: serde::Serializer>(
 }
 
 /// The same of a moment that there is.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 pub(crate) fn in_rfc_3339<S: serde::Serializer>(
     at: &Timestamp,
     serializer: S,

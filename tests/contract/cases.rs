@@ -283,6 +283,17 @@ pub(crate) async fn what_is_written_reads_back_to_the_letter(kind: Kind) {
     }
 }
 
+/// Takes over what a change wrote that is newer than what is known.
+fn bring_forward(known: &mut BTreeMap<RecordId, Versioned>, event: Event) {
+    let version = event.epoch;
+    for record in event.records {
+        let id = record.id();
+        if known.get(&id).map(|known| known.version) < Some(version) {
+            known.insert(id, Versioned { version, record });
+        }
+    }
+}
+
 pub(crate) async fn a_load_and_the_events_after_it_give_the_present(kind: Kind) {
     let rig = Rig::start(kind).await;
     let store = rig.handle().await;
@@ -293,22 +304,19 @@ pub(crate) async fn a_load_and_the_events_after_it_give_the_present(kind: Kind) 
     let writing = tokio::spawn(async move { count_up(&*writer, "busy", 200).await });
     let mut loads = 0;
     while !writing.is_finished() || loads == 0 {
-        let (head, mut records) = all(&*store).await;
-        let (behind, Head { epoch: now, .. }) = next(&*store, head).await;
-        for Event {
-            epoch,
-            records: changed,
-            ..
-        } in behind
-        {
-            for record in changed {
-                let known = records.get(&record.id()).map(|known| known.version);
-                if known < Some(epoch) {
-                    let version = epoch;
-                    records.insert(record.id(), Versioned { version, record });
-                }
+        let (mut head, mut records) = all(&*store).await;
+        let latest = records.values().map(|known| known.version).max();
+        // Not more than a hundred changes are told at once; what was loaded may have seen more.
+        let now = loop {
+            let (behind, reached) = next(&*store, head).await;
+            for event in behind {
+                bring_forward(&mut records, event);
             }
-        }
+            head = reached;
+            if Some(head.epoch) >= latest {
+                break head.epoch;
+            }
+        };
         loads += 1;
         // Every change since the first counts `busy` up by one.
         let busy = records.get(&id("busy"));

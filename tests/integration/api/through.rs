@@ -67,16 +67,15 @@ impl Scene {
     }
 }
 
-/// `text` without how long ago things were, which changes while one looks.
+/// `text` without moments and how long ago things were, which change while one looks.
 fn timeless(text: &str) -> String {
-    let words = text.split(' ').map(|word| {
-        let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
-        if is_number { "0" } else { word }
+    let is_of_time = |c: char| c.is_ascii_digit() || "-:TZ".contains(c);
+    let words = text.split_whitespace().map(|word| {
+        let plain = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        let is_of_time = !plain.is_empty() && plain.chars().all(is_of_time);
+        if is_of_time { "0" } else { word }
     });
-    words
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Command lines that do no harm, of which some are refused; a `~` is a blank within an argument.
