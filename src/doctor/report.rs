@@ -17,10 +17,17 @@ pub(crate) struct Report {
     #[schemars(with = "String")]
     pub(crate) at: Timestamp,
     pub(crate) findings: Vec<Finding>,
+    pub(crate) counts: Counts,
+}
+
+/// How many findings there are of each outcome.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FindingCounts")]
+pub(crate) struct Counts {
     pub(crate) ok: usize,
-    pub(crate) notes: usize,
-    pub(crate) warnings: usize,
-    pub(crate) errors: usize,
+    pub(crate) note: usize,
+    pub(crate) warning: usize,
+    pub(crate) error: usize,
 }
 
 impl Report {
@@ -32,10 +39,12 @@ impl Report {
         };
         Self {
             at: clock::now(),
-            ok: number(Outcome::Ok),
-            notes: number(Outcome::Note),
-            warnings: number(Outcome::Warning),
-            errors: number(Outcome::Error),
+            counts: Counts {
+                ok: number(Outcome::Ok),
+                note: number(Outcome::Note),
+                warning: number(Outcome::Warning),
+                error: number(Outcome::Error),
+            },
             findings,
         }
     }
@@ -56,7 +65,7 @@ impl Report {
 
     /// Whether somebody has to do something.
     pub(crate) const fn is_bad(&self, strict: bool) -> bool {
-        self.errors > 0 || (strict && self.warnings > 0)
+        self.counts.error > 0 || (strict && self.counts.warning > 0)
     }
 
     /// A heading for each group, a line for each finding, and below it what to do.
@@ -84,12 +93,12 @@ impl Report {
             }
         }
         let counts = [
-            (self.errors, "error"),
-            (self.warnings, "warning"),
-            (self.notes, "note"),
+            (self.counts.error, "error"),
+            (self.counts.warning, "warning"),
+            (self.counts.note, "note"),
         ];
         let counts = counts.map(|(number, what)| how_many(number, what));
-        lines.push(format!("\n{}, {} ok", counts.join(", "), self.ok));
+        lines.push(format!("\n{}, {} ok", counts.join(", "), self.counts.ok));
         lines.join("\n")
     }
 }
@@ -121,7 +130,7 @@ mod tests {
         let report = Report::of(vec![right, Check::RedisMemory.ok("10 %")]);
         let wrong = Check::ConfigurationReads.error("is no address", "write one");
         let report = report.but_for(vec![wrong]);
-        assert_eq!((report.errors, report.ok), (1, 1));
+        assert_eq!((report.counts.error, report.counts.ok), (1, 1));
         assert_eq!(report.findings.len(), 2, "{report:?}");
     }
 

@@ -56,6 +56,7 @@ FITTING = [
     ("key/restore", {"id": "REVOKED"} | TRY),
     ("key/revoke", {"id": "REVOKED"} | TRY),
     ("key/rotate", {"client": "acme"}),
+    ("letter", {"url": "https://api.example.com"}),
     ("phase/accept", {"client": "initech"} | TRY),
     ("phase/announce", {"all": True, "sunset": "2099-01-01"} | TRY),
     ("phase/brownout", {"all": True, "percent": 10, "force": True, "reason": "a try"} | TRY),

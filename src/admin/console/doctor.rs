@@ -99,8 +99,8 @@ fn form(is_again: bool, visitor: &Visitor) -> Markup {
 fn shown(report: &Report, now: Timestamp) -> Markup {
     html! {
         p {
-            strong { (how_many(report.errors, "error")) } ", " strong { (how_many(report.warnings, "warning")) } ", "
-            (how_many(report.notes, "note")) ", " (number_of(report.ok)) " in order. Looked "
+            strong { (how_many(report.counts.error, "error")) } ", " strong { (how_many(report.counts.warning, "warning")) } ", "
+            (how_many(report.counts.note, "note")) ", " (number_of(report.counts.ok)) " in order. Looked "
             (relative(report.at, now)) ", " (time(&report.at.to_string())) "."
         }
         @for (outcome, heading, meaning) in GROUPS { (group(report, outcome, (heading, meaning))) }

@@ -47,9 +47,8 @@ fn the_doctor_of_a_gateway_finds_what_the_command_finds() {
         let here = gateway.cli(&["doctor", "--output", "json"]).json();
         let there = ask(&gateway, &tokens, "");
         assert_eq!(found(&there), found(&here));
-        for number in ["ok", "notes", "warnings", "errors"] {
-            assert_eq!(there[number], here[number], "{number}");
-        }
+        assert_eq!(there["counts"], here["counts"]);
+        assert!(there["counts"]["ok"].as_u64() > Some(0), "{there:#}");
         // The command that has the gateway do it prints and ends as the one beside it.
         let url = format!("http://{}", gateway.admin_address());
         let token = tokens.file("operator");
