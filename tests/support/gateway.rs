@@ -14,7 +14,7 @@ use toml::{Table, Value};
 use super::backend::Backend;
 use super::curl::Curl;
 use super::deploy::mount;
-use super::process::{Process, program};
+use super::process::{Process, program, without_colours_of_ours};
 use super::redis::{Deployment, RECORD_SECRET};
 use super::s_client::SClient;
 use super::world::{HOST, Identity, World};
@@ -308,10 +308,10 @@ impl Setup {
         let line = format!("stty cols 100 rows 30; {}", words.join(" "));
         let mut terminal = Command::new("script");
         terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        without_colours_of_ours(&mut terminal);
         terminal
             .current_dir(self.folder.path())
             .env("TERM", "xterm")
-            .env_remove("NO_COLOR")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         let output = terminal.output().expect("script of util-linux");

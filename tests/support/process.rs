@@ -12,7 +12,16 @@ use super::{PATIENCE, pause};
 /// `KEYFERRY_PROGRAM` names.
 pub(crate) fn program() -> Command {
     let built = || env!("CARGO_BIN_EXE_keyferry").into();
-    Command::new(std::env::var_os("KEYFERRY_PROGRAM").unwrap_or_else(built))
+    let mut program = Command::new(std::env::var_os("KEYFERRY_PROGRAM").unwrap_or_else(built));
+    without_colours_of_ours(&mut program);
+    program
+}
+
+/// What the shell or the machine of continuous integration says of colours is not for what is tested.
+pub(crate) fn without_colours_of_ours(command: &mut Command) {
+    for name in ["CI", "CLICOLOR", "CLICOLOR_FORCE", "NO_COLOR"] {
+        command.env_remove(name);
+    }
 }
 
 /// Whether that one is built with BoringSSL, where it does otherwise (docs/BORINGSSL.md): then
