@@ -76,7 +76,10 @@ impl Gateway {
             let Some(change) = self.first_sight(certificate, exchange).await? else {
                 return Ok(());
             };
+            let known = self.parts.directory.watch().borrow().epoch;
             let change = exchange.keeping_shown(change).caused_from(Origin::here());
+            // It may have lost everything since it was asked for this certificate.
+            let change = change.following(known);
             if !self.may_become_known(certificate, &change, exchange)? {
                 return Ok(());
             }

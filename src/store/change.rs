@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::authentic::{Opened, RecordKeys, Refusal, Refused, damaged};
-use super::{Epoch, EventHash, Head, Origin, Record};
+use super::{Epoch, EventHash, Head, Origin, Record, StoreError};
 use crate::clock::Timestamp;
 
 /// Who caused a change.
@@ -128,6 +128,9 @@ pub struct Change {
     pub reason: Option<Reason>,
     /// The records to write; no two with the same id.
     pub writes: Vec<Write>,
+    /// How far whoever makes it knows the store: one that has lost that is not written to.
+    #[serde(default)]
+    pub follows: Epoch,
 }
 
 impl Change {
@@ -141,6 +144,7 @@ impl Change {
             at,
             reason: None,
             writes,
+            follows: Epoch::NONE,
         }
     }
 
@@ -159,6 +163,28 @@ impl Change {
     pub fn because(mut self, reason: Option<Reason>) -> Self {
         self.reason = reason.or(self.reason);
         self
+    }
+
+    /// The same change, for a store that still has the change `known`.
+    #[must_use]
+    pub fn following(mut self, known: Epoch) -> Self {
+        self.follows = known;
+        self
+    }
+
+    /// Whether a store that is at `head` may be changed so.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Lost`] when it has lost what the change follows.
+    pub(super) fn expect_kept(&self, head: Head) -> Result<(), StoreError> {
+        if head.epoch < self.follows {
+            return Err(StoreError::Lost {
+                known: self.follows,
+                has: head.epoch,
+            });
+        }
+        Ok(())
     }
 
     /// The same change, caused from `origin`.

@@ -97,6 +97,14 @@ pub enum StoreError {
     /// Anything else that this program cannot read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
+    /// It has fewer changes than were known.
+    #[error("the store lost changes: it is at {}, and was at {}", .has.0, .known.0)]
+    Lost {
+        /// Up to which one they were known.
+        known: Epoch,
+        /// Up to which one it has them.
+        has: Epoch,
+    },
 }
 
 /// Why a change was not carried out. In either case nothing of it was, except that after
@@ -170,6 +178,7 @@ impl<T, Of> Default for Legible<T, Of> {
 ///
 /// 1. **All or nothing.** [`Store::commit`] checks every expected version, then writes every
 ///    record under one new epoch together with one event that carries them, or does nothing.
+///    It does nothing, too, where the store has lost what the change follows.
 /// 2. **One winner.** Of several changes that expect the same version of a record, one is carried
 ///    out; the others get [`CommitError::Conflict`].
 /// 3. **No gaps.** Epochs are 1, 2, 3 …; every epoch has exactly one event, and each event holds the
@@ -206,7 +215,8 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`CommitError::Conflict`] when a version is not the expected one.
+    /// [`CommitError::Conflict`] when a version is not the expected one, and [`StoreError::Lost`]
+    /// when the store is not as far as [`Change::follows`] says.
     async fn commit(&self, change: &Change) -> Result<Committed, CommitError>;
 
     /// One record as it is now.

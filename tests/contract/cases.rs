@@ -92,6 +92,35 @@ pub(crate) async fn a_change_is_done_whole_or_not_at_all(kind: Kind) {
     }
 }
 
+pub(crate) async fn a_store_that_lost_what_a_change_follows_is_not_changed(kind: Kind) {
+    let rig = Rig::start(kind).await;
+    let (store, other) = (rig.handle().await, rig.handle().await);
+    let first = store.commit(&create(client("a"))).await.unwrap().epoch;
+    // What this process believes of the head is behind by then, and not what the store has.
+    let second = other.commit(&create(client("b"))).await.unwrap().epoch;
+    for (n, known) in [first, second].into_iter().enumerate() {
+        let change = create(client(&format!("known-{n}"))).following(known);
+        store.commit(&change).await.unwrap();
+    }
+    let now = store.head().await.unwrap();
+    let change = create(client("late")).following(now.epoch.next());
+    for store in [&store, &other] {
+        let lost = store.commit(&change).await;
+        assert!(
+            matches!(
+                lost,
+                Err(CommitError::Store(StoreError::Lost { known, has }))
+                    if (known, has) == (now.epoch.next(), now.epoch)
+            ),
+            "{lost:?}"
+        );
+    }
+    assert_eq!(store.head().await.unwrap(), now);
+    assert!(store.get(&id("late")).await.unwrap().is_none());
+    let change = create(client("late")).following(now.epoch);
+    store.commit(&change).await.unwrap();
+}
+
 pub(crate) async fn of_many_changes_to_one_version_one_wins(kind: Kind) {
     let rig = Rig::start(kind).await;
     let version = rig

@@ -82,6 +82,7 @@ macro_rules! contract {
 contract! {
     cases:
         a_change_is_done_whole_or_not_at_all
+        a_store_that_lost_what_a_change_follows_is_not_changed
         of_many_changes_to_one_version_one_wins
         first_sight_on_many_replicas_makes_one_client
         epochs_have_no_gaps_and_each_has_one_event

@@ -249,6 +249,7 @@ impl Operator {
             StoreError::Unavailable(_) => "see that it runs, then try again",
             StoreError::Refused(_) => "docs/STORE.md says what to do with it",
             StoreError::Unreadable(_) => "use the version that wrote it, or restore a backup",
+            StoreError::Lost { .. } => "restore a backup to the end",
         };
         let store = &self.settings.store;
         Failure::Unavailable(anyhow::anyhow!("{error} (store: {store}); {advice}"))

@@ -135,7 +135,9 @@ fn write(
 ) -> Result<Head, StoreError> {
     let mut meta = transaction.open_table(META).map_err(failed)?;
     let mut heads = transaction.open_table(HEAD).map_err(failed)?;
-    let event = Event::of(change, head_in(&meta, &heads)?);
+    let head = head_in(&meta, &heads)?;
+    change.expect_kept(head)?;
+    let event = Event::of(change, head);
     let (epoch, event) = (event.epoch, event.encode(keys));
     let hash = EventHash::of(event.as_bytes());
     meta.insert(EPOCH, epoch.0).map_err(failed)?;

@@ -103,6 +103,7 @@ impl Lines {
             Some(Answer::Unavailable { why }) => Err(StoreError::Unavailable(why)),
             Some(Answer::Refused { refused }) => Err(refused.into()),
             Some(Answer::Unreadable { what, why }) => Err(Unreadable { what, why }.into()),
+            Some(Answer::Lost { known, has }) => Err(StoreError::Lost { known, has }),
             Some(answer) => Ok(answer),
             None => Err(StoreError::Unavailable(
                 "the gateway ended the connection; it answers only its own user and root"

@@ -180,6 +180,10 @@ pub(super) enum Answer {
         what: String,
         why: String,
     },
+    Lost {
+        known: Epoch,
+        has: Epoch,
+    },
 }
 
 impl From<Loaded> for Answer {
@@ -199,6 +203,7 @@ impl From<StoreError> for Answer {
             StoreError::Unavailable(why) => Self::Unavailable { why },
             StoreError::Refused(refused) => Self::Refused { refused },
             StoreError::Unreadable(Unreadable { what, why }) => Self::Unreadable { what, why },
+            StoreError::Lost { known, has } => Self::Lost { known, has },
         }
     }
 }

@@ -118,9 +118,11 @@ impl Committer {
         }
         let _under_way = self.under_way.read().await;
         let head = match expected.head {
-            Some(head) => head,
-            None => read::head(link.ask(&read::head_question()).await?)?,
+            Some(head) if change.expect_kept(head).is_ok() => head,
+            // Others may have gone on. Redis carries the change out on this head alone.
+            _ => read::head(link.ask(&read::head_question()).await?)?,
         };
+        change.expect_kept(head)?;
         let (next, arguments) = self.arguments(change, head);
         if change.action.takes_away() {
             // On its own connection, so that it is not known what comes before it and what after.
