@@ -14,6 +14,20 @@ pub struct Changes {
     pub needs_restart: BTreeSet<String>,
 }
 
+/// How many settings a line names.
+const LISTED: usize = 50;
+
+/// The first of them: a thousand routes that change at once fill no line.
+pub fn listed(settings: &BTreeSet<String>) -> String {
+    let mut first: Vec<_> = settings.iter().take(LISTED).map(String::as_str).collect();
+    let more = settings.len().saturating_sub(LISTED);
+    let more = format!("and {more} more");
+    if settings.len() > LISTED {
+        first.push(&more);
+    }
+    first.join(", ")
+}
+
 /// The name of a setting: `backend[orders].signing.secret_file`. Tables of a list go by their names
 /// where they have some, so that nothing changes when one comes before them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -29,6 +29,7 @@ use crate::door::Lifetimes;
 use crate::front::Fronts;
 use crate::policy::{Observing, Route};
 pub use changes::Changes;
+pub use changes::listed;
 pub use lists::{Lists, Look};
 pub use period::Period;
 pub use problem::{KeyPath, Place, Problem, Problems};
@@ -93,6 +94,17 @@ pub struct Config {
     pub admin: Option<admin::Settings>,
     /// Every file that was read for it, in that order.
     pub files: Vec<NamedFile>,
+}
+
+impl Config {
+    /// Where a gateway goes on that `started` so: what its operator asks about is what it has, also when that
+    /// is another one in its file by now. Record keys are taken over otherwise.
+    pub fn stay_where(&mut self, started: &Self) {
+        self.listener.address = started.listener.address;
+        self.telemetry.address = started.telemetry.address;
+        self.store = started.store.clone();
+        self.offline = started.offline.clone();
+    }
 }
 
 impl Config {

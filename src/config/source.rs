@@ -189,14 +189,20 @@ impl Seen {
         changes
     }
 
-    /// A short digest of every setting and of what its file holds, but for what is each gateway's own. It is the
-    /// same at gateways that are told the same. It gives no secret away, since the pepper is one of them, which
-    /// nobody can guess.
+    /// A short digest of every setting, and of what its file holds and who may touch that, of a gateway that
+    /// started with `started` and has taken this over; but for what is each gateway's own. It is the same at
+    /// gateways that run with the same. It gives no secret away, since the pepper is one of them, which nobody
+    /// can guess.
     #[must_use]
-    pub fn digest(&self) -> String {
+    pub fn digest(&self, started: &Self) -> String {
         let mut whole = Sha256::new();
-        let names = self.settings.iter();
-        let names = names.map(|(setting, stamp)| (setting.to_string(), stamp));
+        let taken = self
+            .settings
+            .iter()
+            .filter(|(setting, _)| setting.is_live());
+        let others = started.settings.iter();
+        let others = others.filter(|(setting, _)| !setting.is_live());
+        let names = { taken.chain(others) }.map(|(setting, stamp)| (setting.to_string(), stamp));
         for (name, stamp) in names.filter(|(name, _)| !OWN.contains(&name.as_str())) {
             whole.update(name);
             whole.update(stamp);

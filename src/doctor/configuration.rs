@@ -1,9 +1,10 @@
 //! Configuration: what can be read, and is perhaps not meant.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::finding::{Check, Finding};
-use crate::config::{Config, Problems, StoreSettings};
+use crate::config::{Config, Problems, StoreSettings, listed};
 use crate::door::Resumption;
 use crate::operation::table::how_many;
 
@@ -23,6 +24,16 @@ pub(super) fn problems(problems: &Problems) -> Vec<Finding> {
             .of(place)
     };
     problems.iter().map(finding).collect()
+}
+
+/// What a gateway that runs cannot take over, if there is something.
+pub(super) fn needs_restart(settings: &BTreeSet<String>) -> Option<Finding> {
+    let changed = format!(
+        "has changed where that needs a restart: {}",
+        listed(settings)
+    );
+    let restart = "start the gateway anew; until then it goes on with what it had";
+    (!settings.is_empty()).then(|| Check::ConfigurationReads.warning(changed, restart))
 }
 
 pub(super) fn look(file: &str, config: &Config) -> Vec<Finding> {

@@ -49,14 +49,14 @@ impl Report {
         }
     }
 
-    /// The same of a gateway whose file is `wrong` by now: that stands in the place of the word that it reads.
-    pub(super) fn but_for(self, wrong: Vec<Finding>) -> Self {
-        if wrong.is_empty() {
+    /// The same of a gateway whose file has such `news` by now: they stand in the place of the word that it reads.
+    pub(super) fn but_for(self, news: Vec<Finding>) -> Self {
+        if news.is_empty() {
             return self;
         }
         let others = self.findings.into_iter();
         let others = others.filter(|finding| finding.check != Check::ConfigurationReads);
-        let findings = wrong.into_iter().chain(others).collect();
+        let findings = news.into_iter().chain(others).collect();
         Self {
             at: self.at,
             ..Self::of(findings)

@@ -91,7 +91,7 @@ fn told(found: Result<Option<Page>, StoreError>) -> Finding {
 
 async fn records(store: &dyn Store, config: &Config) -> Finding {
     let check = Check::StoreRecords;
-    match timeout(COUNTING, count(store)).await {
+    match timeout(COUNTING, Resealed::all(store, Reseal::Count, |_| {})).await {
         Ok(Ok(found)) => {
             let keys = config.store.record_keys();
             judge(&found, keys.current(), keys.accepts_unsigned())
@@ -105,14 +105,6 @@ async fn records(store: &dyn Store, config: &Config) -> Finding {
             "count them with: keyferry store status",
         ),
     }
-}
-
-async fn count(store: &dyn Store) -> Result<Resealed, StoreError> {
-    let mut found = store.reseal(Reseal::Count, None).await?;
-    while let Some(next) = found.next.take() {
-        found = found.and(store.reseal(Reseal::Count, Some(&next)).await?);
-    }
-    Ok(found)
 }
 
 fn judge(found: &Resealed, current: Option<RecordKeyVersion>, accepts_unsigned: bool) -> Finding {

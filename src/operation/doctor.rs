@@ -14,8 +14,8 @@ use crate::store::redis::Login;
 /// Check configuration, files, certificates, store, backends and the running gateway, and say what
 /// to do
 ///
-/// Ends with status 1 when there is an error, with --strict also when there is a warning, and with
-/// 78 when the configuration cannot be read. It changes nothing. docs/DOCTOR.md explains each check
+/// Ends with status 1 when there is an error, with --strict also when there is a warning, and on the
+/// gateway's machine with 78 when the configuration cannot be read. It changes nothing. docs/DOCTOR.md explains each check
 /// and says what backends are sent.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

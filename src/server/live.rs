@@ -16,7 +16,7 @@ use super::snapshots::Snapshots;
 use crate::admin;
 use crate::certificate::Verifier;
 use crate::clock;
-use crate::config::{Collector, Config, Source, Webhook};
+use crate::config::{Collector, Config, Seen, Source, Webhook};
 use crate::directory::Directory;
 use crate::doctor::Running;
 use crate::door::{self, Terms};
@@ -30,8 +30,10 @@ use crate::upstream::Backend;
 
 /// What is replaced, and where it is used.
 pub(super) struct Live {
-    /// Where the configuration is read.
+    /// Where the configuration is read, what it said at the start, and what was seen of it then.
     source: Arc<Source>,
+    started: Arc<Config>,
+    started_with: Arc<Seen>,
     /// What requests begin with.
     gateway: Arc<ArcSwap<gateway::Live>>,
     /// What the operator's questions begin with.
@@ -71,10 +73,14 @@ pub(super) struct Prepared<'a> {
 /// What the operator's questions begin with, as `config` says.
 fn admin_live(
     config: &Arc<Config>,
-    source: &Arc<Source>,
+    (source, started_with): (&Arc<Source>, &Arc<Seen>),
     verifier: &Arc<Verifier>,
 ) -> Result<admin::Live, admin::TlsError> {
-    let running = Running::new(Arc::clone(source), Arc::clone(config));
+    let running = Running::new(
+        Arc::clone(source),
+        Arc::clone(started_with),
+        Arc::clone(config),
+    );
     let settings = config.admin.as_ref();
     let tls = settings.and_then(|admin| admin.tls.as_ref());
     Ok(admin::Live {
@@ -97,7 +103,7 @@ type Known = (&'static str, String, bool);
 impl Live {
     /// The parts of `config`, with which the gateway starts. `store` has its record keys.
     pub(super) fn new(
-        (config, source): (&Arc<Config>, &Arc<Source>),
+        (config, source, seen): (&Arc<Config>, &Arc<Source>, &Arc<Seen>),
         authorities: &Arc<Authorities>,
         (store, directory): (&Arc<dyn Store>, &Arc<Directory>),
         (levels, metrics): (Levels, &Metrics),
@@ -108,13 +114,15 @@ impl Live {
         let terms = Terms::new(settings, Arc::clone(judge), metrics.clone(), clock::now())?;
         let live = Self {
             source: Arc::clone(source),
+            started: Arc::clone(config),
+            started_with: Arc::clone(seen),
             asking: Arc::new(ArcSwap::new(Arc::clone(&parts.asking))),
             terms: Arc::new(terms),
             backends: watch::Sender::new(parts.backends.clone()),
             gateway: Arc::new(ArcSwap::from_pointee(parts)),
             admin: Arc::new(ArcSwap::from_pointee(admin_live(
                 config,
-                source,
+                (source, seen),
                 authorities.verifier(),
             )?)),
             authorities: Arc::clone(authorities),
@@ -200,6 +208,7 @@ impl Live {
         expect_peppers(&running.peppers, &config.keys.peppers, &self.directory).await?;
         // Until it is done, nobody reads revocation lists: what may take its time comes before.
         let authorities = self.authorities.next(&mut config).await?;
+        config.stay_where(&self.started);
         let config = Arc::new(config);
         let gateway = next::parts(&config, Some(&running), &self.directory, &self.metrics)?;
         next::resolve(&gateway, &running).await;
@@ -210,7 +219,11 @@ impl Live {
         Ok(Prepared {
             authorities,
             gateway,
-            admin: admin_live(&config, &self.source, self.authorities.verifier())?,
+            admin: admin_live(
+                &config,
+                (&self.source, &self.started_with),
+                self.authorities.verifier(),
+            )?,
             terms,
             record_keys,
             filter,

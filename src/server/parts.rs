@@ -78,7 +78,7 @@ pub(super) fn open(
     (source, seen, asked): (Source, Seen, mpsc::Receiver<Asked>),
     levels: Levels,
 ) -> Result<Opened, StartError> {
-    let (config, source) = (Arc::new(config), Arc::new(source));
+    let (config, source, seen) = (Arc::new(config), Arc::new(source), Arc::new(seen));
     let metrics = Metrics::new()?;
     let (store, listener) = store(&config.store)?;
     let directory = Arc::new(Directory::new(Arc::clone(&store)));
@@ -86,7 +86,12 @@ pub(super) fn open(
         listener.map(|listener| Commands::new(listener.acknowledging(directory.watch())));
     let authorities = Arc::new(Authorities::new(&config, &metrics)?);
     let shared = (&store, &directory);
-    let live = Live::new((&config, &source), &authorities, shared, (levels, &metrics))?;
+    let live = Live::new(
+        (&config, &source, &seen),
+        &authorities,
+        shared,
+        (levels, &metrics),
+    )?;
     let max_stale = config.offline.max_stale;
     let snapshot = live.snapshots().map(|snapshots| {
         begin_with(snapshots, &config.keys.peppers, &directory);
@@ -99,7 +104,8 @@ pub(super) fn open(
     let (conflicts, noted) = Conflicts::channel();
     let world = (&store, &directory, &sightings, &metrics);
     let webhooks = TellWebhooks::new(live.webhooks(), noted, told(&config.store, &gateway, world));
-    let digest = watch::Sender::new(seen.digest());
+    let digest = watch::Sender::new(seen.digest(&seen));
+    let health = OfGateway::new(metrics.clone(), Arc::clone(&directory), max_stale);
     Ok(Opened {
         admin: Arc::clone(live.admin()),
         beside: Beside {
@@ -119,11 +125,7 @@ pub(super) fn open(
             replicas: TellReplicas::new(digest.subscribe(), shared, &metrics, max_stale),
             reload: Reload::new((source, seen, digest), live, asked, &metrics),
         },
-        health: Health(OfGateway::new(
-            metrics.clone(),
-            Arc::clone(&directory),
-            max_stale,
-        )),
+        health: Health(health),
         terms,
         limits: (config.limits.door.clone(), config.lifetimes),
         http,

@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use super::live::Live;
 use crate::admin::reload::{Asked, Outcome, Report};
 use crate::clock;
-use crate::config::{Config, Problems, Reading, Seen, Source};
+use crate::config::{Config, Problems, Reading, Seen, Source, listed};
 use crate::telemetry::Metrics;
 
 /// How often the files are looked at.
@@ -28,8 +28,6 @@ const SETTLED: Duration = Duration::from_millis(300);
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 /// For how long it is news what was taken over.
 const UNTOLD: Duration = Duration::from_secs(10);
-/// How many settings a line of the log names.
-const LISTED: usize = 50;
 /// When a configuration is tried again that was right and could not be taken over yet.
 const AGAIN: Duration = Duration::from_mins(1);
 
@@ -75,7 +73,7 @@ impl Reload {
     /// The gateway runs with what `source` said when `started_with` was seen of it, whose `digest` is told to
     /// others. It is read again for everybody who has `asked`.
     pub(super) fn new(
-        (source, started_with, digest): (Arc<Source>, Seen, watch::Sender<String>),
+        (source, started_with, digest): (Arc<Source>, Arc<Seen>, watch::Sender<String>),
         live: Live,
         asked: mpsc::Receiver<Asked>,
         metrics: &Metrics,
@@ -83,7 +81,7 @@ impl Reload {
         let reload = Self {
             source,
             digest,
-            started_with: Arc::new(started_with),
+            started_with,
             live,
             asked: Mutex::new(asked),
             metrics: metrics.clone(),
@@ -163,7 +161,8 @@ impl Reload {
                 let changed = state.seen.changes_since(&state.taken).live;
                 let secrets = self.live.commit(prepared);
                 state.taken = Arc::clone(&state.seen);
-                self.digest.send_replace(state.taken.digest());
+                let digest = state.taken.digest(&self.started_with);
+                self.digest.send_replace(digest);
                 let settings = listed(&changed);
                 tracing::info!(changed = settings, secrets, "took the configuration over");
                 self.succeeded();
@@ -235,17 +234,6 @@ fn wrong(problems: &Problems) -> Report {
         problems: told.filter_map(Result::ok).collect(),
         ..of(Outcome::Wrong)
     }
-}
-
-/// The first of them: a thousand routes that change at once fill no line.
-fn listed(settings: &BTreeSet<String>) -> String {
-    let mut first: Vec<_> = settings.iter().take(LISTED).map(String::as_str).collect();
-    let more = settings.len().saturating_sub(LISTED);
-    let more = format!("and {more} more");
-    if settings.len() > LISTED {
-        first.push(&more);
-    }
-    first.join(", ")
 }
 
 /// What never stays as it is long enough to be judged.

@@ -5,15 +5,16 @@ use axum::response::{IntoResponse as _, Redirect};
 use http::HeaderMap;
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
+use serde_json::json;
 
 use super::layout::{clipped, hidden, number_of, time};
 use super::{Page, Visitor};
 use crate::admin::answer::Problem;
 use crate::clock::{self, Timestamp};
 use crate::doctor::{Finding, Outcome, Report};
+use crate::operation::Role;
 use crate::operation::table::{how_many, relative};
-use crate::operation::{Offered, Output, Role};
 
 /// How bad it can be: the heading, and what it means.
 const GROUPS: [(Outcome, &str, &str); 4] = [
@@ -64,13 +65,8 @@ pub(super) async fn run(visitor: Visitor, headers: HeaderMap, Form(sent): Form<A
 
 /// Has the doctor look; what is found is kept.
 async fn look(visitor: &Visitor, no_backends: bool) -> Result<(), Problem> {
-    let offered = Offered::named("doctor");
-    let offered = offered.ok_or_else(|| Problem::no_such_page("no such operation"))?;
-    let given = Map::from_iter([("no_backends".to_owned(), Value::Bool(no_backends))]);
-    let admin = std::sync::Arc::clone(&visitor.admin);
-    let who = visitor.seat.who.clone();
-    let done = admin.perform((offered, &given), who, visitor.peer, Output::Json);
-    done.await.map(drop)
+    let asked = json!({ "no_backends": no_backends });
+    visitor.look::<IgnoredAny>("doctor", asked).await.map(drop)
 }
 
 fn content(last: Option<&Report>, visitor: &Visitor) -> Markup {

@@ -113,11 +113,20 @@ fn the_same_contents_in_another_folder_are_something_else() {
 #[test]
 fn what_is_each_gateways_own_makes_no_other_digest() {
     let folder = Folder::new();
-    let before = folder.seen(MINIMAL).digest();
+    let started = folder.seen(MINIMAL);
+    let before = started.digest(&started);
+    let digest = |text: &str| {
+        let seen = folder.seen(text);
+        [seen.digest(&seen), seen.digest(&started)]
+    };
     let elsewhere = format!("{MINIMAL}\n[admin]\naddress = \"127.0.0.1:1\"\n");
-    assert_eq!(folder.seen(&elsewhere).digest(), before);
+    assert_eq!(digest(&elsewhere), [before.clone(), before.clone()]);
     let other = with(MINIMAL, "orders-1", "orders-2");
-    assert_ne!(folder.seen(&other).digest(), before);
+    assert!(digest(&other).iter().all(|digest| *digest != before));
+    // What needs a restart is another thing for a gateway that started with it.
+    let [restarted, not_yet] = digest(&format!("{MINIMAL}\n[limits]\nconnections = 77\n"));
+    assert_ne!(restarted, before);
+    assert_eq!(not_yet, before);
     folder.secret("pepper.key", b"0123456789abcdef0123456789another");
-    assert_ne!(folder.seen(MINIMAL).digest(), before);
+    assert!(digest(MINIMAL).iter().all(|digest| *digest != before));
 }

@@ -5,7 +5,7 @@
 //! | `kf:{kf}:replicas:<n>` | hash | of an hour: the name of a gateway to the seconds since 1970, a space, and what it told of itself then, by the clock of Redis |
 //!
 //! Each hour has a hash of its own, which expires: so gateways that are gone are forgotten without a further
-//! right of the user of Redis. Gateways whose clocks differ by an hour do not hear of each other.
+//! right of the user of Redis. Gateways whose clocks differ by more than an hour may not hear of each other.
 
 use std::collections::BTreeMap;
 
@@ -43,11 +43,17 @@ pub(super) async fn announce(
 pub(super) async fn all(link: &Link) -> Result<Legible<Heard, String>, StoreError> {
     let mut session = link.session().await?;
     let (now, _): (u64, u64) = session.ask(&redis::cmd("TIME")).await?;
-    let (mut told, last) = (BTreeMap::new(), hour());
-    // What it told in this hour counts, where there is both.
-    for hour in [last.saturating_sub(1), last] {
+    let (mut told, here) = (BTreeMap::<_, Option<Heard>>::new(), hour());
+    // Also the next one: a clock there may be ahead of this one.
+    for hour in [-1, 0, 1].map(|by| here.saturating_add(by)) {
         read::all(&mut session, &key_of(hour), &mut |id, stored| {
-            told.insert(id.to_owned(), heard(id, stored, now));
+            let heard = heard(id, stored, now);
+            let known = told.entry(id.to_owned()).or_default();
+            // What it told last counts.
+            let ago = |heard: &Option<Heard>| heard.as_ref().map_or(u64::MAX, |heard| heard.ago);
+            if ago(&heard) <= ago(known) {
+                *known = heard;
+            }
             Ok(())
         })
         .await?;

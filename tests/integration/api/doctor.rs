@@ -107,6 +107,38 @@ fn the_doctor_looks_for_operators_and_not_twice_at_once() {
     assert!(of_backends(&other) > 0 && of_backends(&without) == 0);
 }
 
+/// What its file says for the next start is not what it has: looked at elsewhere, all would seem well.
+#[test]
+fn what_waits_for_a_restart_is_told_and_not_looked_at() {
+    let (world, backend, tokens) = (World::new(), Backend::start(), Tokens::new());
+    let gateway = embedded(&world, &backend, &tokens);
+    let text = fs::read_to_string(gateway.config_file()).unwrap();
+    let mut config: toml::Table = text.parse().unwrap();
+    for (table, key, value) in [
+        ("store", "path", "other.redb"),
+        ("telemetry", "address", "127.0.0.1:1"),
+        ("listener", "address", "127.0.0.1:2"),
+    ] {
+        config[table][key] = value.into();
+    }
+    fs::write(gateway.config_file(), config.to_string()).unwrap();
+    gateway.cli(&["reload"]).expect_success();
+    let report = ask(&gateway, &tokens, "?no_backends=true");
+    let reads = of(&report, "configuration_reads");
+    assert_eq!(reads["outcome"], "warning", "{report:#}");
+    for name in ["listener.address", "store.path", "telemetry.address"] {
+        assert!(reads["found"].as_str().unwrap().contains(name), "{reads:#}");
+    }
+    for check in [
+        "store_reads",
+        "store_records",
+        "gateway_runs",
+        "gateway_certificate",
+    ] {
+        assert_eq!(of(&report, check)["outcome"], "ok", "{report:#}");
+    }
+}
+
 /// The command could tell nothing but that; the gateway still knows what it runs with.
 #[test]
 fn a_file_that_is_broken_by_now_hides_nothing_from_the_gateway() {
