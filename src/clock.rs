@@ -9,6 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 use uuid::{NoContext, Uuid};
 
+/// When Unix time begins.
+const EPOCH: jiff::civil::DateTime = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+
 /// A moment in whole seconds since the Unix epoch, UTC.
 #[derive(
     Clone,
@@ -69,8 +72,11 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     /// RFC 3339, UTC, whole seconds: `2026-11-23T14:44:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_second(self.0) {
-            Ok(moment) => write!(f, "{moment}"),
+        // The library's moments end a day before the calendar does, of whose last second RFC 5280
+        // (section 4.1.2.5) makes the end that is none.
+        let since = jiff::SignedDuration::from_secs(self.0);
+        match EPOCH.checked_add(since) {
+            Ok(moment) => write!(f, "{moment}Z"),
             Err(_) => write!(f, "{}", self.0),
         }
     }
@@ -218,6 +224,13 @@ mod tests {
             Timestamp::from_unix(1_795_418_999).to_string(),
             "2026-11-23T07:29:59Z"
         );
+        for (second, text) in [
+            (-1, "1969-12-31T23:59:59Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+            (253_402_300_800, "253402300800"),
+        ] {
+            assert_eq!(Timestamp::from_unix(second).to_string(), text);
+        }
     }
 
     #[test]

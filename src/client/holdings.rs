@@ -56,7 +56,7 @@ impl Holdings {
     /// The keys that were issued and can be used.
     fn issued(&self, now: Timestamp) -> impl Iterator<Item = &(Epoch, KeyRecord)> {
         let keys = self.keys.iter();
-        keys.filter(move |(_, key)| key.is_issued() && key.usable(now).is_ok())
+        keys.filter(move |(_, key)| key.is_good(now))
     }
 
     /// The key that was issued last of those that can be used.
@@ -100,7 +100,7 @@ impl Holdings {
         };
         let keys = self.keys.iter().map(|(_, key)| key);
         let best = keys.max_by_key(|key| {
-            let is_good = key.is_issued() && key.usable(now).is_ok();
+            let is_good = key.is_good(now);
             let since = key.issued_at.unwrap_or(key.created_at);
             (
                 is_named(key.id),

@@ -156,6 +156,12 @@ impl KeyRecord {
         }
     }
 
+    /// Whether somebody holds it, and it can be used.
+    #[must_use]
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        self.is_issued() && self.usable(now).is_ok()
+    }
+
     /// Whether a key was ever shown under this id.
     #[must_use]
     pub const fn is_issued(&self) -> bool {

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+use anstream::adapter::strip_str;
 use anstream::{stderr, stdout};
 use serde::{Deserialize, Serialize};
 
@@ -72,12 +73,13 @@ impl Out {
         Ok(())
     }
 
-    /// What was kept, to be printed elsewhere, secrets in the clear.
+    /// What was kept, to be printed elsewhere, secrets in the clear. Without colours: nobody here knows
+    /// whether they are wanted there.
     pub(crate) fn told(&mut self) -> Vec<Told> {
         let held = self.held.take().unwrap_or_default().into_iter();
         held.map(|piece| match piece {
-            Piece::Line(text) => Told::Line(text),
-            Piece::Note(text) => Told::Note(text),
+            Piece::Line(text) => Told::Line(strip_str(&text).to_string()),
+            Piece::Note(text) => Told::Note(strip_str(&text).to_string()),
             Piece::Secret { text, lost } => Told::Secret {
                 text: text.expose().clone(),
                 lost,

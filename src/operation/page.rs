@@ -16,6 +16,11 @@ pub(crate) struct Page {
 }
 
 impl Page {
+    /// Whether no more than so many are asked for.
+    pub(super) const fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
     /// The part of `all` that is asked for, and after which of them the next part begins, if there is one.
     /// They come in the order of their names, so nobody is left out or told twice who was there all along.
     pub(super) fn of<K, T>(

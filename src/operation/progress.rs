@@ -179,7 +179,7 @@ fn holdings(records: &Records, now: Timestamp) -> HashMap<ClientId, Has> {
         }
     }
     for (_, key) in records.keys.values() {
-        if key.is_issued() && key.usable(now).is_ok() {
+        if key.is_good(now) {
             let has = holdings.entry(key.client.clone()).or_default();
             let first = [has.issued, key.issued_at].into_iter().flatten().min();
             has.issued = first;

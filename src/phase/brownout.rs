@@ -10,6 +10,8 @@ use crate::client::ClientId;
 use crate::clock::Timestamp;
 
 const HOUR: i64 = 3600;
+/// How many hours ahead it is looked who is refused of a share: a month.
+const AHEAD: i64 = 30 * 24;
 
 /// A brownout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +113,22 @@ impl Plan {
             (Some(window), Some(ends)) => Some(window.min(ends)),
             (window, ends) => window.or(ends),
         })
+    }
+
+    /// The first moment at or after `after` at which a certificate of `client` is refused, as far as
+    /// that can be told ahead.
+    #[must_use]
+    pub fn next_for(&self, client: &ClientId, after: Timestamp) -> Option<Timestamp> {
+        let first = self.next(after)?;
+        let Schedule::Share(share) = &self.schedule else {
+            return Some(first);
+        };
+        let hour = first.as_unix().div_euclid(HOUR);
+        let later = (1..=AHEAD).map(|n| hour.saturating_add(n).saturating_mul(HOUR));
+        std::iter::once(first)
+            .chain(later.map(Timestamp::from_unix))
+            .take_while(|at| self.ends.is_none_or(|ends| *at < ends))
+            .find(|at| share.refuses(client, *at).is_some())
     }
 
     /// The first moment at or after `after` at which somebody may be refused.
@@ -239,6 +257,29 @@ mod tests {
         };
         let expected = [None, Some(Some(120)), Some(Some(120)), None];
         assert_eq!([59, 60, 119, 120].map(under_way), expected);
+    }
+
+    #[test]
+    fn a_client_is_told_its_own_first_hour_of_a_share() {
+        let mut plan = plan(Schedule::Share(share(10)));
+        let (from, within) = (at(0, 0), at(0, 90));
+        for n in 0..200 {
+            let next = plan.next_for(&client(n), from).unwrap();
+            assert!(plan.refuses(&client(n), next).is_some());
+            let refused = |hour: &i64| plan.refuses(&client(n), at(*hour, 0)).is_some();
+            assert_eq!(Some(next), (0..1000).find(refused).map(|hour| at(hour, 0)));
+            // Who is refused already is told so; and what has begun does not begin again.
+            let later = plan.next_for(&client(n), within).unwrap();
+            assert!(later == next || (next, later) == (from, within), "{n}");
+        }
+        // What is over before its hour comes refuses it never.
+        let spared = |n: &u32| plan.refuses(&client(*n), from).is_none();
+        let spared = client((0..1000).find(spared).unwrap());
+        plan.ends = Some(at(1, 0));
+        assert_eq!(plan.next_for(&spared, from), None);
+        // A month is looked ahead, no more: that one has luck.
+        (plan.ends, plan.schedule) = (None, Schedule::Share(share(1)));
+        assert_eq!(plan.next_for(&client(1394), from), None);
     }
 
     #[test]

@@ -223,3 +223,25 @@ fn a_phase_can_accept_certificates_for_a_while_after_their_end() {
         (scene.call(&alice).status == 401).then_some(())
     });
 }
+
+/// A letter tells whoever can still fetch a key how to, and nobody else.
+#[test]
+fn letters_tell_of_the_grace_as_the_gateway_keeps_it() {
+    for (grace, can_claim) in [("", false), ("1h", true)] {
+        let scene = Scene::new(grace);
+        let client = scene.ended("late");
+        let letter = || {
+            let words = "letter --url https://api.example.com --output json";
+            let words: Vec<_> = words.split(' ').collect();
+            let told = scene.gateway.cli(&words).expect_success().json();
+            told["letters"][0].clone()
+        };
+        let letter = wait_for("what was seen of it", || {
+            Some(letter()).filter(|letter| !letter["certificates"][0]["last_used"].is_null())
+        });
+        assert_eq!(letter["certificates"][0]["has_ended"], true, "{letter:#}");
+        assert_eq!(letter["can_claim"], can_claim, "{letter:#}");
+        let claimed = scene.claim(&client);
+        assert_eq!(claimed.status == 201, can_claim, "{claimed:#?}");
+    }
+}

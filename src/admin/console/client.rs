@@ -120,6 +120,7 @@ pub(super) async fn letter(
     let asked = std::iter::once(id).chain(called.asked()).collect();
     match visitor.look::<letter::Report>("letter", asked).await {
         Ok(letters) => {
+            visitor.expect_all()?;
             let kind = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
             let text = letters.one().unwrap_or_default().to_owned();
             let mut answer = (kind, text).into_response();

@@ -2,15 +2,13 @@
 
 use axum::extract::{Query, RawQuery};
 use axum::response::IntoResponse;
-use http::StatusCode;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::layout::{clipped, hidden, number, number_of, time_or};
 use super::{Page, Visitor};
-use crate::admin::answer::Problem;
 use crate::client::{Flag, Stage};
 use crate::operation::{Role, csv, letter};
 
@@ -286,20 +284,30 @@ pub(super) async fn letters(
 ) -> Page {
     let chosen = wanted.chosen();
     let chosen = chosen.map(|(name, value)| (name.to_owned(), json!(value)));
-    let asked = chosen.chain(called.asked()).collect();
-    match visitor.look::<letter::Report>("letter", asked).await {
-        Ok(letters) => attachment(visitor, "letters.csv", letters.csv()),
-        Err(problem) => Err(visitor.trouble(problem)),
+    let mut asked: Map<_, _> = chosen.chain(called.asked()).collect();
+    asked.insert("limit".to_owned(), json!(letter::AT_ONCE));
+    let mut table = String::new();
+    loop {
+        let given = Value::Object(asked.clone());
+        let letters = match visitor.look::<letter::Report>("letter", given).await {
+            Ok(letters) => letters,
+            Err(problem) => return Err(visitor.trouble(problem)),
+        };
+        if table.is_empty() {
+            table = letters.csv();
+        } else {
+            table.push_str(&letters.rows());
+        }
+        let Some(next) = letters.next() else {
+            return attachment(visitor, "letters.csv", table);
+        };
+        asked.insert("after".to_owned(), json!(next));
     }
 }
 
 /// A table to be saved; none when it would not be whole.
 fn attachment(visitor: Visitor, name: &str, text: String) -> Page {
-    // A file has no place where that could be said.
-    if let [note, ..] = visitor.notes().as_slice() {
-        let detail = format!("The file would not have everybody: {note}");
-        return Err(visitor.trouble(Problem::new(StatusCode::CONFLICT, "refused", detail)));
-    }
+    visitor.expect_all()?;
     let headers = [
         (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
         (

@@ -150,6 +150,15 @@ impl Visitor {
         std::mem::take(&mut *notes)
     }
 
+    /// Whoever gets a file, which has no place where it could be said, gets all or nothing.
+    fn expect_all(self) -> Result<(), Trouble> {
+        let Some(note) = self.notes().into_iter().next() else {
+            return Ok(());
+        };
+        let detail = format!("Not all of it can be told: {note}");
+        Err(self.trouble(Problem::new(StatusCode::CONFLICT, "refused", detail)))
+    }
+
     /// A page called `title` at `path`.
     fn show(&self, title: &str, path: &str, content: &Markup) -> Response {
         let notice = self

@@ -1,6 +1,7 @@
 //! Operations, done by a gateway elsewhere: their arguments go as they were typed, and what the gateway
 //! prints is printed here.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -79,9 +80,21 @@ pub(in crate::cli) fn letters(
             given.insert(name, value(&one)?);
         }
     }
-    let told: Told = server.get(&format!("/v1/letter?{}", query(&given)))?;
-    args.deliver_told(told.report, out)?;
-    for note in told.notes {
+    // In parts that a gateway easily holds.
+    given
+        .entry("limit")
+        .or_insert_with(|| Value::from(letter::AT_ONCE));
+    let mut notes = BTreeSet::new();
+    let told = |after: Option<&str>| {
+        if let Some(after) = after {
+            given.insert("after".to_owned(), after.into());
+        }
+        let told: Told = server.get(&format!("/v1/letter?{}", query(&given)))?;
+        notes.extend(told.notes);
+        Ok(told.report)
+    };
+    args.deliver_told(told, out)?;
+    for note in notes {
         out.note(note);
     }
     Ok(ExitCode::SUCCESS)

@@ -120,7 +120,7 @@ impl World {
     /// The ids of the keys that were issued and can be used at `now`.
     fn usable(&self, now: Timestamp) -> Vec<KeyId> {
         let keys = self.holdings.keys.iter();
-        let usable = keys.filter(|(_, key)| key.is_issued() && key.usable(now).is_ok());
+        let usable = keys.filter(|(_, key)| key.is_good(now));
         let mut usable: Vec<_> = usable.map(|(_, key)| key.id).collect();
         usable.sort();
         usable

@@ -83,7 +83,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     }
     let mut keys = HashMap::<&ClientId, usize>::new();
     for (_, key) in records.keys.values() {
-        if key.is_issued() && key.usable(operator.now).is_ok() {
+        if key.is_good(operator.now) {
             count(&mut keys, &key.client);
         }
     }

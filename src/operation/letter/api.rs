@@ -42,8 +42,13 @@ impl FromStr for Api {
         let authority = uri.authority().ok_or(NotAnApi)?.as_str();
         // It stands in commands that people copy.
         let fits = |b: u8| b.is_ascii_alphanumeric() || b".-:[]".contains(&b);
+        let has_port = authority
+            .rsplit_once(']')
+            .map_or(authority, |(_, rest)| rest);
         if uri.scheme_str() == Some("https")
             && authority.bytes().all(fits)
+            && !authority.starts_with('-')
+            && (uri.port_u16().is_some() || !has_port.contains(':'))
             && uri.path() == "/"
             && uri.query().is_none()
             && !text.contains('#')
@@ -77,6 +82,10 @@ mod tests {
         }
         for bad in [
             "",
+            "https://a:99999",
+            "https://[::1]:99999",
+            "https://a:",
+            "https://-a",
             "api.example.com",
             "http://api.example.com",
             "https://",

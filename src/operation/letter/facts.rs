@@ -1,6 +1,7 @@
 //! What a letter may say of a client.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,7 @@ use crate::certificate::{self, CertificateRecord, Fingerprint, Mapping};
 use crate::client::{ClientId, ClientRecord, Contact, CredentialId, Stage, Tags, Use};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, KeyRecord};
+use crate::operation::Operator;
 use crate::operation::progress::Progress;
 use crate::operation::records::Records;
 use crate::operation::table::printable;
@@ -40,7 +42,7 @@ pub(super) struct Facts {
     pub(super) certificates_end: Option<String>,
     /// The keys that were issued to it and are good.
     pub(super) keys: Vec<GoodKey>,
-    /// Whether it can fetch a key by a certificate that has not ended.
+    /// Whether it can fetch a key by one of its certificates, now.
     pub(super) can_claim: bool,
     #[serde(flatten)]
     pub(super) decided: Decided,
@@ -75,7 +77,7 @@ pub(super) struct Decided {
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[schemars(rename = "LetterBrownout")]
 pub(super) struct Brownout {
-    /// When the client may be refused next; now, when it may be refused now.
+    /// When the client is refused next; now, when it is refused now.
     #[schemars(schema_with = "moment")]
     pub(super) next: Option<String>,
     #[schemars(schema_with = "moment")]
@@ -152,6 +154,7 @@ pub(super) struct Writer<'a> {
     keys: HashMap<&'a ClientId, Vec<&'a KeyRecord>>,
     api: Api,
     self_service: &'a str,
+    expired_grace: Option<Duration>,
     now: Timestamp,
 }
 
@@ -160,9 +163,10 @@ impl<'a> Writer<'a> {
         records: &'a Records,
         progress: &'a Progress,
         uses: &[Use],
-        (api, self_service): (Api, &'a str),
-        now: Timestamp,
+        api: Api,
+        operator: &'a Operator,
     ) -> Self {
+        let (settings, now) = (&operator.settings, operator.now);
         let uses = LastUses::of(uses);
         let mut certificates = HashMap::<_, Vec<_>>::new();
         for (_, record) in records.certificates.values() {
@@ -175,7 +179,7 @@ impl<'a> Writer<'a> {
         }
         let mut keys = HashMap::<_, Vec<_>>::new();
         for (_, key) in records.keys.values() {
-            if key.is_issued() && key.usable(now).is_ok() {
+            if key.is_good(now) {
                 keys.entry(&key.client).or_default().push(key);
             }
         }
@@ -186,7 +190,8 @@ impl<'a> Writer<'a> {
             certificates,
             keys,
             api,
-            self_service,
+            self_service: &settings.self_service,
+            expired_grace: settings.expired_grace,
             now,
         }
     }
@@ -198,6 +203,7 @@ impl<'a> Writer<'a> {
         let keys = self.keys.get(&client.id).map(Vec::as_slice);
         let seen = self.progress.seen(&client.id);
         let end = self.progress.certificates_end(&client.id);
+        let setting = self.progress.setting(client);
         Facts {
             client_id: client.id.clone(),
             to: contacts(of),
@@ -212,8 +218,9 @@ impl<'a> Writer<'a> {
             keys: { keys.unwrap_or_default().iter() }
                 .map(|key| GoodKey::of(key))
                 .collect(),
-            can_claim: client.is_active() && of.iter().any(|record| self.can_claim(record)),
-            decided: Decided::of(self.progress.setting(client), client, self.now),
+            can_claim: client.is_active()
+                && of.iter().any(|record| self.can_claim(record, setting)),
+            decided: Decided::of(setting, client, self.now),
             url: self.api.to_string(),
             self_service: format!("{}{}", self.api, self.self_service),
             now: Some(text(self.now)),
@@ -239,16 +246,35 @@ impl<'a> Writer<'a> {
     }
 
     /// Whether whoever has this certificate can fetch a key by it now.
-    fn can_claim(&self, record: &CertificateRecord) -> bool {
+    fn can_claim(&self, record: &CertificateRecord, setting: Option<&InForce>) -> bool {
         let Mapping::Mapped { key, .. } = &record.mapping else {
             return false;
         };
         let key = self.records.keys.get(key);
-        let has_ended = record
-            .facts
-            .as_ref()
-            .is_some_and(|facts| self.has_ended(facts));
-        !has_ended && key.is_some_and(|(_, key)| key.is_claimable())
+        // What is not known of it is left to the gateway.
+        let facts = record.facts.as_ref();
+        let is_in_time = facts.is_none_or(|facts| {
+            let is_lapsed = || self.may_claim_lapsed(record, facts, setting);
+            facts.not_before <= self.now && (!self.has_ended(facts) || is_lapsed())
+        });
+        is_in_time && key.is_some_and(|(_, key)| key.is_claimable())
+    }
+
+    /// Whether this certificate, which has ended, is let in for a while: the newest, by the client's phase, or
+    /// when it was used before (`self_service.expired_grace`).
+    fn may_claim_lapsed(
+        &self,
+        record: &CertificateRecord,
+        facts: &certificate::Facts,
+        setting: Option<&InForce>,
+    ) -> bool {
+        let is_within = |period| self.now < facts.not_after.plus(period);
+        let is_accepted = setting.and_then(|setting| setting.expired_for);
+        let was_used = self.uses.certificate(record);
+        let was_used = was_used.is_some_and(|last| last < facts.not_after);
+        record.renewed_by.is_none()
+            && (is_accepted.is_some_and(is_within)
+                || was_used && self.expired_grace.is_some_and(is_within))
     }
 }
 
@@ -264,9 +290,8 @@ impl Decided {
             guide: guide.map(|guide| guide.as_str().to_owned()),
             brownout: brownout.and_then(|brownout| {
                 let plan = &brownout.plan;
-                let refused_now = plan.refuses(&client.id, now).map(|_| now);
                 Some(Brownout {
-                    next: Some(text(refused_now.or_else(|| plan.next(now))?)),
+                    next: Some(text(plan.next_for(&client.id, now)?)),
                     ends: plan.ends.map(text),
                     schedule: plan.schedule.to_string(),
                 })

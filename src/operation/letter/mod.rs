@@ -16,6 +16,7 @@ pub(crate) use facts::{LastUses, contacts};
 
 use super::client::Filter;
 use super::csv;
+use super::page::{Page, tell_next};
 use super::phase::listed;
 use super::progress::Progress;
 use super::records::{Records, no_client};
@@ -25,6 +26,9 @@ use crate::client::{ClientId, ClientRecord, Contact, CredentialId, Tag, Use};
 use crate::store::{Legible, Selection};
 use facts::{Facts, Writer};
 use template::Template;
+
+/// How many letters a gateway is asked for at once.
+pub(crate) const AT_ONCE: u32 = 1000;
 
 /// The columns of the table.
 const COLUMNS: [&str; 11] = [
@@ -53,6 +57,8 @@ pub(crate) struct Args {
     ids: Vec<ClientId>,
     #[command(flatten)]
     filter: Filter,
+    #[command(flatten)]
+    page: Page,
     /// Where clients call the API, as <https://api.example.com> [default: https:// and the host of the
     /// routes, where they name one]
     #[arg(long, value_name = "URL")]
@@ -78,6 +84,9 @@ pub(crate) struct Report {
     letters: Vec<Letter>,
     /// Clients whose certificates name no e-mail address. Their letters are among the others.
     without_contact: Vec<ClientId>,
+    /// After whom they go on, when they were limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// A letter, and what is known of whom it is to.
@@ -103,27 +112,42 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     })?;
     let template = args.template()?;
     let (records, progress, uses) = args.read(operator).await?;
-    let at = (api, settings.self_service.as_str());
-    let writer = Writer::new(&records, &progress, &uses, at, operator.now);
-    let letters = args.chosen(&records, &progress)?.into_iter().map(|client| {
+    let writer = Writer::new(&records, &progress, &uses, api, operator);
+    let (chosen, next) = args.chosen(&records, &progress)?;
+    let letters = chosen.into_iter().map(|client| {
         let facts = writer.facts(client);
         Letter::new(facts, &template)
     });
-    args.deliver(letters.collect::<Result<_, _>>()?, out)
+    args.deliver(letters.collect::<Result<_, _>>()?, next, out)
 }
 
 impl Args {
     /// Delivers the letters that a gateway elsewhere wrote, by the template and into the folder of
     /// this machine.
-    pub(crate) fn deliver_told(&self, told: Report, out: &mut Out) -> Result<(), Failure> {
-        let mut letters = told.letters;
-        if self.template.is_some() {
-            let template = self.template()?;
-            for letter in &mut letters {
+    ///
+    /// `told` tells the next part of them, until there is none; it is asked once the template is good.
+    pub(crate) fn deliver_told(
+        &self,
+        mut told: impl FnMut(Option<&str>) -> Result<Report, Failure>,
+        out: &mut Out,
+    ) -> Result<(), Failure> {
+        let template = self.template.is_some().then(|| self.template());
+        let template = template.transpose()?;
+        let (mut letters, mut after) = (Vec::new(), None);
+        loop {
+            let part = told(after.as_deref())?;
+            letters.extend(part.letters);
+            after = part.next;
+            if after.is_none() || self.page.is_limited() {
+                break;
+            }
+        }
+        for letter in &mut letters {
+            if let Some(template) = &template {
                 letter.text = template.render(&letter.facts)?;
             }
         }
-        self.deliver(letters, out)
+        self.deliver(letters, after, out)
     }
 
     fn template(&self) -> Result<Template, Failure> {
@@ -160,21 +184,28 @@ impl Args {
         Ok((Arc::new(records), progress, uses))
     }
 
-    /// Who gets a letter, in the order of their names.
+    /// Who gets a letter, in the order of their names, and after whom the next part begins.
     fn chosen<'a>(
         &self,
         records: &'a Records,
         progress: &Progress,
-    ) -> Result<Vec<&'a ClientRecord>, Failure> {
+    ) -> Result<(Vec<&'a ClientRecord>, Option<String>), Failure> {
         if let Some(unknown) = self.ids.iter().find(|id| !records.clients.contains_key(id)) {
             return Err(no_client(unknown));
         }
         let all = records.clients.values().map(|(_, client)| client);
         let is_asked_for = self.filter.is_asked_for(records, progress);
-        Ok(all.filter(|client| is_asked_for(client)).collect())
+        let chosen = all.filter(|client| is_asked_for(client));
+        self.page
+            .of(chosen.map(|client| (client.id.clone(), client)))
     }
 
-    fn deliver(&self, mut letters: Vec<Letter>, out: &mut Out) -> Result<(), Failure> {
+    fn deliver(
+        &self,
+        mut letters: Vec<Letter>,
+        next: Option<String>,
+        out: &mut Out,
+    ) -> Result<(), Failure> {
         if self.csv && out.is_json() {
             return Err(Failure::Usage(
                 "--csv and --output json are two forms of the same letters; choose one".to_owned(),
@@ -183,12 +214,12 @@ impl Args {
         if let Some(folder) = self.directory.as_ref().filter(|_| !letters.is_empty()) {
             files::write(&mut letters, folder, self.replace)?;
         }
-        let report = Report::of(letters);
+        let report = Report::of(letters, next);
         if !out.is_json() {
             report.note(out);
         }
         let text = match &self.directory {
-            _ if report.letters.is_empty() && !out.is_json() => return Ok(()),
+            _ if report.letters.is_empty() && !self.csv && !out.is_json() => return Ok(()),
             Some(folder) => {
                 let folder = folder.display();
                 format!("wrote {} letter(s) into {folder}", report.letters.len())
@@ -197,18 +228,21 @@ impl Args {
             None => report.in_turn(),
         };
         // The line has its end already.
-        out.show(&report, text.strip_suffix('\n').unwrap_or(&text))
+        out.show(&report, text.strip_suffix('\n').unwrap_or(&text))?;
+        tell_next(report.next(), out);
+        Ok(())
     }
 }
 
 impl Report {
-    fn of(letters: Vec<Letter>) -> Self {
+    fn of(letters: Vec<Letter>, next: Option<String>) -> Self {
         let without = letters.iter().filter(|letter| letter.facts.to.is_empty());
         Self {
             without_contact: without
                 .map(|letter| letter.facts.client_id.clone())
                 .collect(),
             letters,
+            next,
         }
     }
 
@@ -240,8 +274,17 @@ impl Report {
 
     /// A table for mail merge, of a row for each letter.
     pub(crate) fn csv(&self) -> String {
-        let rows = self.letters.iter().map(Letter::row);
-        csv::header(COLUMNS) + &rows.collect::<String>()
+        csv::header(COLUMNS) + &self.rows()
+    }
+
+    /// The same without what stands above it.
+    pub(crate) fn rows(&self) -> String {
+        self.letters.iter().map(Letter::row).collect()
+    }
+
+    /// After whom they go on, when they were limited.
+    pub(crate) fn next(&self) -> Option<&str> {
+        self.next.as_deref()
     }
 
     /// The text of the one letter, when it is one.

@@ -1,10 +1,10 @@
 //! Letters from templates.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::civil::DateTime;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
@@ -14,8 +14,8 @@ use crate::operation::Failure;
 
 /// The letter of those who have none of their own.
 pub(super) const BUILT_IN: &str = include_str!("letter.txt");
-/// No template is longer.
-const LONGEST: u64 = 1 << 20;
+/// No template is longer: the library reads one sum of many parts by as many calls within each other.
+const LONGEST: u64 = 32 << 10;
 /// What one letter may take, so that a template that would never end does.
 const FUEL: u64 = 1_000_000;
 /// What the library calls the template.
@@ -38,11 +38,15 @@ impl Template {
     pub(super) fn read(file: &Path) -> Result<Self, Failure> {
         let called = file.display().to_string();
         let cannot = |why: &str| Failure::Data(format!("{called} is no template: {why}"));
-        let read = fs::metadata(file).and_then(|found| Ok((found.len(), fs::read(file)?)));
-        let (length, content) =
-            read.map_err(|error| Failure::Usage(format!("{called} cannot be read: {error}")))?;
-        if length > LONGEST {
-            return Err(cannot("it is longer than 1 MiB"));
+        let mut content = Vec::new();
+        File::open(file)
+            .and_then(|file| {
+                file.take(LONGEST.saturating_add(1))
+                    .read_to_end(&mut content)
+            })
+            .map_err(|error| Failure::Usage(format!("{called} cannot be read: {error}")))?;
+        if content.len() as u64 > LONGEST {
+            return Err(cannot("it is longer than 32 KiB"));
         }
         let source = String::from_utf8(content).map_err(|_| cannot("it is no text in UTF-8"))?;
         if source.trim().is_empty() {
@@ -79,7 +83,10 @@ impl Template {
     pub(super) fn render(&self, facts: &Facts) -> Result<String, Failure> {
         let template = self.environment.get_template(NAME);
         let text = template.and_then(|template| template.render(Serde(facts)));
-        let text = text.map_err(|error| self.wrong(&error))?;
+        let text = text.map_err(|error| {
+            let why = self.wrong(&error);
+            Failure::Data(format!("{why} (in the letter to {})", facts.client_id))
+        })?;
         Ok(format!("{}\n", text.trim()))
     }
 
@@ -97,9 +104,13 @@ impl Template {
         let Some(first) = unknown.first() else {
             return Ok(());
         };
-        let line = { template.source().lines() }
-            .position(|line| line.contains('{') && has_word(line, first));
-        let line = line.map_or_else(String::new, |at| format!("line {}: ", at.saturating_add(1)));
+        // Where it stands in several lines, nobody can tell which of them means it.
+        let lines = (1..).zip(template.source().lines());
+        let mut with = lines.filter(|(_, line)| line.contains('{') && has_word(line, first));
+        let line = match (with.next(), with.next()) {
+            (Some((number, _)), None) => format!("line {number}: "),
+            _ => String::new(),
+        };
         Err(Failure::Data(format!(
             "{}: {line}there is no {first}; the names there are: {}",
             self.called,
@@ -144,12 +155,13 @@ fn has_word(line: &str, word: &str) -> bool {
 
 /// A moment of the facts, as people write it.
 fn written(at: &Value, form: &str) -> Result<String, Error> {
-    let read = at.as_str().and_then(|at| at.parse::<Timestamp>().ok());
+    let read = at.as_str().and_then(|at| at.strip_suffix('Z'));
+    let read = read.and_then(|at| at.parse::<DateTime>().ok());
     let read = read.ok_or_else(|| {
         Error::new(
             ErrorKind::InvalidOperation,
             format!("{at} is no moment; ask first whether there is one, with {{% if … %}}"),
         )
     })?;
-    Ok(TimeZone::UTC.to_datetime(read).strftime(form).to_string())
+    Ok(read.strftime(form).to_string())
 }

@@ -124,7 +124,7 @@ fn whoever_has_no_key_is_told_how_to_get_one() {
         &text,
         &[
             "ended on 1 November 2026",
-            "no certificate that is good. Please answer this letter",
+            "none of its certificates may do that now. Please answer this letter",
         ],
     );
     does_not_say(&text, &["-X POST"]);
@@ -154,10 +154,35 @@ fn each_stage_has_its_own_letter() {
     let moved = built_in(with("key-only"));
     says(&moved, &["there is nothing left to do"]);
     does_not_say(&moved, &["YOUR_KEY", "answer this letter"]);
+    // What a key was used for is no key.
+    for stage in ["key-only", "dual"] {
+        let lost = json!({ "stage": stage, "by_key": "2026-11-19T09:00:00Z" });
+        let lost = built_in(lost);
+        says(
+            &lost,
+            &[
+                "called with an API key, last on 19 November 2026, 09:00 UTC, which is accepted no longer",
+                "How to get the key",
+                CLAIM,
+                "YOUR_KEY",
+            ],
+        );
+        does_not_say(&lost, &["Thank you", "nothing left to do"]);
+    }
     let off = json!({ "stage": "retired", "is_disabled": true, "can_claim": false });
     let off = built_in(off);
     says(&off, &["This client is switched off"]);
-    does_not_say(&off, &["YOUR_KEY", "get one and use it"]);
+    does_not_say(&off, &["YOUR_KEY", "get one and use it", "good until"]);
+}
+
+/// RFC 5280 section 4.1.2.5: as much as for ever.
+#[test]
+fn a_certificate_without_an_end_stops_no_letter() {
+    let end = crate::clock::Timestamp::from_unix(253_402_300_799).to_string();
+    let mut certificate = json!(facts(json!({})).certificates[0]);
+    certificate["not_after"] = json!(end);
+    let text = built_in(json!({ "certificates": [certificate], "certificates_end": end }));
+    says(&text, &["good until 31 December 9999"]);
 }
 
 #[test]
@@ -195,7 +220,10 @@ fn what_was_decided_is_told() {
             "\"acme\" (the till of Acme).",
         ],
     );
-    says(&brownout("2026-11-23T14:44:00Z"), &["begins now."]);
+    says(
+        &brownout("2026-11-23T14:44:00Z"),
+        &["Until then, requests by certificate", "begins now."],
+    );
 }
 
 #[test]
@@ -223,6 +251,14 @@ fn what_is_wrong_with_a_template_is_told_with_its_line() {
         "{mistyped}"
     );
     assert!(mistyped.contains("sunset, tags, to, url"), "{mistyped}");
+    // Where it stands twice, no line is guessed.
+    for source in [
+        "{# {{ sunst }} #}\n{{ sunst }}",
+        "{{ to }} sunst\n{{ sunst }}",
+    ] {
+        let told = said(source);
+        assert!(told.starts_with(": there is no sunst; "), "{told}");
+    }
     for (source, line, words) in [
         ("\n{{ to", 2, "syntax error"),
         ("{% if to %}\n", 1, "syntax error"),
@@ -247,7 +283,7 @@ fn what_is_wrong_with_a_template_is_told_with_its_line() {
     assert!(matches!(Template::read(&file), Err(Failure::Usage(_))));
     std::fs::write(&file, [0xff]).unwrap();
     assert!(matches!(Template::read(&file), Err(Failure::Data(_))));
-    std::fs::write(&file, vec![b'a'; (1 << 20) + 1]).unwrap();
+    std::fs::write(&file, vec![b'a'; (32 << 10) + 1]).unwrap();
     assert!(matches!(Template::read(&file), Err(Failure::Data(_))));
 }
 
@@ -268,10 +304,10 @@ fn a_letter_alone_is_as_it_is_and_several_are_told_apart() {
         file: None,
     };
     let acme = letter("acme", json!(["a@acme.example", "b@acme.example"]));
-    let one = Report::of(vec![acme.clone()]);
+    let one = Report::of(vec![acme.clone()], None);
     assert_eq!(one.in_turn(), "Hello\n");
     assert!(one.without_contact.is_empty());
-    let two = Report::of(vec![acme, letter("globex", json!([]))]);
+    let two = Report::of(vec![acme, letter("globex", json!([]))], None);
     assert_eq!(
         two.in_turn(),
         "===== acme <a@acme.example, b@acme.example> =====\n\nHello\n\n===== globex <> =====\n\nHello\n"

@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) api: Option<Api>,
     /// The path of the endpoints by which clients help themselves.
     pub(crate) self_service: String,
+    /// For how long a certificate that has ended fetches its client's key.
+    pub(crate) expired_grace: Option<Duration>,
     /// The names of the authorities of clients' certificates.
     pub(crate) authorities: Vec<String>,
     /// Who is trusted, at a gateway that runs.
@@ -75,6 +77,7 @@ impl From<&Config> for Settings {
             webhooks: config.webhooks.clone(),
             api: Api::of(&config.routes),
             self_service: config.self_service.path.clone(),
+            expired_grace: config.self_service.expired_grace,
             authorities: config.cas.iter().map(|ca| ca.name.clone()).collect(),
             verifier: None,
             running: None,
@@ -100,6 +103,7 @@ impl Settings {
             masquerading: Vec::new(),
             api: None,
             self_service: "/.well-known/keyferry/".to_owned(),
+            expired_grace: None,
             authorities: Vec::new(),
             verifier: None,
             webhooks: Vec::new(),

@@ -4,47 +4,18 @@ use std::fs;
 
 use serde_json::Value as Json;
 
-use super::through::{command, told};
-use super::{Tokens, embedded};
-use crate::support::backend::Backend;
-use crate::support::gateway::{Gateway, Told};
-use crate::support::world::World;
+use super::through::Scene;
 
 const URL: [&str; 2] = ["--url", "https://api.example.com"];
 
-struct Scene {
-    gateway: Gateway,
-    tokens: Tokens,
-    world: World,
-    _backend: Backend,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let (world, backend, tokens) = (World::new(), Backend::start(), Tokens::new());
-        let gateway = embedded(&world, &backend, &tokens);
-        let add = ["client", "add", "acme", "globex", "--tag", "mobile"];
-        gateway.cli(&add).expect_success();
-        gateway
-            .cli(&["client", "disable", "globex"])
-            .expect_success();
-        Self {
-            gateway,
-            tokens,
-            world,
-            _backend: backend,
-        }
-    }
-
-    fn here(&self, arguments: &[&str]) -> Told {
-        self.gateway.cli(arguments)
-    }
-
-    fn there(&self, arguments: &[&str]) -> Told {
-        let url = format!("http://{}", self.gateway.admin_address());
-        let token = self.tokens.file("viewer");
-        told(command(self.gateway.folder(), &url, &token, arguments))
-    }
+/// With two clients, of which one is disabled.
+fn scene() -> Scene {
+    let scene = Scene::new();
+    let add = ["client", "add", "acme", "globex", "--tag", "mobile"];
+    scene.gateway.cli(&add).expect_success();
+    let disable = ["client", "disable", "globex"];
+    scene.gateway.cli(&disable).expect_success();
+    scene
 }
 
 /// `text` without the moment at which it was written.
@@ -55,7 +26,7 @@ fn timeless(text: &str) -> String {
 
 #[test]
 fn a_gateway_elsewhere_tells_what_letters_say_and_they_are_made_here() {
-    let scene = Scene::new();
+    let scene = scene();
     let (good, wrong) = (scene.world.path("good.txt"), scene.world.path("wrong.txt"));
     fs::write(&good, "Dear {{ client_id }}, of {{ url }}\n").unwrap();
     fs::write(&wrong, "{{ nobody }}").unwrap();
@@ -74,7 +45,7 @@ fn a_gateway_elsewhere_tells_what_letters_say_and_they_are_made_here() {
     ] {
         for output in ["text", "json"] {
             let words = [&["letter"], &URL[..], arguments, &["--output", output]].concat();
-            let (here, there) = (scene.here(&words), scene.there(&words));
+            let (here, there) = (scene.gateway.cli(&words), scene.through("viewer", &words));
             assert_eq!(here.status, there.status, "{words:?}: {here:#?} {there:#?}");
             assert_eq!(timeless(&here.output), timeless(&there.output), "{words:?}");
             assert_eq!(here.errors, there.errors, "{words:?}");
@@ -83,8 +54,8 @@ fn a_gateway_elsewhere_tells_what_letters_say_and_they_are_made_here() {
     let folders = ["here", "there"].map(|name| scene.world.path(name));
     let [here, there] = folders.each_ref().map(|path| path.to_str().unwrap());
     let write = |folder| [&["letter"], &URL[..], &["--directory", folder]].concat();
-    scene.here(&write(here)).expect_success();
-    scene.there(&write(there)).expect_success();
+    scene.gateway.cli(&write(here)).expect_success();
+    scene.through("viewer", &write(there)).expect_success();
     for name in ["acme.txt", "globex.txt"] {
         let [here, there] = folders
             .each_ref()
@@ -92,14 +63,14 @@ fn a_gateway_elsewhere_tells_what_letters_say_and_they_are_made_here() {
         assert_eq!(here.unwrap(), there.unwrap());
     }
     // The gateway's routes name no host.
-    let told = scene.there(&["letter"]);
+    let told = scene.through("viewer", &["letter"]);
     assert_eq!(told.status.code(), Some(64), "{told:#?}");
     assert!(told.errors.contains("name it with --url"), "{told:#?}");
 }
 
 #[test]
 fn whoever_may_look_may_read_letters_and_nobody_has_templates_run_at_the_gateway() {
-    let scene = Scene::new();
+    let scene = scene();
     let path = "/v1/letter?ids=acme&url=https://api.example.com";
     let get = |path: &str| scene.tokens.get(&scene.gateway, "viewer", path).send();
     let told = get(path).expect_status(200).json();
@@ -123,20 +94,20 @@ fn whoever_may_look_may_read_letters_and_nobody_has_templates_run_at_the_gateway
             .into_iter()
             .chain(some.iter().map(String::as_str))
             .collect();
-        scene.here(&add).expect_success();
+        scene.gateway.cli(&add).expect_success();
     }
     let words: Vec<_> = { ["letter"].into_iter() }
         .chain(ids.iter().map(String::as_str))
         .chain(URL)
         .chain(["--output", "json"])
         .collect();
-    let told: Json = scene.there(&words).expect_success().json();
+    let told: Json = scene.through("viewer", &words).expect_success().json();
     assert_eq!(told["letters"].as_array().unwrap().len(), 500);
 }
 
 #[test]
 fn the_console_has_letters_for_what_is_filtered_and_for_a_client() {
-    let scene = Scene::new();
+    let scene = scene();
     let cookie = super::log_in(&scene.gateway, &scene.tokens.text("viewer"));
     let page = |path: &str| {
         scene
@@ -149,12 +120,18 @@ fn the_console_has_letters_for_what_is_filtered_and_for_a_client() {
     let table = page(&format!("/letters.csv?stage=retired&sort=expiry&{url}")).expect_status(200);
     assert_eq!(table.header("content-type"), "text/csv; charset=utf-8");
     let here = ["letter", "--stage", "retired", "--csv", URL[0], URL[1]];
-    assert_eq!(table.text(), scene.here(&here).expect_success().output);
+    assert_eq!(
+        table.text(),
+        scene.gateway.cli(&here).expect_success().output
+    );
     let letter = page(&format!("/clients/acme/letter?{url}")).expect_status(200);
     assert_eq!(letter.header("content-type"), "text/plain; charset=utf-8");
     assert_eq!(letter.header("cache-control"), "no-store");
     let here = ["letter", "acme", URL[0], URL[1]];
-    assert_eq!(letter.text(), scene.here(&here).expect_success().output);
+    assert_eq!(
+        letter.text(),
+        scene.gateway.cli(&here).expect_success().output
+    );
     let without = page("/clients/acme/letter?url=").expect_status(400);
     assert!(without.text().contains("--url https://api.example.com"));
     let shown = page("/clients/acme").expect_status(200).text();

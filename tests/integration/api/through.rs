@@ -31,15 +31,16 @@ pub(super) fn told(mut command: Command) -> Told {
     }
 }
 
-struct Scene {
-    gateway: Gateway,
-    tokens: Tokens,
-    world: World,
+/// A gateway, and those who may ask it.
+pub(super) struct Scene {
+    pub(super) gateway: Gateway,
+    pub(super) tokens: Tokens,
+    pub(super) world: World,
     _backend: Backend,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (world, backend, tokens) = (World::new(), Backend::start(), Tokens::new());
         Self {
             gateway: embedded(&world, &backend, &tokens),
@@ -49,7 +50,8 @@ impl Scene {
         }
     }
 
-    fn through(&self, role: &str, arguments: &[&str]) -> Told {
+    /// The same command by the gateway, where no configuration is.
+    pub(super) fn through(&self, role: &str, arguments: &[&str]) -> Told {
         let url = format!("http://{}", self.gateway.admin_address());
         let elsewhere = self.world.path("elsewhere");
         fs::create_dir_all(&elsewhere).unwrap();
