@@ -11,6 +11,7 @@ mod batch;
 mod change;
 mod days;
 pub mod embedded;
+mod event;
 mod history;
 pub mod local;
 mod mailbox;
@@ -28,7 +29,8 @@ use async_trait::async_trait;
 
 pub use authentic::{RecordKey, RecordKeyVersion, RecordKeys, Refusal, Refused, What};
 pub use batch::{Batch, BatchId, DayCounts, Spent};
-pub use change::{Action, Actor, Change, Event, NotAReason, Reason, Write};
+pub use change::{Action, Actor, Change, NotAReason, Reason, Write};
+pub use event::Event;
 pub use history::{EventHash, Follow, Head, ReadOn, StoredEvent, read_on};
 pub use local::open_embedded;
 pub use mailbox::{Letter, Page, Posting, SLOTS};
