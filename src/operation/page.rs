@@ -21,6 +21,14 @@ impl Page {
         self.limit.is_some()
     }
 
+    /// The same, of no more than `most`.
+    pub(super) fn at_most(&self, most: u32) -> Self {
+        Self {
+            limit: Some(self.limit.map_or(most, |limit| limit.min(most))),
+            after: self.after.clone(),
+        }
+    }
+
     /// The part of `all` that is asked for, and after which of them the next part begins, if there is one.
     /// They come in the order of their names, so nobody is left out or told twice who was there all along.
     pub(super) fn of<K, T>(

@@ -285,7 +285,6 @@ pub(super) async fn letters(
     let chosen = wanted.chosen();
     let chosen = chosen.map(|(name, value)| (name.to_owned(), json!(value)));
     let mut asked: Map<_, _> = chosen.chain(called.asked()).collect();
-    asked.insert("limit".to_owned(), json!(letter::AT_ONCE));
     let mut table = String::new();
     loop {
         let given = Value::Object(asked.clone());

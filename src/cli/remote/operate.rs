@@ -80,10 +80,6 @@ pub(in crate::cli) fn letters(
             given.insert(name, value(&one)?);
         }
     }
-    // In parts that a gateway easily holds.
-    given
-        .entry("limit")
-        .or_insert_with(|| Value::from(letter::AT_ONCE));
     let mut notes = BTreeSet::new();
     let told = |after: Option<&str>| {
         if let Some(after) = after {

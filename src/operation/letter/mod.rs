@@ -27,8 +27,8 @@ use crate::store::{Legible, Selection};
 use facts::{Facts, Writer};
 use template::Template;
 
-/// How many letters a gateway is asked for at once.
-pub(crate) const AT_ONCE: u32 = 1000;
+/// How many letters a gateway that runs writes at once, whoever asks: each is a page of text.
+const AT_ONCE: u32 = 1000;
 
 /// The columns of the table.
 const COLUMNS: [&str; 11] = [
@@ -49,7 +49,8 @@ const COLUMNS: [&str; 11] = [
 /// for mail merge
 ///
 /// Letters go to the e-mail addresses in the clients' certificates; who has none is named. No key
-/// stands in a letter. docs/LETTERS.md has the names that a template of your own may use.
+/// stands in a letter. A running gateway writes at most 1000 at once; `next` says after whom it goes on.
+/// docs/LETTERS.md has the names that a template of your own may use.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// To these clients [default: to all, or to those that the options below choose]
@@ -113,7 +114,11 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     let template = args.template()?;
     let (records, progress, uses) = args.read(operator).await?;
     let writer = Writer::new(&records, &progress, &uses, api, operator);
-    let (chosen, next) = args.chosen(&records, &progress)?;
+    let page = match settings.running {
+        Some(_) => args.page.at_most(AT_ONCE),
+        None => args.page.clone(),
+    };
+    let (chosen, next) = args.chosen(&records, &progress, &page)?;
     let letters = chosen.into_iter().map(|client| {
         let facts = writer.facts(client);
         Letter::new(facts, &template)
@@ -189,6 +194,7 @@ impl Args {
         &self,
         records: &'a Records,
         progress: &Progress,
+        page: &Page,
     ) -> Result<(Vec<&'a ClientRecord>, Option<String>), Failure> {
         if let Some(unknown) = self.ids.iter().find(|id| !records.clients.contains_key(id)) {
             return Err(no_client(unknown));
@@ -196,8 +202,7 @@ impl Args {
         let all = records.clients.values().map(|(_, client)| client);
         let is_asked_for = self.filter.is_asked_for(records, progress);
         let chosen = all.filter(|client| is_asked_for(client));
-        self.page
-            .of(chosen.map(|client| (client.id.clone(), client)))
+        page.of(chosen.map(|client| (client.id.clone(), client)))
     }
 
     fn deliver(

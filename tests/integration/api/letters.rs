@@ -68,6 +68,41 @@ fn a_gateway_elsewhere_tells_what_letters_say_and_they_are_made_here() {
     assert!(told.errors.contains("name it with --url"), "{told:#?}");
 }
 
+/// Adds clients with the longest ids that there are.
+fn add_many(scene: &Scene, count: usize) -> Vec<String> {
+    let ids: Vec<_> = (0..count).map(|n| format!("{n:0>64}")).collect();
+    for some in ids.chunks(100) {
+        let add = ["client", "add"].into_iter();
+        let add: Vec<_> = add.chain(some.iter().map(String::as_str)).collect();
+        scene.gateway.cli(&add).expect_success();
+    }
+    ids
+}
+
+/// Whoever may look makes no gateway hold a letter for each of a million clients, and misses none.
+#[test]
+fn a_gateway_writes_a_thousand_letters_at_once_and_the_table_has_all() {
+    let scene = scene();
+    add_many(&scene, 1001);
+    let url = "url=https%3A%2F%2Fapi.example.com";
+    let get = |path: &str| scene.tokens.get(&scene.gateway, "viewer", path).send();
+    for limit in ["", "&limit=2000"] {
+        let part = get(&format!("/v1/letter?{url}{limit}"));
+        let part = part.expect_status(200).json();
+        assert_eq!(part["letters"].as_array().unwrap().len(), 1000);
+        assert_eq!(part["next"], format!("{:0>64}", 999));
+    }
+    let words = [&["letter", "--csv"], &URL[..]].concat();
+    let here = scene.gateway.cli(&words).expect_success().output;
+    let there = scene.through("viewer", &words).expect_success().output;
+    assert!(here == there, "by the API, another table");
+    let cookie = super::log_in(&scene.gateway, &scene.tokens.text("viewer"));
+    let table = scene.gateway.admin(&format!("/letters.csv?{url}"));
+    let table = table.header(&format!("Cookie: {cookie}")).send();
+    assert!(table.expect_status(200).text() == here, "another table");
+    assert_eq!(here.matches("Hello,").count(), 1003, "a row for each");
+}
+
 #[test]
 fn whoever_may_look_may_read_letters_and_nobody_has_templates_run_at_the_gateway() {
     let scene = scene();
@@ -88,14 +123,7 @@ fn whoever_may_look_may_read_letters_and_nobody_has_templates_run_at_the_gateway
     }
     scene.gateway.admin(path).send().expect_status(401);
     // Many ids are one request.
-    let ids: Vec<_> = (0..500).map(|number| format!("{number:0>64}")).collect();
-    for some in ids.chunks(100) {
-        let add: Vec<_> = ["client", "add"]
-            .into_iter()
-            .chain(some.iter().map(String::as_str))
-            .collect();
-        scene.gateway.cli(&add).expect_success();
-    }
+    let ids = add_many(&scene, 500);
     let words: Vec<_> = { ["letter"].into_iter() }
         .chain(ids.iter().map(String::as_str))
         .chain(URL)
