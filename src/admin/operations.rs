@@ -185,7 +185,8 @@ impl Asked {
     async fn carry_out(self, admin: &Admin) -> Result<Done, Problem> {
         let settings = Arc::clone(&admin.live.load().operations);
         let store = Arc::clone(&admin.store);
-        let mut operator = Operator::new(settings, store, (self.actor, self.origin));
+        let operator = Operator::new(settings, store, (self.actor, self.origin));
+        let mut operator = operator.knowing(admin.directory.epoch());
         if !self.changes {
             operator = operator.looking_through(&admin.kept);
         }

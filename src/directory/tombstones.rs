@@ -204,6 +204,7 @@ impl Tombstone {
         let why: Option<Reason> = "the store had lost this revocation".parse().ok();
         let change = Change::new(self.action(), Actor::Gateway, now, vec![write]);
         let change = change.because(why).caused_from(Origin::here());
+        let change = change.following(known);
         match store.commit(&change).await {
             Ok(done) => {
                 tracing::warn!(record = %self.id(), epoch = done.epoch.0, "made a revocation again that the store had lost");

@@ -98,7 +98,7 @@ pub(crate) async fn a_store_that_lost_what_a_change_follows_is_not_changed(kind:
     let first = store.commit(&create(client("a"))).await.unwrap().epoch;
     // What this process believes of the head is behind by then, and not what the store has.
     let second = other.commit(&create(client("b"))).await.unwrap().epoch;
-    for (n, known) in [first, second].into_iter().enumerate() {
+    for (n, known) in [second, first].into_iter().enumerate() {
         let change = create(client(&format!("known-{n}"))).following(known);
         store.commit(&change).await.unwrap();
     }

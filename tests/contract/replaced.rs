@@ -64,6 +64,34 @@ async fn another_history_with_changes_up_to(epoch: u64) {
     assert_eq!(replica.directory.regressions(), 1);
 }
 
+/// What Redis is told was made for the history that it had a moment ago.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_emptied_under_way_takes_nothing_that_follows() {
+    let server = RedisServer::start(&[]).await;
+    let store = store(&server);
+    let is_empty = || {
+        let kept: i64 = { redis::cmd("EXISTS").arg("kf:{kf}:epoch") }
+            .query(&mut server.connection())
+            .unwrap();
+        kept == 0
+    };
+    let empty = || {
+        redis::cmd("FLUSHALL")
+            .exec(&mut server.connection())
+            .unwrap();
+        assert!(is_empty());
+    };
+    for (known, is_taken) in [(Epoch::NONE, true), (Epoch(1), false)] {
+        let first = store.commit(&create(client("first"))).await.unwrap();
+        assert_eq!(first.epoch, Epoch(1));
+        empty();
+        let next = create(client("next")).following(known);
+        assert_eq!(store.commit(&next).await.is_ok(), is_taken, "{known}");
+        assert_eq!(is_empty(), !is_taken);
+        empty();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_with_fewer_changes() {
     another_history_with_changes_up_to(1).await;

@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::Operator;
 use crate::operation::Failure;
-use crate::store::{Acknowledged, Action, Change, CommitError, Committed, Epoch, Reason};
+use crate::store::{
+    Acknowledged, Action, Change, CommitError, Committed, Epoch, Reason, StoreError,
+};
 
 /// How often a change is decided again that another change got ahead of.
 const TRIES: usize = 5;
@@ -57,7 +59,8 @@ impl Operator {
             };
             let change = change
                 .because(edit.reason.clone())
-                .caused_from(self.origin.clone());
+                .caused_from(self.origin.clone())
+                .following(self.known);
             match self.store.commit(&change).await {
                 Ok(Committed { epoch, replicas }) => {
                     (did.epoch, did.replicas) = (Some(epoch), replicas);
@@ -67,6 +70,9 @@ impl Operator {
                     return Ok((did, outcome));
                 }
                 Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Store(lost @ StoreError::Lost { .. })) => {
+                    return Err(self.cannot_tell(&lost));
+                }
                 Err(CommitError::Store(error)) => {
                     return Err(Failure::Unavailable(anyhow::anyhow!(
                         "{error} (store: {}); whether the change was made is not known: look with \

@@ -20,7 +20,9 @@ use crate::clock::{self, Timestamp};
 use crate::config::{Config, Keys, StoreSettings, Webhook};
 use crate::doctor::Running;
 use crate::store::redis::Redis;
-use crate::store::{self, Acknowledged, Actor, Head, Origin, RecordId, Refused, Store, StoreError};
+use crate::store::{
+    self, Acknowledged, Actor, Epoch, Head, Origin, RecordId, Refused, Store, StoreError,
+};
 
 /// No certificate, with all of its chain, is larger.
 const LARGEST: u64 = 1 << 20;
@@ -132,6 +134,8 @@ pub(crate) struct Operator {
     pub(super) kept: Option<Arc<Kept>>,
     /// As of where that is.
     head: Cell<Head>,
+    /// How far a gateway that runs knows the store.
+    known: Epoch,
 }
 
 impl Operator {
@@ -154,7 +158,14 @@ impl Operator {
             refused: RefCell::default(),
             kept: None,
             head: Cell::default(),
+            known: Epoch::NONE,
         }
+    }
+
+    /// The same, at a gateway that knows its store up to `known`, and changes none that lost that.
+    pub(crate) const fn knowing(mut self, known: Epoch) -> Self {
+        self.known = known;
+        self
     }
 
     /// The same, who only looks, by way of what is kept.
@@ -253,7 +264,9 @@ impl Operator {
             StoreError::Unavailable(_) => "see that it runs, then try again",
             StoreError::Refused(_) => "docs/STORE.md says what to do with it",
             StoreError::Unreadable(_) => "use the version that wrote it, or restore a backup",
-            StoreError::Lost { .. } => "restore a backup to the end",
+            StoreError::Lost { .. } => {
+                "nothing was changed; restore a backup to the end (keyferry store restore)"
+            }
         };
         let store = &self.settings.store;
         Failure::Unavailable(anyhow::anyhow!("{error} (store: {store}); {advice}"))

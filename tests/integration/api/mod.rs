@@ -124,6 +124,34 @@ fn a_revocation_through_the_api_is_heeded_when_its_answer_comes_with_redis_too()
     what_is_revoked_is_refused_at_once(&gateway, &tokens);
 }
 
+/// A gateway that knows better begins no other history in a store that was emptied.
+#[test]
+fn a_store_that_lost_everything_takes_no_change_through_a_gateway_that_knows() {
+    let (world, backend, store) = (World::new(), Backend::start(), SharedStore::start());
+    let tokens = Tokens::new();
+    let gateway = tokens
+        .of(Gateway::builder(&world).redis(&store.url()).echo(&backend))
+        .start();
+    let add = |id: &str| {
+        let add = json!({ "ids": [id] });
+        let added = tokens.post(&gateway, "operator", "/v1/client/add", &add);
+        added.send()
+    };
+    add("acme").expect_status(200);
+    let mut redis = store.connection();
+    redis::cmd("FLUSHALL").exec(&mut redis).unwrap();
+    let refused = add("globex").expect_status(503).text();
+    assert!(refused.contains("nothing was changed"), "{refused}");
+    let mut is_there = || {
+        let exists = redis::cmd("EXISTS").arg("kf:{kf}:epoch").query(&mut redis);
+        exists.unwrap()
+    };
+    assert!(!is_there());
+    // Whoever knows nothing of the store may begin anew.
+    gateway.cli(&["client", "add", "globex"]).expect_success();
+    assert!(is_there());
+}
+
 #[test]
 fn a_change_through_the_api_names_who_made_it_and_from_where() {
     let (world, backend, tokens) = (World::new(), Backend::start(), Tokens::new());
