@@ -19,6 +19,7 @@ mod source;
 mod typed;
 mod webhook;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use crate::certificate::Ca;
 use crate::client::{Enrolment, Renewal};
 use crate::door::Lifetimes;
 use crate::front::Fronts;
+use crate::key::Format;
 use crate::policy::{Observing, Route};
 pub use changes::Changes;
 pub use changes::listed;
@@ -96,14 +98,40 @@ pub struct Config {
     pub files: Vec<NamedFile>,
 }
 
+/// What a gateway keeps as it was at its start, of what it and its operator ask for later.
+pub struct Fixed {
+    addresses: [SocketAddr; 2],
+    store: StoreSettings,
+    offline: Offline,
+    key_format: Format,
+    files: Vec<NamedFile>,
+}
+
+impl Fixed {
+    /// What of `config` stays.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let files = config.files.iter().filter(|file| !file.is_live());
+        Self {
+            addresses: [config.listener.address, config.telemetry.address],
+            store: config.store.clone(),
+            offline: config.offline.clone(),
+            key_format: config.keys.format.clone(),
+            files: files.cloned().collect(),
+        }
+    }
+}
+
 impl Config {
-    /// Where a gateway goes on that `started` so: what its operator asks about is what it has, also when that
+    /// Where a gateway goes on that keeps `fixed`: what its operator asks about is what it has, also when that
     /// is another one in its file by now. Record keys are taken over otherwise.
-    pub fn stay_where(&mut self, started: &Self) {
-        self.listener.address = started.listener.address;
-        self.telemetry.address = started.telemetry.address;
-        self.store = started.store.clone();
-        self.offline = started.offline.clone();
+    pub fn stay_where(&mut self, fixed: &Fixed) {
+        [self.listener.address, self.telemetry.address] = fixed.addresses;
+        self.store = fixed.store.clone();
+        self.offline = fixed.offline.clone();
+        self.keys.format = fixed.key_format.clone();
+        self.files.retain(NamedFile::is_live);
+        self.files.extend(fixed.files.iter().cloned());
     }
 }
 

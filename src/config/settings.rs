@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::changes::Setting;
 use super::problem::KeyPath;
 use crate::certificate::WhenUnknown;
 use crate::door::{self, HttpLimits, MinimumTls, Resumption};
@@ -33,6 +34,13 @@ pub struct NamedFile {
     pub mode: u32,
     /// Whether it holds a secret.
     pub is_secret: bool,
+}
+
+impl NamedFile {
+    /// Whether a running gateway takes another one over, when it is named in its place.
+    pub(super) fn is_live(&self) -> bool {
+        Setting::at(&self.key, &BTreeMap::new()).is_live()
+    }
 }
 
 /// Where the revocation lists of an authority are.

@@ -16,7 +16,7 @@ use super::snapshots::Snapshots;
 use crate::admin;
 use crate::certificate::Verifier;
 use crate::clock;
-use crate::config::{Collector, Config, Seen, Source, Webhook};
+use crate::config::{Collector, Config, Fixed, Seen, Source, Webhook};
 use crate::directory::Directory;
 use crate::doctor::Running;
 use crate::door::{self, Terms};
@@ -30,9 +30,9 @@ use crate::upstream::Backend;
 
 /// What is replaced, and where it is used.
 pub(super) struct Live {
-    /// Where the configuration is read, what it said at the start, and what was seen of it then.
+    /// Where the configuration is read, what of it stays as it was at the start, and what was seen of it then.
     source: Arc<Source>,
-    started: Arc<Config>,
+    fixed: Fixed,
     started_with: Arc<Seen>,
     /// What requests begin with.
     gateway: Arc<ArcSwap<gateway::Live>>,
@@ -114,7 +114,7 @@ impl Live {
         let terms = Terms::new(settings, Arc::clone(judge), metrics.clone(), clock::now())?;
         let live = Self {
             source: Arc::clone(source),
-            started: Arc::clone(config),
+            fixed: Fixed::of(config),
             started_with: Arc::clone(seen),
             asking: Arc::new(ArcSwap::new(Arc::clone(&parts.asking))),
             terms: Arc::new(terms),
@@ -208,7 +208,7 @@ impl Live {
         expect_peppers(&running.peppers, &config.keys.peppers, &self.directory).await?;
         // Until it is done, nobody reads revocation lists: what may take its time comes before.
         let authorities = self.authorities.next(&mut config).await?;
-        config.stay_where(&self.started);
+        config.stay_where(&self.fixed);
         let config = Arc::new(config);
         let gateway = next::parts(&config, Some(&running), &self.directory, &self.metrics)?;
         next::resolve(&gateway, &running).await;

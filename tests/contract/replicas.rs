@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use keyferry::clock::Timestamp;
+use keyferry::store::redis::Redis;
 use keyferry::store::{Epoch, Heard, Replica, ReplicaState, Store};
 
 use super::adapter::{Kind, Rig};
+use super::redis_server::RedisServer;
 
 fn replica(id: &str, state: ReplicaState) -> Replica {
     Replica {
@@ -60,4 +62,29 @@ pub(crate) async fn each_gateway_is_heard_of_with_what_it_told_last(kind: Kind) 
     assert!(told[0].ago < told[1].ago, "{told:?}");
     let head = store.head().await.unwrap();
     assert_eq!(head.epoch, Epoch::NONE, "it is no change");
+}
+
+/// Around the change of an hour, and where the clock of another gateway is ahead, one is in two hashes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_told_in_two_hours_is_heard_of_once() {
+    let server = RedisServer::start(&[]).await;
+    let store = Redis::new(&server.settings());
+    let now = keyferry::clock::now().as_unix();
+    for (hour, at, state) in [
+        (-1, now - 60, ReplicaState::Starting),
+        (0, now - 40, ReplicaState::Ready),
+        (1, now - 50, ReplicaState::Starting),
+    ] {
+        let told = serde_json::to_string(&replica("a", state)).unwrap();
+        let key = format!("kf:{{kf}}:replicas:{}", now.div_euclid(3600) + hour);
+        redis::cmd("HSET")
+            .arg(key)
+            .arg("a")
+            .arg(format!("{at} {told}"))
+            .exec(&mut server.connection())
+            .unwrap();
+    }
+    let told = heard(&store).await;
+    let replicas: Vec<_> = told.iter().map(|heard| heard.replica.clone()).collect();
+    assert_eq!(replicas, [replica("a", ReplicaState::Ready)], "{told:?}");
 }

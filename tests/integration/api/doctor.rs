@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::through::{command, told};
 use super::{Tokens, embedded};
@@ -118,6 +118,7 @@ fn what_waits_for_a_restart_is_told_and_not_looked_at() {
         ("store", "path", "other.redb"),
         ("telemetry", "address", "127.0.0.1:1"),
         ("listener", "address", "127.0.0.1:2"),
+        ("key", "environment", "test"),
     ] {
         config[table][key] = value.into();
     }
@@ -126,7 +127,12 @@ fn what_waits_for_a_restart_is_told_and_not_looked_at() {
     let report = ask(&gateway, &tokens, "?no_backends=true");
     let reads = of(&report, "configuration_reads");
     assert_eq!(reads["outcome"], "warning", "{report:#}");
-    for name in ["listener.address", "store.path", "telemetry.address"] {
+    for name in [
+        "key.environment",
+        "listener.address",
+        "store.path",
+        "telemetry.address",
+    ] {
         assert!(reads["found"].as_str().unwrap().contains(name), "{reads:#}");
     }
     for check in [
@@ -137,6 +143,16 @@ fn what_waits_for_a_restart_is_told_and_not_looked_at() {
     ] {
         assert_eq!(of(&report, check)["outcome"], "ok", "{report:#}");
     }
+    // Keys are issued as the gateway takes them, which the file no longer says.
+    let post = |path: &str, body: Json| {
+        let posted = tokens.post(&gateway, "operator", path, &body).send();
+        posted.expect_status(200).json()
+    };
+    post("/v1/client/add", json!({ "ids": ["acme"] }));
+    let issued = post("/v1/key/issue", json!({ "client": "acme" }));
+    let key = issued["key"].as_str().unwrap();
+    assert!(key.starts_with("kf_live_"), "{issued:#}");
+    gateway.curl("/").key(key).send().expect_status(200);
 }
 
 /// The command could tell nothing but that; the gateway still knows what it runs with.
