@@ -11,14 +11,15 @@ pub(crate) struct Page {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// Only those after this one: what the part before said under `next`
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     after: Option<String>,
 }
 
 impl Page {
-    /// Whether no more than so many are asked for.
-    pub(super) const fn is_limited(&self) -> bool {
-        self.limit.is_some()
+    /// How many are still asked for after so many, where that has a limit.
+    pub(super) fn left(&self, after: usize) -> Option<u32> {
+        let after = u32::try_from(after).unwrap_or(u32::MAX);
+        self.limit.map(|limit| limit.saturating_sub(after))
     }
 
     /// The same, of no more than `most`.

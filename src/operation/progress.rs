@@ -7,11 +7,12 @@ use super::Failure;
 use super::Operator;
 use super::phase::Outlook;
 use super::records::Records;
-use crate::certificate::Mapping;
+use crate::certificate::{CertificateRecord, Mapping};
 use crate::client::{
     ClientId, ClientRecord, CredentialId, Evidence, Flag, Seen, Sighting, Stage, Use, used_apart,
 };
 use crate::clock::{Day, Timestamp};
+use crate::key::KeyRecord;
 use crate::phase::{InForce, Phase};
 use crate::store::Legible;
 
@@ -23,9 +24,39 @@ pub(crate) struct Progress {
     holdings: HashMap<ClientId, Has>,
     /// Those two of whose certificates were used in two places at about the same time.
     used_apart: HashSet<ClientId>,
+    last_uses: LastUses,
     window: Duration,
     outlook: Outlook,
     now: Timestamp,
+}
+
+/// When each credential was last used.
+pub(crate) struct LastUses(HashMap<CredentialId, Timestamp>);
+
+impl LastUses {
+    fn of(uses: &[Use]) -> Self {
+        let uses = uses.iter();
+        Self(uses.map(|used| (used.credential, used.last.at)).collect())
+    }
+
+    pub(crate) fn certificate(&self, record: &CertificateRecord) -> Option<Timestamp> {
+        let credential = CredentialId::Certificate(record.fingerprint);
+        self.0.get(&credential).copied()
+    }
+
+    pub(crate) fn key(&self, record: &KeyRecord) -> Option<Timestamp> {
+        self.0.get(&CredentialId::Key(record.id)).copied()
+    }
+
+    /// Puts certificates into the order in which they matter: what was used last comes first, and of
+    /// what was never used the newest.
+    pub(crate) fn sort(&self, certificates: &mut [&CertificateRecord]) {
+        certificates.sort_by_key(|record| {
+            let begin = record.facts.as_ref().map(|facts| facts.not_before);
+            let newest = (self.certificate(record), begin, record.created_at);
+            (std::cmp::Reverse(newest), record.fingerprint)
+        });
+    }
 }
 
 /// What a client has.
@@ -57,6 +88,7 @@ impl Progress {
             damaged: sightings.damaged.into_iter().collect(),
             holdings: holdings(records, operator.now),
             used_apart: apart(records, uses),
+            last_uses: LastUses::of(uses),
             window: operator.settings.window,
             outlook: Outlook::of(records),
             now: operator.now,
@@ -66,6 +98,11 @@ impl Progress {
     /// The day as of which it is.
     pub(crate) fn today(&self) -> Day {
         self.now.day()
+    }
+
+    /// When each credential was last used.
+    pub(crate) const fn last_uses(&self) -> &LastUses {
+        &self.last_uses
     }
 
     /// How far back a certificate counts as still in use.

@@ -2,6 +2,7 @@
 
 use axum::extract::{Query, RawQuery};
 use axum::response::IntoResponse;
+use http::StatusCode;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -9,11 +10,14 @@ use serde_json::{Map, Value, json};
 
 use super::layout::{clipped, hidden, number, number_of, time_or};
 use super::{Page, Visitor};
+use crate::admin::answer::Problem;
 use crate::client::{Flag, Stage};
 use crate::operation::{Role, csv, letter};
 
 /// How many stand on a page.
 const A_PAGE: u64 = 100;
+/// Of how many parts a table of letters is at most: it is made in memory.
+const PARTS: usize = 20;
 /// What is looked for.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -286,7 +290,7 @@ pub(super) async fn letters(
     let chosen = chosen.map(|(name, value)| (name.to_owned(), json!(value)));
     let mut asked: Map<_, _> = chosen.chain(called.asked()).collect();
     let mut table = String::new();
-    loop {
+    for _ in 0..PARTS {
         let given = Value::Object(asked.clone());
         let letters = match visitor.look::<letter::Report>("letter", given).await {
             Ok(letters) => letters,
@@ -302,6 +306,9 @@ pub(super) async fn letters(
         };
         asked.insert("after".to_owned(), json!(next));
     }
+    let detail = "The table would have too many letters: choose fewer clients, or have it written part by \
+                  part, with keyferry letter --csv --server and the address of this page.";
+    Err(visitor.trouble(Problem::new(StatusCode::CONFLICT, "refused", detail)))
 }
 
 /// A table to be saved; none when it would not be whole.

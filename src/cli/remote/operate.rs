@@ -81,10 +81,10 @@ pub(in crate::cli) fn letters(
         }
     }
     let mut notes = BTreeSet::new();
-    let told = |after: Option<&str>| {
-        if let Some(after) = after {
-            given.insert("after".to_owned(), after.into());
-        }
+    let told = |after: Option<&str>, limit: Option<u32>| {
+        let after = after.map(|after| ("after".to_owned(), after.into()));
+        let limit = limit.map(|limit| ("limit".to_owned(), limit.into()));
+        given.extend(after.into_iter().chain(limit));
         let told: Told = server.get(&format!("/v1/letter?{}", query(&given)))?;
         notes.extend(told.notes);
         Ok(told.report)

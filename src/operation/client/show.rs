@@ -7,7 +7,7 @@ use crate::certificate::{Age, Fingerprint};
 use crate::client::{ClientId, Contact, CredentialId};
 use crate::clock::Timestamp;
 use crate::operation::Operator;
-use crate::operation::letter::{LastUses, contacts};
+use crate::operation::letter::contacts;
 use crate::operation::progress::Progress;
 use crate::operation::table::{fields, relative};
 use crate::operation::view::{CertificateView, ClientView, KeyView};
@@ -56,7 +56,7 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
     let progress = Progress::of(&records, sighting, &uses, operator);
     let activity = Activity::of(history, progress.sighting(&args.id), operator.now);
     let mut own: Vec<_> = holdings.certificates.iter().map(|(_, own)| own).collect();
-    LastUses::of(&uses).sort(&mut own);
+    progress.last_uses().sort(&mut own);
     let contacts = contacts(&own);
     let uses = Uses::from(uses);
     let certificates = holdings.certificates.iter().map(|(_, record)| {

@@ -1,5 +1,6 @@
 //! What a letter may say of a client.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Api;
 use crate::certificate::{self, CertificateRecord, Fingerprint, Mapping};
-use crate::client::{ClientId, ClientRecord, Contact, CredentialId, Stage, Tags, Use};
+use crate::client::{ClientId, ClientRecord, Contact, Stage, Tags};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, KeyRecord};
 use crate::operation::Operator;
@@ -40,7 +41,7 @@ pub(super) struct Facts {
     /// When the last of them ends, when that is known of all.
     #[schemars(schema_with = "moment")]
     pub(super) certificates_end: Option<String>,
-    /// The keys that were issued to it and are good.
+    /// The keys that were issued to it and are good; the one that was used last comes first.
     pub(super) keys: Vec<GoodKey>,
     /// Whether it can fetch a key by one of its certificates, now.
     pub(super) can_claim: bool,
@@ -112,31 +113,8 @@ pub(super) struct GoodKey {
     pub(super) issued_at: Option<String>,
     #[schemars(schema_with = "moment")]
     pub(super) expires_at: Option<String>,
-}
-
-/// When each credential was last used.
-pub(crate) struct LastUses(HashMap<CredentialId, Timestamp>);
-
-impl LastUses {
-    pub(crate) fn of(uses: &[Use]) -> Self {
-        let uses = uses.iter();
-        Self(uses.map(|used| (used.credential, used.last.at)).collect())
-    }
-
-    fn certificate(&self, record: &CertificateRecord) -> Option<Timestamp> {
-        let credential = CredentialId::Certificate(record.fingerprint);
-        self.0.get(&credential).copied()
-    }
-
-    /// Puts certificates into the order in which they matter: what was used last comes first, and of
-    /// what was never used the newest.
-    pub(crate) fn sort(&self, certificates: &mut [&CertificateRecord]) {
-        certificates.sort_by_key(|record| {
-            let begin = record.facts.as_ref().map(|facts| facts.not_before);
-            let newest = (self.certificate(record), begin, record.created_at);
-            (std::cmp::Reverse(newest), record.fingerprint)
-        });
-    }
+    #[schemars(schema_with = "moment")]
+    pub(super) last_used: Option<String>,
 }
 
 /// Whom to write to about a client with these certificates, which are in their order.
@@ -145,13 +123,18 @@ pub(crate) fn contacts(certificates: &[&CertificateRecord]) -> Vec<Contact> {
     Contact::of(facts.filter_map(|record| record.facts.as_ref()))
 }
 
+/// What identifies a client.
+#[derive(Default)]
+struct Has<'a> {
+    certificates: Vec<&'a CertificateRecord>,
+    keys: Vec<&'a KeyRecord>,
+}
+
 /// Records by client, of whom there may be many.
 pub(super) struct Writer<'a> {
     records: &'a Records,
     progress: &'a Progress,
-    uses: LastUses,
-    certificates: HashMap<&'a ClientId, Vec<&'a CertificateRecord>>,
-    keys: HashMap<&'a ClientId, Vec<&'a KeyRecord>>,
+    of: HashMap<&'a ClientId, Has<'a>>,
     api: Api,
     self_service: &'a str,
     expired_grace: Option<Duration>,
@@ -159,36 +142,40 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
+    /// For letters to `chosen`; who has what is found in one look through all `records`.
     pub(super) fn new(
-        records: &'a Records,
-        progress: &'a Progress,
-        uses: &[Use],
+        (records, progress): (&'a Records, &'a Progress),
+        chosen: &[&'a ClientRecord],
         api: Api,
         operator: &'a Operator,
     ) -> Self {
         let (settings, now) = (&operator.settings, operator.now);
-        let uses = LastUses::of(uses);
-        let mut certificates = HashMap::<_, Vec<_>>::new();
+        let chosen = chosen.iter();
+        let mut of: HashMap<_, Has<'a>> = chosen.map(|one| (&one.id, Has::default())).collect();
         for (_, record) in records.certificates.values() {
-            if let Mapping::Mapped { client, .. } = &record.mapping {
-                certificates.entry(client).or_default().push(record);
+            if let Mapping::Mapped { client, .. } = &record.mapping
+                && let Some(has) = of.get_mut(client)
+            {
+                has.certificates.push(record);
             }
         }
-        for own in certificates.values_mut() {
-            uses.sort(own);
-        }
-        let mut keys = HashMap::<_, Vec<_>>::new();
         for (_, key) in records.keys.values() {
-            if key.is_good(now) {
-                keys.entry(&key.client).or_default().push(key);
+            if key.is_good(now)
+                && let Some(has) = of.get_mut(&key.client)
+            {
+                has.keys.push(key);
             }
+        }
+        let uses = progress.last_uses();
+        for has in of.values_mut() {
+            uses.sort(&mut has.certificates);
+            let newest = |key: &&KeyRecord| Reverse((uses.key(key), key.issued_at));
+            has.keys.sort_by_key(newest);
         }
         Self {
             records,
             progress,
-            uses,
-            certificates,
-            keys,
+            of,
             api,
             self_service: &settings.self_service,
             expired_grace: settings.expired_grace,
@@ -196,11 +183,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// What a letter may say of `client`.
+    /// What a letter may say of `client`, who is among the chosen.
     pub(super) fn facts(&self, client: &ClientRecord) -> Facts {
-        let of = self.certificates.get(&client.id).map(Vec::as_slice);
-        let of = of.unwrap_or_default();
-        let keys = self.keys.get(&client.id).map(Vec::as_slice);
+        let has = self.of.get(&client.id);
+        let (of, keys) = has.map_or((&[][..], &[][..]), |has| (&*has.certificates, &*has.keys));
         let seen = self.progress.seen(&client.id);
         let end = self.progress.certificates_end(&client.id);
         let setting = self.progress.setting(client);
@@ -215,9 +201,7 @@ impl<'a> Writer<'a> {
             by_key: seen.by_key.map(text),
             certificates: of.iter().map(|record| self.certificate(record)).collect(),
             certificates_end: end.map(text),
-            keys: { keys.unwrap_or_default().iter() }
-                .map(|key| GoodKey::of(key))
-                .collect(),
+            keys: keys.iter().map(|key| self.key(key)).collect(),
             can_claim: client.is_active()
                 && of.iter().any(|record| self.can_claim(record, setting)),
             decided: Decided::of(setting, client, self.now),
@@ -237,7 +221,16 @@ impl<'a> Writer<'a> {
             not_before: facts.map(|facts| text(facts.not_before)),
             not_after: facts.map(|facts| text(facts.not_after)),
             has_ended: facts.is_some_and(|facts| self.has_ended(facts)),
-            last_used: self.uses.certificate(record).map(text),
+            last_used: self.progress.last_uses().certificate(record).map(text),
+        }
+    }
+
+    fn key(&self, record: &KeyRecord) -> GoodKey {
+        GoodKey {
+            key_id: record.id,
+            issued_at: record.issued_at.map(text),
+            expires_at: record.expires_at.map(text),
+            last_used: self.progress.last_uses().key(record).map(text),
         }
     }
 
@@ -270,7 +263,7 @@ impl<'a> Writer<'a> {
     ) -> bool {
         let is_within = |period| self.now < facts.not_after.plus(period);
         let is_accepted = setting.and_then(|setting| setting.expired_for);
-        let was_used = self.uses.certificate(record);
+        let was_used = self.progress.last_uses().certificate(record);
         let was_used = was_used.is_some_and(|last| last < facts.not_after);
         record.renewed_by.is_none()
             && (is_accepted.is_some_and(is_within)
@@ -296,16 +289,6 @@ impl Decided {
                     schedule: plan.schedule.to_string(),
                 })
             }),
-        }
-    }
-}
-
-impl GoodKey {
-    fn of(key: &KeyRecord) -> Self {
-        Self {
-            key_id: key.id,
-            issued_at: key.issued_at.map(text),
-            expires_at: key.expires_at.map(text),
         }
     }
 }

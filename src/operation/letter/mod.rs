@@ -12,7 +12,7 @@ use clap::ValueHint;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use api::Api;
-pub(crate) use facts::{LastUses, contacts};
+pub(crate) use facts::contacts;
 
 use super::client::Filter;
 use super::csv;
@@ -22,7 +22,7 @@ use super::progress::Progress;
 use super::records::{Records, no_client};
 use super::words::HERE;
 use super::{Failure, Operator, Out};
-use crate::client::{ClientId, ClientRecord, Contact, CredentialId, Tag, Use};
+use crate::client::{ClientId, ClientRecord, Contact, CredentialId, Tag};
 use crate::store::{Legible, Selection};
 use facts::{Facts, Writer};
 use template::Template;
@@ -112,13 +112,13 @@ pub(super) async fn run(args: &Args, operator: &Operator, out: &mut Out) -> Resu
         )
     })?;
     let template = args.template()?;
-    let (records, progress, uses) = args.read(operator).await?;
-    let writer = Writer::new(&records, &progress, &uses, api, operator);
+    let (records, progress) = args.read(operator).await?;
     let page = match settings.running {
         Some(_) => args.page.at_most(AT_ONCE),
         None => args.page.clone(),
     };
     let (chosen, next) = args.chosen(&records, &progress, &page)?;
+    let writer = Writer::new((&records, &progress), &chosen, api, operator);
     let letters = chosen.into_iter().map(|client| {
         let facts = writer.facts(client);
         Letter::new(facts, &template)
@@ -130,20 +130,22 @@ impl Args {
     /// Delivers the letters that a gateway elsewhere wrote, by the template and into the folder of
     /// this machine.
     ///
-    /// `told` tells the next part of them, until there is none; it is asked once the template is good.
+    /// `told` tells the next part of them, of at most so many, until there is none; it is asked once the
+    /// template is good.
     pub(crate) fn deliver_told(
         &self,
-        mut told: impl FnMut(Option<&str>) -> Result<Report, Failure>,
+        mut told: impl FnMut(Option<&str>, Option<u32>) -> Result<Report, Failure>,
         out: &mut Out,
     ) -> Result<(), Failure> {
         let template = self.template.is_some().then(|| self.template());
         let template = template.transpose()?;
         let (mut letters, mut after) = (Vec::new(), None);
         loop {
-            let part = told(after.as_deref())?;
+            let left = self.page.left(letters.len());
+            let part = told(after.as_deref(), left)?;
             letters.extend(part.letters);
             after = part.next;
-            if after.is_none() || self.page.is_limited() {
+            if after.is_none() || self.page.left(letters.len()) == Some(0) {
                 break;
             }
         }
@@ -161,15 +163,11 @@ impl Args {
     }
 
     /// What there is to know of the clients that may be asked for.
-    async fn read(
-        &self,
-        operator: &Operator,
-    ) -> Result<(Arc<Records>, Progress, Vec<Use>), Failure> {
+    async fn read(&self, operator: &Operator) -> Result<(Arc<Records>, Arc<Progress>), Failure> {
         if self.ids.is_empty() {
             let records = operator.records().await?;
-            let (sightings, uses) = (operator.sightings().await?, operator.uses().await?);
-            let progress = Progress::of(&records, sightings, &uses, operator);
-            return Ok((records, progress, uses));
+            let progress = operator.progress(&records).await?;
+            return Ok((records, progress));
         }
         let (mut records, mut sightings) = (Records::default(), Legible::default());
         for id in &self.ids {
@@ -186,7 +184,7 @@ impl Args {
             .collect();
         let uses = operator.uses_of(&credentials).await?;
         let progress = Progress::of(&records, sightings, &uses, operator);
-        Ok((Arc::new(records), progress, uses))
+        Ok((Arc::new(records), Arc::new(progress)))
     }
 
     /// Who gets a letter, in the order of their names, and after whom the next part begins.

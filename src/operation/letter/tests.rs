@@ -132,13 +132,18 @@ fn whoever_has_no_key_is_told_how_to_get_one() {
 
 #[test]
 fn each_stage_has_its_own_letter() {
-    let key = json!([{
-        "key_id": "0197f3c2a1b27c3d8e4f5a6b7c8d9e0f",
-        "issued_at": "2026-11-02T08:00:00Z",
-        "expires_at": "2027-11-02T08:00:00Z",
-    }]);
-    let with = |stage: &str| json!({ "stage": stage, "keys": key, "can_claim": false });
-    let issued = built_in(with("key-issued"));
+    let with = |stage: &str, last_used: Option<&str>| {
+        let key = json!({
+            "key_id": "0197f3c2a1b27c3d8e4f5a6b7c8d9e0f",
+            "issued_at": "2026-11-02T08:00:00Z",
+            "expires_at": "2027-11-02T08:00:00Z",
+            "last_used": last_used,
+        });
+        let by_key = (stage != "key-issued").then_some("2026-11-19T09:00:00Z");
+        json!({ "stage": stage, "by_key": by_key, "keys": [key], "can_claim": false })
+    };
+    let used = Some("2026-11-19T09:00:00Z");
+    let issued = built_in(with("key-issued", None));
     says(
         &issued,
         &[
@@ -148,10 +153,10 @@ fn each_stage_has_its_own_letter() {
             "Authorization: Bearer YOUR_KEY",
         ],
     );
-    let dual = built_in(with("dual"));
+    let dual = built_in(with("dual", used));
     says(&dual, &["last on 20 November 2026, 10:00 UTC"]);
     does_not_say(&dual, &["has not used yet"]);
-    let moved = built_in(with("key-only"));
+    let moved = built_in(with("key-only", used));
     says(&moved, &["there is nothing left to do"]);
     does_not_say(&moved, &["YOUR_KEY", "answer this letter"]);
     // What a key was used for is no key.
@@ -168,6 +173,18 @@ fn each_stage_has_its_own_letter() {
             ],
         );
         does_not_say(&lost, &["Thank you", "nothing left to do"]);
+    }
+    // Nor is another one, which was never used.
+    for stage in ["key-only", "dual"] {
+        let replaced = built_in(with(stage, None));
+        says(
+            &replaced,
+            &[
+                "accepted no longer. It has another one, which it has not used yet",
+                "YOUR_KEY",
+            ],
+        );
+        does_not_say(&replaced, &["Thank you", "nothing left to do"]);
     }
     let off = json!({ "stage": "retired", "is_disabled": true, "can_claim": false });
     let off = built_in(off);
