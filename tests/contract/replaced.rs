@@ -70,10 +70,10 @@ async fn a_store_that_is_emptied_under_way_takes_nothing_that_follows() {
     let server = RedisServer::start(&[]).await;
     let store = store(&server);
     let is_empty = || {
-        let kept: i64 = { redis::cmd("EXISTS").arg("kf:{kf}:epoch") }
-            .query(&mut server.connection())
-            .unwrap();
-        kept == 0
+        let mut exists = redis::cmd("EXISTS");
+        exists.arg("kf:{kf}:epoch");
+        let is_kept: bool = exists.query(&mut server.connection()).unwrap();
+        !is_kept
     };
     let empty = || {
         redis::cmd("FLUSHALL")

@@ -120,7 +120,8 @@ fn what_waits_for_a_restart_is_told_and_not_looked_at() {
         ("listener", "address", "127.0.0.1:2"),
         ("key", "environment", "test"),
     ] {
-        config[table][key] = value.into();
+        let table = config[table].as_table_mut().unwrap();
+        table.insert(key.to_owned(), value.into());
     }
     fs::write(gateway.config_file(), config.to_string()).unwrap();
     gateway.cli(&["reload"]).expect_success();

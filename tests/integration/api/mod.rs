@@ -142,7 +142,7 @@ fn a_store_that_lost_everything_takes_no_change_through_a_gateway_that_knows() {
     redis::cmd("FLUSHALL").exec(&mut redis).unwrap();
     let refused = add("globex").expect_status(503).text();
     assert!(refused.contains("nothing was changed"), "{refused}");
-    let mut is_there = || {
+    let mut is_there = || -> bool {
         let exists = redis::cmd("EXISTS").arg("kf:{kf}:epoch").query(&mut redis);
         exists.unwrap()
     };
