@@ -7,9 +7,13 @@ import os
 import pathlib
 import re
 import shutil
+import sys
 import time
 
 import machine
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "tests/support"))
+from ports import free_port
 
 HERE = pathlib.Path(__file__).resolve().parent
 BUILT = HERE.parent.parent / "target/release"
@@ -23,7 +27,7 @@ class Shared:
 
     def __init__(self, folder):
         self.folder = folder
-        self.backend = machine.free_port()
+        self.backend = free_port()
         read = lambda name: (folder / name).read_bytes()
         self.signing = read("signing.key")
         self.identities = [line.split() for line in read("identities").decode().splitlines()]
@@ -57,7 +61,7 @@ class Gateway:
     def start(self, cpus):
         self.cpus = cpus
         self.folder.mkdir(exist_ok=True)
-        self.port, self.workers = machine.free_port(), len(cpus)
+        self.port, self.workers = free_port(), len(cpus)
         self.prepare()
         values = self.shared.values | self.values | {
             "own": self.folder, "port": self.port, "workers": self.workers, "here": HERE,
@@ -99,7 +103,7 @@ class Keyferry(Gateway):
         shutil.copy(self.shared.folder / "keyferry.redb", self.folder)
         route = '[[route]]\nname = "{0}"\nhost = "*"\npath = "/v1/{0}"\nbackend = "orders"\naccept = "either"\n'
         routes = "".join(route.format(f"other-{number}") for number in range(self.routes))
-        self.values = {"telemetry": machine.free_port(), "routes": routes}
+        self.values = {"telemetry": free_port(), "routes": routes}
 
     def command(self, file):
         # As many threads as it may use CPUs.

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,9 @@ import urllib.parse
 import urllib.request
 
 import jsonschema
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "tests/support"))
+from ports import free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("KEYFERRY_PROGRAM", ROOT / "target/debug/keyferry"))
@@ -72,12 +74,6 @@ FITTING = [
     ("webhook/test", {"webhook": "nobody"}),
     ("what-if", {"certificates_off": "2099-01-01", "list": True}),
 ]
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def run(*command, **options):

@@ -9,8 +9,8 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 import tomllib
@@ -18,6 +18,9 @@ import unittest
 
 import manifests
 import volumes
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "tests/support"))
+from ports import free_port
 
 DOCKERFILE = manifests.ROOT / "Dockerfile"
 KEYFERRY = manifests.ROOT / "target/debug/keyferry"
@@ -75,12 +78,6 @@ class Dockerfile(unittest.TestCase):
 def libraries():
     listed = subprocess.run(["ldd", KEYFERRY], check=True, capture_output=True, text=True).stdout
     return [pathlib.Path(path) for path in re.findall(r"(/\S+\.so\S*) \(", listed)]
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 def fill(root, resources, made):

@@ -3,11 +3,14 @@
 import contextlib
 import os
 import pathlib
-import random
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "tests/support"))
+from ports import free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests/kit/servers"
@@ -51,18 +54,6 @@ def build():
         (["mcs", "-warnaserror", f"-out:{MADE}/Listener.exe", HERE / "Listener.cs", KIT / "KeyferryVerifier.cs"], ROOT),
     ]:
         subprocess.run([str(word) for word in command], cwd=folder, env=environment, check=True)
-
-
-# None that the system gives to whoever connects, and none twice.
-PORTS = iter(random.sample(range(20_000, 32_000), 10_000))
-
-
-def free_port():
-    while True:
-        port = next(PORTS)
-        with socket.socket() as free, contextlib.suppress(OSError):
-            free.bind(("127.0.0.1", port))
-            return port
 
 
 class Server:

@@ -1,35 +1,24 @@
 """What docs/OPERATIONS.md speaks of, on this machine: a Redis, two gateways with one configuration, a backend, and a
 client with a certificate. Everything is real, in a folder of its own, and ends with it."""
 
-import contextlib
 import http.client
 import http.server
 import os
 import pathlib
-import random
 import re
-import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "tests/support"))
+from ports import free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("KEYFERRY_PROGRAM", ROOT / "target/debug/keyferry"))
 HOST = "api.example.com"
 PATIENCE = 60
-
-
-# None that the system gives to whoever connects, and none twice.
-PORTS = iter(random.sample(range(20_000, 32_000), 10_000))
-
-
-def free_port():
-    while True:
-        port = next(PORTS)
-        with socket.socket() as free, contextlib.suppress(OSError):
-            free.bind(("127.0.0.1", port))
-            return port
 
 
 def wait_for(what, attempt):

@@ -56,6 +56,7 @@ for part in "$@"; do
     lacks php-apcu php -r 'exit((int) !extension_loaded("apcu"));'
     lacks nginx nginx -v
     lacks puma puma --version
+    lacks ruby-rack ruby -rrack -e 1
     lacks mono-mcs mcs --version
     lacks libtomcat10-java test -e /usr/share/java/tomcat10-catalina.jar
     ;;
