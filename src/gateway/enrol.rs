@@ -76,10 +76,9 @@ impl Gateway {
             let Some(change) = self.first_sight(certificate, exchange).await? else {
                 return Ok(());
             };
-            let known = self.parts.directory.watch().borrow().epoch;
             let change = exchange.keeping_shown(change).caused_from(Origin::here());
             // It may have lost everything since it was asked for this certificate.
-            let change = change.following(known);
+            let change = change.following(self.parts.directory.epoch());
             if !self.may_become_known(certificate, &change, exchange)? {
                 return Ok(());
             }
