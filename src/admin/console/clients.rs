@@ -307,7 +307,7 @@ pub(super) async fn letters(
         asked.insert("after".to_owned(), json!(next));
     }
     let detail = "The table would have too many letters: choose fewer clients, or have it written part by \
-                  part, with keyferry letter --csv --server and the address of this page.";
+                  part, with keyferry letter --csv --server and the address of this console.";
     Err(visitor.trouble(Problem::new(StatusCode::CONFLICT, "refused", detail)))
 }
 
